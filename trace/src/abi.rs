@@ -1,0 +1,125 @@
+//! What the probe and the agent share: `repr(C)`, integers only, little-endian like both of them.
+//!
+//! | struct | lives in | written by |
+//! |---|---|---|
+//! | [`Walk`] | the context of one `BPF_PROG_RUN` | agent (the first half), probe (the second) |
+//! | [`Slot`] | one element of the mmap'd array map `SLOTS` | probe |
+//! | [`SuspendEvent`] | one record of the ring buffer `EVENTS` | probe |
+//!
+//! The probe knows no kernel offset: rustc emits no CO-RE relocations, so the agent reads them from
+//! `/sys/kernel/btf/vmlinux` and passes what the probe needs in [`Walk`]. The probe copies each
+//! `struct wakeup_source` whole, in one read, and the agent takes it apart.
+
+/// Room for a source's name, with the NUL that ends it.
+pub const NAME_ROOM: usize = 128;
+
+/// Room for one `struct wakeup_source`. It is 192 bytes on an arm64 distribution kernel 7.3; lock
+/// debugging makes it larger.
+pub const NODE_ROOM: usize = 384;
+
+/// How many sources a snapshot has room for unless the agent is told otherwise.
+pub const DEFAULT_CAPACITY: u32 = 4096;
+
+/// A walk stops after this many list nodes, stored or not: no kernel has as many, so the list was
+/// not circular.
+pub const MAX_NODES: u32 = 1 << 20;
+
+/// The context of the walk programs: what to look for, and what came of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// In: address of the list head, for a walk without the kfuncs; 0 otherwise.
+    pub head: u64,
+    /// In: size of `struct wakeup_source`, at most [`NODE_ROOM`].
+    pub node_size: u32,
+    /// In: offset of the member `entry`.
+    pub entry_offset: u32,
+    /// In: offset of the member `name`.
+    pub name_offset: u32,
+    /// In: offset of the byte that holds the bit-field `active`.
+    pub active_offset: u32,
+    /// In: the bit of `active` within that byte.
+    pub active_mask: u32,
+    /// In: offset of the member `active_count`.
+    pub active_count_offset: u32,
+    /// In: offset of the member `relax_count`.
+    pub relax_count_offset: u32,
+    /// In: how many slots there are.
+    pub capacity: u32,
+
+    /// Out: CLOCK_BOOTTIME in ns, after the lock was taken.
+    pub begin_ns: u64,
+    /// Out: CLOCK_BOOTTIME in ns, after the last node.
+    pub end_ns: u64,
+    /// Out: nodes on the list. More than [`Walk::capacity`] means that some were not stored.
+    pub seen: u32,
+    /// Out: slots filled, from the first on.
+    pub stored: u32,
+    /// Out: one of the `WALK_*` values.
+    pub status: u32,
+    /// Keeps the size a multiple of 8 without hidden padding.
+    pub reserved: u32,
+}
+
+/// The walk came round to the head.
+pub const WALK_DONE: u32 = 1;
+/// A node could not be read; the slots before it are good.
+pub const WALK_FAULT: u32 = 2;
+/// [`MAX_NODES`] were passed and the head did not come.
+pub const WALK_ENDLESS: u32 = 3;
+
+/// One wakeup source as the probe copied it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// Kernel address of the `struct wakeup_source`.
+    pub address: u64,
+    /// Its `name` pointer, which the tracepoints pass too.
+    pub name_pointer: u64,
+    /// `SLOT_*` bits.
+    pub flags: u32,
+    /// Bytes in `name`, without the NUL.
+    pub name_len: u32,
+    /// The name, any bytes but NUL.
+    pub name: [u8; NAME_ROOM],
+    /// The struct as it lies in the kernel.
+    pub node: [u8; NODE_ROOM],
+}
+
+/// `active` and the counts contradicted each other in both reads: a transition was under way.
+pub const SLOT_TORN: u32 = 1;
+/// The name goes on beyond the room for it.
+pub const SLOT_NAME_CUT: u32 = 2;
+/// The name's pointer could not be followed.
+pub const SLOT_NAME_FAULT: u32 = 4;
+
+/// Room for the `action` of `power:suspend_resume` with its NUL. The longest on Linux 7.3 is
+/// `dpm_suspend_noirq` (17 bytes; `trace_suspend_resume` callers in `drivers/base/power/main.c` and
+/// `kernel/power/`).
+pub const ACTION_ROOM: usize = 32;
+
+/// One record of the ring buffer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SuspendEvent {
+    /// CLOCK_BOOTTIME in ns.
+    pub time_ns: u64,
+    /// One of the `EVENT_*` values.
+    pub kind: u32,
+    /// `val` of the tracepoint, or what `pm_suspend` returned.
+    pub value: i32,
+    /// The tracepoint's `action`, NUL-terminated; zeroes for a return.
+    pub action: [u8; ACTION_ROOM],
+}
+
+/// `power:suspend_resume` with `start` set.
+pub const EVENT_PHASE_BEGIN: u32 = 1;
+/// `power:suspend_resume` with `start` clear.
+pub const EVENT_PHASE_END: u32 = 2;
+/// `pm_suspend` returned.
+pub const EVENT_SUSPEND_RETURN: u32 = 3;
+
+// The layout is the contract: no hidden padding.
+const _: () = assert!(size_of::<Walk>() == 72);
+const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
+const _: () = assert!(size_of::<SuspendEvent>() == 16 + ACTION_ROOM);

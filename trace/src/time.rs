@@ -1,0 +1,48 @@
+//! Instants that name their clock and their unit in the type.
+
+use bincode::{Decode, Encode};
+
+/// CLOCK_BOOTTIME in nanoseconds: goes on in suspend. Every stamp of a trace is of this clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct BootNanos(pub u64);
+
+/// CLOCK_MONOTONIC in nanoseconds: stands still in suspend. The times inside a
+/// `struct wakeup_source` are of this clock (`ktime_get`, `drivers/base/power/wakeup.c`, 7.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct MonoNanos(pub u64);
+
+/// CLOCK_REALTIME in nanoseconds since 1970; may be set, and step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct RealNanos(pub i64);
+
+/// The three clocks read at one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clocks {
+    /// CLOCK_BOOTTIME.
+    pub boot: BootNanos,
+    /// CLOCK_BOOTTIME − CLOCK_MONOTONIC in ns: how long the machine has been suspended with its
+    /// timekeeping stopped.
+    pub suspended_ns: u64,
+    /// CLOCK_REALTIME.
+    pub real: RealNanos,
+}
+
+impl Clocks {
+    /// The CLOCK_MONOTONIC reading at `at`, if no suspend lies between `at` and this reading.
+    pub fn mono_at(&self, at: BootNanos) -> MonoNanos {
+        MonoNanos(at.0.saturating_sub(self.suspended_ns))
+    }
+
+    /// The CLOCK_REALTIME reading at `at`, if the clock was not set in between.
+    pub fn real_at(&self, at: BootNanos) -> RealNanos {
+        let since = at.0.wrapping_sub(self.boot.0) as i64;
+        RealNanos(self.real.0.saturating_add(since))
+    }
+}
+
+impl BootNanos {
+    /// Nanoseconds from `earlier` to `self`; 0 where `earlier` is the later one.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}

@@ -1,0 +1,98 @@
+//! Records → chunks.
+
+use bincode::enc::Encode;
+
+use crate::chunk::{self, CHUNK_HEADER, ChunkHeader};
+use crate::record::{Record, Stamped};
+use crate::time::{BootNanos, Clocks};
+
+/// Collects records into one chunk after another.
+#[derive(Debug)]
+pub struct ChunkWriter {
+    chunk: Vec<u8>,
+    scratch: Vec<u8>,
+    base: BootNanos,
+    last: BootNanos,
+    sequence: u32,
+}
+
+impl Default for ChunkWriter {
+    fn default() -> Self {
+        Self {
+            chunk: vec![0; CHUNK_HEADER],
+            scratch: Vec::new(),
+            base: BootNanos(0),
+            last: BootNanos(0),
+            sequence: 0,
+        }
+    }
+}
+
+impl ChunkWriter {
+    /// Bytes of payload collected since the last [`ChunkWriter::seal`].
+    pub fn pending(&self) -> usize {
+        self.chunk.len() - CHUNK_HEADER
+    }
+
+    /// Appends one record.
+    pub fn push(&mut self, at: BootNanos, record: &Record) {
+        if self.pending() == 0 {
+            self.base = at;
+            self.last = at;
+        }
+        self.scratch.clear();
+        self.scratch.push(record.kind());
+        put(&mut self.scratch, &(at.0.wrapping_sub(self.last.0) as i64));
+        match record {
+            Record::Session(body) => put(&mut self.scratch, body),
+            Record::Text(body) => put(&mut self.scratch, body),
+            Record::Source(body) => put(&mut self.scratch, body),
+            Record::Snapshot(body) => put(&mut self.scratch, body),
+            Record::Phase(body) => put(&mut self.scratch, body),
+            Record::Return(body) => put(&mut self.scratch, body),
+            Record::Lost(body) => put(&mut self.scratch, body),
+            Record::Overhead(body) => put(&mut self.scratch, body),
+            Record::End(body) => put(&mut self.scratch, body),
+        }
+        put(&mut self.chunk, &(self.scratch.len() as u32));
+        self.chunk.extend_from_slice(&self.scratch);
+        self.last = at;
+    }
+
+    /// Appends one record with its stamp.
+    pub fn push_stamped(&mut self, stamped: &Stamped) {
+        self.push(stamped.at, &stamped.record);
+    }
+
+    /// Closes the chunk and hands out its bytes, header and padding included; the next record opens
+    /// a new one. `None` where there is nothing to write.
+    pub fn seal(&mut self, clocks: Clocks) -> Option<Vec<u8>> {
+        if self.pending() == 0 {
+            return None;
+        }
+        let header = ChunkHeader {
+            sequence: self.sequence,
+            base: self.base,
+            clocks,
+        };
+        chunk::seal(&mut self.chunk, &header);
+        self.sequence = self.sequence.wrapping_add(1);
+        Some(std::mem::replace(&mut self.chunk, vec![0; CHUNK_HEADER]))
+    }
+}
+
+/// Encoding into a `Vec` fails only for types that refuse to be encoded, and none of ours does.
+fn put(out: &mut Vec<u8>, value: &impl Encode) {
+    struct Sink<'a>(&'a mut Vec<u8>);
+    impl bincode::enc::write::Writer for Sink<'_> {
+        fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+            self.0.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+    let encoded = bincode::encode_into_writer(value, Sink(out), bincode::config::standard());
+    debug_assert!(
+        encoded.is_ok(),
+        "a record refused to be encoded: {encoded:?}"
+    );
+}

@@ -1,0 +1,335 @@
+//! What is written is read back, and no input makes the reader panic or go silent.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
+use sleepwalk_trace::read::{Item, OpenError, Reader};
+use sleepwalk_trace::record::{
+    End, Lost, Overhead, Phase, Reason, Record, Session, Snapshot, SourceDef, Stamped,
+    SuspendReturn, Text,
+};
+use sleepwalk_trace::snapshot::{COUNTERS, Counters, Differ, Replay, ReplayError, SourceState};
+use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
+use sleepwalk_trace::write::ChunkWriter;
+
+const CLOCKS: Clocks = Clocks {
+    boot: BootNanos(900),
+    suspended_ns: 30,
+    real: RealNanos(1 << 60),
+};
+
+fn states() -> impl Strategy<Value = BTreeMap<u32, SourceState>> {
+    let state = (0u8..8, any::<[u64; COUNTERS]>()).prop_map(|(state, counters)| SourceState {
+        state,
+        counters: Counters::from_array(counters),
+    });
+    btree_map(0u32..20, state, 0..12)
+}
+
+fn snapshot(sources: usize) -> Snapshot {
+    Snapshot {
+        reason: Reason::Tick,
+        took_ns: 5,
+        seen: sources as u32,
+        stored: sources as u32,
+        broken: false,
+        full: false,
+        changed: Vec::new(),
+        gone: Vec::new(),
+    }
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        any::<(String, String, u32, u64, bool)>().prop_map(|(agent, kernel, page, ns, edges)| {
+            Record::Session(Session {
+                agent,
+                kernel,
+                page_size: page,
+                interval_ns: ns,
+                edges,
+                ..Session::default()
+            })
+        }),
+        (any::<u32>(), vec(any::<u8>(), 0..200))
+            .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
+        any::<(u32, u32, bool, u32, u64, u64)>().prop_map(
+            |(instance, name, name_cut, id, address, name_pointer)| {
+                Record::Source(SourceDef {
+                    instance,
+                    name,
+                    name_cut,
+                    id,
+                    address,
+                    name_pointer,
+                })
+            }
+        ),
+        (states(), any::<bool>()).prop_map(|(now, full)| {
+            let mut made = snapshot(now.len());
+            Differ::default().diff(&mut made, &now, full);
+            Record::Snapshot(made)
+        }),
+        any::<(u32, i32, bool)>().prop_map(|(action, value, begin)| Record::Phase(Phase {
+            action,
+            value,
+            begin
+        })),
+        any::<i32>().prop_map(|errno| Record::Return(SuspendReturn { errno })),
+        any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
+        any::<(u64, u64)>().prop_map(|(cpu_ns, bytes_written)| {
+            Record::Overhead(Overhead {
+                cpu_ns,
+                bytes_written,
+                ..Overhead::default()
+            })
+        }),
+        any::<String>().prop_map(|reason| Record::End(End { reason })),
+    ]
+}
+
+fn stamped() -> impl Strategy<Value = Stamped> {
+    (any::<u64>(), record()).prop_map(|(at, record)| Stamped {
+        at: BootNanos(at),
+        record,
+    })
+}
+
+/// A file of these records, a chunk for each inner list.
+fn file(chunks: &[Vec<Stamped>]) -> Vec<u8> {
+    let mut bytes = file_header().to_vec();
+    let mut writer = ChunkWriter::default();
+    for chunk in chunks {
+        for record in chunk {
+            writer.push_stamped(record);
+        }
+        bytes.extend(writer.seal(CLOCKS).unwrap_or_default());
+    }
+    bytes
+}
+
+fn records(bytes: &[u8]) -> Vec<Stamped> {
+    let items = Reader::open(bytes).expect("a trace");
+    items
+        .filter_map(|i| {
+            if let Item::Record(r) = i {
+                Some(r)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(chunks in vec(vec(stamped(), 1..6), 0..5), spare in 0usize..99) {
+        let mut bytes = file(&chunks);
+        let length = bytes.len();
+        bytes.resize(length + spare, 0);
+        let mut reader = Reader::open(&bytes).expect("a trace");
+        let items: Vec<_> = reader.by_ref().collect();
+        let read: Vec<_> = items.iter().filter_map(|i| match i {
+            Item::Record(r) => Some(r.clone()),
+            _ => None,
+        }).collect();
+        prop_assert_eq!(read, chunks.concat());
+        prop_assert_eq!(reader.damage(), Default::default());
+        prop_assert!(reader.position() <= length);
+        prop_assert!(!items.contains(&Item::Gap));
+    }
+
+    #[test]
+    fn a_cut_file_keeps_its_whole_chunks(chunks in vec(vec(stamped(), 1..4), 1..5), cut in any::<prop::sample::Index>()) {
+        let bytes = file(&chunks);
+        let cut = cut.index(bytes.len());
+        match Reader::open(&bytes[..cut]) {
+            Err(error) => prop_assert!(cut < FILE_HEADER, "{}", error),
+            Ok(mut reader) => {
+                let read = reader.by_ref().filter(|i| matches!(i, Item::Record(_))).count();
+                let mut at = FILE_HEADER;
+                let mut whole = 0;
+                for n in 1..=chunks.len() {
+                    at = file(&chunks[..n]).len();
+                    // A chunk's padding is not needed to read it.
+                    let payload = at - 7;
+                    if payload > cut && at > cut { break }
+                    if at <= cut { whole += chunks[n - 1].len(); }
+                }
+                let _ = at;
+                prop_assert!(read >= whole);
+                prop_assert_eq!(&records(&bytes[..cut])[..], &chunks.concat()[..read]);
+            }
+        }
+    }
+
+    #[test]
+    fn flipped_bytes_are_counted(chunks in vec(vec(stamped(), 1..4), 1..5), at in any::<prop::sample::Index>(), flip in 1u8..) {
+        let mut bytes = file(&chunks);
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        if let Ok(mut reader) = Reader::open(&bytes) {
+            let read = reader.by_ref().filter(|i| matches!(i, Item::Record(_))).count();
+            let lost = chunks.concat().len() - read;
+            prop_assert!(lost == 0 || reader.damage().bytes >= CHUNK_HEADER as u64);
+        } else {
+            prop_assert!(at < FILE_HEADER);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(tail in vec(any::<u8>(), 0..400), chunks in vec(vec(stamped(), 1..3), 0..3)) {
+        let _ = Reader::open(&tail).map(Iterator::count);
+        let mut bytes = file(&chunks);
+        bytes.extend(&tail);
+        let mut reader = Reader::open(&bytes).expect("a trace");
+        let read = reader.by_ref().filter(|i| matches!(i, Item::Record(_))).count();
+        prop_assert_eq!(read, chunks.concat().len());
+        let noise = tail.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        prop_assert!(reader.damage().bytes + 7 >= noise as u64);
+    }
+
+    #[test]
+    fn snapshots_replay(steps in vec((states(), any::<bool>()), 1..8)) {
+        let (mut differ, mut replay) = (Differ::default(), Replay::default());
+        for (n, (now, full)) in steps.into_iter().enumerate() {
+            let mut made = snapshot(now.len());
+            differ.diff(&mut made, &now, full || n == 0);
+            prop_assert_eq!(replay.apply(BootNanos(n as u64), &made), Ok(&now));
+        }
+    }
+}
+
+#[test]
+fn an_unchanged_snapshot_costs_little() {
+    let source = SourceState {
+        state: 1,
+        counters: Counters::from_array([u64::MAX; COUNTERS]),
+    };
+    let now: BTreeMap<_, _> = (0..300).map(|i| (i, source)).collect();
+    let mut differ = Differ::default();
+    let (mut first, mut second) = (snapshot(300), snapshot(300));
+    differ.diff(&mut first, &now, true);
+    differ.diff(&mut second, &now, false);
+    let size = |made| {
+        let record = Record::Snapshot(made);
+        file(&[vec![Stamped {
+            at: BootNanos(1),
+            record,
+        }]])
+        .len()
+            - FILE_HEADER
+            - CHUNK_HEADER
+    };
+    assert!(size(first) > 300 * 10);
+    let unchanged = size(second);
+    assert!(unchanged <= 24, "{unchanged} bytes");
+}
+
+#[test]
+fn a_walk_that_did_not_see_all_loses_no_source() {
+    let now: BTreeMap<_, _> = (0..3).map(|i| (i, SourceState::default())).collect();
+    let mut differ = Differ::default();
+    differ.diff(&mut snapshot(3), &now, true);
+    let one: BTreeMap<_, _> = now.clone().into_iter().take(1).collect();
+    let mut overfull = snapshot(1);
+    overfull.seen = 3;
+    differ.diff(&mut overfull, &one, false);
+    assert_eq!(overfull.gone, []);
+    let mut whole = snapshot(1);
+    differ.diff(&mut whole, &one, false);
+    assert_eq!(whole.gone, [1, 2]);
+}
+
+#[test]
+fn differences_without_a_base_are_refused() {
+    let mut replay = Replay::default();
+    let refused = replay.apply(BootNanos(4), &snapshot(0)).map(BTreeMap::len);
+    assert_eq!(refused, Err(ReplayError::NoBase(4)));
+}
+
+#[test]
+fn what_is_no_trace_is_told_apart() {
+    let open = |bytes: &[u8]| Reader::open(bytes).map(|_| ()).expect_err("no trace");
+    assert_eq!(open(b""), OpenError::Empty);
+    assert_eq!(
+        open(b"\x7fELF\x02\x01\x01\0\0\0"),
+        OpenError::NotATrace(b"\x7fELF\x02\x01\x01\0".to_vec())
+    );
+    assert_eq!(open(&file_header()[..9]), OpenError::Short(9));
+    let mut damaged = file_header();
+    damaged[9] = 1;
+    assert_eq!(open(&damaged), OpenError::DamagedHeader);
+    let mut newer = file_header();
+    newer[8] = 2;
+    let crc = sleepwalk_trace::chunk::crc32c(&newer[..12]);
+    newer[12..].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(open(&newer), OpenError::Newer(2));
+}
+
+#[test]
+fn an_unknown_kind_is_skipped_and_its_stamp_counts() {
+    let end = |at| Stamped {
+        at: BootNanos(at),
+        record: Record::End(End {
+            reason: String::new(),
+        }),
+    };
+    let mut bytes = file(&[vec![end(10), end(15), end(17)]]);
+    // The second record's kind; frames here are length, kind, stamp, body.
+    let second = FILE_HEADER + CHUNK_HEADER + 1 + usize::from(bytes[FILE_HEADER + CHUNK_HEADER]);
+    let mut chunk = bytes.split_off(FILE_HEADER);
+    chunk[second + 1 - FILE_HEADER] = 200;
+    let (header, payload) = {
+        let payload = chunk[CHUNK_HEADER..].to_vec();
+        let header = sleepwalk_trace::chunk::ChunkHeader {
+            base: BootNanos(10),
+            ..Default::default()
+        };
+        (header, payload)
+    };
+    let length = u32::from_le_bytes(chunk[4..8].try_into().expect("four bytes")) as usize;
+    let mut sealed = vec![0; CHUNK_HEADER];
+    sealed.extend(&payload[..length]);
+    sleepwalk_trace::chunk::seal(&mut sealed, &header);
+    bytes.extend(sealed);
+    let mut reader = Reader::open(&bytes).expect("a trace");
+    let read: Vec<_> = reader
+        .by_ref()
+        .filter(|i| matches!(i, Item::Record(_)))
+        .collect();
+    assert_eq!(read, [Item::Record(end(10)), Item::Record(end(17))]);
+    assert_eq!(reader.damage().unknown_records, 1);
+}
+
+#[test]
+fn held_time_counts_the_activation_under_way() {
+    let counters = Counters {
+        total_ns: 100,
+        last_ns: 1_000,
+        ..Counters::default()
+    };
+    let active = SourceState { state: 1, counters };
+    assert_eq!(active.held_ns(MonoNanos(1_500)), 600);
+    assert_eq!(
+        SourceState { state: 0, counters }.held_ns(MonoNanos(1_500)),
+        100
+    );
+}
+
+#[test]
+fn a_forged_file_full_of_magics_is_given_up() {
+    let mut bytes = file_header().to_vec();
+    let mut forged = vec![0u8; CHUNK_HEADER];
+    forged[..4].copy_from_slice(b"SWCK");
+    forged[4..8].copy_from_slice(&(1u32 << 20).to_le_bytes());
+    forged[8] = 1;
+    while bytes.len() < 4 << 20 {
+        bytes.extend(&forged);
+    }
+    let mut reader = Reader::open(&bytes).expect("a trace");
+    assert_eq!(reader.by_ref().count(), 0);
+    assert!(reader.damage().bytes > 3 << 20);
+}

@@ -1,0 +1,190 @@
+//! `cargo xtask build`: the probe, the agent that embeds it, and the host program that embeds the
+//! agent, into `target/dist`.
+//!
+//! Each has a target folder of its own: they differ in flags and environment, and cargo would build
+//! everything anew each time they took turns in one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{paths, setup, sh};
+
+const BPF: &str = "bpfel-unknown-none";
+const STATIC: &str = "aarch64-unknown-linux-musl";
+const ANDROID: &str = "aarch64-linux-android";
+
+/// The probe's programs: each is one object.
+const PROBES: [&str; 2] = ["walk", "hooks"];
+
+/// Everything.
+pub fn all() -> Result<()> {
+    host()?;
+    workload()?;
+    for program in [
+        paths::host_program(),
+        paths::agent_program(),
+        paths::workload_program(),
+    ] {
+        let bytes = fs::metadata(&program)?.len();
+        sh::say(format!(
+            "{} ({} KiB)",
+            shown(&program),
+            bytes.div_ceil(1024)
+        ));
+    }
+    Ok(())
+}
+
+/// The probe's objects; returns their folder.
+pub fn probe() -> Result<PathBuf> {
+    let (rust_src, linker) = setup::probe()?;
+    let mut cargo = bpf_cargo("build");
+    cargo
+        .arg("--bins")
+        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker)
+        // BTF is how the kernel knows the probe's types. The other flag tells aya-ebpf whose
+        // registers a traced function has: a phone's, not this machine's.
+        .env(
+            "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
+            "-C link-arg=--btf --cfg=bpf_target_arch=\"aarch64\"",
+        );
+    rust_src.allow_build_std(&mut cargo);
+    sh::run(&mut cargo)?;
+    for name in PROBES {
+        let made = paths::target()
+            .join("probe")
+            .join(BPF)
+            .join("probe")
+            .join(name);
+        copy_if_changed(&made, &paths::probe_objects().join(format!("{name}.o")))?;
+    }
+    Ok(paths::probe_objects())
+}
+
+/// Clippy for the probe, which no other clippy run reaches: it is for the BPF target only.
+pub fn probe_clippy() -> Result<()> {
+    let rust_src = setup::build_std()?;
+    let mut cargo = bpf_cargo("clippy");
+    rust_src.allow_build_std(&mut cargo);
+    sh::run(cargo.args(["--", "-D", "warnings"]))
+}
+
+fn bpf_cargo(verb: &str) -> Command {
+    let mut cargo = sh::cargo();
+    cargo
+        .args([
+            verb,
+            "--package",
+            "sleepwalk-ebpf",
+            "--profile",
+            "probe",
+            "--target",
+            BPF,
+        ])
+        .args(["-Z", "build-std=core", "--target-dir"])
+        .arg(paths::target().join("probe"));
+    cargo
+}
+
+/// The agent, static for any arm64 Linux, with the probe inside.
+pub fn agent() -> Result<PathBuf> {
+    let objects = probe()?;
+    let program = paths::agent_program();
+    static_arm64("sleepwalkd", &program, &[("SLEEPWALK_PROBE_DIR", &objects)])?;
+    Ok(program)
+}
+
+/// The demo's workload, static for any arm64 Linux.
+pub fn workload() -> Result<PathBuf> {
+    let program = paths::workload_program();
+    static_arm64("sleepwalk-workload", &program, &[])?;
+    Ok(program)
+}
+
+fn static_arm64(package: &str, to: &Path, environment: &[(&str, &Path)]) -> Result<()> {
+    let (rust_src, zig) = setup::agent()?;
+    let target_dir = paths::target().join("agent");
+    let mut cargo = zig.cargo_zigbuild();
+    cargo
+        .args([
+            "--package",
+            package,
+            "--profile",
+            "agent",
+            "--target",
+            STATIC,
+        ])
+        .args(["-Z", "build-std=std,panic_abort", "--target-dir"])
+        .arg(&target_dir)
+        // The sysroot has no musl of its own for this target; zig brings one.
+        .env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS",
+            "-C link-self-contained=no",
+        );
+    for (name, value) in environment {
+        cargo.env(name, value);
+    }
+    rust_src.allow_build_std(&mut cargo);
+    sh::run(&mut cargo)?;
+    copy_if_changed(&target_dir.join(STATIC).join("agent").join(package), to)
+}
+
+/// The host program with the agent inside.
+pub fn host() -> Result<PathBuf> {
+    let agent = agent()?;
+    let target_dir = paths::target().join("host");
+    let mut cargo = sh::cargo();
+    cargo
+        .args([
+            "build",
+            "--release",
+            "--package",
+            "sleepwalk",
+            "--target-dir",
+        ])
+        .arg(&target_dir)
+        .env("SLEEPWALK_AGENT", agent);
+    sh::run(&mut cargo)?;
+    let program = paths::host_program();
+    copy_if_changed(&target_dir.join("release/sleepwalk"), &program)?;
+    Ok(program)
+}
+
+/// Compiles the agent for Android without linking it: that needs no NDK, so CI can run it.
+pub fn check_android() -> Result<()> {
+    let objects = probe()?;
+    let rust_src = setup::build_std()?;
+    let mut cargo = sh::cargo();
+    cargo
+        .args(["check", "--package", "sleepwalkd", "--target", ANDROID])
+        .args(["-Z", "build-std=std,panic_abort", "--target-dir"])
+        .arg(paths::target().join("android"))
+        .env("SLEEPWALK_PROBE_DIR", objects);
+    rust_src.allow_build_std(&mut cargo);
+    sh::run(&mut cargo)
+}
+
+fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).with_context(|| {
+        format!(
+            "{} cannot be read: the build left no such file",
+            shown(from)
+        )
+    })?;
+    if bytes.is_empty() {
+        bail!("{} is empty", shown(from));
+    }
+    sh::write_if_changed(to, &bytes)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())
+        .with_context(|| format!("{} cannot be made executable", shown(to)))
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(paths::root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}

@@ -1,0 +1,58 @@
+//! `cargo xtask setup`: brings in what is missing, each part by the ordinary way first.
+//!
+//! Each part is a function that returns the thing itself, so that the other tasks ask for what they
+//! need and get it made on the way. All of it is under `target/`, except for qemu and adb, which are
+//! the system's.
+
+pub mod apt;
+pub mod bpf_linker;
+pub mod rust_src;
+pub mod rustc;
+pub mod system;
+pub mod zig;
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use self::rust_src::RustSrc;
+use self::rustc::Rustc;
+use self::zig::Zig;
+use crate::{paths, sh};
+
+/// What the probe's build needs.
+pub fn probe() -> Result<(RustSrc, PathBuf)> {
+    let _alone = alone()?;
+    let rustc = Rustc::ask()?;
+    Ok((rust_src::ensure(&rustc)?, bpf_linker::ensure(&rustc)?))
+}
+
+/// What the agent's build needs.
+pub fn agent() -> Result<(RustSrc, Zig)> {
+    let _alone = alone()?;
+    let rustc = Rustc::ask()?;
+    Ok((rust_src::ensure(&rustc)?, zig::ensure()?))
+}
+
+/// The library sources alone.
+pub fn build_std() -> Result<RustSrc> {
+    let _alone = alone()?;
+    rust_src::ensure(&Rustc::ask()?)
+}
+
+/// Everything, for `cargo xtask setup`.
+pub fn all() -> Result<()> {
+    probe()?;
+    agent()?;
+    sh::say("setup is complete");
+    Ok(())
+}
+
+/// Two tasks at once, say a test run and a developer, must not unpack into the same folder.
+fn alone() -> Result<File> {
+    fs::create_dir_all(paths::tools()).context("target/tools cannot be made")?;
+    let lock = File::create(paths::tools().join("lock")).context("target/tools is not writable")?;
+    lock.lock().context("target/tools/lock cannot be locked")?;
+    Ok(lock)
+}

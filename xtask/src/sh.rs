@@ -1,0 +1,243 @@
+//! Running other programs: say what runs, keep its words, and on failure name the command, how it
+//! ended and what to do about it.
+//!
+//! All progress goes to stderr: the last line of stdout belongs to the task (`vdev up` prints the
+//! device's serial there).
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::paths;
+
+/// Long enough for the slowest build on a slow machine; a command that takes longer hangs.
+pub const LONG: Duration = Duration::from_secs(30 * 60);
+
+/// One line of progress.
+pub fn say(line: impl AsRef<str>) {
+    eprintln!("xtask: {}", line.as_ref());
+}
+
+/// The command as one would type it, shortened: the paths of this machine are of no interest.
+pub fn show(command: &Command) -> String {
+    let mut line = short(Path::new(command.get_program()));
+    for arg in command.get_args() {
+        line.push(' ');
+        line.push_str(&arg.to_string_lossy());
+    }
+    let root = format!("{}/", paths::root().display());
+    let line = line.replace(&root, "");
+    match line.char_indices().nth(160) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line,
+    }
+}
+
+fn short(program: &Path) -> String {
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// Runs a command whose output a person wants to see as it comes.
+pub fn run(command: &mut Command) -> Result<()> {
+    say(show(command));
+    // Not to our stdout: see the module's note.
+    let status = command
+        .stdout(Stdio::from(std::io::stderr()))
+        .status()
+        .with_context(|| format!("`{}` did not start", show(command)))?;
+    if !status.success() {
+        bail!("`{}` ended with {}", show(command), ended(status));
+    }
+    Ok(())
+}
+
+/// Runs a command whose output matters only when it fails: it goes to `target/logs/NAME.log`, and
+/// its end is shown on failure, followed by `mend`.
+pub fn run_logged(name: &str, command: &mut Command, limit: Duration, mend: &str) -> Result<()> {
+    fs::create_dir_all(paths::logs()).context("target/logs cannot be made")?;
+    let log = paths::logs().join(format!("{name}.log"));
+    let file =
+        File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+    let started = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .spawn()
+        .with_context(|| format!("`{}` did not start: {mend}", show(command)))?;
+    let end = loop {
+        if let Some(status) = child.try_wait()? {
+            if status.success() {
+                return Ok(());
+            }
+            break format!("ended with {}", ended(status));
+        }
+        if started.elapsed() > limit {
+            child.kill().context("a hanging command cannot be ended")?;
+            child.wait()?;
+            break format!("did not end within {} s", limit.as_secs());
+        }
+        sleep(Duration::from_millis(20));
+    };
+    bail!(
+        "`{}` {end}: {mend}\n{}(all of it: {})",
+        show(command),
+        tail(&log, 15),
+        log.display()
+    );
+}
+
+/// What a quick command prints, without the last newline.
+pub fn read(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("`{}` did not start", show(command)))?;
+    if !output.status.success() {
+        bail!(
+            "`{}` ended with {}: {}",
+            show(command),
+            ended(output.status),
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned())
+}
+
+/// Runs `source | sink` with both ends checked.
+pub fn pipe(source: &mut Command, sink: &mut Command) -> Result<()> {
+    let line = format!("{} | {}", show(source), show(sink));
+    let not_started = || format!("`{line}` did not start");
+    let mut writer = source
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(not_started)?;
+    let between = writer.stdout.take().with_context(not_started)?;
+    let read = sink.stdin(between).status().with_context(not_started);
+    let wrote = writer.wait()?;
+    let read = read?;
+    if !wrote.success() || !read.success() {
+        bail!("`{line}` ended with {} and {}", ended(wrote), ended(read));
+    }
+    Ok(())
+}
+
+/// The last lines of a file, indented, for an error message.
+pub fn tail(file: &Path, lines: usize) -> String {
+    let text = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    let from = all.len().saturating_sub(lines);
+    all[from..]
+        .iter()
+        .map(|line| format!("    {}\n", line.trim_end_matches('\r')))
+        .collect()
+}
+
+fn ended(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => format!("exit status {code}"),
+        // The signal's number is in here.
+        None => status.to_string(),
+    }
+}
+
+/// The full path of a program on `PATH`.
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+/// A cargo that builds in this workspace with our flags only: `RUSTFLAGS` from outside would hide
+/// the per-target flags that the probe and the agent need.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(paths::root());
+    plain_rust(&mut cargo);
+    cargo
+}
+
+/// Takes the flags of an outer cargo or shell away from a command that will call rustc.
+pub fn plain_rust(command: &mut Command) {
+    for name in [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_BOOTSTRAP",
+        "CARGO_TARGET_DIR",
+    ] {
+        command.env_remove(name);
+    }
+}
+
+/// Tries what needs the network up to three times: mirrors and registries have bad moments.
+pub fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    for pause in [3, 10] {
+        match attempt() {
+            Ok(done) => return Ok(done),
+            Err(error) => {
+                say(format!("{error:#}\nxtask: trying again in {pause} s"));
+                sleep(Duration::from_secs(pause));
+            }
+        }
+    }
+    attempt()
+}
+
+/// Writes `bytes` unless the file holds them already: a new time stamp would rebuild what embeds it.
+pub fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(file).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    fs::write(file, bytes).with_context(|| format!("{} cannot be written", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_without_the_paths_of_this_machine() {
+        let mut command = Command::new("/usr/bin/thing");
+        command.arg(paths::root().join("target/x"));
+        assert_eq!(show(&command), "thing target/x");
+    }
+
+    #[test]
+    fn a_long_command_is_cut() {
+        let mut command = Command::new("thing");
+        command.arg("ä".repeat(500));
+        assert_eq!(show(&command).chars().count(), 161);
+    }
+
+    #[test]
+    fn a_failure_names_the_command_its_status_and_the_mend() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo why; exit 3"]);
+        let error = run_logged("test-failure", &mut command, LONG, "do this").unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("exit status 3: do this"), "{error}");
+        assert!(error.contains("    why\n"), "{error}");
+    }
+
+    #[test]
+    fn a_hang_is_ended() {
+        let limit = Duration::from_millis(50);
+        let error =
+            run_logged("test-hang", Command::new("sleep").arg("9"), limit, "x").unwrap_err();
+        assert!(error.to_string().contains("did not end"), "{error}");
+    }
+}

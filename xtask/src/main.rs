@@ -4,17 +4,24 @@ mod build;
 mod paths;
 mod setup;
 mod sh;
+mod vdev;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
+
+use crate::setup::packages::Kernel;
+use crate::vdev::Vdev;
 
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
   setup          bring in what the other tasks need; they also do so by themselves
   build [PART]   target/dist/sleepwalk and sleepwalkd; PART: probe, agent, workload or host
+  vdev up|down|shell|status [--name NAME] [--kernel kfunc|6.12|6.1] [ARGUMENT...]
+                 the virtual device; `up` prints its serial, `shell` is `adb shell`
   check-android  compile the agent for Android, without an NDK
   clippy-probe   clippy for the probe, on its own target
 ";
@@ -38,6 +45,7 @@ fn task() -> Result<()> {
     match task.to_string_lossy().as_ref() {
         "setup" => done(args).and_then(|()| setup::all()),
         "build" => build(args),
+        "vdev" => vdev(args),
         "check-android" => done(args).and_then(|()| build::check_android()),
         "clippy-probe" => done(args).and_then(|()| build::probe_clippy()),
         other => bail!("no task {other:?}; `cargo xtask` lists them"),
@@ -59,6 +67,44 @@ fn build(mut args: lexopt::Parser) -> Result<()> {
         other => bail!("no part {other:?}: it is probe, agent, workload or host"),
     };
     made.map(drop)
+}
+
+fn vdev(mut args: lexopt::Parser) -> Result<()> {
+    let (mut name, mut kernel) = (vdev::DEFAULT_NAME.to_owned(), Kernel::default());
+    let mut words: Vec<OsString> = Vec::new();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("name") => name = args.value()?.string()?,
+            Long("kernel") => {
+                let value = args.value()?.string()?;
+                kernel = Kernel::of_name(&value)
+                    .with_context(|| format!("no kernel {value:?}: it is kfunc, 6.12 or 6.1"))?;
+            }
+            Value(word) => {
+                words.push(word);
+                // What follows `shell` is the device's business, options included.
+                if words[0] == "shell" {
+                    words.extend(args.raw_args()?);
+                }
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let device = Vdev::new(&name)?;
+    let (verb, rest) = words
+        .split_first()
+        .context("vdev wants up, down, shell or status")?;
+    if verb != "shell" && !rest.is_empty() {
+        bail!("vdev {} takes no {rest:?}", verb.to_string_lossy());
+    }
+    match verb.to_string_lossy().as_ref() {
+        "up" => println!("{}", device.up(kernel, vdev::DEADLINE)?.serial),
+        "down" => device.down()?,
+        "status" => println!("{}", device.status()),
+        "shell" => return Err(device.device()?.shell(rest)),
+        other => bail!("vdev knows no {other:?}: it is up, down, shell or status"),
+    }
+    Ok(())
 }
 
 fn done(mut args: lexopt::Parser) -> Result<()> {

@@ -6,16 +6,19 @@
 
 pub mod apt;
 pub mod bpf_linker;
+pub mod packages;
 pub mod rust_src;
 pub mod rustc;
 pub mod system;
 pub mod zig;
 
+use std::env;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use self::packages::{Kernel, KernelFiles};
 use self::rust_src::RustSrc;
 use self::rustc::Rustc;
 use self::zig::Zig;
@@ -41,10 +44,44 @@ pub fn build_std() -> Result<RustSrc> {
     rust_src::ensure(&Rustc::ask()?)
 }
 
+/// What the virtual device needs.
+pub struct DeviceParts {
+    pub qemu: PathBuf,
+    pub adb: PathBuf,
+    pub kernel: KernelFiles,
+    pub userland: PathBuf,
+}
+
+/// Finds or brings in what the virtual device needs.
+pub fn device(kernel: Kernel) -> Result<DeviceParts> {
+    let _alone = alone()?;
+    // Kernel modules come compressed.
+    system::ensure("xz", "xz-utils", "to unpack the device's kernel modules")?;
+    Ok(DeviceParts {
+        qemu: system::ensure(
+            "qemu-system-aarch64",
+            "qemu-system-arm",
+            "runs the virtual device",
+        )?,
+        adb: adb()?,
+        kernel: packages::kernel(kernel)?,
+        userland: packages::userland()?,
+    })
+}
+
+/// The adb that `$ADB` names, else the one on `PATH`.
+pub fn adb() -> Result<PathBuf> {
+    match env::var_os("ADB") {
+        Some(adb) => Ok(adb.into()),
+        None => system::ensure("adb", "adb", "talks to the virtual device"),
+    }
+}
+
 /// Everything, for `cargo xtask setup`.
 pub fn all() -> Result<()> {
     probe()?;
     agent()?;
+    device(Kernel::default())?;
     sh::say("setup is complete");
     Ok(())
 }

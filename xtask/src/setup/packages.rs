@@ -1,0 +1,211 @@
+//! The virtual device's kernels and its arm64 user land, out of Debian, unpacked under `target/`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::apt::Apt;
+use super::rustc::list;
+use crate::{paths, sh};
+
+/// The BTF of a kernel that has the wakeup-source kfuncs names this function.
+const KFUNC: &[u8] = b"bpf_wakeup_sources_get_head";
+
+/// Which kernel the virtual device boots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kernel {
+    /// The first one that has the wakeup-source kfuncs.
+    #[default]
+    Kfunc,
+    /// Debian 13's: no kfuncs; fexit works.
+    V6_12,
+    /// Debian 12's: no kfuncs, no fexit on arm64.
+    V6_1,
+}
+
+impl Kernel {
+    pub const ALL: [Kernel; 3] = [Kernel::Kfunc, Kernel::V6_12, Kernel::V6_1];
+
+    /// As `vdev up --kernel` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernel::Kfunc => "kfunc",
+            Kernel::V6_12 => "6.12",
+            Kernel::V6_1 => "6.1",
+        }
+    }
+
+    /// The kernel of that name.
+    pub fn of_name(name: &str) -> Option<Kernel> {
+        Kernel::ALL.into_iter().find(|kernel| kernel.name() == name)
+    }
+
+    /// Where to look, in order; each entry is a suite and what it builds upon.
+    fn suites(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Kernel::Kfunc => &[
+                &["trixie-backports", "trixie"],
+                &["sid"],
+                &["experimental", "sid"],
+            ],
+            Kernel::V6_12 => &[&["trixie"]],
+            Kernel::V6_1 => &[&["bookworm"]],
+        }
+    }
+}
+
+/// An unpacked kernel.
+pub struct KernelFiles {
+    /// An arm64 Image.
+    pub image: PathBuf,
+    /// `…/lib/modules/RELEASE`.
+    pub modules: PathBuf,
+}
+
+/// Finds a kernel or brings it in.
+pub fn kernel(kernel: Kernel) -> Result<KernelFiles> {
+    let home = packages().join(format!("kernel-{}", kernel.name()));
+    if home.is_dir() {
+        return kernel_files(&home);
+    }
+    let mut tried = String::new();
+    for suites in kernel.suites() {
+        match fetch_kernel(kernel, suites, &home) {
+            Ok(files) => return Ok(files),
+            Err(error) => tried.push_str(&format!("\n  {}: {error:#}", suites[0])),
+        }
+    }
+    bail!(
+        "no arm64 kernel {} for the virtual device can be had:{tried}",
+        kernel.name()
+    )
+}
+
+fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFiles> {
+    let apt = Apt::open(suites)?;
+    // Of all that a kernel package pulls in, only the kernel itself: there is no system to set up.
+    let mut names = apt.closure(&["linux-image-arm64"])?;
+    names.retain(|name| {
+        ["linux-image-", "linux-binary-", "linux-modules-"]
+            .iter()
+            .any(|p| name.starts_with(p))
+    });
+    sh::say(format!(
+        "kernel {}: {} of {}",
+        kernel.name(),
+        names.join(", "),
+        suites[0]
+    ));
+    unpack(&apt, &names, home, |partial| {
+        let files = kernel_files(partial)?;
+        if kernel == Kernel::Kfunc && !contains(&fs::read(&files.image)?, KFUNC) {
+            bail!("its kernel lacks the wakeup-source kfuncs");
+        }
+        Ok(())
+    })?;
+    kernel_files(home)
+}
+
+/// Older packages use `boot` and `lib`, newer ones keep everything under `usr/lib/modules`.
+fn kernel_files(home: &Path) -> Result<KernelFiles> {
+    let modules = ["usr/lib/modules", "lib/modules"]
+        .iter()
+        .find_map(|folder| {
+            list(&home.join(folder))
+                .ok()?
+                .into_iter()
+                .find(|path| path.is_dir())
+        })
+        .with_context(|| format!("{} has no modules", home.display()))?;
+    let is_image = |path: &PathBuf| {
+        path.file_name()
+            .map(OsStr::to_string_lossy)
+            .is_some_and(|name| name.starts_with("vmlinuz"))
+    };
+    let image = [modules.clone(), home.join("boot")]
+        .iter()
+        .find_map(|folder| list(folder).ok()?.into_iter().find(is_image))
+        .with_context(|| format!("{} has no vmlinuz", home.display()))?;
+    Ok(KernelFiles { image, modules })
+}
+
+/// adbd, busybox and their libraries, unpacked; returns the folder.
+pub fn userland() -> Result<PathBuf> {
+    let home = packages().join("userland");
+    if home.is_dir() {
+        return Ok(home);
+    }
+    let apt = Apt::open(&["trixie"])?;
+    let names = apt.closure(&["adbd", "busybox-static"])?;
+    sh::say(format!("the device's user land: {}", names.join(", ")));
+    unpack(&apt, &names, &home, |_| Ok(()))?;
+    Ok(home)
+}
+
+fn packages() -> PathBuf {
+    paths::vdev().join("packages")
+}
+
+/// Unpacks beside the final place and moves the folder there, so that a folder there is complete.
+fn unpack(
+    apt: &Apt,
+    names: &[String],
+    home: &Path,
+    check: impl Fn(&Path) -> Result<()>,
+) -> Result<()> {
+    let (debs, partial) = (home.with_extension("debs"), home.with_extension("partial"));
+    let _ = fs::remove_dir_all(&partial);
+    fs::create_dir_all(&partial)
+        .with_context(|| format!("{} cannot be made", partial.display()))?;
+    for deb in apt.download(names, &debs)? {
+        sh::read(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&partial))?;
+    }
+    check(&partial)?;
+    fs::rename(&partial, home).with_context(|| format!("{} cannot be made", home.display()))?;
+    fs::remove_dir_all(&debs).with_context(|| format!("{} cannot be removed", debs.display()))
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    // A kernel is tens of megabytes: skip quickly from one first letter to the next.
+    let mut rest = haystack;
+    while let Some(at) = rest.iter().position(|byte| *byte == needle[0]) {
+        if rest[at..].starts_with(needle) {
+            return true;
+        }
+        rest = &rest[at + 1..];
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_bytes() {
+        assert!(contains(b"xbpbpf_wakeup", b"bpf_"));
+        assert!(contains(b"bpf_", b"bpf_"));
+        assert!(!contains(b"bpf", b"bpf_"));
+    }
+
+    #[test]
+    fn both_layouts_of_kernel_packages() {
+        let home = std::env::temp_dir().join(format!("xtask-packages-{}", std::process::id()));
+        for (modules, image) in [
+            ("usr/lib/modules/7.3", "usr/lib/modules/7.3/vmlinuz"),
+            ("lib/modules/6.1", "boot/vmlinuz-6.1"),
+        ] {
+            let _ = fs::remove_dir_all(&home);
+            fs::create_dir_all(home.join(modules)).unwrap();
+            fs::create_dir_all(home.join("boot")).unwrap();
+            fs::write(home.join(image), "").unwrap();
+            let files = kernel_files(&home).unwrap();
+            assert_eq!(files.image, home.join(image));
+            assert_eq!(files.modules, home.join(modules));
+        }
+        fs::remove_dir_all(&home).unwrap();
+    }
+}

@@ -1,0 +1,248 @@
+//! The virtual device: an arm64 kernel with real suspend and a real adbd under qemu.
+//!
+//! Each instance has a name and a folder `target/vdev/run/NAME` with its `state`, `console.log` and
+//! `qmp.sock`; a test run and a developer may each have one.
+
+mod initramfs;
+mod modules;
+pub mod qemu;
+pub mod qmp;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use self::qemu::Qemu;
+use self::qmp::Qmp;
+use crate::setup::packages::Kernel;
+use crate::{paths, setup, sh};
+
+/// The instance's name when none is given.
+pub const DEFAULT_NAME: &str = "default";
+
+/// A device that answers takes some 10 s; a busy machine may need ten times as long.
+pub const DEADLINE: Duration = Duration::from_secs(180);
+
+/// What the init script prints when adbd is about to start.
+const UP: &str = "sleepwalk: device is up";
+
+/// One adb call; it either answers at once or hangs.
+const ADB_LIMIT: Duration = Duration::from_secs(20);
+
+/// An instance, running or not.
+pub struct Vdev {
+    name: String,
+    folder: PathBuf,
+}
+
+/// A running instance that answered over adb.
+pub struct Device {
+    pub vdev: Vdev,
+    /// What `adb -s` wants.
+    pub serial: String,
+    adb: PathBuf,
+}
+
+impl Vdev {
+    pub fn new(name: &str) -> Result<Vdev> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(plain) {
+            bail!("{name:?} is no name for a virtual device: use letters, digits, - and _");
+        }
+        Ok(Vdev {
+            name: name.to_owned(),
+            folder: paths::vdev().join("run").join(name),
+        })
+    }
+
+    /// The kernel's console.
+    pub fn console(&self) -> PathBuf {
+        self.folder.join("console.log")
+    }
+
+    /// The emulator, while it runs.
+    pub fn running(&self) -> Option<Qemu> {
+        Qemu::running(&self.folder)
+    }
+
+    /// qemu's control socket: `quit` is a power cut, `system_wakeup` and `system_powerdown` are keys.
+    pub fn qmp(&self) -> Result<Qmp> {
+        Qmp::connect(&self.folder, "qmp.sock")
+    }
+
+    /// Boots the device, or takes the running one, and returns when adb answers.
+    pub fn up(self, kernel: Kernel, deadline: Duration) -> Result<Device> {
+        let started = Instant::now();
+        let parts = setup::device(kernel)?;
+        let qemu = match self.running() {
+            Some(qemu) if qemu.kernel == kernel => qemu,
+            Some(qemu) => bail!(
+                "the virtual device {} runs kernel {}: `cargo xtask vdev down --name {0}` first, or \
+                 give the other one another --name",
+                self.name,
+                qemu.kernel.name()
+            ),
+            None => {
+                fs::create_dir_all(&self.folder)
+                    .with_context(|| format!("{} cannot be made", self.folder.display()))?;
+                let image = self.folder.join("initramfs.cpio");
+                initramfs::write(&parts.kernel, &parts.userland, &image)?;
+                sh::say(format!("booting {}", parts.kernel.image.display()));
+                Qemu::start(&parts.qemu, &self.folder, kernel, &parts.kernel, &image)?
+            }
+        };
+        let serial = serial(qemu);
+        let device = Device {
+            vdev: self,
+            serial,
+            adb: parts.adb,
+        };
+        match device.wait(qemu, started + deadline) {
+            Ok(()) => {
+                sh::say(format!(
+                    "device answers after {:.1} s",
+                    started.elapsed().as_secs_f32()
+                ));
+                Ok(device)
+            }
+            Err(error) => {
+                let console = device.vdev.console();
+                bail!(
+                    "{error:#}; the end of its console ({}):\n{}",
+                    console.display(),
+                    sh::tail(&console, 30)
+                )
+            }
+        }
+    }
+
+    /// The running device, for those who do not want to boot one.
+    pub fn device(self) -> Result<Device> {
+        let Some(qemu) = self.running() else {
+            bail!(
+                "the virtual device {} is not up: `cargo xtask vdev up`",
+                self.name
+            );
+        };
+        Ok(Device {
+            serial: serial(qemu),
+            adb: setup::adb()?,
+            vdev: self,
+        })
+    }
+
+    /// Ends the emulator, as a power cut would, and cleans up; quiet when there is none.
+    pub fn down(&self) -> Result<()> {
+        let Some(qemu) = self.running() else {
+            sh::say(format!("the virtual device {} is not up", self.name));
+            return Ok(());
+        };
+        if let Ok(adb) = setup::adb() {
+            let mut adb = Command::new(adb);
+            adb.args(["disconnect", &serial(qemu)]);
+            // The device may be gone from adb's list already.
+            let _ = sh::run_logged("adb-disconnect", &mut adb, ADB_LIMIT, "adb hangs");
+        }
+        // Whether it answers or not: it has to end.
+        let _ = self
+            .qmp()
+            .and_then(|mut qmp| qmp.execute("quit", Value::Null));
+        qemu.end(&self.folder)?;
+        let _ = fs::remove_file(self.folder.join("qmp.sock"));
+        let _ = fs::remove_file(self.folder.join("initramfs.cpio"));
+        sh::say(format!("the virtual device {} is down", self.name));
+        Ok(())
+    }
+
+    /// One line for a person.
+    pub fn status(&self) -> String {
+        match self.running() {
+            Some(qemu) => format!(
+                "{}: up, serial {}, kernel {}, pid {}, console {}",
+                self.name,
+                serial(qemu),
+                qemu.kernel.name(),
+                qemu.pid,
+                self.console().display()
+            ),
+            None => format!("{}: down", self.name),
+        }
+    }
+}
+
+impl Device {
+    /// `adb` for this device, ready for its arguments.
+    pub fn adb(&self) -> Command {
+        let mut adb = Command::new(&self.adb);
+        adb.args(["-s", &self.serial]);
+        adb
+    }
+
+    /// Becomes `adb shell`; returns only if that fails.
+    pub fn shell(&self, arguments: &[std::ffi::OsString]) -> anyhow::Error {
+        let error = self.adb().arg("shell").args(arguments).exec();
+        anyhow::Error::new(error).context("adb does not start")
+    }
+
+    fn wait(&self, qemu: Qemu, until: Instant) -> Result<()> {
+        let alive = || {
+            if Instant::now() > until {
+                bail!("the virtual device did not answer in time");
+            }
+            if !qemu.alive(&self.vdev.folder) {
+                bail!("the virtual device ended");
+            }
+            Ok(())
+        };
+        // A connection before adbd listens would linger as `offline`.
+        while !fs::read(self.vdev.console())
+            .is_ok_and(|console| String::from_utf8_lossy(&console).contains(UP))
+        {
+            alive()?;
+            sleep(Duration::from_millis(50));
+        }
+        self.adb_command(&["start-server"])?;
+        loop {
+            alive()?;
+            let connected = self.adb_command(&["connect", &self.serial]);
+            if connected.is_ok()
+                && self
+                    .adb_command(&["-s", &self.serial, "shell", "true"])
+                    .is_ok()
+            {
+                return Ok(());
+            }
+            let _ = self.adb_command(&["disconnect", &self.serial]);
+            sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn adb_command(&self, arguments: &[&str]) -> Result<()> {
+        let log = format!("adb-{}", arguments.first().copied().unwrap_or_default());
+        let mut adb = Command::new(&self.adb);
+        sh::run_logged(&log, adb.args(arguments), ADB_LIMIT, "adb fails")
+    }
+}
+
+fn serial(qemu: Qemu) -> String {
+    format!("127.0.0.1:{}", qemu.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside_their_folder() {
+        assert!(Vdev::new("e2e-1").is_ok());
+        for name in ["", "..", "a/b", "a b"] {
+            assert!(Vdev::new(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The emulator's process: its command line, its state file, and whether it still runs.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::setup::packages::{Kernel, KernelFiles};
+use crate::sh;
+
+/// Ports that the adb server scans by itself: a device there would show up twice.
+const SCANNED_BY_ADB: std::ops::RangeInclusive<u16> = 5555..=5585;
+
+/// A started emulator, as the state file remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Qemu {
+    pub pid: i32,
+    pub port: u16,
+    pub kernel: Kernel,
+}
+
+impl Qemu {
+    /// Starts an emulator in `folder`, which gets its console, its control socket and its state.
+    pub fn start(
+        qemu: &Path,
+        folder: &Path,
+        kernel: Kernel,
+        files: &KernelFiles,
+        initramfs: &Path,
+    ) -> Result<Qemu> {
+        let port = free_port()?;
+        let mut command = Command::new(qemu);
+        command
+            .current_dir(folder)
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-daemonize",
+            ])
+            .args([
+                "-machine",
+                "virt",
+                "-cpu",
+                "cortex-a72",
+                "-smp",
+                "2",
+                "-m",
+                "1024",
+            ])
+            .arg("-kernel")
+            .arg(&files.image)
+            .arg("-initrd")
+            .arg(initramfs)
+            // A panic ends the emulator (with -no-reboot) instead of hanging; the console stays on
+            // through a suspend, so that what goes wrong in there is seen.
+            .args(["-append", "console=ttyAMA0 panic=-1 no_console_suspend"])
+            .arg("-no-reboot")
+            .args(["-serial", "file:console.log", "-pidfile", "qemu.pid"])
+            .args(["-qmp", "unix:qmp.sock,server=on,wait=off"])
+            .arg("-netdev")
+            .arg(format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:5555"))
+            .args(["-device", "virtio-net-pci,netdev=net0,romfile="]);
+        for name in ["console.log", "qemu.pid", "qmp.sock"] {
+            let _ = fs::remove_file(folder.join(name));
+        }
+        let log = format!(
+            "qemu-{}",
+            folder.file_name().unwrap_or_default().to_string_lossy()
+        );
+        let mend = "see qemu's own words below";
+        sh::run_logged(&log, &mut command, Duration::from_secs(30), mend)?;
+
+        let pid = fs::read_to_string(folder.join("qemu.pid")).context("qemu left no pid")?;
+        let pid = pid
+            .trim()
+            .parse()
+            .with_context(|| format!("qemu's pid {pid:?} is no number"))?;
+        let started = Qemu { pid, port, kernel };
+        fs::write(state_file(folder), started.to_text())
+            .with_context(|| format!("{} cannot be written", state_file(folder).display()))?;
+        Ok(started)
+    }
+
+    /// The emulator that runs in `folder`. A pid alone proves nothing: it may be another's by now.
+    pub fn running(folder: &Path) -> Option<Qemu> {
+        let qemu = Qemu::from_text(&fs::read_to_string(state_file(folder)).ok()?)?;
+        qemu.alive(folder).then_some(qemu)
+    }
+
+    /// Whether the process is still there, and still the one that was started in `folder`.
+    pub fn alive(&self, folder: &Path) -> bool {
+        let process = PathBuf::from(format!("/proc/{}", self.pid));
+        // A daemon goes to `/`, so its arguments have to tell it from another instance's.
+        let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
+        let mark = format!("hostfwd=tcp:127.0.0.1:{}-", self.port);
+        let initramfs = folder.join("initramfs.cpio");
+        let arguments = String::from_utf8_lossy(&arguments);
+        arguments.contains(&mark) && arguments.contains(&*initramfs.to_string_lossy())
+    }
+
+    /// Waits for the process to end, then makes it end.
+    pub fn end(&self, folder: &Path) -> Result<()> {
+        for signal in [None, Some(Signal::SIGTERM), Some(Signal::SIGKILL)] {
+            if let Some(signal) = signal
+                && self.alive(folder)
+            {
+                kill(Pid::from_raw(self.pid), signal)
+                    .with_context(|| format!("qemu (pid {}) cannot be ended", self.pid))?;
+            }
+            let asked = Instant::now();
+            while asked.elapsed() < Duration::from_secs(5) {
+                if !self.alive(folder) {
+                    let _ = fs::remove_file(state_file(folder));
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        bail!("qemu (pid {}) does not end", self.pid)
+    }
+
+    fn to_text(self) -> String {
+        format!(
+            "pid {}\nport {}\nkernel {}\n",
+            self.pid,
+            self.port,
+            self.kernel.name()
+        )
+    }
+
+    fn from_text(text: &str) -> Option<Qemu> {
+        let value = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
+        };
+        let pid = value("pid")?.parse().ok().filter(|pid| *pid > 1)?;
+        let port = value("port")?.parse().ok()?;
+        Some(Qemu {
+            pid,
+            port,
+            kernel: Kernel::of_name(value("kernel")?)?,
+        })
+    }
+}
+
+fn state_file(folder: &Path) -> PathBuf {
+    folder.join("state")
+}
+
+/// A port that nobody listens on right now.
+fn free_port() -> Result<u16> {
+    // Kept until the end: the system would hand out the same one again.
+    let mut taken = Vec::new();
+    for _ in 0..64 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port for adb")?;
+        let port = listener.local_addr()?.port();
+        if !SCANNED_BY_ADB.contains(&port) {
+            return Ok(port);
+        }
+        taken.push(listener);
+    }
+    bail!("no free port for adb outside {SCANNED_BY_ADB:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_file_reads_back() {
+        for kernel in Kernel::ALL {
+            let qemu = Qemu {
+                pid: 4711,
+                port: 40001,
+                kernel,
+            };
+            assert_eq!(Qemu::from_text(&qemu.to_text()), Some(qemu));
+        }
+    }
+
+    #[test]
+    fn a_damaged_state_file_is_no_emulator() {
+        for text in [
+            "",
+            "pid 7",
+            "pid x\nport 1\nkernel 6.1\n",
+            // Signals to these would go to others.
+            "pid -1\nport 1\nkernel 6.1\n",
+            "pid 1\nport 1\nkernel 6.1\n",
+            "pid 7\nport 99999\nkernel 6.1\n",
+            "pid 7\nport 1\nkernel 2.4\n",
+        ] {
+            assert_eq!(Qemu::from_text(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn another_process_of_that_pid_is_not_ours() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let qemu = Qemu {
+            pid,
+            port: 40001,
+            kernel: Kernel::Kfunc,
+        };
+        assert!(!qemu.alive(Path::new("/nowhere")));
+    }
+
+    #[test]
+    fn a_port_outside_of_what_adb_scans() {
+        assert!(!SCANNED_BY_ADB.contains(&free_port().unwrap()));
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use lexopt::prelude::*;
+use sleepwalk_trace::abi::DEFAULT_CAPACITY;
+
+use crate::units;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+sleepwalkd: records what keeps this device awake
+
+  sleepwalkd doctor [--json]             what works here, and what is lost without the rest
+  sleepwalkd snapshot [--json]           all wakeup sources, now
+  sleepwalkd record -o FILE [-d 10m]     snapshots and suspend attempts, until the time is up
+             [--interval 60s]            or SIGINT or SIGTERM comes; prints `ready` when it has begun
+  sleepwalkd version [--json]            version and checksum of this program
+
+  --source auto|kfunc     where snapshots come from (snapshot, record)
+  --max-sources 4096      room for so many sources, 536 bytes each (snapshot, record)
+
+SLEEPWALK_LOG=debug says more on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device
+can't be used.
+";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    Help,
+    Version { json: bool },
+    Doctor { json: bool },
+    Snapshot(SnapshotOptions),
+    Record(RecordOptions),
+}
+
+/// `snapshot`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    pub json: bool,
+    pub capacity: u32,
+}
+
+/// `record`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RecordOptions {
+    pub output: PathBuf,
+    /// Until a signal comes, where there is none.
+    pub duration: Option<Duration>,
+    pub interval: Duration,
+    pub capacity: u32,
+}
+
+/// More would be gigabytes of kernel memory.
+const MOST_SOURCES: u32 = 1 << 20;
+
+/// Reads the command line.
+pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
+    let mut name = None;
+    let mut json = false;
+    let mut output = None;
+    let mut duration = None;
+    let mut interval = Duration::from_secs(60);
+    let mut capacity = DEFAULT_CAPACITY;
+    let mut given = Vec::new();
+    while let Some(arg) = parser.next()? {
+        let option = match &arg {
+            Short(c) => format!("-{c}"),
+            Long(long) => format!("--{long}"),
+            Value(_) => String::new(),
+        };
+        match arg {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('V') | Long("version") => return Ok(Command::Version { json: false }),
+            Long("json") => json = true,
+            Short('o') | Long("output") => output = Some(PathBuf::from(parser.value()?)),
+            Short('d') | Long("duration") => {
+                duration = Some(units::duration(&value(&mut parser)?)?)
+            }
+            Long("interval") => interval = units::duration(&value(&mut parser)?)?,
+            Long("source") => source(&value(&mut parser)?)?,
+            Long("max-sources") => capacity = max_sources(&value(&mut parser)?)?,
+            Value(word) if name.is_none() => {
+                name = Some(word.string()?);
+                continue;
+            }
+            other => return Err(other.unexpected().into()),
+        }
+        given.push(option);
+    }
+    let Some(name) = name else {
+        bail!("what to do? Try `sleepwalkd --help`")
+    };
+    let takes: &[&str] = match name.as_str() {
+        "version" | "doctor" => &["--json"],
+        "snapshot" => &["--json", "--source", "--max-sources"],
+        "record" => &[
+            "-o",
+            "--output",
+            "-d",
+            "--duration",
+            "--interval",
+            "--source",
+            "--max-sources",
+        ],
+        _ => bail!("`{name}` is no command: try `sleepwalkd --help`"),
+    };
+    if let Some(wrong) = given
+        .iter()
+        .find(|option| !takes.contains(&option.as_str()))
+    {
+        bail!("`sleepwalkd {name}` takes no {wrong}");
+    }
+    Ok(match name.as_str() {
+        "version" => Command::Version { json },
+        "doctor" => Command::Doctor { json },
+        "snapshot" => Command::Snapshot(SnapshotOptions { json, capacity }),
+        _ => {
+            let output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
+            Command::Record(RecordOptions {
+                output,
+                duration,
+                interval,
+                capacity,
+            })
+        }
+    })
+}
+
+fn value(parser: &mut lexopt::Parser) -> Result<String> {
+    Ok(parser.value()?.string()?)
+}
+
+/// There is one source of snapshots so far, and `auto` takes the best.
+fn source(name: &str) -> Result<()> {
+    match name {
+        "auto" | "kfunc" => Ok(()),
+        _ => bail!("`{name}` is no source of snapshots that this sleepwalkd has: auto, kfunc"),
+    }
+}
+
+fn max_sources(text: &str) -> Result<u32> {
+    match text.parse() {
+        Ok(n @ 1..=MOST_SOURCES) => Ok(n),
+        _ => bail!("--max-sources `{text}`: give a number from 1 to {MOST_SOURCES}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &str) -> Result<Command> {
+        parse(lexopt::Parser::from_args(words.split_whitespace()))
+    }
+
+    #[test]
+    fn commands_and_options_are_read() {
+        let options = RecordOptions {
+            output: "a.swk".into(),
+            duration: Some(Duration::from_secs(5)),
+            interval: Duration::from_secs(60),
+            capacity: 10,
+        };
+        let words = "record -o a.swk -d 5s --source kfunc --max-sources=10";
+        assert_eq!(line(words).unwrap(), Command::Record(options));
+        assert_eq!(
+            line("doctor --json").unwrap(),
+            Command::Doctor { json: true }
+        );
+        assert_eq!(line("--help").unwrap(), Command::Help);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = [
+            ("", "what to do"),
+            ("dance", "`dance`"),
+            ("record", "-o FILE"),
+            ("record -o a -d 5", "`5`"),
+            ("record -o a -d 0s", "`0s`"),
+            ("record -o a --source psychic", "`psychic`"),
+            ("record -o a --max-sources 0", "`0`"),
+            ("record -o a --json", "no --json"),
+            ("doctor -o a", "no -o"),
+            ("snapshot --frobnicate", "--frobnicate"),
+            ("snapshot twice", "twice"),
+        ];
+        for (words, what) in wrong {
+            let error = line(words).unwrap_err().to_string();
+            assert!(error.contains(what), "{words}: {error}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! One file per command.
+
+pub mod doctor;
+pub mod record;
+pub mod snapshot;
+pub mod version;

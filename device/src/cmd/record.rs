@@ -1,0 +1,30 @@
+//! `sleepwalkd record`: captures until the time is up or a signal comes.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+
+use crate::args::RecordOptions;
+use crate::recorder::Recorder;
+use crate::store::Store;
+use crate::wakeups::Wakeups;
+use crate::{context, preflight};
+
+/// Records.
+pub fn run(options: &RecordOptions) -> Result<()> {
+    let source = preflight::walk(options.capacity)?;
+    let mut hooks = preflight::hooks()?;
+    let mut wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
+    let mut session = context::session();
+    session.source = "kfunc".to_owned();
+    session.phase_hook = hooks.phase.to_owned();
+    session.return_hook = hooks.returned.to_owned();
+    session.interval_ns = options.interval.as_nanos() as u64;
+    // Last of all: a capture that can't begin leaves no file.
+    let store = Store::create(&options.output, context::page_size())?;
+    let recorder = Recorder::start(source, store, session)?;
+    // The host waits for this line.
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "ready").and_then(|()| out.flush());
+    recorder.run(&mut hooks, &mut wakeups)
+}

@@ -1,0 +1,121 @@
+//! `sleepwalkd snapshot`: all wakeup sources, once.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::json;
+use sleepwalk_trace::time::MonoNanos;
+
+use crate::args::SnapshotOptions;
+use crate::source::{Sample, SnapshotSource as _};
+use crate::{clock, preflight};
+
+/// One source, as `--json` prints it. Times are in ns, instants on CLOCK_MONOTONIC.
+#[derive(Debug, Serialize)]
+struct Row {
+    /// With U+FFFD for what is not UTF-8.
+    name: String,
+    /// The exact bytes, where `name` is not exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_hex: Option<String>,
+    name_cut: bool,
+    id: u32,
+    address: String,
+    active: bool,
+    torn: bool,
+    held_ns: u64,
+    active_count: u64,
+    event_count: u64,
+    wakeup_count: u64,
+    expire_count: u64,
+    relax_count: u64,
+    total_ns: u64,
+    max_ns: u64,
+    last_ns: u64,
+    prevent_ns: u64,
+}
+
+impl Row {
+    fn new(sample: &Sample<'_>, now: MonoNanos) -> Self {
+        let counters = sample.state.counters;
+        let name_hex = std::str::from_utf8(sample.name)
+            .is_err()
+            .then(|| hex(sample.name));
+        Self {
+            name: String::from_utf8_lossy(sample.name).into_owned(),
+            name_hex,
+            name_cut: sample.name_cut,
+            id: sample.id,
+            address: format!("{:#x}", sample.address),
+            active: sample.state.active(),
+            torn: sample.state.torn(),
+            held_ns: sample.state.held_ns(now),
+            active_count: counters.active_count,
+            event_count: counters.event_count,
+            wakeup_count: counters.wakeup_count,
+            expire_count: counters.expire_count,
+            relax_count: counters.relax_count,
+            total_ns: counters.total_ns,
+            max_ns: counters.max_ns,
+            last_ns: counters.last_ns,
+            prevent_ns: counters.prevent_ns,
+        }
+    }
+}
+
+/// The text to print.
+pub fn run(options: &SnapshotOptions) -> Result<String> {
+    let mut source = preflight::walk(options.capacity)?;
+    let clocks = clock::now();
+    let now = clocks.mono_at(clocks.boot);
+    let mut rows = Vec::new();
+    let taken = source.take(&mut |sample| rows.push(Row::new(sample, now)))?;
+    if taken.seen > taken.stored {
+        log::warn!(
+            "{} of {} sources had no room: give a larger --max-sources",
+            taken.seen - taken.stored,
+            taken.seen
+        );
+    }
+    if taken.broken {
+        log::warn!("the walk broke off after {} sources", taken.seen);
+    }
+    if options.json {
+        let snapshot = json!({
+            "source": source.name(),
+            "begin_ns": taken.begin.0,
+            "took_ns": taken.end.since(taken.begin),
+            "seen": taken.seen,
+            "stored": taken.stored,
+            "broken": taken.broken,
+            "sources": rows,
+        });
+        return Ok(serde_json::to_string(&snapshot)? + "\n");
+    }
+    rows.sort_by(|a, b| b.held_ns.cmp(&a.held_ns).then_with(|| a.name.cmp(&b.name)));
+    let mut text = format!(
+        "{:>14}  {:>8}  {:>8}  {:>8}  name\n",
+        "held s", "active", "events", "expired"
+    );
+    for row in &rows {
+        let held = row.held_ns as f64 / 1e9;
+        let mark = if row.active { "  (active)" } else { "" };
+        // Names may hold anything, escape sequences for the terminal too.
+        let name = row.name.escape_debug();
+        let cut = if row.name_cut { "…" } else { "" };
+        writeln!(
+            text,
+            "{held:>14.6}  {:>8}  {:>8}  {:>8}  {name}{cut}{mark}",
+            row.active_count, row.event_count, row.expire_count
+        )?;
+    }
+    Ok(text)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

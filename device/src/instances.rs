@@ -1,0 +1,168 @@
+//! Which source is which: kernel addresses and ids are used again, names are not unique.
+//!
+//! An instance is one source from its registration to its removal, as far as snapshots can tell: the
+//! same (address, id, name) with counters that did not fall.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sleepwalk_trace::record::{Record, SourceDef, Text};
+use sleepwalk_trace::snapshot::SourceState;
+
+use crate::source::Sample;
+
+/// The sources and strings that the trace has been told of.
+#[derive(Debug, Default)]
+pub struct Instances {
+    texts: HashMap<Vec<u8>, u32>,
+    known: HashMap<u64, Known>,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Known {
+    instance: u32,
+    id: u32,
+    name: u32,
+    active_count: u64,
+    /// Number of the last snapshot that had it.
+    seen_in: u64,
+}
+
+impl Instances {
+    /// The number of a string; `tell` gets the record that introduces a new one.
+    pub fn text(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Record)) -> u32 {
+        if let Some(id) = self.texts.get(bytes) {
+            return *id;
+        }
+        let id = self.texts.len() as u32;
+        self.texts.insert(bytes.to_vec(), id);
+        tell(Record::Text(Text {
+            id,
+            bytes: bytes.to_vec(),
+        }));
+        id
+    }
+
+    /// Adds `sample` to the snapshot numbered `snapshot`; `tell` gets what introduces a new source.
+    pub fn add(
+        &mut self,
+        sample: &Sample<'_>,
+        snapshot: u64,
+        into: &mut BTreeMap<u32, SourceState>,
+        tell: &mut dyn FnMut(Record),
+    ) {
+        let name = self.text(sample.name, tell);
+        let active_count = sample.state.counters.active_count;
+        let same = self.known.get_mut(&sample.address).filter(|known| {
+            known.id == sample.id && known.name == name && known.active_count <= active_count
+        });
+        let instance = if let Some(known) = same {
+            known.active_count = active_count;
+            known.seen_in = snapshot;
+            known.instance
+        } else {
+            let instance = self.next;
+            self.next += 1;
+            let known = Known {
+                instance,
+                id: sample.id,
+                name,
+                active_count,
+                seen_in: snapshot,
+            };
+            self.known.insert(sample.address, known);
+            tell(Record::Source(SourceDef {
+                instance,
+                name,
+                name_cut: sample.name_cut,
+                id: sample.id,
+                address: sample.address,
+                name_pointer: sample.name_pointer,
+            }));
+            instance
+        };
+        into.insert(instance, sample.state);
+    }
+
+    /// Forgets the sources that a complete snapshot did not have: what comes later at their
+    /// addresses is new.
+    pub fn retire(&mut self, snapshot: u64) {
+        self.known.retain(|_, known| known.seen_in == snapshot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sleepwalk_trace::snapshot::Counters;
+
+    use super::*;
+
+    fn sample(address: u64, id: u32, name: &[u8], active_count: u64) -> Sample<'_> {
+        let counters = Counters {
+            active_count,
+            ..Counters::default()
+        };
+        let state = SourceState { state: 0, counters };
+        Sample {
+            address,
+            name_pointer: address + 8,
+            id,
+            name,
+            name_cut: false,
+            state,
+        }
+    }
+
+    /// The instances that one snapshot gets.
+    fn snapshot(instances: &mut Instances, number: u64, samples: &[Sample<'_>]) -> Vec<u32> {
+        let mut told = 0;
+        let mut numbers = Vec::new();
+        for sample in samples {
+            let mut into = BTreeMap::new();
+            instances.add(sample, number, &mut into, &mut |_| told += 1);
+            numbers.extend(into.keys());
+        }
+        instances.retire(number);
+        numbers
+    }
+
+    #[test]
+    fn a_source_keeps_its_instance_until_anything_contradicts_it() {
+        let mut i = Instances::default();
+        assert_eq!(
+            snapshot(&mut i, 1, &[sample(16, 1, b"a", 5), sample(32, 2, b"a", 1)]),
+            [0, 1]
+        );
+        assert_eq!(
+            snapshot(&mut i, 2, &[sample(16, 1, b"a", 5), sample(32, 2, b"a", 9)]),
+            [0, 1]
+        );
+        // A counter that fell, another id, another name: another source.
+        assert_eq!(
+            snapshot(&mut i, 3, &[sample(16, 1, b"a", 4), sample(32, 3, b"a", 9)]),
+            [2, 3]
+        );
+        assert_eq!(snapshot(&mut i, 4, &[sample(16, 1, b"b", 4)]), [4]);
+        // Away in the last snapshot, so another one although nothing differs.
+        assert_eq!(
+            snapshot(&mut i, 5, &[sample(16, 1, b"b", 4), sample(32, 3, b"a", 9)]),
+            [4, 5]
+        );
+    }
+
+    #[test]
+    fn a_name_is_told_once_and_kept_to_the_byte() {
+        let mut i = Instances::default();
+        let mut told = Vec::new();
+        let name = b"\xff \n\x1b[31m";
+        assert_eq!(i.text(name, &mut |r| told.push(r)), 0);
+        assert_eq!(i.text(name, &mut |r| told.push(r)), 0);
+        assert_eq!(
+            told,
+            [Record::Text(Text {
+                id: 0,
+                bytes: name.to_vec()
+            })]
+        );
+    }
+}

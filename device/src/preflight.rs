@@ -1,0 +1,235 @@
+//! What this kernel and these rights allow; loads what there is.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use crate::probe::hooks::Hooks;
+use crate::probe::{KFUNCS, VMLINUX};
+use crate::source::SnapshotSource as _;
+use crate::source::kfunc::{self, Kfunc};
+
+/// The context of an error that another device would not have.
+#[derive(Clone, Copy, Debug)]
+pub struct Unusable;
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this device can't be used")
+    }
+}
+
+/// Loads the walk.
+pub fn walk(capacity: u32) -> Result<Kfunc> {
+    rights()
+        .and_then(|_| Kfunc::load(&kfunc::kernel()?, capacity))
+        .context(Unusable)
+}
+
+/// Loads and attaches the hooks.
+pub fn hooks() -> Result<Hooks> {
+    Hooks::attach().context(Unusable)
+}
+
+/// How one thing that Sleepwalk needs stands here.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// What is looked at.
+    pub name: &'static str,
+    /// Whether it serves.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What does not work without it; empty where nothing is lost.
+    pub lost: &'static str,
+    /// How to mend it; empty where there is nothing to mend.
+    pub mend: &'static str,
+}
+
+/// Whether something serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It does.
+    Ok,
+    /// Less than it could.
+    Degraded,
+    /// Nothing can be recorded.
+    Missing,
+}
+
+/// Looks at everything, and tries what can only be tried.
+pub fn checks() -> Vec<Check> {
+    vec![
+        check(
+            "rights",
+            State::Missing,
+            rights(),
+            "everything: the kernel loads no probe",
+            "run it as root: `adb root`, or through `su`",
+        ),
+        check(
+            "BTF",
+            State::Missing,
+            btf(),
+            "everything: where the kernel keeps a source's counters is not known",
+            "a kernel with CONFIG_DEBUG_INFO_BTF=y (every GKI since android12-5.10)",
+        ),
+        check(
+            "kfuncs",
+            State::Missing,
+            kfuncs(),
+            "snapshots",
+            "a kernel of Linux 7.2, android16-6.12 of mid-2026, or later",
+        ),
+        check(
+            "walk",
+            State::Missing,
+            try_walk(),
+            "snapshots",
+            "see the reason; with SELinux enforcing, try `setenforce 0`",
+        ),
+        check(
+            "hooks",
+            State::Missing,
+            Hooks::attach().map(|h| format!("{} and {}", h.phase, h.returned)),
+            "suspend attempts",
+            "a kernel with CONFIG_BPF_EVENTS=y and CONFIG_KPROBES=y",
+        ),
+        check(
+            "suspend",
+            State::Degraded,
+            suspend(),
+            "there are no suspend attempts to explain",
+            "a kernel with CONFIG_SUSPEND=y",
+        ),
+        selinux(),
+    ]
+}
+
+fn check(
+    name: &'static str,
+    otherwise: State,
+    result: Result<String>,
+    lost: &'static str,
+    mend: &'static str,
+) -> Check {
+    match result {
+        Ok(found) => Check {
+            name,
+            state: State::Ok,
+            found,
+            lost: "",
+            mend: "",
+        },
+        Err(error) => Check {
+            name,
+            state: otherwise,
+            found: format!("{error:#}"),
+            lost,
+            mend,
+        },
+    }
+}
+
+/// Bits of the capabilities that stand for each other here (`include/uapi/linux/capability.h`).
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+fn rights() -> Result<String> {
+    const STATUS: &str = "/proc/self/status";
+    let status =
+        std::fs::read_to_string(STATUS).with_context(|| format!("{STATUS} can't be read"))?;
+    let effective = effective_capabilities(&status)
+        .with_context(|| format!("{STATUS} has no CapEff line that can be read"))?;
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    let missing: Vec<_> = [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+        .into_iter()
+        .filter(|(bit, _)| !has(*bit) && !has(CAP_SYS_ADMIN))
+        .map(|(_, name)| name)
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "not root: {} is missing",
+        missing.join(" and ")
+    );
+    let uid = nix::unistd::geteuid();
+    Ok(format!("user {uid}, with CAP_BPF and CAP_PERFMON"))
+}
+
+fn effective_capabilities(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+fn btf() -> Result<String> {
+    ensure!(Path::new(VMLINUX).exists(), "there is no {VMLINUX}");
+    Ok(VMLINUX.to_owned())
+}
+
+fn kfuncs() -> Result<String> {
+    let kernel = kfunc::kernel()?;
+    let missing: Vec<_> = KFUNCS
+        .into_iter()
+        .filter(|f| !kernel.functions.contains_key(f))
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "the kernel has no {}",
+        missing.join(", ")
+    );
+    Ok(KFUNCS.join(", "))
+}
+
+fn try_walk() -> Result<String> {
+    let mut walk = Kfunc::load(&kfunc::kernel()?, sleepwalk_trace::abi::DEFAULT_CAPACITY)?;
+    let taken = walk.take(&mut |_| {})?;
+    ensure!(
+        !taken.broken,
+        "the walk broke off after {} sources",
+        taken.seen
+    );
+    let micros = taken.end.since(taken.begin) as f64 / 1e3;
+    Ok(format!("{} sources in {micros:.0} µs", taken.seen))
+}
+
+fn suspend() -> Result<String> {
+    const STATE: &str = "/sys/power/state";
+    let states =
+        std::fs::read_to_string(STATE).with_context(|| format!("{STATE} can't be read"))?;
+    ensure!(
+        states.contains("mem"),
+        "{STATE} offers `{}` and no `mem`",
+        states.trim()
+    );
+    let deep = std::fs::read_to_string("/sys/power/mem_sleep").unwrap_or_default();
+    Ok(format!("{} (mem is {})", states.trim(), deep.trim()))
+}
+
+/// Only told: whether it lets the probe in is what the walk and the hooks show.
+fn selinux() -> Check {
+    let found = match std::fs::read_to_string("/sys/fs/selinux/enforce").as_deref() {
+        Ok("1") => "enforcing",
+        Ok(_) => "permissive",
+        Err(_) => "none",
+    };
+    check("SELinux", State::Degraded, Ok(found.to_owned()), "", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_the_status() {
+        let status = "Name:\tx\nCapPrm:\t0000000000000000\nCapEff:\t000001ffffffffff\n";
+        assert_eq!(effective_capabilities(status), Some(0x1ff_ffff_ffff));
+        assert_eq!(effective_capabilities("Name:\tx\n"), None);
+        assert_eq!(effective_capabilities("CapEff:\tzz\n"), None);
+    }
+}

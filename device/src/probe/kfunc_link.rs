@@ -1,0 +1,77 @@
+//! Calls of undefined symbols → calls of kernel functions.
+//!
+//! An `extern "C"` function that the object does not define comes out as a `call` of the kind for
+//! BPF-to-BPF calls, with a relocation that names the symbol. The kernel wants the kind for kfuncs
+//! and the function's BTF id instead (`bpf_add_kfunc_call`, `kernel/bpf/verifier.c`). aya 0.14 does
+//! not do this; a later aya resolves such symbols itself, and then this file can go.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use aya_obj::generated::bpf_insn;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget};
+
+/// `BPF_PSEUDO_KFUNC_CALL`, `include/uapi/linux/bpf.h`.
+const PSEUDO_KFUNC_CALL: u8 = 2;
+
+/// Points every call of an undefined function in `object` at the kernel function of that name.
+pub fn link(
+    elf: &[u8],
+    object: &mut aya_obj::Object,
+    ids: &BTreeMap<&'static str, u32>,
+) -> Result<()> {
+    for call in calls(elf)? {
+        let Some(id) = ids.get(call.name.as_str()) else {
+            bail!("this kernel has no function {}", call.name);
+        };
+        let instruction = object
+            .functions
+            .values_mut()
+            .filter(|f| f.section_index.0 == call.section)
+            .find_map(|f| at(f, call.offset))
+            .with_context(|| format!("the probe's call of {} lies in no program", call.name))?;
+        instruction.set_src_reg(PSEUDO_KFUNC_CALL);
+        instruction.off = 0;
+        instruction.imm = *id as i32;
+    }
+    Ok(())
+}
+
+fn at(function: &mut aya_obj::Function, offset: u64) -> Option<&mut bpf_insn> {
+    let within = (offset as usize).checked_sub(function.section_offset)?;
+    function
+        .instructions
+        .get_mut(within / size_of::<bpf_insn>())
+}
+
+struct Call {
+    section: usize,
+    /// In bytes from the start of the section.
+    offset: u64,
+    name: String,
+}
+
+fn calls(elf: &[u8]) -> Result<Vec<Call>> {
+    let file = object::File::parse(elf).context("the probe's object can't be parsed")?;
+    let mut calls = Vec::new();
+    for section in file
+        .sections()
+        .filter(|s| s.kind() == object::SectionKind::Text)
+    {
+        for (offset, relocation) in section.relocations() {
+            let RelocationTarget::Symbol(index) = relocation.target() else {
+                continue;
+            };
+            let symbol = file.symbol_by_index(index)?;
+            if symbol.is_undefined() {
+                let name = symbol.name()?.to_owned();
+                calls.push(Call {
+                    section: section.index().0,
+                    offset,
+                    name,
+                });
+            }
+        }
+    }
+    Ok(calls)
+}

@@ -1,0 +1,44 @@
+//! The probe, embedded, and all that it takes to get it into the kernel. Only this module and
+//! [`crate::source`] know aya.
+
+pub mod btf;
+pub mod hooks;
+pub mod kfunc_link;
+pub mod layout;
+pub mod syscall_prog;
+
+use anyhow::{Result, ensure};
+
+/// The kfuncs, Linux 7.2 and android16-6.12, `drivers/base/power/wakeup.c`.
+pub const KFUNCS: [&str; 3] = [
+    "bpf_wakeup_sources_read_lock",
+    "bpf_wakeup_sources_read_unlock",
+    "bpf_wakeup_sources_get_head",
+];
+
+/// Where the kernel keeps its own type information.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// The object with the walk.
+pub fn walk_object() -> Result<&'static [u8]> {
+    present(aya::include_bytes_aligned!(concat!(
+        env!("OUT_DIR"),
+        "/walk.o"
+    )))
+}
+
+/// The object with the tracing programs.
+pub fn hooks_object() -> Result<&'static [u8]> {
+    present(aya::include_bytes_aligned!(concat!(
+        env!("OUT_DIR"),
+        "/hooks.o"
+    )))
+}
+
+fn present(object: &'static [u8]) -> Result<&'static [u8]> {
+    ensure!(
+        !object.is_empty(),
+        "this sleepwalkd was built without its probe: build it with `cargo xtask build`"
+    );
+    Ok(object)
+}

@@ -1,0 +1,152 @@
+//! Loads and runs a BPF_PROG_TYPE_SYSCALL program, the only type that may call the wakeup-source
+//! kfuncs. aya 0.14 has no such type; its parser and its maps are used as they are.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use anyhow::{Context, Result};
+use aya::maps::MapData;
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_type};
+use nix::libc;
+
+/// `BPF_F_SLEEPABLE`, `include/uapi/linux/bpf.h`: what syscall programs are (`bpf_check`).
+const SLEEPABLE: u32 = 1 << 4;
+
+/// Room for what the verifier says when it refuses a program.
+const LOG_ROOM: usize = 64 << 10;
+
+/// A loaded program.
+#[derive(Debug)]
+pub struct SyscallProgram {
+    fd: OwnedFd,
+}
+
+impl SyscallProgram {
+    /// Loads `program` of `object`, whose kernel functions are linked, with its one map in place.
+    pub fn load(
+        mut object: aya_obj::Object,
+        program: &str,
+        map_name: &str,
+        map: &MapData,
+    ) -> Result<Self> {
+        let text = object
+            .functions
+            .keys()
+            .map(|(section, _)| *section)
+            .collect();
+        let definition = object
+            .maps
+            .get(map_name)
+            .context("the probe lacks its map")?
+            .clone();
+        let fd = map.fd().as_fd().as_raw_fd();
+        object.relocate_maps([(map_name, fd, &definition)].into_iter(), &text)?;
+        object.relocate_calls(&text)?;
+
+        let btf = load_btf(&mut object).context("the kernel refused the probe's BTF")?;
+        let key = object
+            .programs
+            .get(program)
+            .map(aya_obj::Program::function_key);
+        let function = key.and_then(|key| object.functions.get(&key));
+        let function =
+            function.with_context(|| format!("the probe lacks the program {program}"))?;
+        let func_info = function.func_info.func_info_bytes();
+
+        // SAFETY: `bpf_attr` is a union of plain structs for which zero is valid.
+        let mut attr = unsafe { std::mem::zeroed::<bpf_attr>() };
+        let mut log = vec![0u8; LOG_ROOM];
+        // SAFETY: BPF_PROG_LOAD uses this member of the union.
+        let load = unsafe { &mut attr.__bindgen_anon_3 };
+        load.prog_type = bpf_prog_type::BPF_PROG_TYPE_SYSCALL as u32;
+        load.prog_flags = SLEEPABLE;
+        load.insns = function.instructions.as_ptr() as u64;
+        load.insn_cnt = function.instructions.len() as u32;
+        load.license = object.license.as_ptr() as u64;
+        load.prog_btf_fd = btf.as_raw_fd() as u32;
+        load.func_info = func_info.as_ptr() as u64;
+        load.func_info_cnt = function.func_info.len() as u32;
+        load.func_info_rec_size = function.func_info_rec_size as u32;
+        name_into(&mut load.prog_name, program);
+        match bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr) {
+            Ok(fd) => Ok(Self { fd }),
+            Err(error) => {
+                // Only now the log: asking for one costs time, and more than it holds is an error.
+                // SAFETY: as above.
+                let load = unsafe { &mut attr.__bindgen_anon_3 };
+                load.log_buf = log.as_mut_ptr() as u64;
+                load.log_size = log.len() as u32;
+                load.log_level = 1;
+                let _ = bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr);
+                let said = String::from_utf8_lossy(&log);
+                let said = said.trim_end_matches('\0').trim_end();
+                log::debug!("the verifier says:\n{said}");
+                let last: Vec<_> = said.lines().rev().take(3).collect();
+                let last = last.into_iter().rev().collect::<Vec<_>>().join("; ");
+                Err(error)
+                    .with_context(|| format!("the kernel refused the program {program} ({last})"))
+            }
+        }
+    }
+
+    /// Runs it once with `context`, which it may read and write.
+    ///
+    /// `T` is `repr(C)` and has no padding, like everything in `sleepwalk_trace::abi`.
+    pub fn run<T: Copy>(&self, context: &mut T) -> io::Result<()> {
+        // SAFETY: as in `load`.
+        let mut attr = unsafe { std::mem::zeroed::<bpf_attr>() };
+        attr.test.prog_fd = self.fd.as_raw_fd() as u32;
+        attr.test.ctx_in = std::ptr::from_mut(context) as u64;
+        attr.test.ctx_size_in = size_of::<T>() as u32;
+        bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr).map(drop)
+    }
+}
+
+/// bpf_loop's callback must be known to be static, which only BTF says (`check_ld_imm`,
+/// `kernel/bpf/verifier.c`).
+fn load_btf(object: &mut aya_obj::Object) -> Result<OwnedFd> {
+    let features = aya::features().btf().context("this kernel takes no BTF")?;
+    let btf = object
+        .fixup_and_sanitize_btf(features)?
+        .context("the probe has no BTF")?
+        .to_bytes();
+    // SAFETY: as in `load`.
+    let mut attr = unsafe { std::mem::zeroed::<bpf_attr>() };
+    // SAFETY: BPF_BTF_LOAD uses this member of the union.
+    let load = unsafe { &mut attr.__bindgen_anon_7 };
+    load.btf = btf.as_ptr() as u64;
+    load.btf_size = btf.len() as u32;
+    Ok(bpf_fd(bpf_cmd::BPF_BTF_LOAD, &mut attr)?)
+}
+
+fn name_into(room: &mut [libc::c_char], name: &str) {
+    // One byte stays NUL.
+    let fits = room.len() - 1;
+    for (to, from) in room[..fits].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+}
+
+fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+    let fd = bpf(command, attr)?;
+    // SAFETY: the commands that come here return a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
+    let size = size_of::<bpf_attr>();
+    // SAFETY: bpf(2) reads and writes `attr` and what it points to, all of which outlives the call.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_long,
+            std::ptr::from_mut(attr),
+            size,
+        )
+    };
+    if returned < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(returned)
+    }
+}

@@ -1,0 +1,125 @@
+//! All that can wake the agent: events, ticks, the deadline, signals. Between them it does not run.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+/// Why the agent runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Woken {
+    /// `--interval` went by.
+    pub tick: bool,
+    /// `--duration` is over.
+    pub deadline: bool,
+    /// SIGINT or SIGTERM came.
+    pub signal: bool,
+}
+
+/// What the agent waits for.
+#[derive(Debug)]
+pub struct Wakeups {
+    epoll: Epoll,
+    tick: TimerFd,
+    /// Never set where there is no duration.
+    deadline: TimerFd,
+    signals: SignalFd,
+}
+
+const EVENTS: u64 = 0;
+const TICK: u64 = 1;
+const DEADLINE: u64 = 2;
+const SIGNALS: u64 = 3;
+
+impl Wakeups {
+    /// Waits for `events` besides its own. From here on SIGINT and SIGTERM are taken as requests to
+    /// finish.
+    ///
+    /// None of the timers is of an `*_ALARM` clock, so none wakes a suspended device: a tick that
+    /// falls into a suspend comes after it.
+    pub fn new(
+        events: BorrowedFd<'_>,
+        interval: Duration,
+        duration: Option<Duration>,
+    ) -> Result<Self> {
+        let tick = timer(ClockId::CLOCK_MONOTONIC)?;
+        tick.set(
+            Expiration::Interval(TimeSpec::from_duration(interval)),
+            TimerSetTimeFlags::empty(),
+        )
+        .context("the interval's timer can't be set")?;
+        let deadline = timer(ClockId::CLOCK_BOOTTIME)?;
+        if let Some(duration) = duration {
+            let at = Expiration::OneShot(TimeSpec::from_duration(duration));
+            deadline
+                .set(at, TimerSetTimeFlags::empty())
+                .context("the deadline can't be set")?;
+        }
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGINT);
+        set.add(Signal::SIGTERM);
+        set.thread_block().context("signals can't be blocked")?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let signals = SignalFd::with_flags(&set, flags).context("signalfd")?;
+
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;
+        // Never EPOLLWAKEUP: it would make a wakeup source of the agent itself.
+        let watched = [
+            (events, EVENTS),
+            (tick.as_fd(), TICK),
+            (deadline.as_fd(), DEADLINE),
+            (signals.as_fd(), SIGNALS),
+        ];
+        for (fd, name) in watched {
+            epoll
+                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, name))
+                .context("epoll_ctl")?;
+        }
+        Ok(Self {
+            epoll,
+            tick,
+            deadline,
+            signals,
+        })
+    }
+
+    /// Sleeps until there is something to do, events from the probe included.
+    pub fn wait(&mut self) -> Result<Woken> {
+        let mut ready = [EpollEvent::empty(); 4];
+        let count = match self.epoll.wait(&mut ready, EpollTimeout::NONE) {
+            // The freezer, or a debugger: nothing happened.
+            Err(Errno::EINTR) => 0,
+            other => other.context("epoll_wait")?,
+        };
+        let mut woken = Woken::default();
+        for event in &ready[..count] {
+            match event.data() {
+                TICK => {
+                    self.tick.wait().context("the interval's timer")?;
+                    woken.tick = true;
+                }
+                DEADLINE => {
+                    self.deadline.wait().context("the deadline")?;
+                    woken.deadline = true;
+                }
+                SIGNALS => {
+                    while self.signals.read_signal().context("signalfd")?.is_some() {}
+                    woken.signal = true;
+                }
+                _ => {}
+            }
+        }
+        Ok(woken)
+    }
+}
+
+fn timer(clock: ClockId) -> Result<TimerFd> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    TimerFd::new(clock, flags).context("timerfd_create")
+}

@@ -1,0 +1,237 @@
+//! The list walk: copies every `struct wakeup_source` into the slots that the agent maps.
+//!
+//! Runs as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; its context is a [`Walk`]. The list is
+//! circular through a head that is no source (`wakeup_sources`, `drivers/base/power/wakeup.c`).
+//! `bpf_loop` verifies [`visit`] once, however many nodes there are; the loop's index is what
+//! numbers the slots, because the verifier takes it as unknown, where a counter of our own would
+//! have to be followed from value to value.
+#![no_std]
+#![no_main]
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr::{addr_of, addr_of_mut};
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::helpers::generated::{
+    bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
+};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::Array;
+use sleepwalk_trace::abi::{
+    DEFAULT_CAPACITY, MAX_NODES, NAME_ROOM, NODE_ROOM, SLOT_NAME_CUT, SLOT_NAME_FAULT, SLOT_TORN,
+    Slot, WALK_DONE, WALK_ENDLESS, WALK_FAULT, Walk,
+};
+
+/// One element per source. The agent sets the number of elements, maps it, and reads the first
+/// [`Walk::stored`] after a run.
+#[map]
+static SLOTS: Array<Slot> = Array::with_max_entries(DEFAULT_CAPACITY, BPF_F_MMAPABLE);
+
+/// `struct bpf_ws_lock`: an SRCU index in the guise of a pointer, so that the verifier can see that
+/// every path gives it back.
+#[repr(C)]
+struct WsLock {
+    opaque: [u8; 0],
+}
+
+// `drivers/base/power/wakeup.c`, 7.2. The agent's loader puts each function's BTF id into the call.
+unsafe extern "C" {
+    fn bpf_wakeup_sources_read_lock() -> *mut WsLock;
+    fn bpf_wakeup_sources_read_unlock(lock: *mut WsLock);
+    fn bpf_wakeup_sources_get_head() -> *mut c_void;
+}
+
+/// What [`visit`] works with; it lies on the stack because a callback's context has to.
+#[repr(C)]
+struct Cursor {
+    /// `struct list_head *` of the next node.
+    next: u64,
+    head: u64,
+    node_size: u64,
+    entry_offset: u64,
+    name_offset: u64,
+    active_offset: u64,
+    active_mask: u64,
+    active_count_offset: u64,
+    relax_count_offset: u64,
+    capacity: u32,
+    seen: u32,
+    status: u32,
+}
+
+/// Walks under the kernel's own lock.
+///
+/// The section is only a name that aya-obj takes for a program; the agent gives the type.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp/walk_locked")]
+extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
+    // SAFETY: kfuncs that the loader has resolved, called as their BTF says; the lock is given back
+    // on the only path, and the verifier refuses the program otherwise.
+    unsafe {
+        let lock = bpf_wakeup_sources_read_lock();
+        let head = bpf_wakeup_sources_get_head();
+        run(walk, head as u64);
+        bpf_wakeup_sources_read_unlock(lock);
+    }
+    0
+}
+
+/// # Safety
+///
+/// `walk` is the program's context, of at least `size_of::<Walk>()` bytes.
+#[inline(always)]
+unsafe fn run(walk: *mut Walk, head: u64) {
+    // SAFETY: the kernel has checked the context's size against the accesses here
+    // (`bpf_prog_test_run_syscall`, `net/bpf/test_run.c`, 7.3).
+    unsafe {
+        let begin_ns = bpf_ktime_get_boot_ns();
+        let mut cursor = Cursor {
+            next: 0,
+            head,
+            node_size: u64::from((*walk).node_size),
+            entry_offset: u64::from((*walk).entry_offset),
+            name_offset: u64::from((*walk).name_offset),
+            active_offset: u64::from((*walk).active_offset),
+            active_mask: u64::from((*walk).active_mask),
+            active_count_offset: u64::from((*walk).active_count_offset),
+            relax_count_offset: u64::from((*walk).relax_count_offset),
+            capacity: (*walk).capacity,
+            seen: 0,
+            status: WALK_ENDLESS,
+        };
+        if read_u64(head, &mut cursor.next) {
+            let context = addr_of_mut!(cursor).cast::<c_void>();
+            bpf_loop(MAX_NODES, visit as *const () as *mut c_void, context, 0);
+        } else {
+            cursor.status = WALK_FAULT;
+        }
+        (*walk).begin_ns = begin_ns;
+        (*walk).end_ns = bpf_ktime_get_boot_ns();
+        (*walk).seen = cursor.seen;
+        (*walk).stored = if cursor.seen < cursor.capacity { cursor.seen } else { cursor.capacity };
+        (*walk).status = cursor.status;
+    }
+}
+
+const GO_ON: i64 = 0;
+const STOP: i64 = 1;
+
+/// One node; `index` counts from 0.
+unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
+    // SAFETY: `cursor` is what `run` passed to bpf_loop, and bpf_loop has no other thread; the
+    // pointers into the kernel are followed by helpers that fail instead of faulting.
+    unsafe {
+        let cursor = &mut *cursor;
+        if cursor.next == cursor.head {
+            cursor.status = WALK_DONE;
+            return STOP;
+        }
+        let node = cursor.next.wrapping_sub(cursor.entry_offset);
+        let stored = if index < cursor.capacity { SLOTS.get_ptr_mut(index) } else { None };
+        let read = match stored {
+            Some(slot) => store(cursor, node, slot),
+            None => read_u64(cursor.next, &mut cursor.next),
+        };
+        if !read {
+            cursor.status = WALK_FAULT;
+            return STOP;
+        }
+        cursor.seen = index.wrapping_add(1);
+        GO_ON
+    }
+}
+
+/// Copies the source at `node` and moves the cursor on; `false` if it can't be read.
+#[inline(always)]
+unsafe fn store(cursor: &mut Cursor, node: u64, slot: *mut Slot) -> bool {
+    // SAFETY: `slot` points to a whole element of the map.
+    unsafe {
+        if !copy(cursor, node, slot) {
+            return false;
+        }
+        let mut flags = 0;
+        // Activation and relaxation change `active` and the counts one after the other
+        // (`wakeup_source_activate`, `_deactivate`): what was read in between is read once more.
+        if torn(cursor, slot) && (!copy(cursor, node, slot) || torn(cursor, slot)) {
+            flags |= SLOT_TORN;
+        }
+        let name = field(slot, cursor.name_offset);
+        let length = bpf_probe_read_kernel_str(
+            addr_of_mut!((*slot).name).cast(),
+            NAME_ROOM as u32,
+            name as *const c_void,
+        );
+        if length <= 0 {
+            flags |= SLOT_NAME_FAULT;
+        } else if length == NAME_ROOM as i64 {
+            let mut beyond = 0u8;
+            let at = name.wrapping_add(NAME_ROOM as u64 - 1) as *const c_void;
+            bpf_probe_read_kernel(addr_of_mut!(beyond).cast(), 1, at);
+            if beyond != 0 {
+                flags |= SLOT_NAME_CUT;
+            }
+        }
+        (*slot).address = node;
+        (*slot).name_pointer = name;
+        (*slot).flags = flags;
+        (*slot).name_len = if length > 0 { length as u32 - 1 } else { 0 };
+        cursor.next = field(slot, cursor.entry_offset);
+        true
+    }
+}
+
+#[inline(always)]
+unsafe fn copy(cursor: &Cursor, node: u64, slot: *mut Slot) -> bool {
+    let size = cursor.node_size;
+    if size > NODE_ROOM as u64 {
+        return false;
+    }
+    // SAFETY: `size` is within the slot's `node`, and the helper checks the source address.
+    unsafe {
+        let to = addr_of_mut!((*slot).node).cast();
+        bpf_probe_read_kernel(to, size as u32, node as *const c_void) == 0
+    }
+}
+
+/// Inactive means that every activation was relaxed, active that all but one were.
+#[inline(always)]
+unsafe fn torn(cursor: &Cursor, slot: *const Slot) -> bool {
+    // SAFETY: as `field`.
+    unsafe {
+        let active = field(slot, cursor.active_offset) & cursor.active_mask != 0;
+        let activations = field(slot, cursor.active_count_offset);
+        let relaxations = field(slot, cursor.relax_count_offset);
+        activations.wrapping_sub(relaxations) != u64::from(active)
+    }
+}
+
+/// The eight bytes at `offset` of the copied struct; 0 where they would lie outside, which the
+/// agent's offsets never do and the verifier has to be shown.
+#[inline(always)]
+unsafe fn field(slot: *const Slot, offset: u64) -> u64 {
+    if offset > (NODE_ROOM - 8) as u64 {
+        return 0;
+    }
+    // SAFETY: within `node`; the struct's members are aligned to 8 or read byte-wise by the mask.
+    unsafe { addr_of!((*slot).node).cast::<u8>().add(offset as usize).cast::<u64>().read_unaligned() }
+}
+
+#[inline(always)]
+unsafe fn read_u64(from: u64, to: &mut u64) -> bool {
+    // SAFETY: the helper checks the source address, and `to` has room for 8 bytes.
+    unsafe { bpf_probe_read_kernel(core::ptr::from_mut(to).cast(), 8, from as *const c_void) == 0 }
+}
+
+// `field` reads 8 bytes at the byte of `active`, so the mask is of the lowest byte; and reads of
+// `node` are aligned to 8 where the members are.
+const _: () = assert!(offset_of!(Slot, node).is_multiple_of(8));
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

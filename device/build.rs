@@ -28,9 +28,6 @@ fn read(object: &Path) -> io::Result<Vec<u8>> {
     println!("cargo::rerun-if-changed={}", object.display());
     fs::read(object).map_err(|e| {
         let path = object.display();
-        io::Error::new(
-            e.kind(),
-            format!("{path}, named by SLEEPWALK_PROBE_DIR: {e}"),
-        )
+        io::Error::new(e.kind(), format!("{path}, named by SLEEPWALK_PROBE_DIR: {e}"))
     })
 }

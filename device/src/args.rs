@@ -90,27 +90,16 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         }
         given.push(option);
     }
-    let Some(name) = name else {
-        bail!("what to do? Try `sleepwalkd --help`")
-    };
+    let Some(name) = name else { bail!("what to do? Try `sleepwalkd --help`") };
     let takes: &[&str] = match name.as_str() {
         "version" | "doctor" => &["--json"],
         "snapshot" => &["--json", "--source", "--max-sources"],
-        "record" => &[
-            "-o",
-            "--output",
-            "-d",
-            "--duration",
-            "--interval",
-            "--source",
-            "--max-sources",
-        ],
+        "record" => {
+            &["-o", "--output", "-d", "--duration", "--interval", "--source", "--max-sources"]
+        }
         _ => bail!("`{name}` is no command: try `sleepwalkd --help`"),
     };
-    if let Some(wrong) = given
-        .iter()
-        .find(|option| !takes.contains(&option.as_str()))
-    {
+    if let Some(wrong) = given.iter().find(|option| !takes.contains(&option.as_str())) {
         bail!("`sleepwalkd {name}` takes no {wrong}");
     }
     Ok(match name.as_str() {
@@ -119,12 +108,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "snapshot" => Command::Snapshot(SnapshotOptions { json, capacity }),
         _ => {
             let output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
-            Command::Record(RecordOptions {
-                output,
-                duration,
-                interval,
-                capacity,
-            })
+            Command::Record(RecordOptions { output, duration, interval, capacity })
         }
     })
 }
@@ -166,10 +150,7 @@ mod tests {
         };
         let words = "record -o a.swk -d 5s --source kfunc --max-sources=10";
         assert_eq!(line(words).unwrap(), Command::Record(options));
-        assert_eq!(
-            line("doctor --json").unwrap(),
-            Command::Doctor { json: true }
-        );
+        assert_eq!(line("doctor --json").unwrap(), Command::Doctor { json: true });
         assert_eq!(line("--help").unwrap(), Command::Help);
     }
 

@@ -29,19 +29,13 @@ pub fn session() -> Session {
 /// Bytes in a page; 4096, 16384 and 65536 are all met on arm64.
 pub fn page_size() -> u64 {
     let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
-    size.and_then(|s| u64::try_from(s).ok())
-        .filter(|s| s.is_power_of_two())
-        .unwrap_or(65536)
+    size.and_then(|s| u64::try_from(s).ok()).filter(|s| s.is_power_of_two()).unwrap_or(65536)
 }
 
 /// Android's name of the model, else the device tree's.
 fn device() -> String {
     let model = property("ro.product.model");
-    if model.is_empty() {
-        line("/sys/firmware/devicetree/base/model")
-    } else {
-        model
-    }
+    if model.is_empty() { line("/sys/firmware/devicetree/base/model") } else { model }
 }
 
 /// An Android system property; empty where there are none.
@@ -51,17 +45,13 @@ fn property(name: &str) -> String {
         return String::new();
     }
     let output = Command::new(GETPROP).arg(name).output();
-    output
-        .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
-        .unwrap_or_default()
+    output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// A file's text without what ends it; empty where it can't be read.
 fn line(path: &str) -> String {
     let bytes = fs::read(path).unwrap_or_default();
-    String::from_utf8_lossy(&bytes)
-        .trim_end_matches(['\0', '\n'])
-        .to_owned()
+    String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\n']).to_owned()
 }
 
 fn lossy(text: &std::ffi::OsStr) -> String {

@@ -36,10 +36,7 @@ impl Instances {
         }
         let id = self.texts.len() as u32;
         self.texts.insert(bytes.to_vec(), id);
-        tell(Record::Text(Text {
-            id,
-            bytes: bytes.to_vec(),
-        }));
+        tell(Record::Text(Text { id, bytes: bytes.to_vec() }));
         id
     }
 
@@ -63,13 +60,7 @@ impl Instances {
         } else {
             let instance = self.next;
             self.next += 1;
-            let known = Known {
-                instance,
-                id: sample.id,
-                name,
-                active_count,
-                seen_in: snapshot,
-            };
+            let known = Known { instance, id: sample.id, name, active_count, seen_in: snapshot };
             self.known.insert(sample.address, known);
             tell(Record::Source(SourceDef {
                 instance,
@@ -98,19 +89,9 @@ mod tests {
     use super::*;
 
     fn sample(address: u64, id: u32, name: &[u8], active_count: u64) -> Sample<'_> {
-        let counters = Counters {
-            active_count,
-            ..Counters::default()
-        };
+        let counters = Counters { active_count, ..Counters::default() };
         let state = SourceState { state: 0, counters };
-        Sample {
-            address,
-            name_pointer: address + 8,
-            id,
-            name,
-            name_cut: false,
-            state,
-        }
+        Sample { address, name_pointer: address + 8, id, name, name_cut: false, state }
     }
 
     /// The instances that one snapshot gets.
@@ -129,25 +110,13 @@ mod tests {
     #[test]
     fn a_source_keeps_its_instance_until_anything_contradicts_it() {
         let mut i = Instances::default();
-        assert_eq!(
-            snapshot(&mut i, 1, &[sample(16, 1, b"a", 5), sample(32, 2, b"a", 1)]),
-            [0, 1]
-        );
-        assert_eq!(
-            snapshot(&mut i, 2, &[sample(16, 1, b"a", 5), sample(32, 2, b"a", 9)]),
-            [0, 1]
-        );
+        assert_eq!(snapshot(&mut i, 1, &[sample(16, 1, b"a", 5), sample(32, 2, b"a", 1)]), [0, 1]);
+        assert_eq!(snapshot(&mut i, 2, &[sample(16, 1, b"a", 5), sample(32, 2, b"a", 9)]), [0, 1]);
         // A counter that fell, another id, another name: another source.
-        assert_eq!(
-            snapshot(&mut i, 3, &[sample(16, 1, b"a", 4), sample(32, 3, b"a", 9)]),
-            [2, 3]
-        );
+        assert_eq!(snapshot(&mut i, 3, &[sample(16, 1, b"a", 4), sample(32, 3, b"a", 9)]), [2, 3]);
         assert_eq!(snapshot(&mut i, 4, &[sample(16, 1, b"b", 4)]), [4]);
         // Away in the last snapshot, so another one although nothing differs.
-        assert_eq!(
-            snapshot(&mut i, 5, &[sample(16, 1, b"b", 4), sample(32, 3, b"a", 9)]),
-            [4, 5]
-        );
+        assert_eq!(snapshot(&mut i, 5, &[sample(16, 1, b"b", 4), sample(32, 3, b"a", 9)]), [4, 5]);
     }
 
     #[test]
@@ -157,12 +126,6 @@ mod tests {
         let name = b"\xff \n\x1b[31m";
         assert_eq!(i.text(name, &mut |r| told.push(r)), 0);
         assert_eq!(i.text(name, &mut |r| told.push(r)), 0);
-        assert_eq!(
-            told,
-            [Record::Text(Text {
-                id: 0,
-                bytes: name.to_vec()
-            })]
-        );
+        assert_eq!(told, [Record::Text(Text { id: 0, bytes: name.to_vec() })]);
     }
 }

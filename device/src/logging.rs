@@ -4,17 +4,13 @@ use log::LevelFilter;
 
 /// Warnings and errors, or what `SLEEPWALK_LOG` (`error` … `trace`, `off`) says.
 pub fn start() {
-    let asked = std::env::var("SLEEPWALK_LOG")
-        .ok()
-        .and_then(|level| level.parse().ok());
+    let asked = std::env::var("SLEEPWALK_LOG").ok().and_then(|level| level.parse().ok());
     output(asked.unwrap_or(LevelFilter::Warn));
 }
 
 #[cfg(target_os = "android")]
 fn output(level: LevelFilter) {
-    let config = android_logger::Config::default()
-        .with_tag("sleepwalkd")
-        .with_max_level(level);
+    let config = android_logger::Config::default().with_tag("sleepwalkd").with_max_level(level);
     android_logger::init_once(config);
 }
 

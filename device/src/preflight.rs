@@ -1,15 +1,15 @@
 //! What this kernel and these rights allow; loads what there is.
 
 use std::fmt;
-use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
 
+use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
-use crate::probe::{KFUNCS, VMLINUX};
+use crate::probe::{self, KFUNCS, VMLINUX};
 use crate::source::SnapshotSource as _;
-use crate::source::kfunc::{self, Kfunc};
+use crate::source::kfunc::Kfunc;
 
 /// The context of an error that another device would not have.
 #[derive(Clone, Copy, Debug)]
@@ -21,16 +21,19 @@ impl fmt::Display for Unusable {
     }
 }
 
+/// Checks the rights and reads what the kernel says of itself.
+pub fn kernel() -> Result<Kernel> {
+    rights().and_then(|_| probe::kernel()).context(Unusable)
+}
+
 /// Loads the walk.
-pub fn walk(capacity: u32) -> Result<Kfunc> {
-    rights()
-        .and_then(|_| Kfunc::load(&kfunc::kernel()?, capacity))
-        .context(Unusable)
+pub fn walk(kernel: &Kernel, capacity: u32) -> Result<Kfunc> {
+    Kfunc::load(kernel, capacity).context(Unusable)
 }
 
 /// Loads and attaches the hooks.
-pub fn hooks() -> Result<Hooks> {
-    Hooks::attach().context(Unusable)
+pub fn hooks(kernel: &Kernel) -> Result<Hooks> {
+    Hooks::attach(kernel).context(Unusable)
 }
 
 /// How one thing that Sleepwalk needs stands here.
@@ -62,6 +65,8 @@ pub enum State {
 
 /// Looks at everything, and tries what can only be tried.
 pub fn checks() -> Vec<Check> {
+    let kernel = probe::kernel().map_err(|error| format!("{error:#}"));
+    let kernel = || kernel.as_ref().map_err(|error| anyhow!(error.clone()));
     vec![
         check(
             "rights",
@@ -73,28 +78,28 @@ pub fn checks() -> Vec<Check> {
         check(
             "BTF",
             State::Missing,
-            btf(),
+            kernel().map(|_| VMLINUX.to_owned()),
             "everything: where the kernel keeps a source's counters is not known",
             "a kernel with CONFIG_DEBUG_INFO_BTF=y (every GKI since android12-5.10)",
         ),
         check(
             "kfuncs",
             State::Missing,
-            kfuncs(),
+            kernel().and_then(kfuncs),
             "snapshots",
             "a kernel of Linux 7.2, android16-6.12 of mid-2026, or later",
         ),
         check(
             "walk",
             State::Missing,
-            try_walk(),
+            kernel().and_then(try_walk),
             "snapshots",
             "see the reason; with SELinux enforcing, try `setenforce 0`",
         ),
         check(
             "hooks",
             State::Missing,
-            Hooks::attach().map(|h| format!("{} and {}", h.phase, h.returned)),
+            kernel().and_then(Hooks::attach).map(|h| format!("{} and {}", h.phase, h.returned)),
             "suspend attempts",
             "a kernel with CONFIG_BPF_EVENTS=y and CONFIG_KPROBES=y",
         ),
@@ -117,20 +122,8 @@ fn check(
     mend: &'static str,
 ) -> Check {
     match result {
-        Ok(found) => Check {
-            name,
-            state: State::Ok,
-            found,
-            lost: "",
-            mend: "",
-        },
-        Err(error) => Check {
-            name,
-            state: otherwise,
-            found: format!("{error:#}"),
-            lost,
-            mend,
-        },
+        Ok(found) => Check { name, state: State::Ok, found, lost: "", mend: "" },
+        Err(error) => Check { name, state: otherwise, found: format!("{error:#}"), lost, mend },
     }
 }
 
@@ -151,49 +144,26 @@ fn rights() -> Result<String> {
         .filter(|(bit, _)| !has(*bit) && !has(CAP_SYS_ADMIN))
         .map(|(_, name)| name)
         .collect();
-    ensure!(
-        missing.is_empty(),
-        "not root: {} is missing",
-        missing.join(" and ")
-    );
+    ensure!(missing.is_empty(), "not root: {} is missing", missing.join(" and "));
     let uid = nix::unistd::geteuid();
     Ok(format!("user {uid}, with CAP_BPF and CAP_PERFMON"))
 }
 
 fn effective_capabilities(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-fn btf() -> Result<String> {
-    ensure!(Path::new(VMLINUX).exists(), "there is no {VMLINUX}");
-    Ok(VMLINUX.to_owned())
-}
-
-fn kfuncs() -> Result<String> {
-    let kernel = kfunc::kernel()?;
-    let missing: Vec<_> = KFUNCS
-        .into_iter()
-        .filter(|f| !kernel.functions.contains_key(f))
-        .collect();
-    ensure!(
-        missing.is_empty(),
-        "the kernel has no {}",
-        missing.join(", ")
-    );
+fn kfuncs(kernel: &Kernel) -> Result<String> {
+    let missing: Vec<_> = KFUNCS.into_iter().filter(|f| !kernel.ids.contains_key(f)).collect();
+    ensure!(missing.is_empty(), "the kernel has no {}", missing.join(", "));
     Ok(KFUNCS.join(", "))
 }
 
-fn try_walk() -> Result<String> {
-    let mut walk = Kfunc::load(&kfunc::kernel()?, sleepwalk_trace::abi::DEFAULT_CAPACITY)?;
+fn try_walk(kernel: &Kernel) -> Result<String> {
+    let mut walk = Kfunc::load(kernel, sleepwalk_trace::abi::DEFAULT_CAPACITY)?;
     let taken = walk.take(&mut |_| {})?;
-    ensure!(
-        !taken.broken,
-        "the walk broke off after {} sources",
-        taken.seen
-    );
+    ensure!(!taken.broken, "the walk broke off after {} sources", taken.seen);
     let micros = taken.end.since(taken.begin) as f64 / 1e3;
     Ok(format!("{} sources in {micros:.0} µs", taken.seen))
 }
@@ -202,11 +172,7 @@ fn suspend() -> Result<String> {
     const STATE: &str = "/sys/power/state";
     let states =
         std::fs::read_to_string(STATE).with_context(|| format!("{STATE} can't be read"))?;
-    ensure!(
-        states.contains("mem"),
-        "{STATE} offers `{}` and no `mem`",
-        states.trim()
-    );
+    ensure!(states.contains("mem"), "{STATE} offers `{}` and no `mem`", states.trim());
     let deep = std::fs::read_to_string("/sys/power/mem_sleep").unwrap_or_default();
     Ok(format!("{} (mem is {})", states.trim(), deep.trim()))
 }

@@ -48,12 +48,8 @@ impl<S: SnapshotSource> Recorder<S> {
             differ: Differ::default(),
             overhead: Overhead::default(),
         };
-        recorder
-            .writer
-            .push(clock::now().boot, &Record::Session(session));
-        let started = recorder
-            .snapshot(Reason::Start)
-            .and_then(|()| recorder.commit());
+        recorder.writer.push(clock::now().boot, &Record::Session(session));
+        let started = recorder.snapshot(Reason::Start).and_then(|()| recorder.commit());
         match started {
             Ok(()) => Ok(recorder),
             Err(error) => Err(recorder.abandon(error)),
@@ -72,11 +68,7 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// What the capture has cost so far.
     pub fn overhead(&self) -> Overhead {
-        Overhead {
-            cpu_ns: clock::cpu_ns(),
-            bytes_written: self.store.length(),
-            ..self.overhead
-        }
+        Overhead { cpu_ns: clock::cpu_ns(), bytes_written: self.store.length(), ..self.overhead }
     }
 
     fn record(&mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<&'static str> {
@@ -110,8 +102,7 @@ impl<S: SnapshotSource> Recorder<S> {
         }
         let events = hooks.newly_dropped()?;
         if events > 0 {
-            self.writer
-                .push(clock::now().boot, &Record::Lost(Lost { events }));
+            self.writer.push(clock::now().boot, &Record::Lost(Lost { events }));
         }
         Ok(())
     }
@@ -126,17 +117,12 @@ impl<S: SnapshotSource> Recorder<S> {
                 let action = &event.action[..length.unwrap_or(event.action.len())];
                 let writer = &mut self.writer;
                 let action_id = self.instances.text(action, &mut |r| writer.push(at, &r));
-                let phase = Phase {
-                    action: action_id,
-                    value: event.value,
-                    begin,
-                };
+                let phase = Phase { action: action_id, value: event.value, begin };
                 self.writer.push(at, &Record::Phase(phase));
                 (begin && action == ATTEMPT).then_some(Reason::AttemptBegin)
             }
             EVENT_SUSPEND_RETURN => {
-                self.writer
-                    .push(at, &Record::Return(SuspendReturn { errno: event.value }));
+                self.writer.push(at, &Record::Return(SuspendReturn { errno: event.value }));
                 Some(Reason::AttemptEnd)
             }
             other => {
@@ -169,8 +155,7 @@ impl<S: SnapshotSource> Recorder<S> {
             changed: Vec::new(),
             gone: Vec::new(),
         };
-        self.differ
-            .diff(&mut snapshot, &states, number.is_multiple_of(FULL_EVERY));
+        self.differ.diff(&mut snapshot, &states, number.is_multiple_of(FULL_EVERY));
         self.writer.push(taken.begin, &Record::Snapshot(snapshot));
         self.overhead.snapshots += 1;
         self.overhead.snapshots_ns += took_ns;
@@ -188,11 +173,8 @@ impl<S: SnapshotSource> Recorder<S> {
 
     fn end(&mut self, reason: &str) -> Result<()> {
         self.snapshot(Reason::End)?;
-        self.writer
-            .push(clock::now().boot, &Record::Overhead(self.overhead()));
-        let end = End {
-            reason: reason.to_owned(),
-        };
+        self.writer.push(clock::now().boot, &Record::Overhead(self.overhead()));
+        let end = End { reason: reason.to_owned() };
         self.writer.push(clock::now().boot, &Record::End(end));
         self.commit()
     }

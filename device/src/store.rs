@@ -42,14 +42,7 @@ impl Store {
             .open(path)
             .with_context(|| format!("{} can't be created", path.display()))?;
         let path = path.to_owned();
-        let mut store = Self {
-            path,
-            file,
-            page,
-            map: None,
-            map_at: 0,
-            length: 0,
-        };
+        let mut store = Self { path, file, page, map: None, map_at: 0, length: 0 };
         if let Err(error) = store.write(&file_header(), 0) {
             let _ = std::fs::remove_file(&store.path);
             return Err(error);
@@ -74,9 +67,7 @@ impl Store {
     /// Writes `bytes` at the end, the first `commit` of them (0 or 4) last.
     fn write(&mut self, bytes: &[u8], commit: usize) -> Result<()> {
         let start = self.reserve(bytes.len() as u64)?;
-        let Some(map) = &mut self.map else {
-            bail!("{} is not mapped", self.path.display())
-        };
+        let Some(map) = &mut self.map else { bail!("{} is not mapped", self.path.display()) };
         let to = &mut map[start..start + bytes.len()];
         to[commit..].copy_from_slice(&bytes[commit..]);
         if commit != 0 {
@@ -98,9 +89,7 @@ impl Store {
             // One mapping at a time, so that the resident memory does not grow with the trace.
             self.map = None;
             let at = self.length / self.page * self.page;
-            let length = (self.length - at + more)
-                .max(SEGMENT)
-                .next_multiple_of(self.page);
+            let length = (self.length - at + more).max(SEGMENT).next_multiple_of(self.page);
             posix_fallocate(self.file.as_fd(), at as i64, length as i64).with_context(|| {
                 let path = self.path.display();
                 format!("{path}: no room for {length} bytes more: make room, or give another -o")
@@ -138,19 +127,13 @@ mod tests {
     use super::*;
 
     fn chunk(writer: &mut ChunkWriter, length: usize) -> Vec<u8> {
-        let text = Text {
-            id: 1,
-            bytes: vec![b'x'; length],
-        };
+        let text = Text { id: 1, bytes: vec![b'x'; length] };
         writer.push(BootNanos(1), &Record::Text(text));
         writer.seal(Clocks::default()).unwrap()
     }
 
     fn records(bytes: &[u8]) -> usize {
-        Reader::open(bytes)
-            .unwrap()
-            .filter(|i| matches!(i, Item::Record(_)))
-            .count()
+        Reader::open(bytes).unwrap().filter(|i| matches!(i, Item::Record(_))).count()
     }
 
     #[test]
@@ -169,13 +152,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes.len() as u64, length);
         let mut reader = Reader::open(&bytes).unwrap();
-        assert_eq!(
-            reader
-                .by_ref()
-                .filter(|i| matches!(i, Item::Record(_)))
-                .count(),
-            sizes.len()
-        );
+        assert_eq!(reader.by_ref().filter(|i| matches!(i, Item::Record(_))).count(), sizes.len());
         assert_eq!(reader.damage(), Default::default());
     }
 
@@ -187,9 +164,6 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let error = format!("{:#}", Store::create(&path, 4096).unwrap_err());
-        assert!(
-            error.contains("a.swk can't be created: File exists"),
-            "{error}"
-        );
+        assert!(error.contains("a.swk can't be created: File exists"), "{error}");
     }
 }

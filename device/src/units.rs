@@ -6,9 +6,7 @@ use anyhow::{Result, bail};
 
 /// `90s`, `10m`, `8h`, `500ms`; a bare number is refused, because nobody can tell its unit.
 pub fn duration(text: &str) -> Result<Duration> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let millis = match unit {
         "ms" => 1,
@@ -18,11 +16,7 @@ pub fn duration(text: &str) -> Result<Duration> {
         "d" => 86_400_000,
         _ => bail!("`{text}` is no duration: write it like 90s, 10m or 8h"),
     };
-    match number
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(millis))
-    {
+    match number.parse::<u64>().ok().and_then(|n| n.checked_mul(millis)) {
         Some(0) => bail!("`{text}` is no time at all: give at least 1ms"),
         // Timers count in ns, in 63 bits.
         Some(millis) if millis <= i64::MAX as u64 / 1_000_000 => Ok(Duration::from_millis(millis)),
@@ -40,17 +34,9 @@ mod tests {
         assert_eq!(duration("10m").unwrap(), Duration::from_secs(600));
         assert_eq!(duration("8h").unwrap(), Duration::from_secs(8 * 3600));
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
-        for bad in [
-            "",
-            "s",
-            "10",
-            "-1s",
-            "1.5s",
-            "1w",
-            "0s",
-            "99999999999999999999s",
-            "9999999999d",
-        ] {
+        for bad in
+            ["", "s", "10", "-1s", "1.5s", "1w", "0s", "99999999999999999999s", "9999999999d"]
+        {
             let error = duration(bad).unwrap_err().to_string();
             assert!(error.contains(&format!("`{bad}`")), "{error}");
         }

@@ -57,9 +57,7 @@ impl Wakeups {
         let deadline = timer(ClockId::CLOCK_BOOTTIME)?;
         if let Some(duration) = duration {
             let at = Expiration::OneShot(TimeSpec::from_duration(duration));
-            deadline
-                .set(at, TimerSetTimeFlags::empty())
-                .context("the deadline can't be set")?;
+            deadline.set(at, TimerSetTimeFlags::empty()).context("the deadline can't be set")?;
         }
         let mut set = SigSet::empty();
         set.add(Signal::SIGINT);
@@ -77,16 +75,9 @@ impl Wakeups {
             (signals.as_fd(), SIGNALS),
         ];
         for (fd, name) in watched {
-            epoll
-                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, name))
-                .context("epoll_ctl")?;
+            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, name)).context("epoll_ctl")?;
         }
-        Ok(Self {
-            epoll,
-            tick,
-            deadline,
-            signals,
-        })
+        Ok(Self { epoll, tick, deadline, signals })
     }
 
     /// Sleeps until there is something to do, events from the probe included.

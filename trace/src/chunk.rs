@@ -165,11 +165,7 @@ mod tests {
         let header = ChunkHeader {
             sequence: 7,
             base: BootNanos(1),
-            clocks: Clocks {
-                boot: BootNanos(2),
-                suspended_ns: 3,
-                real: RealNanos(-4),
-            },
+            clocks: Clocks { boot: BootNanos(2), suspended_ns: 3, real: RealNanos(-4) },
         };
         let mut chunk = vec![0; CHUNK_HEADER];
         chunk.extend_from_slice(b"payload");

@@ -96,10 +96,7 @@ impl<'a> Reader<'a> {
             return Err(OpenError::Newer(version));
         }
         let length = u16::from_le_bytes([header[10], header[11]]);
-        let used = bytes
-            .iter()
-            .rposition(|b| *b != 0)
-            .map_or(0, |last| last + 1);
+        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
         Ok(Self {
             bytes,
             used,
@@ -228,16 +225,12 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         9 => whole(body).map(Record::End),
         _ => return Err(Undecoded::Unknown(at)),
     };
-    record
-        .map(|record| Stamped { at, record })
-        .ok_or(Undecoded::Bad)
+    record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad)
 }
 
 /// A body that is used up by its decoding.
 fn whole<T: Decode<()>>(body: &[u8]) -> Option<T> {
-    get(body)
-        .filter(|(_, used)| *used == body.len())
-        .map(|(value, _)| value)
+    get(body).filter(|(_, used)| *used == body.len()).map(|(value, _)| value)
 }
 
 /// Decodes one value. The limit keeps a forged length from asking for memory: a chunk is at most

@@ -106,11 +106,7 @@ impl SourceState {
     /// Time active up to `now`, in ns: the kernel adds to `total_time` on deactivation only
     /// (`wakeup_source_deactivate`, `drivers/base/power/wakeup.c`, 7.3).
     pub fn held_ns(&self, now: MonoNanos) -> u64 {
-        let under_way = if self.active() {
-            now.0.saturating_sub(self.counters.last_ns)
-        } else {
-            0
-        };
+        let under_way = if self.active() { now.0.saturating_sub(self.counters.last_ns) } else { 0 };
         self.counters.total_ns.saturating_add(under_way)
     }
 }
@@ -134,17 +130,13 @@ impl Differ {
         snapshot.gone.clear();
         let whole = !snapshot.broken && snapshot.seen == snapshot.stored;
         if whole {
-            snapshot
-                .gone
-                .extend(self.last.keys().filter(|i| !now.contains_key(i)));
+            snapshot.gone.extend(self.last.keys().filter(|i| !now.contains_key(i)));
             self.last.retain(|i, _| now.contains_key(i));
         }
         for (&instance, state) in now {
             let old = self.last.insert(instance, *state);
             if old != Some(*state) {
-                snapshot
-                    .changed
-                    .push(delta(instance, &old.unwrap_or_default(), state));
+                snapshot.changed.push(delta(instance, &old.unwrap_or_default(), state));
             }
         }
     }
@@ -153,23 +145,14 @@ impl Differ {
 fn delta(instance: u32, old: &SourceState, new: &SourceState) -> SourceDelta {
     let mut mask = 0;
     let mut deltas = Vec::new();
-    let pairs = old
-        .counters
-        .to_array()
-        .into_iter()
-        .zip(new.counters.to_array());
+    let pairs = old.counters.to_array().into_iter().zip(new.counters.to_array());
     for (bit, (old, new)) in pairs.enumerate() {
         if old != new {
             mask |= 1 << bit;
             deltas.push(new.wrapping_sub(old));
         }
     }
-    SourceDelta {
-        instance,
-        state: new.state,
-        mask,
-        deltas,
-    }
+    SourceDelta { instance, state: new.state, mask, deltas }
 }
 
 /// A snapshot that can't be turned into absolute values.
@@ -218,16 +201,9 @@ impl Replay {
             let Some(counters) = add(source.counters.to_array(), delta) else {
                 self.forget();
                 let (mask, deltas) = (delta.mask, delta.deltas.len());
-                return Err(ReplayError::BadMask {
-                    at: at.0,
-                    mask,
-                    deltas,
-                });
+                return Err(ReplayError::BadMask { at: at.0, mask, deltas });
             };
-            *source = SourceState {
-                state: delta.state,
-                counters: Counters::from_array(counters),
-            };
+            *source = SourceState { state: delta.state, counters: Counters::from_array(counters) };
         }
         Ok(&self.sources)
     }

@@ -70,11 +70,7 @@ impl ChunkWriter {
         if self.pending() == 0 {
             return None;
         }
-        let header = ChunkHeader {
-            sequence: self.sequence,
-            base: self.base,
-            clocks,
-        };
+        let header = ChunkHeader { sequence: self.sequence, base: self.base, clocks };
         chunk::seal(&mut self.chunk, &header);
         self.sequence = self.sequence.wrapping_add(1);
         Some(std::mem::replace(&mut self.chunk, vec![0; CHUNK_HEADER]))
@@ -91,8 +87,5 @@ fn put(out: &mut Vec<u8>, value: &impl Encode) {
         }
     }
     let encoded = bincode::encode_into_writer(value, Sink(out), bincode::config::standard());
-    debug_assert!(
-        encoded.is_ok(),
-        "a record refused to be encoded: {encoded:?}"
-    );
+    debug_assert!(encoded.is_ok(), "a record refused to be encoded: {encoded:?}");
 }

@@ -14,11 +14,7 @@ use sleepwalk_trace::snapshot::{COUNTERS, Counters, Differ, Replay, ReplayError,
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
 
-const CLOCKS: Clocks = Clocks {
-    boot: BootNanos(900),
-    suspended_ns: 30,
-    real: RealNanos(1 << 60),
-};
+const CLOCKS: Clocks = Clocks { boot: BootNanos(900), suspended_ns: 30, real: RealNanos(1 << 60) };
 
 fn states() -> impl Strategy<Value = BTreeMap<u32, SourceState>> {
     let state = (0u8..8, any::<[u64; COUNTERS]>()).prop_map(|(state, counters)| SourceState {
@@ -57,14 +53,7 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
         any::<(u32, u32, bool, u32, u64, u64)>().prop_map(
             |(instance, name, name_cut, id, address, name_pointer)| {
-                Record::Source(SourceDef {
-                    instance,
-                    name,
-                    name_cut,
-                    id,
-                    address,
-                    name_pointer,
-                })
+                Record::Source(SourceDef { instance, name, name_cut, id, address, name_pointer })
             }
         ),
         (states(), any::<bool>()).prop_map(|(now, full)| {
@@ -80,21 +69,14 @@ fn record() -> impl Strategy<Value = Record> {
         any::<i32>().prop_map(|errno| Record::Return(SuspendReturn { errno })),
         any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
         any::<(u64, u64)>().prop_map(|(cpu_ns, bytes_written)| {
-            Record::Overhead(Overhead {
-                cpu_ns,
-                bytes_written,
-                ..Overhead::default()
-            })
+            Record::Overhead(Overhead { cpu_ns, bytes_written, ..Overhead::default() })
         }),
         any::<String>().prop_map(|reason| Record::End(End { reason })),
     ]
 }
 
 fn stamped() -> impl Strategy<Value = Stamped> {
-    (any::<u64>(), record()).prop_map(|(at, record)| Stamped {
-        at: BootNanos(at),
-        record,
-    })
+    (any::<u64>(), record()).prop_map(|(at, record)| Stamped { at: BootNanos(at), record })
 }
 
 /// A file of these records, a chunk for each inner list.
@@ -112,15 +94,7 @@ fn file(chunks: &[Vec<Stamped>]) -> Vec<u8> {
 
 fn records(bytes: &[u8]) -> Vec<Stamped> {
     let items = Reader::open(bytes).expect("a trace");
-    items
-        .filter_map(|i| {
-            if let Item::Record(r) = i {
-                Some(r)
-            } else {
-                None
-            }
-        })
-        .collect()
+    items.filter_map(|i| if let Item::Record(r) = i { Some(r) } else { None }).collect()
 }
 
 proptest! {
@@ -204,10 +178,7 @@ proptest! {
 
 #[test]
 fn an_unchanged_snapshot_costs_little() {
-    let source = SourceState {
-        state: 1,
-        counters: Counters::from_array([u64::MAX; COUNTERS]),
-    };
+    let source = SourceState { state: 1, counters: Counters::from_array([u64::MAX; COUNTERS]) };
     let now: BTreeMap<_, _> = (0..300).map(|i| (i, source)).collect();
     let mut differ = Differ::default();
     let (mut first, mut second) = (snapshot(300), snapshot(300));
@@ -215,13 +186,7 @@ fn an_unchanged_snapshot_costs_little() {
     differ.diff(&mut second, &now, false);
     let size = |made| {
         let record = Record::Snapshot(made);
-        file(&[vec![Stamped {
-            at: BootNanos(1),
-            record,
-        }]])
-        .len()
-            - FILE_HEADER
-            - CHUNK_HEADER
+        file(&[vec![Stamped { at: BootNanos(1), record }]]).len() - FILE_HEADER - CHUNK_HEADER
     };
     assert!(size(first) > 300 * 10);
     let unchanged = size(second);
@@ -271,12 +236,8 @@ fn what_is_no_trace_is_told_apart() {
 
 #[test]
 fn an_unknown_kind_is_skipped_and_its_stamp_counts() {
-    let end = |at| Stamped {
-        at: BootNanos(at),
-        record: Record::End(End {
-            reason: String::new(),
-        }),
-    };
+    let end =
+        |at| Stamped { at: BootNanos(at), record: Record::End(End { reason: String::new() }) };
     let mut bytes = file(&[vec![end(10), end(15), end(17)]]);
     // The second record's kind; frames here are length, kind, stamp, body.
     let second = FILE_HEADER + CHUNK_HEADER + 1 + usize::from(bytes[FILE_HEADER + CHUNK_HEADER]);
@@ -284,10 +245,8 @@ fn an_unknown_kind_is_skipped_and_its_stamp_counts() {
     chunk[second + 1 - FILE_HEADER] = 200;
     let (header, payload) = {
         let payload = chunk[CHUNK_HEADER..].to_vec();
-        let header = sleepwalk_trace::chunk::ChunkHeader {
-            base: BootNanos(10),
-            ..Default::default()
-        };
+        let header =
+            sleepwalk_trace::chunk::ChunkHeader { base: BootNanos(10), ..Default::default() };
         (header, payload)
     };
     let length = u32::from_le_bytes(chunk[4..8].try_into().expect("four bytes")) as usize;
@@ -296,27 +255,17 @@ fn an_unknown_kind_is_skipped_and_its_stamp_counts() {
     sleepwalk_trace::chunk::seal(&mut sealed, &header);
     bytes.extend(sealed);
     let mut reader = Reader::open(&bytes).expect("a trace");
-    let read: Vec<_> = reader
-        .by_ref()
-        .filter(|i| matches!(i, Item::Record(_)))
-        .collect();
+    let read: Vec<_> = reader.by_ref().filter(|i| matches!(i, Item::Record(_))).collect();
     assert_eq!(read, [Item::Record(end(10)), Item::Record(end(17))]);
     assert_eq!(reader.damage().unknown_records, 1);
 }
 
 #[test]
 fn held_time_counts_the_activation_under_way() {
-    let counters = Counters {
-        total_ns: 100,
-        last_ns: 1_000,
-        ..Counters::default()
-    };
+    let counters = Counters { total_ns: 100, last_ns: 1_000, ..Counters::default() };
     let active = SourceState { state: 1, counters };
     assert_eq!(active.held_ns(MonoNanos(1_500)), 600);
-    assert_eq!(
-        SourceState { state: 0, counters }.held_ns(MonoNanos(1_500)),
-        100
-    );
+    assert_eq!(SourceState { state: 0, counters }.held_ns(MonoNanos(1_500)), 100);
 }
 
 #[test]

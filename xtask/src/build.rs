@@ -23,17 +23,9 @@ const PROBES: [&str; 2] = ["walk", "hooks"];
 pub fn all() -> Result<()> {
     host()?;
     workload()?;
-    for program in [
-        paths::host_program(),
-        paths::agent_program(),
-        paths::workload_program(),
-    ] {
+    for program in [paths::host_program(), paths::agent_program(), paths::workload_program()] {
         let bytes = fs::metadata(&program)?.len();
-        sh::say(format!(
-            "{} ({} KiB)",
-            shown(&program),
-            bytes.div_ceil(1024)
-        ));
+        sh::say(format!("{} ({} KiB)", shown(&program), bytes.div_ceil(1024)));
     }
     Ok(())
 }
@@ -54,11 +46,7 @@ pub fn probe() -> Result<PathBuf> {
     rust_src.allow_build_std(&mut cargo);
     sh::run(&mut cargo)?;
     for name in PROBES {
-        let made = paths::target()
-            .join("probe")
-            .join(BPF)
-            .join("probe")
-            .join(name);
+        let made = paths::target().join("probe").join(BPF).join("probe").join(name);
         copy_if_changed(&made, &paths::probe_objects().join(format!("{name}.o")))?;
     }
     Ok(paths::probe_objects())
@@ -75,15 +63,7 @@ pub fn probe_clippy() -> Result<()> {
 fn bpf_cargo(verb: &str) -> Command {
     let mut cargo = sh::cargo();
     cargo
-        .args([
-            verb,
-            "--package",
-            "sleepwalk-ebpf",
-            "--profile",
-            "probe",
-            "--target",
-            BPF,
-        ])
+        .args([verb, "--package", "sleepwalk-ebpf", "--profile", "probe", "--target", BPF])
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(paths::target().join("probe"));
     cargo
@@ -109,21 +89,11 @@ fn static_arm64(package: &str, to: &Path, environment: &[(&str, &Path)]) -> Resu
     let target_dir = paths::target().join("agent");
     let mut cargo = zig.cargo_zigbuild();
     cargo
-        .args([
-            "--package",
-            package,
-            "--profile",
-            "agent",
-            "--target",
-            STATIC,
-        ])
+        .args(["--package", package, "--profile", "agent", "--target", STATIC])
         .args(["-Z", "build-std=std,panic_abort", "--target-dir"])
         .arg(&target_dir)
         // The sysroot has no musl of its own for this target; zig brings one.
-        .env(
-            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS",
-            "-C link-self-contained=no",
-        );
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS", "-C link-self-contained=no");
     for (name, value) in environment {
         cargo.env(name, value);
     }
@@ -138,13 +108,7 @@ pub fn host() -> Result<PathBuf> {
     let target_dir = paths::target().join("host");
     let mut cargo = sh::cargo();
     cargo
-        .args([
-            "build",
-            "--release",
-            "--package",
-            "sleepwalk",
-            "--target-dir",
-        ])
+        .args(["build", "--release", "--package", "sleepwalk", "--target-dir"])
         .arg(&target_dir)
         .env("SLEEPWALK_AGENT", agent);
     sh::run(&mut cargo)?;
@@ -168,12 +132,8 @@ pub fn check_android() -> Result<()> {
 }
 
 fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
-    let bytes = fs::read(from).with_context(|| {
-        format!(
-            "{} cannot be read: the build left no such file",
-            shown(from)
-        )
-    })?;
+    let bytes = fs::read(from)
+        .with_context(|| format!("{} cannot be read: the build left no such file", shown(from)))?;
     if bytes.is_empty() {
         bail!("{} is empty", shown(from));
     }
@@ -183,8 +143,5 @@ fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn shown(path: &Path) -> String {
-    path.strip_prefix(paths::root())
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(paths::root()).unwrap_or(path).display().to_string()
 }

@@ -1,6 +1,7 @@
 //! Sleepwalk's tasks, `cargo xtask TASK`: one file per task.
 
 mod build;
+mod edges;
 mod paths;
 mod setup;
 mod sh;
@@ -22,6 +23,7 @@ Usage: cargo xtask TASK
   build [PART]   target/dist/sleepwalk and sleepwalkd; PART: probe, agent, workload or host
   vdev up|down|shell|status [--name NAME] [--kernel kfunc|6.12|6.1] [ARGUMENT...]
                  the virtual device; `up` prints its serial, `shell` is `adb shell`
+  edges          check what may depend on what
   check-android  compile the agent for Android, without an NDK
   clippy-probe   clippy for the probe, on its own target
 ";
@@ -46,6 +48,7 @@ fn task() -> Result<()> {
         "setup" => done(args).and_then(|()| setup::all()),
         "build" => build(args),
         "vdev" => vdev(args),
+        "edges" => done(args).and_then(|()| edges::check()),
         "check-android" => done(args).and_then(|()| build::check_android()),
         "clippy-probe" => done(args).and_then(|()| build::probe_clippy()),
         other => bail!("no task {other:?}; `cargo xtask` lists them"),
@@ -82,8 +85,8 @@ fn vdev(mut args: lexopt::Parser) -> Result<()> {
             }
             Value(word) => {
                 words.push(word);
-                // What follows `shell` is the device's business, options included.
-                if words[0] == "shell" {
+                // From its first word on, a shell's command is the device's business, options included.
+                if words.len() == 2 && words[0] == "shell" {
                     words.extend(args.raw_args()?);
                 }
             }
@@ -91,9 +94,7 @@ fn vdev(mut args: lexopt::Parser) -> Result<()> {
         }
     }
     let device = Vdev::new(&name)?;
-    let (verb, rest) = words
-        .split_first()
-        .context("vdev wants up, down, shell or status")?;
+    let (verb, rest) = words.split_first().context("vdev wants up, down, shell or status")?;
     if verb != "shell" && !rest.is_empty() {
         bail!("vdev {} takes no {rest:?}", verb.to_string_lossy());
     }

@@ -85,12 +85,7 @@ pub fn run_logged(name: &str, command: &mut Command, limit: Duration, mend: &str
         }
         sleep(Duration::from_millis(20));
     };
-    bail!(
-        "`{}` {end}: {mend}\n{}(all of it: {})",
-        show(command),
-        tail(&log, 15),
-        log.display()
-    );
+    bail!("`{}` {end}: {mend}\n{}(all of it: {})", show(command), tail(&log, 15), log.display());
 }
 
 /// What a quick command prints, without the last newline.
@@ -107,19 +102,14 @@ pub fn read(command: &mut Command) -> Result<String> {
             String::from_utf8_lossy(&output.stderr).trim_end()
         );
     }
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 /// Runs `source | sink` with both ends checked.
 pub fn pipe(source: &mut Command, sink: &mut Command) -> Result<()> {
     let line = format!("{} | {}", show(source), show(sink));
     let not_started = || format!("`{line}` did not start");
-    let mut writer = source
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(not_started)?;
+    let mut writer = source.stdout(Stdio::piped()).spawn().with_context(not_started)?;
     let between = writer.stdout.take().with_context(not_started)?;
     let read = sink.stdin(between).status().with_context(not_started);
     let wrote = writer.wait()?;
@@ -136,10 +126,7 @@ pub fn tail(file: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&text);
     let all: Vec<&str> = text.lines().collect();
     let from = all.len().saturating_sub(lines);
-    all[from..]
-        .iter()
-        .map(|line| format!("    {}\n", line.trim_end_matches('\r')))
-        .collect()
+    all[from..].iter().map(|line| format!("    {}\n", line.trim_end_matches('\r'))).collect()
 }
 
 fn ended(status: ExitStatus) -> String {
@@ -153,9 +140,7 @@ fn ended(status: ExitStatus) -> String {
 /// The full path of a program on `PATH`.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// A cargo that builds in this workspace with our flags only: `RUSTFLAGS` from outside would hide
@@ -169,12 +154,7 @@ pub fn cargo() -> Command {
 
 /// Takes the flags of an outer cargo or shell away from a command that will call rustc.
 pub fn plain_rust(command: &mut Command) {
-    for name in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTC_BOOTSTRAP",
-        "CARGO_TARGET_DIR",
-    ] {
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_BOOTSTRAP", "CARGO_TARGET_DIR"] {
         command.env_remove(name);
     }
 }

@@ -12,10 +12,7 @@ pub fn run(json: bool) -> Result<(String, bool)> {
     let checks = checks();
     let usable = checks.iter().all(|check| check.state != State::Missing);
     if json {
-        return Ok((
-            serde_json::to_string(&json!({ "checks": checks }))? + "\n",
-            usable,
-        ));
+        return Ok((serde_json::to_string(&json!({ "checks": checks }))? + "\n", usable));
     }
     let mut text = String::new();
     for check in &checks {

@@ -12,8 +12,9 @@ use crate::{context, preflight};
 
 /// Records.
 pub fn run(options: &RecordOptions) -> Result<()> {
-    let source = preflight::walk(options.capacity)?;
-    let mut hooks = preflight::hooks()?;
+    let kernel = preflight::kernel()?;
+    let source = preflight::walk(&kernel, options.capacity)?;
+    let mut hooks = preflight::hooks(&kernel)?;
     let mut wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
     let mut session = context::session();
     session.source = "kfunc".to_owned();

@@ -39,9 +39,7 @@ struct Row {
 impl Row {
     fn new(sample: &Sample<'_>, now: MonoNanos) -> Self {
         let counters = sample.state.counters;
-        let name_hex = std::str::from_utf8(sample.name)
-            .is_err()
-            .then(|| hex(sample.name));
+        let name_hex = std::str::from_utf8(sample.name).is_err().then(|| hex(sample.name));
         Self {
             name: String::from_utf8_lossy(sample.name).into_owned(),
             name_hex,
@@ -66,7 +64,7 @@ impl Row {
 
 /// The text to print.
 pub fn run(options: &SnapshotOptions) -> Result<String> {
-    let mut source = preflight::walk(options.capacity)?;
+    let mut source = preflight::walk(&preflight::kernel()?, options.capacity)?;
     let clocks = clock::now();
     let now = clocks.mono_at(clocks.boot);
     let mut rows = Vec::new();
@@ -94,10 +92,8 @@ pub fn run(options: &SnapshotOptions) -> Result<String> {
         return Ok(serde_json::to_string(&snapshot)? + "\n");
     }
     rows.sort_by(|a, b| b.held_ns.cmp(&a.held_ns).then_with(|| a.name.cmp(&b.name)));
-    let mut text = format!(
-        "{:>14}  {:>8}  {:>8}  {:>8}  name\n",
-        "held s", "active", "events", "expired"
-    );
+    let mut text =
+        format!("{:>14}  {:>8}  {:>8}  {:>8}  name\n", "held s", "active", "events", "expired");
     for row in &rows {
         let held = row.held_ns as f64 / 1e9;
         let mark = if row.active { "  (active)" } else { "" };

@@ -23,15 +23,8 @@ pub fn run(json: bool) -> Result<String> {
     let exe = std::fs::read(EXE).with_context(|| format!("{EXE} can't be read"))?;
     let exe_crc32c = format!("{:08x}", crc32c(&exe));
     if !json {
-        return Ok(format!(
-            "sleepwalkd {version} (build {exe_crc32c}, trace format {VERSION})\n"
-        ));
+        return Ok(format!("sleepwalkd {version} (build {exe_crc32c}, trace format {VERSION})\n"));
     }
-    let version = Version {
-        version,
-        format: VERSION,
-        exe_len: exe.len(),
-        exe_crc32c,
-    };
+    let version = Version { version, format: VERSION, exe_len: exe.len(), exe_crc32c };
     Ok(serde_json::to_string(&version)? + "\n")
 }

@@ -54,6 +54,15 @@ pub struct Member {
     pub bit_size: u32,
 }
 
+/// A type that has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its BTF id.
+    pub id: u32,
+    /// [`KIND_FUNC`] or [`KIND_TYPEDEF`].
+    pub kind: u32,
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kernel {
@@ -61,8 +70,8 @@ pub struct Kernel {
     pub size: u32,
     /// Its members, by name.
     pub members: BTreeMap<&'static str, Member>,
-    /// BTF ids of those of the wanted functions that the kernel has.
-    pub functions: BTreeMap<&'static str, u32>,
+    /// Those of the wanted functions and typedefs that the kernel has.
+    pub ids: BTreeMap<&'static str, Named>,
 }
 
 impl Kernel {
@@ -71,10 +80,7 @@ impl Kernel {
         if self.size == 0 {
             return Err(BtfError::NoStruct);
         }
-        self.members
-            .get(name)
-            .copied()
-            .ok_or(BtfError::NoMember(name))
+        self.members.get(name).copied().ok_or(BtfError::NoMember(name))
     }
 }
 
@@ -83,7 +89,10 @@ const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
-const KIND_FUNC: u32 = 12;
+/// `BTF_KIND_TYPEDEF`.
+pub const KIND_TYPEDEF: u32 = 8;
+/// `BTF_KIND_FUNC`.
+pub const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
@@ -91,8 +100,8 @@ const KIND_DECL_TAG: u32 = 17;
 const KIND_ENUM64: u32 = 19;
 const KIND_LAST: u32 = 19;
 
-/// Looks for `struct wakeup_source` and for the `functions`.
-pub fn scan(btf: &[u8], functions: &[&'static str]) -> Result<Kernel, BtfError> {
+/// Looks for `struct wakeup_source`, and for functions and typedefs of the `wanted` names.
+pub fn scan(btf: &[u8], wanted: &[&'static str]) -> Result<Kernel, BtfError> {
     let header = Words(btf);
     if header.at(0)? & 0xffff != 0xeb9f {
         return Err(BtfError::Damaged("it does not begin with BTF's magic"));
@@ -109,9 +118,9 @@ pub fn scan(btf: &[u8], functions: &[&'static str]) -> Result<Kernel, BtfError> 
         let (name, info, size) = (rest.at(0)?, rest.at(4)?, rest.at(8)?);
         let (kind, count) = (info >> 24 & 0x1f, info & 0xffff);
         let body = rest.skip(12)?;
-        if kind == KIND_FUNC {
-            if let Some(wanted) = functions.iter().find(|f| strings.is(name, f)) {
-                found.functions.insert(wanted, id);
+        if kind == KIND_FUNC || kind == KIND_TYPEDEF {
+            if let Some(wanted) = wanted.iter().find(|w| strings.is(name, w)) {
+                found.ids.insert(wanted, Named { id, kind });
             }
         } else if kind == KIND_STRUCT && strings.is(name, STRUCT) {
             found.size = size;
@@ -153,15 +162,9 @@ fn members(
             continue;
         };
         let member = if bit_fields {
-            Member {
-                bit_offset: offset & 0x00ff_ffff,
-                bit_size: offset >> 24,
-            }
+            Member { bit_offset: offset & 0x00ff_ffff, bit_size: offset >> 24 }
         } else {
-            Member {
-                bit_offset: offset,
-                bit_size: 0,
-            }
+            Member { bit_offset: offset, bit_size: 0 }
         };
         found.insert(*wanted, member);
     }
@@ -182,15 +185,11 @@ struct Words<'a>(&'a [u8]);
 impl<'a> Words<'a> {
     fn at(&self, at: usize) -> Result<u32, BtfError> {
         let word = self.0.get(at..at + 4).and_then(|w| w.try_into().ok());
-        word.map(u32::from_le_bytes)
-            .ok_or(BtfError::Damaged("a type breaks off"))
+        word.map(u32::from_le_bytes).ok_or(BtfError::Damaged("a type breaks off"))
     }
 
     fn skip(self, bytes: usize) -> Result<Words<'a>, BtfError> {
-        self.0
-            .get(bytes..)
-            .map(Words)
-            .ok_or(BtfError::Damaged("a type breaks off"))
+        self.0.get(bytes..).map(Words).ok_or(BtfError::Damaged("a type breaks off"))
     }
 }
 
@@ -200,8 +199,7 @@ impl Strings<'_> {
     /// Whether the string at `offset` is `name`.
     fn is(&self, offset: u32, name: &str) -> bool {
         let rest = self.0.get(offset as usize..).unwrap_or_default();
-        rest.strip_prefix(name.as_bytes())
-            .is_some_and(|behind| behind.first() == Some(&0))
+        rest.strip_prefix(name.as_bytes()).is_some_and(|behind| behind.first() == Some(&0))
     }
 }
 
@@ -212,12 +210,7 @@ mod tests {
     /// BTF with one struct (bit-fields and all), an enum to step over, and one function.
     fn sample() -> Vec<u8> {
         let strings = b"\0wakeup_source\0name\0active\0kf\0";
-        let at = |s: &str| {
-            strings
-                .windows(s.len())
-                .position(|w| w == s.as_bytes())
-                .unwrap() as u32
-        };
+        let at = |s: &str| strings.windows(s.len()).position(|w| w == s.as_bytes()).unwrap() as u32;
         let words = [
             // An enum of one value.
             vec![0, KIND_ENUM << 24 | 1, 4, 0, 7],
@@ -227,19 +220,9 @@ mod tests {
             vec![at("active"), 1, 1 << 24 | 1409],
             vec![at("kf"), KIND_FUNC << 24, 1],
         ];
-        let types: Vec<u8> = words
-            .concat()
-            .iter()
-            .flat_map(|w: &u32| w.to_le_bytes())
-            .collect();
-        let header = [
-            0x0001_eb9f,
-            24,
-            0,
-            types.len() as u32,
-            types.len() as u32,
-            strings.len() as u32,
-        ];
+        let types: Vec<u8> = words.concat().iter().flat_map(|w: &u32| w.to_le_bytes()).collect();
+        let header =
+            [0x0001_eb9f, 24, 0, types.len() as u32, types.len() as u32, strings.len() as u32];
         let mut btf: Vec<u8> = header.iter().flat_map(|w| w.to_le_bytes()).collect();
         btf.extend(types);
         btf.extend(strings);
@@ -250,22 +233,10 @@ mod tests {
     fn members_bit_fields_and_functions_are_found() {
         let kernel = scan(&sample(), &["kf", "missing"]).unwrap();
         assert_eq!(kernel.size, 192);
-        assert_eq!(
-            kernel.member("name"),
-            Ok(Member {
-                bit_offset: 0,
-                bit_size: 0
-            })
-        );
-        assert_eq!(
-            kernel.member("active"),
-            Ok(Member {
-                bit_offset: 1409,
-                bit_size: 1
-            })
-        );
+        assert_eq!(kernel.member("name"), Ok(Member { bit_offset: 0, bit_size: 0 }));
+        assert_eq!(kernel.member("active"), Ok(Member { bit_offset: 1409, bit_size: 1 }));
         assert_eq!(kernel.member("id"), Err(BtfError::NoMember("id")));
-        assert_eq!(kernel.functions, BTreeMap::from([("kf", 3)]));
+        assert_eq!(kernel.ids, BTreeMap::from([("kf", Named { id: 3, kind: KIND_FUNC })]));
         assert_eq!(Kernel::default().member("name"), Err(BtfError::NoStruct));
     }
 

@@ -8,12 +8,15 @@ use aya::programs::{BtfTracePoint, FExit, KProbe, RawTracePoint};
 use aya::{Btf, Ebpf};
 use sleepwalk_trace::abi::SuspendEvent;
 
-use super::hooks_object;
+use super::btf::Kernel;
+use super::{hooks_object, lean_aya};
 
 /// The traced function.
-const SUSPEND: &str = "pm_suspend";
+pub const SUSPEND: &str = "pm_suspend";
 /// The traced tracepoint.
 const PHASE: &str = "suspend_resume";
+/// The typedef that BTF has for it.
+pub const PHASE_TYPE: &str = "btf_trace_suspend_resume";
 
 /// The attached programs. Dropping it detaches them.
 pub struct Hooks {
@@ -29,12 +32,12 @@ pub struct Hooks {
 
 impl Hooks {
     /// Loads and attaches them, each in the first form that this kernel takes.
-    pub fn attach() -> Result<Self> {
+    pub fn attach(kernel: &Kernel) -> Result<Self> {
+        let object = hooks_object()?;
         let mut programs =
-            Ebpf::load(hooks_object()?).context("the probe's hooks can't be loaded")?;
+            lean_aya::loader()?.load(object).context("the probe's hooks can't be loaded")?;
         let (phase, returned) = {
-            // About 30 MB while it lasts: not kept.
-            let btf = Btf::from_sys_fs().context("the kernel's BTF can't be read")?;
+            let btf = lean_aya::lookup_btf(kernel)?;
             let phase = match tp_btf(&mut programs, &btf) {
                 Ok(()) => Ok("tp_btf"),
                 Err(first) => fallback("tp_btf", first, "raw_tp", raw_tp(&mut programs)),
@@ -45,12 +48,8 @@ impl Hooks {
             };
             (phase, returned)
         };
-        let events = programs
-            .take_map("EVENTS")
-            .context("the probe lacks the map EVENTS")?;
-        let dropped = programs
-            .take_map("DROPPED")
-            .context("the probe lacks the map DROPPED")?;
+        let events = programs.take_map("EVENTS").context("the probe lacks the map EVENTS")?;
+        let dropped = programs.take_map("DROPPED").context("the probe lacks the map DROPPED")?;
         Ok(Self {
             events: RingBuf::try_from(events)?,
             dropped: PerCpuArray::try_from(dropped)?,
@@ -94,9 +93,7 @@ fn fallback(
     attempt: Result<()>,
 ) -> Result<&'static str> {
     log::info!("{first}: {error:#}; trying {second}");
-    attempt
-        .map(|()| second)
-        .map_err(|e| anyhow!("{first}: {error:#}; {second}: {e:#}"))
+    attempt.map(|()| second).map_err(|e| anyhow!("{first}: {error:#}; {second}: {e:#}"))
 }
 
 fn tp_btf(programs: &mut Ebpf, btf: &Btf) -> Result<()> {
@@ -128,7 +125,5 @@ fn kretprobe(programs: &mut Ebpf) -> Result<()> {
 }
 
 fn find<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::Program> {
-    programs
-        .program_mut(name)
-        .with_context(|| format!("the probe lacks the program {name}"))
+    programs.program_mut(name).with_context(|| format!("the probe lacks the program {name}"))
 }

@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail};
 use aya_obj::generated::bpf_insn;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget};
 
+use super::btf::Named;
+
 /// `BPF_PSEUDO_KFUNC_CALL`, `include/uapi/linux/bpf.h`.
 const PSEUDO_KFUNC_CALL: u8 = 2;
 
@@ -18,10 +20,10 @@ const PSEUDO_KFUNC_CALL: u8 = 2;
 pub fn link(
     elf: &[u8],
     object: &mut aya_obj::Object,
-    ids: &BTreeMap<&'static str, u32>,
+    ids: &BTreeMap<&'static str, Named>,
 ) -> Result<()> {
     for call in calls(elf)? {
-        let Some(id) = ids.get(call.name.as_str()) else {
+        let Some(function) = ids.get(call.name.as_str()) else {
             bail!("this kernel has no function {}", call.name);
         };
         let instruction = object
@@ -32,16 +34,14 @@ pub fn link(
             .with_context(|| format!("the probe's call of {} lies in no program", call.name))?;
         instruction.set_src_reg(PSEUDO_KFUNC_CALL);
         instruction.off = 0;
-        instruction.imm = *id as i32;
+        instruction.imm = function.id as i32;
     }
     Ok(())
 }
 
 fn at(function: &mut aya_obj::Function, offset: u64) -> Option<&mut bpf_insn> {
     let within = (offset as usize).checked_sub(function.section_offset)?;
-    function
-        .instructions
-        .get_mut(within / size_of::<bpf_insn>())
+    function.instructions.get_mut(within / size_of::<bpf_insn>())
 }
 
 struct Call {
@@ -54,10 +54,7 @@ struct Call {
 fn calls(elf: &[u8]) -> Result<Vec<Call>> {
     let file = object::File::parse(elf).context("the probe's object can't be parsed")?;
     let mut calls = Vec::new();
-    for section in file
-        .sections()
-        .filter(|s| s.kind() == object::SectionKind::Text)
-    {
+    for section in file.sections().filter(|s| s.kind() == object::SectionKind::Text) {
         for (offset, relocation) in section.relocations() {
             let RelocationTarget::Symbol(index) = relocation.target() else {
                 continue;
@@ -65,11 +62,7 @@ fn calls(elf: &[u8]) -> Result<Vec<Call>> {
             let symbol = file.symbol_by_index(index)?;
             if symbol.is_undefined() {
                 let name = symbol.name()?.to_owned();
-                calls.push(Call {
-                    section: section.index().0,
-                    offset,
-                    name,
-                });
+                calls.push(Call { section: section.index().0, offset, name });
             }
         }
     }

@@ -37,18 +37,13 @@ impl Layout {
             if byte + 8 <= size && size <= NODE_ROOM {
                 Ok(byte)
             } else {
-                Err(BtfError::Damaged(
-                    "struct wakeup_source is larger than Sleepwalk has room for",
-                ))
+                Err(BtfError::Damaged("struct wakeup_source is larger than Sleepwalk has room for"))
             }
         };
         let word = |name| fits(kernel.member(name)?);
         let bit = |name| {
             let member = kernel.member(name)?;
-            Ok(Bit {
-                byte: fits(member)?,
-                mask: 1 << (member.bit_offset % 8),
-            })
+            Ok(Bit { byte: fits(member)?, mask: 1 << (member.bit_offset % 8) })
         };
         Ok(Self {
             size,
@@ -139,36 +134,12 @@ mod tests {
         ];
         let mut members: std::collections::BTreeMap<_, _> = (0..)
             .zip(names)
-            .map(|(n, name)| {
-                (
-                    name,
-                    Member {
-                        bit_offset: n * 64,
-                        bit_size: 0,
-                    },
-                )
-            })
+            .map(|(n, name)| (name, Member { bit_offset: n * 64, bit_size: 0 }))
             .collect();
         let flags = 64 * names.len() as u32;
-        members.insert(
-            "active",
-            Member {
-                bit_offset: flags,
-                bit_size: 1,
-            },
-        );
-        members.insert(
-            "autosleep_enabled",
-            Member {
-                bit_offset: flags + 1,
-                bit_size: 1,
-            },
-        );
-        Kernel {
-            size: 192,
-            members,
-            ..Kernel::default()
-        }
+        members.insert("active", Member { bit_offset: flags, bit_size: 1 });
+        members.insert("autosleep_enabled", Member { bit_offset: flags + 1, bit_size: 1 });
+        Kernel { size: 192, members, ..Kernel::default() }
     }
 
     #[test]
@@ -181,10 +152,7 @@ mod tests {
         node[13 * 8] = 0b10;
         let state = layout.state(&node);
         assert_eq!(state.state, STATE_AUTOSLEEP);
-        assert_eq!(
-            state.counters.to_array(),
-            [108, 107, 111, 110, 109, 102, 103, 104, 105, 106]
-        );
+        assert_eq!(state.counters.to_array(), [108, 107, 111, 110, 109, 102, 103, 104, 105, 106]);
         assert_eq!(layout.id(&node), 112);
         node[13 * 8] = 0b01;
         assert!(layout.state(&node).active());
@@ -200,13 +168,7 @@ mod tests {
         assert!(matches!(Layout::new(&small), Err(BtfError::Damaged(_))));
         let mut lacking = kernel();
         lacking.members.remove("relax_count");
-        assert_eq!(
-            Layout::new(&lacking).unwrap_err(),
-            BtfError::NoMember("relax_count")
-        );
-        assert_eq!(
-            Layout::new(&Kernel::default()).unwrap_err(),
-            BtfError::NoStruct
-        );
+        assert_eq!(Layout::new(&lacking).unwrap_err(), BtfError::NoMember("relax_count"));
+        assert_eq!(Layout::new(&Kernel::default()).unwrap_err(), BtfError::NoStruct);
     }
 }

@@ -5,9 +5,15 @@ pub mod btf;
 pub mod hooks;
 pub mod kfunc_link;
 pub mod layout;
+pub mod lean_aya;
 pub mod syscall_prog;
 
-use anyhow::{Result, ensure};
+use std::fs::File;
+use std::io::Read as _;
+
+use anyhow::{Context as _, Result, ensure};
+
+use btf::Kernel;
 
 /// The kfuncs, Linux 7.2 and android16-6.12, `drivers/base/power/wakeup.c`.
 pub const KFUNCS: [&str; 3] = [
@@ -19,20 +25,26 @@ pub const KFUNCS: [&str; 3] = [
 /// Where the kernel keeps its own type information.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
+/// What else the probe names: the traced function and the tracepoint's type.
+const TRACED: [&str; 2] = [hooks::SUSPEND, hooks::PHASE_TYPE];
+
+/// Reads the kernel's BTF and looks up what the probe needs.
+pub fn kernel() -> Result<Kernel> {
+    let mut bytes = Vec::new();
+    File::open(VMLINUX).and_then(|mut file| file.read_to_end(&mut bytes)).with_context(|| {
+        format!("{VMLINUX}: the kernel was built without CONFIG_DEBUG_INFO_BTF")
+    })?;
+    Ok(btf::scan(&bytes, &[&KFUNCS[..], &TRACED[..]].concat())?)
+}
+
 /// The object with the walk.
 pub fn walk_object() -> Result<&'static [u8]> {
-    present(aya::include_bytes_aligned!(concat!(
-        env!("OUT_DIR"),
-        "/walk.o"
-    )))
+    present(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/walk.o")))
 }
 
 /// The object with the tracing programs.
 pub fn hooks_object() -> Result<&'static [u8]> {
-    present(aya::include_bytes_aligned!(concat!(
-        env!("OUT_DIR"),
-        "/hooks.o"
-    )))
+    present(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hooks.o")))
 }
 
 fn present(object: &'static [u8]) -> Result<&'static [u8]> {

@@ -29,25 +29,14 @@ impl SyscallProgram {
         map_name: &str,
         map: &MapData,
     ) -> Result<Self> {
-        let text = object
-            .functions
-            .keys()
-            .map(|(section, _)| *section)
-            .collect();
-        let definition = object
-            .maps
-            .get(map_name)
-            .context("the probe lacks its map")?
-            .clone();
+        let text = object.functions.keys().map(|(section, _)| *section).collect();
+        let definition = object.maps.get(map_name).context("the probe lacks its map")?.clone();
         let fd = map.fd().as_fd().as_raw_fd();
         object.relocate_maps([(map_name, fd, &definition)].into_iter(), &text)?;
         object.relocate_calls(&text)?;
 
         let btf = load_btf(&mut object).context("the kernel refused the probe's BTF")?;
-        let key = object
-            .programs
-            .get(program)
-            .map(aya_obj::Program::function_key);
+        let key = object.programs.get(program).map(aya_obj::Program::function_key);
         let function = key.and_then(|key| object.functions.get(&key));
         let function =
             function.with_context(|| format!("the probe lacks the program {program}"))?;
@@ -106,10 +95,7 @@ impl SyscallProgram {
 /// `kernel/bpf/verifier.c`).
 fn load_btf(object: &mut aya_obj::Object) -> Result<OwnedFd> {
     let features = aya::features().btf().context("this kernel takes no BTF")?;
-    let btf = object
-        .fixup_and_sanitize_btf(features)?
-        .context("the probe has no BTF")?
-        .to_bytes();
+    let btf = object.fixup_and_sanitize_btf(features)?.context("the probe has no BTF")?.to_bytes();
     // SAFETY: as in `load`.
     let mut attr = unsafe { std::mem::zeroed::<bpf_attr>() };
     // SAFETY: BPF_BTF_LOAD uses this member of the union.
@@ -137,16 +123,7 @@ fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     let size = size_of::<bpf_attr>();
     // SAFETY: bpf(2) reads and writes `attr` and what it points to, all of which outlives the call.
     let returned = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command as libc::c_long,
-            std::ptr::from_mut(attr),
-            size,
-        )
+        libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size)
     };
-    if returned < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(returned)
-    }
+    if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(returned) }
 }

@@ -1,7 +1,5 @@
 //! Snapshots by the probe's walk, under the kernel's own lock.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context, Result, bail};
@@ -14,10 +12,10 @@ use sleepwalk_trace::record::STATE_TORN;
 use sleepwalk_trace::time::BootNanos;
 
 use super::{Sample, SnapshotSource, Taken};
-use crate::probe::btf::{self, Kernel};
+use crate::probe::btf::Kernel;
 use crate::probe::layout::Layout;
 use crate::probe::syscall_prog::SyscallProgram;
-use crate::probe::{KFUNCS, VMLINUX, kfunc_link, walk_object};
+use crate::probe::{KFUNCS, kfunc_link, walk_object};
 
 const MAP: &str = "SLOTS";
 const PROGRAM: &str = "walk_locked";
@@ -36,7 +34,7 @@ pub struct Kfunc {
 impl Kfunc {
     /// Loads the walk with room for `capacity` sources.
     pub fn load(kernel: &Kernel, capacity: u32) -> Result<Self> {
-        if let Some(missing) = KFUNCS.iter().find(|f| !kernel.functions.contains_key(*f)) {
+        if let Some(missing) = KFUNCS.iter().find(|f| !kernel.ids.contains_key(*f)) {
             bail!(
                 "this kernel has no {missing}: it needs Linux 7.2, android16-6.12 of mid-2026, or later"
             );
@@ -44,13 +42,9 @@ impl Kfunc {
         let layout = Layout::new(kernel)?;
         let elf = walk_object()?;
         let mut object = aya_obj::Object::parse(elf).context("the probe can't be parsed")?;
-        kfunc_link::link(elf, &mut object, &kernel.functions)?;
+        kfunc_link::link(elf, &mut object, &kernel.ids)?;
 
-        let mut definition = object
-            .maps
-            .get(MAP)
-            .context("the probe lacks its map")?
-            .clone();
+        let mut definition = object.maps.get(MAP).context("the probe lacks its map")?.clone();
         definition.set_max_entries(capacity);
         let map = MapData::create(definition, MAP, None)
             .with_context(|| format!("the kernel gives no map for {capacity} sources"))?;
@@ -60,13 +54,7 @@ impl Kfunc {
             .len(length)
             .map_raw_read_only(&map.fd().as_fd())
             .context("the probe's map can't be mapped")?;
-        Ok(Self {
-            program,
-            layout,
-            slots,
-            capacity,
-            _map: map,
-        })
+        Ok(Self { program, layout, slots, capacity, _map: map })
     }
 
     fn slot(&self, n: usize) -> &Slot {
@@ -84,9 +72,7 @@ impl SnapshotSource for Kfunc {
 
     fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
         let mut walk: Walk = self.layout.walk(self.capacity);
-        self.program
-            .run(&mut walk)
-            .context("the walk can't be run")?;
+        self.program.run(&mut walk).context("the walk can't be run")?;
         let broken = match walk.status {
             WALK_DONE => false,
             WALK_FAULT | WALK_ENDLESS => true,
@@ -116,15 +102,4 @@ impl SnapshotSource for Kfunc {
             broken,
         })
     }
-}
-
-/// Reads the kernel's BTF and looks up what the walk needs.
-pub fn kernel() -> Result<Kernel> {
-    let mut bytes = Vec::new();
-    File::open(VMLINUX)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .with_context(|| {
-            format!("{VMLINUX}: the kernel was built without CONFIG_DEBUG_INFO_BTF")
-        })?;
-    Ok(btf::scan(&bytes, &KFUNCS)?)
 }

@@ -214,7 +214,9 @@ unsafe fn field(slot: *const Slot, offset: u64) -> u64 {
         return 0;
     }
     // SAFETY: within `node`; the struct's members are aligned to 8 or read byte-wise by the mask.
-    unsafe { addr_of!((*slot).node).cast::<u8>().add(offset as usize).cast::<u64>().read_unaligned() }
+    unsafe {
+        addr_of!((*slot).node).cast::<u8>().add(offset as usize).cast::<u64>().read_unaligned()
+    }
 }
 
 #[inline(always)]

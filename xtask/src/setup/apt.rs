@@ -30,10 +30,7 @@ impl Apt {
         }
         let home = paths::vdev().join("apt").join(suites.join("+"));
         let options = options(&home);
-        let apt = Apt {
-            options,
-            suite: (*suite).to_owned(),
-        };
+        let apt = Apt { options, suite: (*suite).to_owned() };
         let ready = home.join("lists-fetched");
         if ready.is_file() {
             return Ok(apt);
@@ -69,22 +66,12 @@ impl Apt {
     /// The names of the packages that installing these would bring in, themselves included.
     pub fn closure(&self, packages: &[&str]) -> Result<Vec<String>> {
         let mut get = self.get();
-        get.args([
-            "install",
-            "--print-uris",
-            "--yes",
-            "-qq",
-            "--no-install-recommends",
-        ])
-        .args(["--target-release", &self.suite])
-        .args(packages);
+        get.args(["install", "--print-uris", "--yes", "-qq", "--no-install-recommends"])
+            .args(["--target-release", &self.suite])
+            .args(packages);
         let names = uri_names(&sh::read(&mut get)?);
         if names.is_empty() {
-            bail!(
-                "apt names no package for {} in {}",
-                packages.join(", "),
-                self.suite
-            );
+            bail!("apt names no package for {} in {}", packages.join(", "), self.suite);
         }
         Ok(names)
     }
@@ -141,15 +128,9 @@ fn options(home: &Path) -> Vec<String> {
 }
 
 fn sources(mirror: &str, suites: &[&str]) -> String {
-    let keys = if Path::new(KEYRING).is_file() {
-        format!(" signed-by={KEYRING}")
-    } else {
-        String::new()
-    };
-    suites
-        .iter()
-        .map(|suite| format!("deb [arch=arm64{keys}] {mirror} {suite} main\n"))
-        .collect()
+    let keys =
+        if Path::new(KEYRING).is_file() { format!(" signed-by={KEYRING}") } else { String::new() };
+    suites.iter().map(|suite| format!("deb [arch=arm64{keys}] {mirror} {suite} main\n")).collect()
 }
 
 /// The mirror that the system's own apt uses for Debian.
@@ -157,8 +138,7 @@ fn mirror() -> Result<String> {
     let ask = |lists: Option<&Path>| {
         let mut get = Command::new("apt-get");
         if let Some(lists) = lists {
-            get.arg("-o")
-                .arg(format!("Dir::State::Lists={}", lists.display()));
+            get.arg("-o").arg(format!("Dir::State::Lists={}", lists.display()));
         }
         get.args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"]);
         Ok::<_, anyhow::Error>(debian_mirror(&sh::read(&mut get)?))
@@ -171,26 +151,16 @@ fn mirror() -> Result<String> {
     fs::create_dir_all(lists.join("partial"))?;
     sh::retry(|| {
         let mut update = Command::new("apt-get");
-        update
-            .arg("-o")
-            .arg(format!("Dir::State::Lists={}", lists.display()));
+        update.arg("-o").arg(format!("Dir::State::Lists={}", lists.display()));
         update.args(["-o", "APT::Sandbox::User=root", "update"]);
-        sh::run_logged(
-            "apt-update-system",
-            &mut update,
-            sh::LONG,
-            "is the network up?",
-        )
+        sh::run_logged("apt-update-system", &mut update, sh::LONG, "is the network up?")
     })?;
     ask(Some(&lists))?
         .context("apt's sources name no Debian mirror: add one to /etc/apt/sources.list.d")
 }
 
 fn debian_mirror(targets: &str) -> Option<String> {
-    targets
-        .lines()
-        .find_map(|line| line.strip_prefix("Debian|Debian|"))
-        .map(str::to_owned)
+    targets.lines().find_map(|line| line.strip_prefix("Debian|Debian|")).map(str::to_owned)
 }
 
 fn madison_versions(table: &str) -> Vec<String> {
@@ -237,10 +207,7 @@ mod tests {
     #[test]
     fn a_line_for_each_suite() {
         let text = sources("http://d/", &["a-backports", "a"]);
-        assert!(
-            text.lines().all(|line| line.starts_with("deb [arch=arm64")),
-            "{text}"
-        );
+        assert!(text.lines().all(|line| line.starts_with("deb [arch=arm64")), "{text}");
         assert!(text.contains("] http://d/ a-backports main\n"), "{text}");
     }
 }

@@ -21,10 +21,7 @@ pub fn ensure(rustc: &Rustc) -> Result<PathBuf> {
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == made_for) {
         return Ok(program);
     }
-    sh::say(format!(
-        "bpf-linker with rustc's LLVM {}: building",
-        rustc.llvm_major
-    ));
+    sh::say(format!("bpf-linker with rustc's LLVM {}: building", rustc.llvm_major));
 
     // The build looks for `lib/libLLVM.so` in one folder, so it gets one.
     let llvm = home.join("llvm");
@@ -55,12 +52,7 @@ pub fn ensure(rustc: &Rustc) -> Result<PathBuf> {
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("LLVM_PREFIX", &llvm)
             .env("RUSTFLAGS", &rustflags);
-        sh::run_logged(
-            "bpf-linker",
-            &mut cargo,
-            sh::LONG,
-            "bpf-linker does not build here",
-        )
+        sh::run_logged("bpf-linker", &mut cargo, sh::LONG, "bpf-linker does not build here")
     })?;
     fs::write(&stamp, made_for)?;
     let _ = fs::remove_dir_all(home.join("build"));

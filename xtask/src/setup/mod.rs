@@ -58,11 +58,7 @@ pub fn device(kernel: Kernel) -> Result<DeviceParts> {
     // Kernel modules come compressed.
     system::ensure("xz", "xz-utils", "to unpack the device's kernel modules")?;
     Ok(DeviceParts {
-        qemu: system::ensure(
-            "qemu-system-aarch64",
-            "qemu-system-arm",
-            "runs the virtual device",
-        )?,
+        qemu: system::ensure("qemu-system-aarch64", "qemu-system-arm", "runs the virtual device")?,
         adb: adb()?,
         kernel: packages::kernel(kernel)?,
         userland: packages::userland()?,

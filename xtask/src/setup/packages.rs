@@ -46,11 +46,7 @@ impl Kernel {
     /// Where to look, in order; each entry is a suite and what it builds upon.
     fn suites(self) -> &'static [&'static [&'static str]] {
         match self {
-            Kernel::Kfunc => &[
-                &["trixie-backports", "trixie"],
-                &["sid"],
-                &["experimental", "sid"],
-            ],
+            Kernel::Kfunc => &[&["trixie-backports", "trixie"], &["sid"], &["experimental", "sid"]],
             Kernel::V6_12 => &[&["trixie"]],
             Kernel::V6_1 => &[&["bookworm"]],
         }
@@ -78,10 +74,7 @@ pub fn kernel(kernel: Kernel) -> Result<KernelFiles> {
             Err(error) => tried.push_str(&format!("\n  {}: {error:#}", suites[0])),
         }
     }
-    bail!(
-        "no arm64 kernel {} for the virtual device can be had:{tried}",
-        kernel.name()
-    )
+    bail!("no arm64 kernel {} for the virtual device can be had:{tried}", kernel.name())
 }
 
 fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFiles> {
@@ -89,16 +82,9 @@ fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFi
     // Of all that a kernel package pulls in, only the kernel itself: there is no system to set up.
     let mut names = apt.closure(&["linux-image-arm64"])?;
     names.retain(|name| {
-        ["linux-image-", "linux-binary-", "linux-modules-"]
-            .iter()
-            .any(|p| name.starts_with(p))
+        ["linux-image-", "linux-binary-", "linux-modules-"].iter().any(|p| name.starts_with(p))
     });
-    sh::say(format!(
-        "kernel {}: {} of {}",
-        kernel.name(),
-        names.join(", "),
-        suites[0]
-    ));
+    sh::say(format!("kernel {}: {} of {}", kernel.name(), names.join(", "), suites[0]));
     unpack(&apt, &names, home, |partial| {
         let files = kernel_files(partial)?;
         if kernel == Kernel::Kfunc && !contains(&fs::read(&files.image)?, KFUNC) {
@@ -113,17 +99,10 @@ fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFi
 fn kernel_files(home: &Path) -> Result<KernelFiles> {
     let modules = ["usr/lib/modules", "lib/modules"]
         .iter()
-        .find_map(|folder| {
-            list(&home.join(folder))
-                .ok()?
-                .into_iter()
-                .find(|path| path.is_dir())
-        })
+        .find_map(|folder| list(&home.join(folder)).ok()?.into_iter().find(|path| path.is_dir()))
         .with_context(|| format!("{} has no modules", home.display()))?;
     let is_image = |path: &PathBuf| {
-        path.file_name()
-            .map(OsStr::to_string_lossy)
-            .is_some_and(|name| name.starts_with("vmlinuz"))
+        path.file_name().map(OsStr::to_string_lossy).is_some_and(|name| name.starts_with("vmlinuz"))
     };
     let image = [modules.clone(), home.join("boot")]
         .iter()

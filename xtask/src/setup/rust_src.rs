@@ -46,9 +46,7 @@ pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
     let home = paths::tools().join(format!("rust-src-{}", rustc.release));
     let library = home.join("library");
     if is_library(&library) {
-        return Ok(RustSrc {
-            library: Some(library),
-        });
+        return Ok(RustSrc { library: Some(library) });
     }
     let ways: [(&str, &dyn Fn() -> Result<()>); 3] = [
         ("rustup component add rust-src", &from_rustup),
@@ -60,9 +58,7 @@ pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
         sh::say(format!("library sources of Rust {}: {way}", rustc.release));
         match get() {
             Ok(()) if is_library(&library) => {
-                return Ok(RustSrc {
-                    library: Some(library),
-                });
+                return Ok(RustSrc { library: Some(library) });
             }
             Ok(()) => return Ok(RustSrc { library: None }),
             Err(error) => tried.push_str(&format!("\n  {way}: {error:#}")),
@@ -94,17 +90,10 @@ fn from_rustup() -> Result<()> {
 
 fn from_debian(rustc: &Rustc, home: &Path) -> Result<()> {
     let mut found = None;
-    for suites in [
-        &["trixie-backports"][..],
-        &["trixie"],
-        &["sid"],
-        &["experimental"],
-    ] {
+    for suites in [&["trixie-backports"][..], &["trixie"], &["sid"], &["experimental"]] {
         let apt = Apt::open(suites)?;
-        if let Some(version) = apt
-            .versions("rust-src")?
-            .into_iter()
-            .find(|v| is_of(v, &rustc.release))
+        if let Some(version) =
+            apt.versions("rust-src")?.into_iter().find(|v| is_of(v, &rustc.release))
         {
             found = Some((apt, version));
             break;
@@ -143,10 +132,7 @@ fn unpack(home: &Path, source: &mut Command, choice: &[&str]) -> Result<()> {
     let mut tar = Command::new("tar");
     sh::pipe(source, tar.args(["-x", "-C"]).arg(&partial).args(choice))?;
     if !is_library(&partial.join("library")) {
-        bail!(
-            "the archive holds {:?}, not library/ with its Cargo.lock",
-            list(&partial)?
-        );
+        bail!("the archive holds {:?}, not library/ with its Cargo.lock", list(&partial)?);
     }
     let _ = fs::remove_dir_all(home);
     fs::rename(&partial, home).with_context(|| format!("{} cannot be made", home.display()))
@@ -154,9 +140,7 @@ fn unpack(home: &Path, source: &mut Command, choice: &[&str]) -> Result<()> {
 
 /// Debian adds its own revision after `+` or `-`.
 fn is_of(version: &str, release: &str) -> bool {
-    version
-        .strip_prefix(release)
-        .is_some_and(|rest| rest.starts_with(['+', '-']))
+    version.strip_prefix(release).is_some_and(|rest| rest.starts_with(['+', '-']))
 }
 
 #[cfg(test)]

@@ -28,17 +28,8 @@ impl Rustc {
                 .with_context(|| format!("`rustc -vV` names no {name}:\n{identity}"))
         };
         let release = field("release")?.to_owned();
-        let llvm_major = field("LLVM version")?
-            .split('.')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        Ok(Rustc {
-            identity,
-            release,
-            llvm_major,
-            sysroot: PathBuf::from(sysroot),
-        })
+        let llvm_major = field("LLVM version")?.split('.').next().unwrap_or_default().to_owned();
+        Ok(Rustc { identity, release, llvm_major, sysroot: PathBuf::from(sysroot) })
     }
 
     /// The LLVM library that rustc itself runs on.
@@ -47,8 +38,7 @@ impl Rustc {
         let largest = list(&folder)?
             .into_iter()
             .filter(|file| {
-                file.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with("libLLVM"))
+                file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libLLVM"))
             })
             // Beside the library there may be a linker script of the same name of a few bytes.
             .max_by_key(|file| file.metadata().map_or(0, |meta| meta.len()));
@@ -62,16 +52,13 @@ impl Rustc {
 }
 
 fn field<'a>(identity: &'a str, name: &str) -> Option<&'a str> {
-    identity
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    identity.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 /// The files of a folder, in order.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = folder
-        .read_dir()
-        .with_context(|| format!("{} cannot be read", folder.display()))?;
+    let entries =
+        folder.read_dir().with_context(|| format!("{} cannot be read", folder.display()))?;
     let mut files = Vec::new();
     for entry in entries {
         files.push(entry?.path());

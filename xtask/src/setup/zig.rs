@@ -27,10 +27,7 @@ impl Zig {
             .arg("zigbuild")
             .current_dir(paths::root())
             .env("CARGO_ZIGBUILD_ZIG_PATH", self.zig())
-            .env(
-                "CARGO_ZIGBUILD_CACHE_DIR",
-                paths::tools().join("zigbuild-cache"),
-            )
+            .env("CARGO_ZIGBUILD_CACHE_DIR", paths::tools().join("zigbuild-cache"))
             .env("ZIG_GLOBAL_CACHE_DIR", paths::tools().join("zig-cache"));
         sh::plain_rust(&mut command);
         command
@@ -47,9 +44,7 @@ impl Zig {
 
 /// Finds both or brings them in.
 pub fn ensure() -> Result<Zig> {
-    let zig = Zig {
-        home: paths::tools().join("zig"),
-    };
+    let zig = Zig { home: paths::tools().join("zig") };
     if zig.complete() {
         return Ok(zig);
     }
@@ -67,16 +62,10 @@ pub fn ensure() -> Result<Zig> {
 fn install(home: &Path) -> Result<()> {
     let mend = "install python3-pip, or put ziglang and cargo-zigbuild where pip finds them";
     let mut pip = pip()?;
-    pip.args([
-        "install",
-        "--quiet",
-        "--upgrade",
-        "--no-compile",
-        "--no-deps",
-    ])
-    .args(["--root-user-action=ignore", "--target"])
-    .arg(home)
-    .args(WHEELS);
+    pip.args(["install", "--quiet", "--upgrade", "--no-compile", "--no-deps"])
+        .args(["--root-user-action=ignore", "--target"])
+        .arg(home)
+        .args(WHEELS);
     sh::run_logged("zig", &mut pip, sh::LONG, mend)
 }
 

@@ -24,7 +24,9 @@ chmod 0771 /data/local/tmp
 # Root's adb may read kernel addresses, as an unlocked phone's can.
 echo 1 > /proc/sys/kernel/kptr_restrict
 
-for module in virtio_net gpio_keys; do
+for module in virtio_pci virtio_net gpio_keys; do
+    # What has no file is built into this kernel.
+    [ -e "/lib/modules/$(uname -r)/$module.ko" ] || continue
     modprobe "$module" || echo "sleepwalk: module $module does not load"
 done
 

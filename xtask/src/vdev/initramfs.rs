@@ -18,20 +18,13 @@ const INIT: &str = include_str!("init.sh");
 
 /// Loaded at boot: the network under adb, and the power key. Then what tests load: a disk that
 /// survives a power cut, and failures on demand in the prepare step of a suspend.
-const MODULES: [&str; 5] = [
-    "virtio_net",
-    "gpio_keys",
-    "virtio_blk",
-    "ext4",
-    "pm_notifier_error_inject",
-];
+const MODULES: [&str; 6] =
+    ["virtio_pci", "virtio_net", "gpio_keys", "virtio_blk", "ext4", "pm_notifier_error_inject"];
 
 /// Writes the archive.
 pub fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<()> {
     let mut archive = Archive::default();
-    for folder in [
-        "proc", "sys", "dev", "tmp", "run", "data", "system", "etc", "usr",
-    ] {
+    for folder in ["proc", "sys", "dev", "tmp", "run", "data", "system", "etc", "usr"] {
         archive.folder(folder)?;
     }
     for folder in ["bin", "sbin", "lib"] {
@@ -41,11 +34,7 @@ pub fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<()> {
     archive.folder("system/bin")?;
     archive.link("system/bin/sh", "/usr/bin/busybox")?;
     archive.file("init", 0o755, INIT.as_bytes())?;
-    archive.file(
-        "etc/passwd",
-        0o644,
-        b"root:x:0:0:root:/data/local/tmp:/system/bin/sh\n",
-    )?;
+    archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/data/local/tmp:/system/bin/sh\n")?;
     archive.file("etc/group", 0o644, b"root:x:0:\n")?;
 
     for folder in ["usr/bin", "usr/sbin", "usr/lib"] {
@@ -58,20 +47,12 @@ pub fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<()> {
 
 fn add_modules(archive: &mut Archive, kernel: &KernelFiles) -> Result<()> {
     let modules = modules::closure(&kernel.modules, &MODULES)?;
-    let release = kernel
-        .modules
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
+    let release = kernel.modules.file_name().unwrap_or_default().to_string_lossy();
     let folder = format!("usr/lib/modules/{release}");
     archive.folder("usr/lib/modules")?;
     archive.folder(&folder)?;
     for module in &modules {
-        archive.file(
-            &format!("{folder}/{}.ko", module.name),
-            0o644,
-            &module.bytes,
-        )?;
+        archive.file(&format!("{folder}/{}.ko", module.name), 0o644, &module.bytes)?;
     }
     let dep = modules::modules_dep(&modules);
     archive.file(&format!("{folder}/modules.dep"), 0o644, dep.as_bytes())
@@ -127,15 +108,9 @@ impl Archive {
         // The kernel takes equal inode numbers for hard links.
         self.entries += 1;
         let size = u32::try_from(bytes.len()).with_context(|| format!("{path} is too large"))?;
-        let builder = newc::Builder::new(path)
-            .ino(self.entries)
-            .mode(mode)
-            .nlink(1);
+        let builder = newc::Builder::new(path).ino(self.entries).mode(mode).nlink(1);
         let mut writer = builder.write(&mut self.bytes, size);
-        writer
-            .write_all(bytes)
-            .and_then(|()| writer.finish())
-            .with_context(|| path.to_owned())?;
+        writer.write_all(bytes).and_then(|()| writer.finish()).with_context(|| path.to_owned())?;
         Ok(())
     }
 

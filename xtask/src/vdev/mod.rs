@@ -55,10 +55,7 @@ impl Vdev {
         if name.is_empty() || !name.chars().all(plain) {
             bail!("{name:?} is no name for a virtual device: use letters, digits, - and _");
         }
-        Ok(Vdev {
-            name: name.to_owned(),
-            folder: paths::vdev().join("run").join(name),
-        })
+        Ok(Vdev { name: name.to_owned(), folder: paths::vdev().join("run").join(name) })
     }
 
     /// The kernel's console.
@@ -98,21 +95,17 @@ impl Vdev {
             }
         };
         let serial = serial(qemu);
-        let device = Device {
-            vdev: self,
-            serial,
-            adb: parts.adb,
-        };
+        let device = Device { vdev: self, serial, adb: parts.adb };
         match device.wait(qemu, started + deadline) {
             Ok(()) => {
-                sh::say(format!(
-                    "device answers after {:.1} s",
-                    started.elapsed().as_secs_f32()
-                ));
+                sh::say(format!("device answers after {:.1} s", started.elapsed().as_secs_f32()));
                 Ok(device)
             }
             Err(error) => {
+                // A device that does not answer is of no use to anyone; its console stays.
+                let ended = device.vdev.down();
                 let console = device.vdev.console();
+                ended?;
                 bail!(
                     "{error:#}; the end of its console ({}):\n{}",
                     console.display(),
@@ -125,16 +118,9 @@ impl Vdev {
     /// The running device, for those who do not want to boot one.
     pub fn device(self) -> Result<Device> {
         let Some(qemu) = self.running() else {
-            bail!(
-                "the virtual device {} is not up: `cargo xtask vdev up`",
-                self.name
-            );
+            bail!("the virtual device {} is not up: `cargo xtask vdev up`", self.name);
         };
-        Ok(Device {
-            serial: serial(qemu),
-            adb: setup::adb()?,
-            vdev: self,
-        })
+        Ok(Device { serial: serial(qemu), adb: setup::adb()?, vdev: self })
     }
 
     /// Ends the emulator, as a power cut would, and cleans up; quiet when there is none.
@@ -150,9 +136,7 @@ impl Vdev {
             let _ = sh::run_logged("adb-disconnect", &mut adb, ADB_LIMIT, "adb hangs");
         }
         // Whether it answers or not: it has to end.
-        let _ = self
-            .qmp()
-            .and_then(|mut qmp| qmp.execute("quit", Value::Null));
+        let _ = self.qmp().and_then(|mut qmp| qmp.execute("quit", Value::Null));
         qemu.end(&self.folder)?;
         let _ = fs::remove_file(self.folder.join("qmp.sock"));
         let _ = fs::remove_file(self.folder.join("initramfs.cpio"));
@@ -211,10 +195,7 @@ impl Device {
         loop {
             alive()?;
             let connected = self.adb_command(&["connect", &self.serial]);
-            if connected.is_ok()
-                && self
-                    .adb_command(&["-s", &self.serial, "shell", "true"])
-                    .is_ok()
+            if connected.is_ok() && self.adb_command(&["-s", &self.serial, "shell", "true"]).is_ok()
             {
                 return Ok(());
             }

@@ -20,11 +20,7 @@ pub fn closure(folder: &Path, names: &[&str]) -> Result<Vec<Module>> {
     let mut files = BTreeMap::new();
     index(&folder.join("kernel"), &mut files)?;
     let mut modules: Vec<Module> = Vec::new();
-    let mut todo: Vec<String> = names
-        .iter()
-        .rev()
-        .map(|name| name.replace('-', "_"))
-        .collect();
+    let mut todo: Vec<String> = names.iter().rev().map(|name| name.replace('-', "_")).collect();
     while let Some(name) = todo.pop() {
         let Some(file) = files.get(&name) else {
             continue;
@@ -82,10 +78,7 @@ fn index(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
 /// `kernel/lib/pm-notifier-error-inject.ko.xz` → `pm_notifier_error_inject`, as the kernel says it.
 fn module_name(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    name.split(".ko")
-        .next()
-        .unwrap_or_default()
-        .replace('-', "_")
+    name.split(".ko").next().unwrap_or_default().replace('-', "_")
 }
 
 /// The `depends=` entry of the module's own `.modinfo` section; Debian ships no `modules.dep`.
@@ -94,10 +87,7 @@ fn depends(module: &[u8]) -> Vec<String> {
     let Some(at) = module.windows(key.len()).position(|window| window == key) else {
         return Vec::new();
     };
-    let value = module[at + key.len()..]
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default();
+    let value = module[at + key.len()..].split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(value)
         .split(',')
         .filter(|name| !name.is_empty())
@@ -128,28 +118,18 @@ mod tests {
 
     fn module(name: &str, needs: &[&str]) -> Module {
         let needs = needs.iter().map(|need| (*need).to_owned()).collect();
-        Module {
-            name: name.to_owned(),
-            needs,
-            bytes: Vec::new(),
-        }
+        Module { name: name.to_owned(), needs, bytes: Vec::new() }
     }
 
     #[test]
     fn names_as_the_kernel_says_them() {
-        assert_eq!(
-            module_name(Path::new("kernel/a/pm-inject.ko.xz")),
-            "pm_inject"
-        );
+        assert_eq!(module_name(Path::new("kernel/a/pm-inject.ko.xz")), "pm_inject");
         assert_eq!(module_name(Path::new("crc16.ko")), "crc16");
     }
 
     #[test]
     fn depends_out_of_modinfo() {
-        assert_eq!(
-            depends(b"x\0license=GPL\0depends=jbd2,crc-16\0y"),
-            ["jbd2", "crc_16"]
-        );
+        assert_eq!(depends(b"x\0license=GPL\0depends=jbd2,crc-16\0y"), ["jbd2", "crc_16"]);
         assert!(depends(b"\0depends=\0").is_empty());
         assert!(depends(b"none").is_empty());
         assert_eq!(depends(b"\0depends=cut"), ["cut"]);
@@ -157,26 +137,16 @@ mod tests {
 
     #[test]
     fn a_dep_line_ends_with_what_is_loaded_first() {
-        let modules = [
-            module("a", &["b", "c"]),
-            module("b", &["c"]),
-            module("c", &[]),
-        ];
-        assert_eq!(
-            modules_dep(&modules),
-            "a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\n"
-        );
+        let modules = [module("a", &["b", "c"]), module("b", &["c"]), module("c", &[])];
+        assert_eq!(modules_dep(&modules), "a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\n");
     }
 
     #[test]
     fn compressed_and_plain_modules_and_their_needs() {
         let folder = std::env::temp_dir().join(format!("xtask-modules-{}", std::process::id()));
         fs::create_dir_all(folder.join("kernel/net")).unwrap();
-        fs::write(
-            folder.join("kernel/net/v-net.ko"),
-            b"\0depends=fail,crc16,crc_builtin\0",
-        )
-        .unwrap();
+        fs::write(folder.join("kernel/net/v-net.ko"), b"\0depends=fail,crc16,crc_builtin\0")
+            .unwrap();
         fs::write(folder.join("kernel/fail.ko"), b"\0depends=\0").unwrap();
         fs::write(folder.join("kernel/crc16.ko"), b"").unwrap();
         let modules = closure(&folder, &["v-net", "builtin"]).unwrap();

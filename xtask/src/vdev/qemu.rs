@@ -37,23 +37,8 @@ impl Qemu {
         let mut command = Command::new(qemu);
         command
             .current_dir(folder)
-            .args([
-                "-nodefaults",
-                "-no-user-config",
-                "-display",
-                "none",
-                "-daemonize",
-            ])
-            .args([
-                "-machine",
-                "virt",
-                "-cpu",
-                "cortex-a72",
-                "-smp",
-                "2",
-                "-m",
-                "1024",
-            ])
+            .args(["-nodefaults", "-no-user-config", "-display", "none", "-daemonize"])
+            .args(["-machine", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024"])
             .arg("-kernel")
             .arg(&files.image)
             .arg("-initrd")
@@ -70,18 +55,12 @@ impl Qemu {
         for name in ["console.log", "qemu.pid", "qmp.sock"] {
             let _ = fs::remove_file(folder.join(name));
         }
-        let log = format!(
-            "qemu-{}",
-            folder.file_name().unwrap_or_default().to_string_lossy()
-        );
+        let log = format!("qemu-{}", folder.file_name().unwrap_or_default().to_string_lossy());
         let mend = "see qemu's own words below";
         sh::run_logged(&log, &mut command, Duration::from_secs(30), mend)?;
 
         let pid = fs::read_to_string(folder.join("qemu.pid")).context("qemu left no pid")?;
-        let pid = pid
-            .trim()
-            .parse()
-            .with_context(|| format!("qemu's pid {pid:?} is no number"))?;
+        let pid = pid.trim().parse().with_context(|| format!("qemu's pid {pid:?} is no number"))?;
         let started = Qemu { pid, port, kernel };
         fs::write(state_file(folder), started.to_text())
             .with_context(|| format!("{} cannot be written", state_file(folder).display()))?;
@@ -127,26 +106,15 @@ impl Qemu {
     }
 
     fn to_text(self) -> String {
-        format!(
-            "pid {}\nport {}\nkernel {}\n",
-            self.pid,
-            self.port,
-            self.kernel.name()
-        )
+        format!("pid {}\nport {}\nkernel {}\n", self.pid, self.port, self.kernel.name())
     }
 
     fn from_text(text: &str) -> Option<Qemu> {
-        let value = |key: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
-        };
+        let value =
+            |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
         let pid = value("pid")?.parse().ok().filter(|pid| *pid > 1)?;
         let port = value("port")?.parse().ok()?;
-        Some(Qemu {
-            pid,
-            port,
-            kernel: Kernel::of_name(value("kernel")?)?,
-        })
+        Some(Qemu { pid, port, kernel: Kernel::of_name(value("kernel")?)? })
     }
 }
 
@@ -176,11 +144,7 @@ mod tests {
     #[test]
     fn the_state_file_reads_back() {
         for kernel in Kernel::ALL {
-            let qemu = Qemu {
-                pid: 4711,
-                port: 40001,
-                kernel,
-            };
+            let qemu = Qemu { pid: 4711, port: 40001, kernel };
             assert_eq!(Qemu::from_text(&qemu.to_text()), Some(qemu));
         }
     }
@@ -204,11 +168,7 @@ mod tests {
     #[test]
     fn another_process_of_that_pid_is_not_ours() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let qemu = Qemu {
-            pid,
-            port: 40001,
-            kernel: Kernel::Kfunc,
-        };
+        let qemu = Qemu { pid, port: 40001, kernel: Kernel::Kfunc };
         assert!(!qemu.alive(Path::new("/nowhere")));
     }
 

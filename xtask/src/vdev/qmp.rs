@@ -24,9 +24,7 @@ impl Qmp {
         let stream = UnixStream::connect(path)
             .with_context(|| format!("qemu does not answer on {}", folder.join(name).display()))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut qmp = Qmp {
-            reader: BufReader::new(stream),
-        };
+        let mut qmp = Qmp { reader: BufReader::new(stream) };
         qmp.receive().context("qemu does not greet")?;
         qmp.execute("qmp_capabilities", Value::Null)?;
         Ok(qmp)
@@ -39,19 +37,11 @@ impl Qmp {
             request["arguments"] = arguments;
         }
         let line = format!("{request}\n");
-        self.reader
-            .get_mut()
-            .write_all(line.as_bytes())
-            .context("qemu is gone")?;
+        self.reader.get_mut().write_all(line.as_bytes()).context("qemu is gone")?;
         loop {
-            let mut answer = self
-                .receive()
-                .with_context(|| format!("no answer to {command}"))?;
+            let mut answer = self.receive().with_context(|| format!("no answer to {command}"))?;
             if let Some(error) = answer.get("error") {
-                bail!(
-                    "qemu refuses {command}: {}",
-                    error["desc"].as_str().unwrap_or("no reason")
-                );
+                bail!("qemu refuses {command}: {}", error["desc"].as_str().unwrap_or("no reason"));
             }
             // Events come in between.
             if let Some(value) = answer.get_mut("return") {
@@ -124,10 +114,7 @@ mod tests {
         let mut qmp = Qmp::connect(&folder, "qmp.sock").unwrap();
         let error = qmp.execute("x", json!({"a": 1})).unwrap_err().to_string();
         assert_eq!(error, "qemu refuses x: no such");
-        assert_eq!(
-            server.join().unwrap()[1],
-            "{\"arguments\":{\"a\":1},\"execute\":\"x\"}"
-        );
+        assert_eq!(server.join().unwrap()[1], "{\"arguments\":{\"a\":1},\"execute\":\"x\"}");
         assert!(qmp.execute("x", Value::Null).is_err());
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -34,15 +34,7 @@ pub fn all() -> Result<()> {
 pub fn probe() -> Result<PathBuf> {
     let (rust_src, linker) = setup::probe()?;
     let mut cargo = bpf_cargo("build");
-    cargo
-        .arg("--bins")
-        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker)
-        // BTF is how the kernel knows the probe's types. The other flag tells aya-ebpf whose
-        // registers a traced function has: a phone's, not this machine's.
-        .env(
-            "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
-            "-C link-arg=--btf --cfg=bpf_target_arch=\"aarch64\"",
-        );
+    cargo.arg("--bins").env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker);
     rust_src.allow_build_std(&mut cargo);
     sh::run(&mut cargo)?;
     for name in PROBES {
@@ -65,7 +57,13 @@ fn bpf_cargo(verb: &str) -> Command {
     cargo
         .args([verb, "--package", "sleepwalk-ebpf", "--profile", "probe", "--target", BPF])
         .args(["-Z", "build-std=core", "--target-dir"])
-        .arg(paths::target().join("probe"));
+        .arg(paths::target().join("probe"))
+        // BTF is how the kernel knows the probe's types. The other flag tells aya-ebpf whose
+        // registers a traced function has: a phone's, not this machine's.
+        .env(
+            "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
+            "-C link-arg=--btf --cfg=bpf_target_arch=\"aarch64\"",
+        );
     cargo
 }
 

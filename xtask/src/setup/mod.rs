@@ -15,14 +15,18 @@ pub mod zig;
 use std::env;
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use self::packages::{Kernel, KernelFiles};
 use self::rust_src::RustSrc;
 use self::rustc::Rustc;
 use self::zig::Zig;
 use crate::{paths, sh};
+
+/// Older ones were not tried.
+const OLDEST_QEMU: (u32, u32) = (7, 2);
 
 /// What the probe's build needs.
 pub fn probe() -> Result<(RustSrc, PathBuf)> {
@@ -58,11 +62,21 @@ pub fn device(kernel: Kernel) -> Result<DeviceParts> {
     // Kernel modules come compressed.
     system::ensure("xz", "xz-utils", "to unpack the device's kernel modules")?;
     Ok(DeviceParts {
-        qemu: system::ensure("qemu-system-aarch64", "qemu-system-arm", "runs the virtual device")?,
+        qemu: qemu()?,
         adb: adb()?,
         kernel: packages::kernel(kernel)?,
         userland: packages::userland()?,
     })
+}
+
+fn qemu() -> Result<PathBuf> {
+    let qemu = system::ensure("qemu-system-aarch64", "qemu-system-arm", "runs the virtual device")?;
+    let version = sh::read(Command::new(&qemu).arg("--version"))?;
+    if system::version(&version).is_none_or(|version| version < OLDEST_QEMU) {
+        let (major, minor) = OLDEST_QEMU;
+        bail!("{} is too old, {major}.{minor} is needed: {version}", qemu.display());
+    }
+    Ok(qemu)
 }
 
 /// The adb that `$ADB` names, else the one on `PATH`.
@@ -73,11 +87,22 @@ pub fn adb() -> Result<PathBuf> {
     }
 }
 
-/// Everything, for `cargo xtask setup`.
+/// Everything, for `cargo xtask setup`: one part that cannot be had does not hold up the others.
 pub fn all() -> Result<()> {
-    probe()?;
-    agent()?;
-    device(Kernel::default())?;
+    let parts = [
+        ("the probe", probe().map(drop)),
+        ("the agent", agent().map(drop)),
+        ("the virtual device", device(Kernel::default()).map(drop)),
+    ];
+    let mut missing = String::new();
+    for (part, result) in parts {
+        if let Err(error) = result {
+            missing.push_str(&format!("\n{part}: {error:#}"));
+        }
+    }
+    if !missing.is_empty() {
+        bail!("not everything could be set up{missing}");
+    }
     sh::say("setup is complete");
     Ok(())
 }

@@ -50,3 +50,25 @@ pub fn install(packages: &[&str], needed_for: &str) -> Result<()> {
         install()
     })
 }
+
+/// The first `MAJOR.MINOR` in what a program says of its version.
+pub fn version(text: &str) -> Option<(u32, u32)> {
+    text.split_whitespace().find_map(|word| {
+        let (major, rest) = word.split_once('.')?;
+        let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn versions_as_programs_say_them() {
+        let qemu = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright";
+        assert_eq!(version(qemu), Some((7, 2)));
+        assert_eq!(version("version 10.0-rc1"), Some((10, 0)));
+        assert_eq!(version("no number."), None);
+    }
+}

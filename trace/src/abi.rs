@@ -13,9 +13,9 @@
 /// Room for a source's name, with the NUL that ends it.
 pub const NAME_ROOM: usize = 128;
 
-/// Room for one `struct wakeup_source`. It is 192 bytes on an arm64 distribution kernel 7.3; lock
-/// debugging makes it larger.
-pub const NODE_ROOM: usize = 384;
+/// Room for one `struct wakeup_source`, a power of two, which lets the probe mask offsets into it. The
+/// struct is 192 bytes on an arm64 distribution kernel 7.3; lock debugging makes it larger.
+pub const NODE_ROOM: usize = 512;
 
 /// How many sources a snapshot has room for unless the agent is told otherwise.
 pub const DEFAULT_CAPACITY: u32 = 4096;
@@ -30,7 +30,7 @@ pub const MAX_NODES: u32 = 1 << 20;
 pub struct Walk {
     /// In: address of the list head, for a walk without the kfuncs; 0 otherwise.
     pub head: u64,
-    /// In: size of `struct wakeup_source`, at most [`NODE_ROOM`].
+    /// In: size of `struct wakeup_source`, less than [`NODE_ROOM`].
     pub node_size: u32,
     /// In: offset of the member `entry`.
     pub entry_offset: u32,

@@ -4,7 +4,7 @@ use sleepwalk_trace::abi::{NODE_ROOM, Walk};
 use sleepwalk_trace::record::{STATE_ACTIVE, STATE_AUTOSLEEP};
 use sleepwalk_trace::snapshot::{Counters, SourceState};
 
-use super::btf::{BtfError, Kernel, Member};
+use super::btf::{BtfError, Kernel};
 
 /// Where the members lie in this kernel. All offsets are in bytes and within [`Layout::size`].
 #[derive(Clone, Debug)]
@@ -31,24 +31,24 @@ impl Layout {
     /// From what BTF says.
     pub fn new(kernel: &Kernel) -> Result<Self, BtfError> {
         let size = kernel.size as usize;
-        // The probe reads eight bytes at each place, `active` included.
-        let fits = |member: Member| {
+        if size >= NODE_ROOM {
+            return Err(BtfError::Damaged("struct wakeup_source is larger than there is room for"));
+        }
+        let place = |name, width: usize| {
+            let member = kernel.member(name)?;
             let byte = member.bit_offset as usize / 8;
-            if byte + 8 <= size && size <= NODE_ROOM {
-                Ok(byte)
+            if byte.is_multiple_of(width) && byte + width <= size {
+                Ok((byte, member.bit_offset % 8))
             } else {
-                Err(BtfError::Damaged("struct wakeup_source is larger than Sleepwalk has room for"))
+                Err(BtfError::Damaged("a member of struct wakeup_source is where none can be"))
             }
         };
-        let word = |name| fits(kernel.member(name)?);
-        let bit = |name| {
-            let member = kernel.member(name)?;
-            Ok(Bit { byte: fits(member)?, mask: 1 << (member.bit_offset % 8) })
-        };
+        let word = |name| place(name, 8).map(|(byte, _)| byte);
+        let bit = |name| place(name, 1).map(|(byte, bit)| Bit { byte, mask: 1 << bit });
         Ok(Self {
             size,
             name: word("name")?,
-            id: word("id")?,
+            id: place("id", 4)?.0,
             entry: word("entry")?,
             active: bit("active")?,
             autosleep: bit("autosleep_enabled")?,
@@ -86,7 +86,7 @@ impl Layout {
 
     /// The kernel's `id` of a source.
     pub fn id(&self, node: &[u8; NODE_ROOM]) -> u32 {
-        word(node, self.id) as u32
+        u32::from_le_bytes(bytes(node, self.id))
     }
 
     /// State and counters of a source.
@@ -99,20 +99,22 @@ impl Layout {
         if set(self.autosleep) {
             state |= STATE_AUTOSLEEP;
         }
-        let counters = Counters::from_array(self.counters.map(|at| word(node, at)));
+        let counters =
+            Counters::from_array(self.counters.map(|at| u64::from_le_bytes(bytes(node, at))));
         SourceState { state, counters }
     }
 }
 
-/// The eight bytes at `at`, which [`Layout::new`] has checked to lie inside.
-fn word(node: &[u8; NODE_ROOM], at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&node[at..at + 8]);
-    u64::from_le_bytes(bytes)
+/// The bytes at `at`, which [`Layout::new`] has checked to lie inside.
+fn bytes<const N: usize>(node: &[u8; NODE_ROOM], at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&node[at..at + N]);
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::btf::Member;
     use super::*;
 
     /// As on arm64 7.3, but for the order.
@@ -166,6 +168,9 @@ mod tests {
         let mut small = kernel();
         small.size = 64;
         assert!(matches!(Layout::new(&small), Err(BtfError::Damaged(_))));
+        let mut askew = kernel();
+        askew.members.insert("total_time", Member { bit_offset: 12, bit_size: 0 });
+        assert!(matches!(Layout::new(&askew), Err(BtfError::Damaged(_))));
         let mut lacking = kernel();
         lacking.members.remove("relax_count");
         assert_eq!(Layout::new(&lacking).unwrap_err(), BtfError::NoMember("relax_count"));

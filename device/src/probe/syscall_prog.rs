@@ -12,8 +12,12 @@ use nix::libc;
 /// `BPF_F_SLEEPABLE`, `include/uapi/linux/bpf.h`: what syscall programs are (`bpf_check`).
 const SLEEPABLE: u32 = 1 << 4;
 
-/// Room for what the verifier says when it refuses a program.
+/// Room for what the verifier says of a program.
 const LOG_ROOM: usize = 64 << 10;
+
+/// `BPF_LOG_LEVEL1` and `BPF_LOG_STATS`, `include/linux/bpf_verifier.h`.
+const LOG_LEVEL1: u32 = 1;
+const LOG_STATS: u32 = 4;
 
 /// A loaded program.
 #[derive(Debug)]
@@ -44,7 +48,6 @@ impl SyscallProgram {
 
         // SAFETY: `bpf_attr` is a union of plain structs for which zero is valid.
         let mut attr = unsafe { std::mem::zeroed::<bpf_attr>() };
-        let mut log = vec![0u8; LOG_ROOM];
         // SAFETY: BPF_PROG_LOAD uses this member of the union.
         let load = unsafe { &mut attr.__bindgen_anon_3 };
         load.prog_type = bpf_prog_type::BPF_PROG_TYPE_SYSCALL as u32;
@@ -57,20 +60,15 @@ impl SyscallProgram {
         load.func_info_cnt = function.func_info.len() as u32;
         load.func_info_rec_size = function.func_info_rec_size as u32;
         name_into(&mut load.prog_name, program);
+        if log::log_enabled!(log::Level::Debug) {
+            log::debug!("the verifier says of {program}: {}", verdict(&mut attr, LOG_STATS));
+        }
         match bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr) {
             Ok(fd) => Ok(Self { fd }),
             Err(error) => {
-                // Only now the log: asking for one costs time, and more than it holds is an error.
-                // SAFETY: as above.
-                let load = unsafe { &mut attr.__bindgen_anon_3 };
-                load.log_buf = log.as_mut_ptr() as u64;
-                load.log_size = log.len() as u32;
-                load.log_level = 1;
-                let _ = bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr);
-                let said = String::from_utf8_lossy(&log);
-                let said = said.trim_end_matches('\0').trim_end();
-                log::debug!("the verifier says:\n{said}");
-                let last: Vec<_> = said.lines().rev().take(3).collect();
+                let said = verdict(&mut attr, LOG_LEVEL1);
+                log::debug!("the verifier says of {program}:\n{said}");
+                let last = said.lines().rev().take(3).collect::<Vec<_>>();
                 let last = last.into_iter().rev().collect::<Vec<_>>().join("; ");
                 Err(error)
                     .with_context(|| format!("the kernel refused the program {program} ({last})"))
@@ -89,6 +87,22 @@ impl SyscallProgram {
         attr.test.ctx_size_in = size_of::<T>() as u32;
         bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr).map(drop)
     }
+}
+
+/// Loads once more, for what the verifier has to say: asking for it costs time, and more than there
+/// is room for is an error of its own.
+fn verdict(attr: &mut bpf_attr, level: u32) -> String {
+    let mut log = vec![0u8; LOG_ROOM];
+    // SAFETY: BPF_PROG_LOAD uses this member of the union.
+    let load = unsafe { &mut attr.__bindgen_anon_3 };
+    load.log_buf = log.as_mut_ptr() as u64;
+    load.log_size = log.len() as u32;
+    load.log_level = level;
+    let _ = bpf_fd(bpf_cmd::BPF_PROG_LOAD, attr);
+    // SAFETY: as above. The room goes away with this function.
+    let load = unsafe { &mut attr.__bindgen_anon_3 };
+    (load.log_buf, load.log_size, load.log_level) = (0, 0, 0);
+    String::from_utf8_lossy(&log).trim_end_matches('\0').trim_end().to_owned()
 }
 
 /// bpf_loop's callback must be known to be static, which only BTF says (`check_ld_imm`,

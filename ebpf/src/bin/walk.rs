@@ -183,10 +183,8 @@ unsafe fn store(cursor: &mut Cursor, node: u64, slot: *mut Slot) -> bool {
 
 #[inline(always)]
 unsafe fn copy(cursor: &Cursor, node: u64, slot: *mut Slot) -> bool {
-    let size = cursor.node_size;
-    if size > NODE_ROOM as u64 {
-        return false;
-    }
+    // As in `field`: no change to what the agent gives, and proof for the verifier.
+    let size = cursor.node_size & (NODE_ROOM as u64 - 1);
     // SAFETY: `size` is within the slot's `node`, and the helper checks the source address.
     unsafe {
         let to = addr_of_mut!((*slot).node).cast();
@@ -199,24 +197,30 @@ unsafe fn copy(cursor: &Cursor, node: u64, slot: *mut Slot) -> bool {
 unsafe fn torn(cursor: &Cursor, slot: *const Slot) -> bool {
     // SAFETY: as `field`.
     unsafe {
-        let active = field(slot, cursor.active_offset) & cursor.active_mask != 0;
+        let active = flag(slot, cursor.active_offset) & cursor.active_mask != 0;
         let activations = field(slot, cursor.active_count_offset);
         let relaxations = field(slot, cursor.relax_count_offset);
         activations.wrapping_sub(relaxations) != u64::from(active)
     }
 }
 
-/// The eight bytes at `offset` of the copied struct; 0 where they would lie outside, which the
-/// agent's offsets never do and the verifier has to be shown.
+/// The eight bytes at `offset` of the copied struct. The agent's offsets are within the struct and
+/// multiples of eight, so the mask changes nothing; it shows the verifier that they are within
+/// `node`, without a branch, each of which would double the paths to follow. One aligned load: BPF
+/// takes an unaligned one apart into bytes.
 #[inline(always)]
 unsafe fn field(slot: *const Slot, offset: u64) -> u64 {
-    if offset > (NODE_ROOM - 8) as u64 {
-        return 0;
-    }
-    // SAFETY: within `node`; the struct's members are aligned to 8 or read byte-wise by the mask.
-    unsafe {
-        addr_of!((*slot).node).cast::<u8>().add(offset as usize).cast::<u64>().read_unaligned()
-    }
+    let at = (offset & (NODE_ROOM as u64 - 8)) as usize;
+    // SAFETY: within `node`, which begins at a multiple of eight.
+    unsafe { addr_of!((*slot).node).cast::<u8>().add(at).cast::<u64>().read() }
+}
+
+/// The byte at `offset` of the copied struct; the mask as in [`field`].
+#[inline(always)]
+unsafe fn flag(slot: *const Slot, offset: u64) -> u64 {
+    let at = (offset & (NODE_ROOM as u64 - 1)) as usize;
+    // SAFETY: within `node`.
+    unsafe { u64::from(addr_of!((*slot).node).cast::<u8>().add(at).read()) }
 }
 
 #[inline(always)]
@@ -225,9 +229,8 @@ unsafe fn read_u64(from: u64, to: &mut u64) -> bool {
     unsafe { bpf_probe_read_kernel(core::ptr::from_mut(to).cast(), 8, from as *const c_void) == 0 }
 }
 
-// `field` reads 8 bytes at the byte of `active`, so the mask is of the lowest byte; and reads of
-// `node` are aligned to 8 where the members are.
-const _: () = assert!(offset_of!(Slot, node).is_multiple_of(8));
+// What the masks above rest on.
+const _: () = assert!(NODE_ROOM.is_power_of_two() && offset_of!(Slot, node).is_multiple_of(8));
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

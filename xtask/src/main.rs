@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
+use serde_json::Value as Json;
+
 use crate::setup::packages::Kernel;
 use crate::vdev::Vdev;
 
@@ -21,8 +23,9 @@ Usage: cargo xtask TASK
 
   setup          bring in what the other tasks need; they also do so by themselves
   build [PART]   target/dist/sleepwalk and sleepwalkd; PART: probe, agent, workload or host
-  vdev up|down|shell|status [--name NAME] [--kernel kfunc|6.12|6.1] [ARGUMENT...]
-                 the virtual device; `up` prints its serial, `shell` is `adb shell`
+  vdev up [--kernel kfunc|6.12|6.1], vdev down, status, shell [ARGUMENT...], qmp COMMAND
+                 the virtual device, or with --name NAME another one: `up` prints its serial,
+                 `shell` is `adb shell`, `qmp quit` cuts its power
   edges          check what may depend on what
   check-android  compile the agent for Android, without an NDK
   clippy-probe   clippy for the probe, on its own target
@@ -94,8 +97,8 @@ fn vdev(mut args: lexopt::Parser) -> Result<()> {
         }
     }
     let device = Vdev::new(&name)?;
-    let (verb, rest) = words.split_first().context("vdev wants up, down, shell or status")?;
-    if verb != "shell" && !rest.is_empty() {
+    let (verb, rest) = words.split_first().context("vdev wants up, down, shell, status or qmp")?;
+    if verb != "shell" && verb != "qmp" && !rest.is_empty() {
         bail!("vdev {} takes no {rest:?}", verb.to_string_lossy());
     }
     match verb.to_string_lossy().as_ref() {
@@ -103,7 +106,11 @@ fn vdev(mut args: lexopt::Parser) -> Result<()> {
         "down" => device.down()?,
         "status" => println!("{}", device.status()),
         "shell" => return Err(device.device()?.shell(rest)),
-        other => bail!("vdev knows no {other:?}: it is up, down, shell or status"),
+        "qmp" => {
+            let [command] = rest else { bail!("vdev qmp wants one command, as quit") };
+            println!("{}", device.qmp()?.execute(&command.to_string_lossy(), Json::Null)?);
+        }
+        other => bail!("vdev knows no {other:?}: it is up, down, shell, status or qmp"),
     }
     Ok(())
 }

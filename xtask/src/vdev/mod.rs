@@ -8,7 +8,7 @@ mod modules;
 pub mod qemu;
 pub mod qmp;
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -31,6 +31,9 @@ pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// What the init script prints when adbd is about to start.
 const UP: &str = "sleepwalk: device is up";
+
+/// Each instance has its own copy: its path is how the instance's process is known.
+const INITRAMFS: &str = "initramfs.cpio";
 
 /// One adb call; it either answers at once or hangs.
 const ADB_LIMIT: Duration = Duration::from_secs(20);
@@ -68,7 +71,8 @@ impl Vdev {
         Qemu::running(&self.folder)
     }
 
-    /// qemu's control socket: `quit` is a power cut, `system_wakeup` and `system_powerdown` are keys.
+    /// qemu's control socket: `quit` is a power cut. Its power key wakes nothing here, and
+    /// `system_wakeup` is refused: a sleeping device wakes by its RTC alone.
     pub fn qmp(&self) -> Result<Qmp> {
         Qmp::connect(&self.folder, "qmp.sock")
     }
@@ -77,6 +81,7 @@ impl Vdev {
     pub fn up(self, kernel: Kernel, deadline: Duration) -> Result<Device> {
         let started = Instant::now();
         let parts = setup::device(kernel)?;
+        let _alone = self.alone()?;
         let qemu = match self.running() {
             Some(qemu) if qemu.kernel == kernel => qemu,
             Some(qemu) => bail!(
@@ -86,9 +91,8 @@ impl Vdev {
                 qemu.kernel.name()
             ),
             None => {
-                fs::create_dir_all(&self.folder)
-                    .with_context(|| format!("{} cannot be made", self.folder.display()))?;
-                let image = self.folder.join("initramfs.cpio");
+                self.clean_up()?;
+                let image = self.folder.join(INITRAMFS);
                 initramfs::write(&parts.kernel, &parts.userland, &image)?;
                 sh::say(format!("booting {}", parts.kernel.image.display()));
                 Qemu::start(&parts.qemu, &self.folder, kernel, &parts.kernel, &image)?
@@ -103,7 +107,7 @@ impl Vdev {
             }
             Err(error) => {
                 // A device that does not answer is of no use to anyone; its console stays.
-                let ended = device.vdev.down();
+                let ended = device.vdev.clean_up();
                 let console = device.vdev.console();
                 ended?;
                 bail!(
@@ -125,8 +129,27 @@ impl Vdev {
 
     /// Ends the emulator, as a power cut would, and cleans up; quiet when there is none.
     pub fn down(&self) -> Result<()> {
-        let Some(qemu) = self.running() else {
-            sh::say(format!("the virtual device {} is not up", self.name));
+        let _alone = self.alone()?;
+        self.clean_up()?;
+        sh::say(format!("the virtual device {} is down", self.name));
+        Ok(())
+    }
+
+    /// Two tasks at once must not boot the same instance twice.
+    fn alone(&self) -> Result<File> {
+        let lock = self.folder.join("lock");
+        let locked = fs::create_dir_all(&self.folder).and_then(|()| {
+            let file = File::create(&lock)?;
+            file.lock()?;
+            Ok(file)
+        });
+        locked.with_context(|| format!("{} cannot be locked", lock.display()))
+    }
+
+    /// Leaves no process, no file but the console, and no `offline` line in adb's list, also after
+    /// an emulator that ended by itself.
+    fn clean_up(&self) -> Result<()> {
+        let Some(qemu) = Qemu::remembered(&self.folder) else {
             return Ok(());
         };
         if let Ok(adb) = setup::adb() {
@@ -135,12 +158,14 @@ impl Vdev {
             // The device may be gone from adb's list already.
             let _ = sh::run_logged("adb-disconnect", &mut adb, ADB_LIMIT, "adb hangs");
         }
-        // Whether it answers or not: it has to end.
-        let _ = self.qmp().and_then(|mut qmp| qmp.execute("quit", Value::Null));
-        qemu.end(&self.folder)?;
-        let _ = fs::remove_file(self.folder.join("qmp.sock"));
-        let _ = fs::remove_file(self.folder.join("initramfs.cpio"));
-        sh::say(format!("the virtual device {} is down", self.name));
+        if qemu.alive(&self.folder) {
+            // Whether it answers or not: it has to end.
+            let _ = self.qmp().and_then(|mut qmp| qmp.execute("quit", Value::Null));
+            qemu.end(&self.folder)?;
+        }
+        for name in ["state", "qmp.sock", "qemu.pid", INITRAMFS] {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
         Ok(())
     }
 

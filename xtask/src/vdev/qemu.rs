@@ -69,8 +69,12 @@ impl Qemu {
 
     /// The emulator that runs in `folder`. A pid alone proves nothing: it may be another's by now.
     pub fn running(folder: &Path) -> Option<Qemu> {
-        let qemu = Qemu::from_text(&fs::read_to_string(state_file(folder)).ok()?)?;
-        qemu.alive(folder).then_some(qemu)
+        Qemu::remembered(folder).filter(|qemu| qemu.alive(folder))
+    }
+
+    /// The emulator that was started in `folder` last and not taken down, alive or not.
+    pub fn remembered(folder: &Path) -> Option<Qemu> {
+        Qemu::from_text(&fs::read_to_string(state_file(folder)).ok()?)
     }
 
     /// Whether the process is still there, and still the one that was started in `folder`.
@@ -79,7 +83,7 @@ impl Qemu {
         // A daemon goes to `/`, so its arguments have to tell it from another instance's.
         let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
         let mark = format!("hostfwd=tcp:127.0.0.1:{}-", self.port);
-        let initramfs = folder.join("initramfs.cpio");
+        let initramfs = folder.join(super::INITRAMFS);
         let arguments = String::from_utf8_lossy(&arguments);
         arguments.contains(&mark) && arguments.contains(&*initramfs.to_string_lossy())
     }
@@ -96,7 +100,6 @@ impl Qemu {
             let asked = Instant::now();
             while asked.elapsed() < Duration::from_secs(5) {
                 if !self.alive(folder) {
-                    let _ = fs::remove_file(state_file(folder));
                     return Ok(());
                 }
                 std::thread::sleep(Duration::from_millis(20));

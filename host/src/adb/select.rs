@@ -1,0 +1,75 @@
+//! Which of the devices that `adb devices` lists.
+
+use super::DeviceError;
+
+/// The serial of the device to use.
+pub(super) fn choose(list: &str, wanted: Option<&str>) -> Result<String, DeviceError> {
+    let devices = parse(list);
+    let names = |devices: &[(&str, &str)]| match devices {
+        [] => "none".to_owned(),
+        some => some.iter().map(|(serial, _)| *serial).collect::<Vec<_>>().join(", "),
+    };
+    let (serial, state) = match (wanted, devices.as_slice()) {
+        (Some(wanted), devices) => {
+            *devices.iter().find(|(serial, _)| *serial == wanted).ok_or_else(|| {
+                let connected = names(devices);
+                DeviceError::NotConnected { serial: wanted.to_owned(), connected }
+            })?
+        }
+        (None, []) => return Err(DeviceError::NoDevice),
+        (None, [one]) => *one,
+        (None, several) => return Err(DeviceError::Several(names(several))),
+    };
+    let serial = serial.to_owned();
+    match state {
+        "device" => Ok(serial),
+        "unauthorized" | "authorizing" => Err(DeviceError::Unauthorised(serial)),
+        "offline" | "connecting" => Err(DeviceError::Offline(serial)),
+        state => Err(DeviceError::State { serial, state: state.to_owned() }),
+    }
+}
+
+/// Serials and states. Lines with a star are about adb's server.
+fn parse(list: &str) -> Vec<(&str, &str)> {
+    let lines = list.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.starts_with('*') && !line.starts_with("List of devices"));
+    lines
+        .filter_map(|line| line.split_once('\t').or_else(|| line.split_once(' ')))
+        .map(|(serial, state)| (serial.trim(), state.trim()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: &str = "* daemon not running; starting now at tcp:5037\n\
+                          * daemon started successfully\nList of devices attached\n";
+
+    fn told(devices: &str, wanted: Option<&str>) -> String {
+        let list = format!("{SERVER}{devices}\n");
+        choose(&list, wanted).unwrap_or_else(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_only_device_is_taken() {
+        assert_eq!(told("127.0.0.1:5600\tdevice\n", None), "127.0.0.1:5600");
+    }
+
+    #[test]
+    fn a_choice_has_to_be_made() {
+        let two = "A\tdevice\nB\toffline\n";
+        assert!(told(two, None).starts_with("several devices (A, B)"));
+        assert_eq!(told(two, Some("A")), "A");
+        assert!(told(two, Some("B")).starts_with("device B is offline"));
+        assert!(told(two, Some("C")).starts_with("no device \"C\": connected is A, B"));
+    }
+
+    #[test]
+    fn each_unusable_state_names_its_mend() {
+        assert!(told("", None).starts_with("no device: connect one"));
+        assert!(told("A\tunauthorized", None).contains("accept the prompt"));
+        assert!(told("A\tno permissions (user in plugdev?)", None).contains("no permissions"));
+        assert!(told("A\trecovery", None).contains("boot it into Android"));
+    }
+}

@@ -1,0 +1,208 @@
+//! The agent's program: where its bytes come from, and how it gets onto the device.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+use sleepwalk_trace::chunk::crc32c;
+
+use crate::adb::{Device, DeviceError, Output, TMP};
+use crate::shell::quote;
+use crate::units::size;
+
+/// Its name, here and on the device.
+pub const NAME: &str = "sleepwalkd";
+/// What must be free beside the agent for a short capture.
+const TRACE_ROOM: u64 = 8 << 20;
+/// For making a folder.
+const CREATE: Duration = Duration::from_secs(15);
+
+#[cfg(embedded_agent)]
+const EMBEDDED: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/sleepwalkd")));
+#[cfg(not(embedded_agent))]
+const EMBEDDED: Option<&[u8]> = None;
+
+/// The agent's program.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    bytes: Cow<'static, [u8]>,
+}
+
+/// What tells two builds apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    len: u64,
+    crc32c: u32,
+}
+
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes with CRC32C {:08x}", self.len, self.crc32c)
+    }
+}
+
+impl Agent {
+    /// From `--agent`, or embedded, or beside this program.
+    pub fn find(named: Option<&Path>) -> Result<Self> {
+        if let Some(path) = named {
+            return Self::read(path);
+        }
+        if let Some(bytes) = EMBEDDED {
+            return Ok(Self { bytes: Cow::Borrowed(bytes) });
+        }
+        let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name(NAME));
+        match beside.filter(|path| path.is_file()) {
+            Some(path) => Self::read(&path),
+            None => bail!(
+                "no agent: this sleepwalk was built without one and {NAME} is not beside it: \
+                 build it with `cargo xtask build`, or name it with --agent FILE"
+            ),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let bytes = std::fs::read(path).with_context(|| format!("agent {shown}"))?;
+        // ELF, 64 bits, little-endian, and e_machine EM_AARCH64 (include/uapi/linux/elf-em.h).
+        let arm64 = bytes.starts_with(b"\x7fELF\x02\x01") && bytes.get(18..20) == Some(&[183, 0]);
+        ensure!(
+            arm64,
+            "agent {shown} is no program for aarch64: build it with `cargo xtask build`"
+        );
+        Ok(Self { bytes: Cow::Owned(bytes) })
+    }
+
+    /// Which build this is.
+    pub fn build(&self) -> Build {
+        Build { len: self.bytes.len() as u64, crc32c: crc32c(&self.bytes) }
+    }
+}
+
+/// The agent in a folder on a device. Unless it is [kept](Installed::keep), the folder goes when
+/// this does, if it was made for it.
+#[derive(Debug)]
+pub struct Installed<'a> {
+    device: &'a Device,
+    dir: String,
+    made: bool,
+}
+
+/// `sleepwalkd version --json`.
+#[derive(Deserialize)]
+struct Version {
+    exe_len: u64,
+    exe_crc32c: String,
+}
+
+impl<'a> Installed<'a> {
+    /// Puts the agent into `dir` on the device, unless this very build is there already, and checks
+    /// that it runs and is the same.
+    pub fn new(device: &'a Device, agent: &Agent, dir: &str) -> Result<Self> {
+        let present = device.shell(&format!("[ -d {} ]", quote(dir)))?.code == 0;
+        let installed = Self { device, dir: dir.to_owned(), made: !present };
+        let build = agent.build();
+        if present && installed.version().is_ok_and(|found| found == build) {
+            return Ok(installed);
+        }
+        room(device, &build)?;
+        installed.push(agent)?;
+        let found = installed.version()?;
+        ensure!(
+            found == build,
+            "the agent on device {} is another build: {found} there, {build} here: \
+             is something else writing {dir}/{NAME}?",
+            device.serial(),
+        );
+        Ok(installed)
+    }
+
+    /// Whether this very build lies in `dir`.
+    pub fn is_in(device: &'a Device, agent: &Agent, dir: &str) -> bool {
+        let there = Self { device, dir: dir.to_owned(), made: false };
+        there.version().is_ok_and(|found| found == agent.build())
+    }
+
+    fn push(&self, agent: &Agent) -> Result<()> {
+        let (dir, device) = (&self.dir, self.device);
+        let mut local = tempfile::NamedTempFile::new().context("a temporary file")?;
+        local.write_all(&agent.bytes).context("a temporary file")?;
+        // Under another name first: a half transferred program must not be run, and one that runs
+        // can't be written to.
+        let new = format!("{dir}/{NAME}.{}", std::process::id());
+        // By the shell's user, who has to write into it.
+        let made = device.plain(&format!("mkdir -p {}", quote(dir)), CREATE)?;
+        ensure!(made.code == 0, "{dir} on the device: {}", made.last_words());
+        let pushed = device.push(local.path(), &new, agent.build().len);
+        let (from, to) = (quote(&new), quote(&format!("{dir}/{NAME}")));
+        if pushed.is_err() {
+            let _ = device.shell(&format!("rm -f {from}"));
+        }
+        pushed?;
+        let moved = device.shell(&format!("chmod 755 {from} && mv -f {from} {to}"))?;
+        ensure!(moved.code == 0, "{dir}/{NAME} on the device: {}", moved.last_words());
+        Ok(())
+    }
+
+    fn version(&self) -> Result<Build> {
+        let output = self.run("version --json")?;
+        let told: Option<Version> = serde_json::from_str(&output.line()).ok();
+        let crc = told.as_ref().and_then(|v| u32::from_str_radix(&v.exe_crc32c, 16).ok());
+        match (told, crc) {
+            (Some(told), Some(crc32c)) => Ok(Build { len: told.exe_len, crc32c }),
+            _ => bail!(
+                "the agent does not run on device {} (exit code {}): {}",
+                self.device.serial(),
+                output.code,
+                output.last_words(),
+            ),
+        }
+    }
+
+    /// Runs the agent with `args`, which are shell text.
+    pub fn run(&self, args: &str) -> Result<Output, DeviceError> {
+        self.device.shell(&format!("{} {args}", quote(&format!("{}/{NAME}", self.dir))))
+    }
+
+    /// Where it lies.
+    pub fn dir(&self) -> &str {
+        &self.dir
+    }
+
+    /// The device that it lies on.
+    pub fn device(&self) -> &'a Device {
+        self.device
+    }
+
+    /// Leaves the agent there for the next time.
+    pub fn keep(&mut self) {
+        self.made = false;
+    }
+}
+
+impl Drop for Installed<'_> {
+    fn drop(&mut self) {
+        if self.made {
+            // Nobody is left to hear of a failure.
+            let _ = self.device.shell(&format!("rm -rf {}", quote(&self.dir)));
+        }
+    }
+}
+
+/// Checks that there is room for the agent and a short trace; says how much there is, if it is known.
+pub fn check_room(device: &Device, agent: &Agent) -> Result<String, DeviceError> {
+    let free = room(device, &agent.build())?;
+    let free = free.map_or("an unknown amount".to_owned(), size);
+    Ok(format!("{free} free in {TMP}"))
+}
+
+fn room(device: &Device, build: &Build) -> Result<Option<u64>, DeviceError> {
+    let needed = build.len + TRACE_ROOM;
+    match device.free_bytes()? {
+        Some(free) if free < needed => Err(DeviceError::NoRoom { free, needed }),
+        free => Ok(free),
+    }
+}

@@ -1,0 +1,355 @@
+//! Attempts to suspend, out of suspend phases and `pm_suspend`'s returns.
+//!
+//! The order of the phases is that of `enter_state`, `suspend_prepare`, `suspend_devices_and_enter`
+//! and `suspend_enter` in `kernel/power/suspend.c`, 7.3:
+//!
+//! `suspend_enter` begin · `sync_filesystems` begin, end (not where `sync_on_suspend` is off) ·
+//! notifiers · `freeze_processes` begin, end · `suspend_enter` end · `dpm_prepare` · `dpm_suspend` ·
+//! `dpm_suspend_late` · `dpm_suspend_noirq` · (not for s2idle: `CPU_OFF`, `syscore_suspend`) ·
+//! `machine_suspend` · the same back up to `thaw_processes`.
+//!
+//! An attempt that is aborted never ends what it began, so the stage where it ended is told by the
+//! last phase that began on the way down.
+
+use sleepwalk_trace::time::BootNanos;
+
+/// From how long on a `machine_suspend` counts as sleep.
+///
+/// s2idle goes through `machine_suspend` and out again when a wakeup is pending already
+/// (`s2idle_enter`): that takes microseconds and is no sleep. A real entry parks all CPUs and is
+/// woken by an interrupt, which takes longer than this on any machine that is worth measuring; and
+/// if it did not, such a sleep would gain nothing.
+pub const STAYED_NS: u64 = 1_000_000;
+
+/// `-EBUSY`: the kernel's word for a pending wakeup.
+const EBUSY: i32 = -16;
+
+/// How deep an attempt meant to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// Suspend to idle, `PM_SUSPEND_TO_IDLE`.
+    S2idle,
+    /// `PM_SUSPEND_STANDBY`.
+    Standby,
+    /// Suspend to RAM, `PM_SUSPEND_MEM`.
+    Deep,
+    /// The begin was not seen, or names a state that this version does not know.
+    Unknown,
+}
+
+/// How an attempt came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// It reached `machine_suspend` and stayed there.
+    Slept,
+    /// The kernel says success, and nothing slept.
+    NoSleep,
+    /// A wakeup was pending.
+    Aborted,
+    /// Any other error.
+    Failed,
+    /// It did not sleep, and what it returned is not in the trace.
+    Unknown,
+}
+
+/// The step in which an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Before anything was done.
+    Entry,
+    /// Syncing the file systems.
+    Sync,
+    /// Suspend notifiers.
+    Prepare,
+    /// Freezing user space.
+    Freeze,
+    /// Preparing the devices.
+    DpmPrepare,
+    /// Suspending the devices.
+    Suspend,
+    /// Suspending them, late.
+    SuspendLate,
+    /// Suspending them, interrupts off.
+    SuspendNoirq,
+    /// The machine itself.
+    Machine,
+}
+
+/// How it is known who is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Evidence {
+    /// It was the only source active when the attempt began, and no other was active after.
+    Proven,
+    /// Only counters differ between the snapshots around it, or there is more than one.
+    Likely,
+    /// Nobody is known.
+    Unknown,
+}
+
+/// A source that an attempt's end is blamed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The source.
+    pub instance: u32,
+    /// How that is known.
+    pub evidence: Evidence,
+}
+
+/// One call of `pm_suspend`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// `suspend_enter` begin.
+    pub start: BootNanos,
+    /// Its return, or the last that is known of it.
+    pub end: BootNanos,
+    /// How deep it meant to sleep.
+    pub mode: Mode,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// Where it ended.
+    pub stage: Stage,
+    /// What `pm_suspend` returned; `None` where that is not in the trace.
+    pub errno: Option<i32>,
+    /// How often `machine_suspend` was entered.
+    pub entries: u64,
+    /// Time within `machine_suspend`, over all entries.
+    pub stayed_ns: u64,
+    /// First entry into `machine_suspend`.
+    pub first_entry: Option<BootNanos>,
+    /// When user space was frozen: what was walked later shows an attempt under way.
+    pub frozen: Option<BootNanos>,
+    /// Who kept it from sleeping.
+    pub causes: Vec<Cause>,
+    /// What ended the sleep: the first source to be activated, as far as is known.
+    pub wake: Option<Cause>,
+}
+
+impl Attempt {
+    /// From begin to return.
+    pub fn duration_ns(&self) -> u64 {
+        self.end.since(self.start)
+    }
+
+    /// How long it really slept.
+    pub fn slept_ns(&self) -> u64 {
+        if self.outcome == Outcome::Slept { self.stayed_ns } else { 0 }
+    }
+
+    /// Whether a wakeup source can have kept it from sleeping: not where a driver refused, or where
+    /// `pm_test` turned around before the machine was reached.
+    pub fn blames_sources(&self) -> bool {
+        match self.outcome {
+            Outcome::Aborted => true,
+            Outcome::NoSleep => self.stage == Stage::Machine,
+            Outcome::Slept | Outcome::Failed | Outcome::Unknown => false,
+        }
+    }
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+struct Open {
+    start: BootNanos,
+    last: BootNanos,
+    mode: Mode,
+    stage: Stage,
+    frozen: Option<BootNanos>,
+    entries: u64,
+    stayed_ns: u64,
+    longest_ns: u64,
+    first_entry: Option<BootNanos>,
+    /// Since when it is in `machine_suspend`.
+    inside: Option<BootNanos>,
+    /// The last `machine_suspend`: its begin and how much of it is in `stayed_ns`.
+    last_stay: Option<(BootNanos, u64)>,
+}
+
+impl Open {
+    fn new(at: BootNanos, mode: Mode) -> Self {
+        Self {
+            start: at,
+            last: at,
+            mode,
+            stage: Stage::Entry,
+            frozen: None,
+            entries: 0,
+            stayed_ns: 0,
+            longest_ns: 0,
+            first_entry: None,
+            inside: None,
+            last_stay: None,
+        }
+    }
+
+    fn phase(&mut self, at: BootNanos, action: &[u8], begin: bool) {
+        self.last = self.last.max(at);
+        if let (Some(stage), true) = (stage_of(action), begin) {
+            self.stage = self.stage.max(stage);
+        }
+        match (action, begin) {
+            // Nothing after it is traced until the notifiers are through.
+            (b"sync_filesystems", false) => self.stage = self.stage.max(Stage::Prepare),
+            (b"freeze_processes", true) => self.frozen = self.frozen.or(Some(at)),
+            // User space is frozen and stays so: the devices are next.
+            (b"suspend_enter", false) => self.stage = self.stage.max(Stage::DpmPrepare),
+            (b"dpm_prepare", false) => self.stage = self.stage.max(Stage::Suspend),
+            (b"machine_suspend", true) => {
+                self.entries += 1;
+                self.first_entry = self.first_entry.or(Some(at));
+                self.inside = Some(at);
+                self.last_stay = None;
+            }
+            (b"machine_suspend", false) => {
+                if let Some(since) = self.inside.take() {
+                    self.stay(since, at, 0);
+                }
+            }
+            // Below s2idle, timekeeping stands still from before `machine_suspend` begins until
+            // syscore resumes (`timekeeping_suspend`, `timekeeping_resume`): the stamps of
+            // `machine_suspend`'s begin and end are the same, and the sleep shows only here.
+            (b"syscore_resume", false) if self.mode != Mode::S2idle => {
+                if let Some((since, counted)) = self.last_stay.take() {
+                    self.stay(since, at, counted);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stay(&mut self, since: BootNanos, until: BootNanos, counted: u64) {
+        let stayed = until.since(since);
+        self.stayed_ns = self.stayed_ns.saturating_add(stayed.saturating_sub(counted));
+        self.longest_ns = self.longest_ns.max(stayed);
+        self.last_stay = Some((since, stayed));
+    }
+
+    fn close(self, end: BootNanos, errno: Option<i32>) -> Attempt {
+        // Below s2idle an error from the platform means that it did not even try to sleep, and what
+        // passed meanwhile was spent awake.
+        let refused = self.mode != Mode::S2idle && errno.is_some_and(|errno| errno != 0);
+        let outcome = match errno {
+            _ if self.longest_ns >= STAYED_NS && !refused => Outcome::Slept,
+            Some(0) => Outcome::NoSleep,
+            Some(EBUSY) => Outcome::Aborted,
+            Some(_) => Outcome::Failed,
+            None => Outcome::Unknown,
+        };
+        Attempt {
+            start: self.start,
+            end: end.max(self.last),
+            mode: self.mode,
+            outcome,
+            stage: self.stage,
+            errno,
+            entries: self.entries,
+            stayed_ns: self.stayed_ns,
+            first_entry: self.first_entry,
+            frozen: self.frozen,
+            causes: Vec::new(),
+            wake: None,
+        }
+    }
+}
+
+/// Builds attempts event by event; each method returns the attempt that it ended, if any.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    open: Option<Open>,
+    /// Phases were seen that belong to an attempt from before the trace, or within a gap.
+    tail: bool,
+}
+
+impl Tracker {
+    /// One `power:suspend_resume` event.
+    pub fn phase(
+        &mut self,
+        at: BootNanos,
+        action: &[u8],
+        value: i32,
+        begin: bool,
+    ) -> Option<Attempt> {
+        if action == b"suspend_enter" && begin {
+            // Still one open: its return was lost, and all that is known is its last phase.
+            let lost = self.open.replace(Open::new(at, mode_of(value)));
+            self.tail = false;
+            return lost.map(|open| {
+                let last = open.last;
+                open.close(last, None)
+            });
+        }
+        match &mut self.open {
+            Some(open) => open.phase(at, action, begin),
+            // On its way down: its begin was lost.
+            None if begin && stage_of(action).is_some() => {
+                let mut open = Open::new(at, Mode::Unknown);
+                open.phase(at, action, begin);
+                self.open = Some(open);
+            }
+            None => self.tail = true,
+        }
+        None
+    }
+
+    /// `pm_suspend` returned.
+    pub fn returned(&mut self, at: BootNanos, errno: i32) -> Option<Attempt> {
+        if let Some(open) = self.open.take() {
+            return Some(open.close(at, Some(errno)));
+        }
+        if std::mem::take(&mut self.tail) {
+            // Its begin lies before the trace: nothing is known of it but that it is over.
+            return None;
+        }
+        // `pm_suspend` refused the state before `enter_state` could say that it began.
+        Some(Open::new(at, Mode::Unknown).close(at, Some(errno)))
+    }
+
+    /// Records are missing here.
+    pub fn gap(&mut self) {
+        self.tail = self.open.is_none();
+    }
+
+    /// The trace is over.
+    pub fn finish(&mut self) -> Option<Attempt> {
+        let open = self.open.take()?;
+        let last = open.last;
+        Some(open.close(last, None))
+    }
+}
+
+fn mode_of(value: i32) -> Mode {
+    match value {
+        1 => Mode::S2idle,
+        2 => Mode::Standby,
+        3 => Mode::Deep,
+        _ => Mode::Unknown,
+    }
+}
+
+/// The stage that begins with a phase on the way down.
+fn stage_of(action: &[u8]) -> Option<Stage> {
+    Some(match action {
+        b"sync_filesystems" => Stage::Sync,
+        b"freeze_processes" => Stage::Freeze,
+        b"dpm_prepare" => Stage::DpmPrepare,
+        b"dpm_suspend" => Stage::Suspend,
+        b"dpm_suspend_late" => Stage::SuspendLate,
+        b"dpm_suspend_noirq" => Stage::SuspendNoirq,
+        b"CPU_OFF" | b"syscore_suspend" | b"machine_suspend" => Stage::Machine,
+        _ => return None,
+    })
+}
+
+/// Cuts attempts to the session and to each other, so that no nanosecond stands in two of them. In a
+/// sound trace this changes nothing.
+pub fn settle(attempts: &mut [Attempt], start: BootNanos, end: BootNanos) {
+    let mut free = start;
+    for attempt in attempts {
+        attempt.start = attempt.start.clamp(free, end.max(free));
+        attempt.end = attempt.end.clamp(attempt.start, end.max(free));
+        free = attempt.end;
+        let first = attempt.first_entry.map(|at| at.clamp(attempt.start, attempt.end));
+        attempt.first_entry = first;
+        let room = first.map_or(0, |first| attempt.end.since(first));
+        attempt.stayed_ns = attempt.stayed_ns.min(room);
+    }
+}

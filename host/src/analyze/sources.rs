@@ -1,0 +1,235 @@
+//! What each source did over the session, out of its counters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sleepwalk_trace::record::Reason;
+use sleepwalk_trace::snapshot::{Counters, SourceState};
+use sleepwalk_trace::time::{BootNanos, MonoNanos};
+
+use crate::model::View;
+
+/// One source over the session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Its number in the trace.
+    pub instance: u32,
+    /// First snapshot that has it.
+    pub first: BootNanos,
+    /// Last snapshot that has it.
+    pub last: BootNanos,
+    /// It was registered within the session.
+    pub born: bool,
+    /// It was removed within the session.
+    pub died: bool,
+    /// It was active when last seen.
+    pub active: bool,
+    /// Time active within the session.
+    pub held_ns: u64,
+    /// Inactive → active.
+    pub activations: u64,
+    /// Events reported.
+    pub events: u64,
+    /// Activations that a timer ended.
+    pub expiries: u64,
+}
+
+/// What a source did between two snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The source.
+    pub instance: u32,
+    /// It was activated or reported an event.
+    pub rose: bool,
+    /// When it last changed between active and inactive, as the kernel has it.
+    pub last: MonoNanos,
+}
+
+/// What stays of a snapshot to find causes with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The walk's begin.
+    pub at: BootNanos,
+    /// The same by CLOCK_MONOTONIC.
+    pub now: MonoNanos,
+    /// Why it was taken.
+    pub reason: Reason,
+    /// It has every source.
+    pub whole: bool,
+    /// The sources active.
+    pub active: BTreeSet<u32>,
+    /// The sources that changed since the snapshot before.
+    pub changes: Vec<Change>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    counters: Counters,
+    /// The largest held time seen of these counters.
+    held_ns: u64,
+    active: bool,
+    torn: bool,
+    present: bool,
+}
+
+/// Follows the sources snapshot by snapshot.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    tallies: BTreeMap<u32, Tally>,
+    last: BTreeMap<u32, Last>,
+    active: BTreeSet<u32>,
+    seen: Option<(BootNanos, MonoNanos)>,
+    /// The last snapshot had every source, so what is new after it was born after it.
+    whole: bool,
+    torn_states: u64,
+}
+
+impl Tracker {
+    /// Takes in one snapshot.
+    pub fn snapshot(&mut self, view: &View<'_>) -> Mark {
+        let record = view.record;
+        let mut changes = Vec::new();
+        if record.full {
+            for (&instance, state) in view.states {
+                changes.extend(self.source(view, instance, state));
+            }
+        } else {
+            for delta in &record.changed {
+                if let Some(state) = view.states.get(&delta.instance) {
+                    changes.extend(self.source(view, delta.instance, state));
+                }
+            }
+        }
+        if view.whole() {
+            self.remove_the_dead(view);
+        }
+        self.seen = Some((view.at, view.now));
+        self.whole = view.whole();
+        Mark {
+            at: view.at,
+            now: view.now,
+            reason: record.reason,
+            whole: view.whole(),
+            active: self.active.clone(),
+            changes,
+        }
+    }
+
+    fn source(&mut self, view: &View<'_>, instance: u32, state: &SourceState) -> Option<Change> {
+        let counters = state.counters;
+        let held_ns = state.held_ns(view.now);
+        let tally = self.tallies.entry(instance).or_insert_with(|| Tally {
+            instance,
+            first: view.at,
+            born: self.whole,
+            ..Tally::default()
+        });
+        // What a source had done before it was first seen counts only if it was born since.
+        let base = self.last.get(&instance).copied().unwrap_or(Last {
+            counters: if tally.born { Counters::default() } else { counters },
+            held_ns: if tally.born { 0 } else { held_ns },
+            active: state.active() && !tally.born,
+            torn: false,
+            present: true,
+        });
+        tally.died = false;
+        tally.last = view.at;
+        tally.active = state.active();
+        self.torn_states += u64::from(state.torn());
+
+        // The kernel's counters only grow: one that fell belongs to another source, and its past is
+        // not known.
+        let reset = counters.active_count < base.counters.active_count;
+        let since = if reset { counters } else { base.counters };
+        let grown = |new: u64, old: u64| new.saturating_sub(old);
+        let activations = grown(counters.active_count, since.active_count);
+        let events = grown(counters.event_count, since.event_count);
+        let wakeups = grown(counters.wakeup_count, since.wakeup_count);
+        add(&mut tally.activations, activations);
+        add(&mut tally.events, events);
+        add(&mut tally.expiries, grown(counters.expire_count, since.expire_count));
+
+        let mut known_held_ns = base.held_ns;
+        if reset {
+            known_held_ns = held_ns;
+        } else if !state.torn() {
+            add(&mut tally.held_ns, grown(held_ns, base.held_ns));
+            known_held_ns = held_ns.max(base.held_ns);
+        }
+        self.last.insert(
+            instance,
+            Last {
+                counters,
+                held_ns: known_held_ns,
+                active: state.active(),
+                torn: state.torn(),
+                present: true,
+            },
+        );
+        if state.active() {
+            self.active.insert(instance);
+        } else {
+            self.active.remove(&instance);
+        }
+        let rose = activations > 0 || events > 0 || wakeups > 0;
+        let last = MonoNanos(counters.last_ns);
+        let changed = rose || base.active != state.active();
+        changed.then_some(Change { instance, rose, last })
+    }
+
+    fn remove_the_dead(&mut self, view: &View<'_>) {
+        let gone: Vec<u32> = if view.record.full {
+            let present = self.last.iter().filter(|(_, last)| last.present);
+            present.map(|(&i, _)| i).filter(|i| !view.states.contains_key(i)).collect()
+        } else {
+            view.record.gone.clone()
+        };
+        for instance in gone {
+            self.active.remove(&instance);
+            if let Some(last) = self.last.get_mut(&instance) {
+                last.present = false;
+                last.active = false;
+            }
+            if let Some(tally) = self.tallies.get_mut(&instance) {
+                // Seen in the snapshot before this one: it was there, unchanged.
+                if let Some((at, _)) = self.seen {
+                    tally.last = tally.last.max(at);
+                }
+                tally.died = true;
+                tally.active = false;
+            }
+        }
+    }
+
+    /// Records are missing here: a source that is new after it may be an old one.
+    pub fn gap(&mut self) {
+        self.whole = false;
+    }
+
+    /// Source states whose fields contradicted each other.
+    pub fn torn_states(&self) -> u64 {
+        self.torn_states
+    }
+
+    /// The trace is over. Unchanged sources were not in the last snapshots' differences: they were
+    /// there all the same, and those active went on holding.
+    pub fn finish(mut self) -> Vec<Tally> {
+        if let Some((at, now)) = self.seen {
+            for (instance, last) in self.last.iter().filter(|(_, last)| last.present) {
+                let Some(tally) = self.tallies.get_mut(instance) else { continue };
+                tally.last = tally.last.max(at);
+                if last.active && !last.torn {
+                    let state = SourceState {
+                        state: sleepwalk_trace::record::STATE_ACTIVE,
+                        counters: last.counters,
+                    };
+                    add(&mut tally.held_ns, state.held_ns(now).saturating_sub(last.held_ns));
+                }
+            }
+        }
+        self.tallies.into_values().collect()
+    }
+}
+
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}

@@ -1,0 +1,101 @@
+//! One file per command: its arguments and a short `run`.
+
+pub mod doctor;
+pub mod dump;
+pub mod pull;
+pub mod record;
+pub mod report;
+
+mod output;
+
+use std::env;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+use crate::adb::{Adb, Device, DeviceError};
+use crate::analyze::{Analysis, analyze};
+use crate::cli::{Cli, Command};
+use crate::model::TraceError;
+use crate::report::By as Grouping;
+use crate::units::count;
+
+/// Runs what was asked for.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Pull(args) => pull::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Dump(args) => dump::run(&args),
+    }
+}
+
+/// How sources are listed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum By {
+    /// Sources of one name as one
+    Name,
+    /// Each on its own
+    Instance,
+}
+
+impl From<By> for Grouping {
+    fn from(by: By) -> Self {
+        match by {
+            By::Name => Self::Name,
+            By::Instance => Self::Instance,
+        }
+    }
+}
+
+/// A device that commands can be run on as root.
+fn connect(serial: Option<&str>) -> Result<Device, DeviceError> {
+    let mut device = Device::select(&Adb::from_env(), serial)?;
+    device.machine()?;
+    device.become_root()?;
+    Ok(device)
+}
+
+/// Analyzes the trace in `bytes`, and warns of what could not be read.
+fn decode(path: &Path, bytes: &[u8]) -> Result<Analysis, TraceError> {
+    let analysis = analyze(bytes).map_err(|why| TraceError { path: path.to_owned(), why })?;
+    warn_of_damage(path, &analysis.model.damage);
+    Ok(analysis)
+}
+
+fn warn_of_damage(path: &Path, damage: &sleepwalk_trace::read::Damage) {
+    if damage.bytes | damage.missing_chunks | damage.bad_records == 0 {
+        return;
+    }
+    say(&format!(
+        "warning: {} is damaged: {} unreadable, {} missing, {} undecoded; this is from the rest",
+        path.display(),
+        count(damage.bytes, "byte"),
+        count(damage.missing_chunks, "chunk"),
+        count(damage.bad_records, "record"),
+    ));
+}
+
+/// A line on standard error.
+fn say(message: &str) {
+    // Nothing can be done about a standard error that is closed.
+    let _ = writeln!(io::stderr(), "sleepwalk: {}", crate::text::one_line(message));
+}
+
+/// Writes to standard output at once.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
+}
+
+/// Whether standard output takes colours.
+fn color() -> bool {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal()
+        && !set("NO_COLOR")
+        && env::var_os("TERM").is_none_or(|t| t != "dumb")
+}

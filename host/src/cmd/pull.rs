@@ -1,0 +1,52 @@
+//! `sleepwalk pull`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use super::output::Output;
+use crate::capture::{self, DIR};
+use crate::cli::Target;
+use crate::model;
+use crate::units::size;
+
+/// Options of `pull`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// The trace on the device, by its name or path [default: the newest]
+    remote: Option<String>,
+    /// The file here [default: of the same name, in this folder]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Overwrite a file that exists
+    #[arg(long)]
+    force: bool,
+}
+
+/// Brings a trace here and checks that it can be read.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let device = super::connect(args.target.serial())?;
+    let remote = match &args.remote {
+        Some(path) if path.contains('/') => path.clone(),
+        Some(name) => format!("{DIR}/{name}"),
+        None => {
+            let newest = capture::traces(&device)?.into_iter().next();
+            let serial = device.serial();
+            newest
+                .map(|name| format!("{DIR}/{name}"))
+                .with_context(|| format!("no trace lies on device {serial} in {DIR}: record one"))?
+        }
+    };
+    let name = remote.rsplit('/').next().unwrap_or_default();
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(name));
+    let output = Output::begin(&path, args.force)?;
+    let bytes = capture::fetch(&device, &remote, output.part())?;
+    // Checked under the name that it will have: that is the one in warnings.
+    super::decode(Path::new(name), &model::load(output.part())?)?;
+    let path = output.finish()?;
+    super::print(&format!("{} ({})\n", path.display(), size(bytes)))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,228 @@
+//! `sleepwalk record`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::Output;
+use super::report::as_table;
+use crate::agent::{Agent, Installed};
+use crate::capture::{Capture, DIR, State};
+use crate::cli::Target;
+use crate::interrupt;
+use crate::model;
+use crate::report::By;
+use crate::units::{Utc, parse_duration, size, time};
+
+/// Options of `record`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// How long, like 90s, 10m or 8h
+    #[arg(short, long, default_value = "10m", value_parser = parse_duration)]
+    duration: Duration,
+    /// The trace [default: sleepwalk-DATE-TIME.swk in this folder]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Time between snapshots where nothing else asks for one
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    interval: Duration,
+    /// Where snapshots come from
+    #[arg(long, value_enum, default_value_t = Source::Auto)]
+    source: Source,
+    /// Another agent than the one that this program brings
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Overwrite a trace that exists
+    #[arg(long)]
+    force: bool,
+    /// Leave the trace on the device too
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Where snapshots come from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Source {
+    /// The best that works
+    Auto,
+    /// The kernel's own functions for it
+    Kfunc,
+    /// The same list by its address
+    Kallsyms,
+    /// /sys/kernel/debug/wakeup_sources
+    Debugfs,
+    /// /sys/class/wakeup
+    Sysfs,
+}
+
+/// The least time between questions to the device while it captures: each keeps it from sleeping.
+const POLL: Duration = Duration::from_secs(30);
+/// Between questions once the capture should be over.
+const OVERDUE: Duration = Duration::from_secs(2);
+/// How long a device may not answer after the capture's time is over.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Records, brings the trace here, and ranks.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let stamp = Utc::from_unix(now.as_secs() as i64).compact();
+    let path = args.output.clone().unwrap_or_else(|| format!("sleepwalk-{stamp}.swk").into());
+    let output = Output::begin(&path, args.force)?;
+    let agent = Agent::find(args.agent.as_deref())?;
+    interrupt::watch()?;
+    let device = super::connect(args.target.serial())?;
+    give_up_if_interrupted()?;
+    let installed = Installed::new(&device, &agent, DIR)?;
+    give_up_if_interrupted()?;
+
+    let name = format!("record-{stamp}-{}", std::process::id());
+    let mut capture = Capture::start(installed, &name, &agent_args(args))?;
+    let failure = match wait(&mut capture, args.duration, device.serial())? {
+        Some(0) => None,
+        code => Some(capture.failed(code)),
+    };
+    // What a failed agent saw until then may be what it was started for.
+    let bytes = match (capture.fetch(output.part()), failure.is_some()) {
+        (Ok(bytes), _) => bytes,
+        (Err(error), false) => return Err(error),
+        (Err(_), true) => return failure.map_or(Ok(ExitCode::SUCCESS), Err),
+    };
+    let analysis = match super::decode(output.path(), &model::load(output.part())?) {
+        Ok(analysis) => analysis,
+        Err(error) => {
+            // It is all there is of this time, so it is kept for a closer look.
+            output.finish()?;
+            return Err(failure.unwrap_or(error.into()));
+        }
+    };
+    if args.keep {
+        super::say(&format!("{} stays on the device", capture.trace()));
+    }
+    capture.done(args.keep);
+    let path = output.finish()?;
+    if analysis.model.finish.is_none() {
+        super::say("warning: the capture did not end in order: what it saw last may be missing");
+    }
+    super::print(&as_table(&analysis, By::Name, None, super::color()))?;
+    super::say(&format!("the trace is {} ({})", path.display(), size(bytes)));
+    match failure {
+        None => Ok(ExitCode::SUCCESS),
+        Some(failure) => Err(failure),
+    }
+}
+
+fn agent_args(args: &Args) -> Vec<String> {
+    let source = args.source.to_possible_value();
+    let mut list = vec![
+        "-d".to_owned(),
+        format!("{}s", args.duration.as_secs()),
+        "--interval".to_owned(),
+        format!("{}s", args.interval.as_secs()),
+    ];
+    if let (Some(source), false) = (source, matches!(args.source, Source::Auto)) {
+        list.extend(["--source".to_owned(), source.get_name().to_owned()]);
+    }
+    list
+}
+
+fn give_up_if_interrupted() -> Result<()> {
+    if interrupt::count() > 0 {
+        bail!("interrupted before the capture began");
+    }
+    Ok(())
+}
+
+/// Waits until the capture is over, and returns the agent's exit code.
+///
+/// Every question over adb wakes a phone, or keeps it awake, and so disturbs what is measured: there
+/// are none for [`POLL`], and a device that does not answer is taken to be asleep.
+fn wait(capture: &mut Capture<'_>, duration: Duration, serial: &str) -> Result<Option<i32>> {
+    let bar = progress(duration, serial);
+    let begun = Instant::now();
+    let mut silent = false;
+    loop {
+        let left = duration.saturating_sub(begun.elapsed());
+        let pause = if left.is_zero() { OVERDUE } else { POLL.min(left + OVERDUE / 4) };
+        pass(&bar, begun, pause);
+        if interrupt::count() > 0 {
+            bar.finish_and_clear();
+            return stop(capture);
+        }
+        let answer = capture.state();
+        if let Ok(State::Ended(code)) = answer {
+            bar.finish_and_clear();
+            return Ok(code);
+        }
+        if let (Err(why), false) = (&answer, silent) {
+            silent = true;
+            bar.suspend(|| super::say(&format!("{why}; waiting for it")));
+        }
+        if begun.elapsed() < duration + PATIENCE {
+            continue;
+        }
+        bar.finish_and_clear();
+        match answer {
+            Ok(_) => {
+                super::say("warning: the agent does not end by itself: it is stopped");
+                return stop(capture);
+            }
+            Err(why) => {
+                capture.leave();
+                let trace = capture.trace();
+                return Err(anyhow::Error::new(why).context(format!(
+                    "the capture's time is over and device {serial} does not answer: \
+                     its trace is {trace}: `sleepwalk pull` brings it here"
+                )));
+            }
+        }
+    }
+}
+
+/// Stops the capture early; a trace is all the same.
+fn stop(capture: &mut Capture<'_>) -> Result<Option<i32>> {
+    super::say("stopping; Ctrl-C again gives the trace up");
+    let stopped = capture.stop();
+    if interrupt::count() > 1 {
+        bail!("interrupted: the trace was given up");
+    }
+    match stopped? {
+        State::Ended(code) => Ok(code),
+        // It was told to end and did not: what it wrote is whole.
+        State::Starting | State::Capturing => Ok(None),
+    }
+}
+
+/// A bar on a terminal, else one line.
+fn progress(duration: Duration, serial: &str) -> ProgressBar {
+    let text = time(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    let what = format!("recording on {serial} for {text}; Ctrl-C stops early and keeps the trace");
+    let bar = ProgressBar::new(duration.as_secs());
+    if bar.is_hidden() {
+        super::say(&what);
+        return bar;
+    }
+    if let Ok(style) = ProgressStyle::with_template("{msg}\n[{bar:40}] {elapsed} of {len} s") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(what);
+    bar
+}
+
+/// Lets `pause` go by, or until Ctrl-C, and moves the bar on.
+fn pass(bar: &ProgressBar, begun: Instant, pause: Duration) {
+    let until = Instant::now() + pause;
+    while interrupt::count() == 0 {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        interrupt::sleep(left.min(Duration::from_millis(500)), 0);
+        bar.set_position(begun.elapsed().as_secs());
+    }
+}

@@ -1,0 +1,38 @@
+//! Ctrl-C: the first one asks the command to stop in order, each further one to give up what it is
+//! doing. SIGTERM and SIGHUP count too.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// From here on signals are counted and do not end the program.
+pub fn watch() -> Result<()> {
+    ctrlc::set_handler(|| {
+        // Whoever presses it this often means it: even cleaning up has to yield.
+        if COUNT.fetch_add(1, Ordering::SeqCst) >= 3 {
+            std::process::exit(130);
+        }
+    })
+    .context("Ctrl-C cannot be watched")
+}
+
+/// How often it was pressed.
+pub fn count() -> u32 {
+    COUNT.load(Ordering::SeqCst)
+}
+
+/// Sleeps for `time`, or until it was pressed more often than `count` times.
+pub fn sleep(time: Duration, pressed: u32) {
+    let until = Instant::now() + time;
+    while count() <= pressed {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::sleep(left.min(Duration::from_millis(50)));
+    }
+}

@@ -1,0 +1,20 @@
+//! Sleepwalk on the host: finds what keeps an Android device awake.
+//!
+//! Data flows one way: [`adb`] brings a trace from the device, [`model`] decodes it, [`analyze`]
+//! turns it into findings, [`report`] gives them a shape, [`render`] makes text of that. The last
+//! three are pure, so that everything after the capture runs offline on a saved trace. [`cmd`] has
+//! one file per command.
+
+pub mod adb;
+pub mod agent;
+pub mod analyze;
+pub mod capture;
+pub mod cli;
+pub mod cmd;
+pub mod interrupt;
+pub mod model;
+pub mod render;
+pub mod report;
+pub mod shell;
+pub mod text;
+pub mod units;

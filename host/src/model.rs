@@ -1,0 +1,315 @@
+//! A decoded session: what the trace says, in order, with names and clocks resolved.
+//!
+//! [`Model::read`] walks the trace once and hands each event to a sink, so that memory grows with
+//! sources and texts, and not with the length of the capture. What stands once per trace is left in
+//! the [`Model`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
+use sleepwalk_trace::record::{
+    End, Overhead, Phase, Record, Session, Snapshot, SourceDef, Stamped,
+};
+use sleepwalk_trace::snapshot::{Replay, SourceState};
+use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
+use thiserror::Error;
+
+/// A file that no session can be read from; exit code 5.
+#[derive(Debug, Error)]
+#[error("{path}: {why}", path = path.display())]
+pub struct TraceError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: Unreadable,
+}
+
+/// Why no session can be read.
+#[derive(Debug, Error)]
+pub enum Unreadable {
+    /// The file itself.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It could not be read from the disk.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// A sound header, and nothing whole behind it.
+    #[error("it holds no whole record: {0} bytes are damaged or cut off")]
+    NoRecords(u64),
+}
+
+/// Reads a whole file. Traces are bounded by the agent's `--max-size`.
+pub fn load(path: &Path) -> Result<Vec<u8>, TraceError> {
+    std::fs::read(path).map_err(|error| TraceError { path: path.to_owned(), why: error.into() })
+}
+
+/// What happened, in the order of the file. That is nearly the order of the stamps: events that
+/// piled up during a snapshot follow it.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// All sources at one instant.
+    Snapshot(View<'a>),
+    /// A suspend phase began or ended.
+    Phase {
+        /// When.
+        at: BootNanos,
+        /// `suspend_enter`, …; empty where its text was lost.
+        action: &'a [u8],
+        /// The event's `val`.
+        value: i32,
+        /// Begin, else end.
+        begin: bool,
+    },
+    /// `pm_suspend` returned.
+    Return {
+        /// When.
+        at: BootNanos,
+        /// 0 or a negative errno.
+        errno: i32,
+    },
+    /// Something is missing here.
+    Gap,
+}
+
+/// A snapshot with its sources' absolute states.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The walk's begin.
+    pub at: BootNanos,
+    /// The same instant as the kernel's times inside the sources count it.
+    pub now: MonoNanos,
+    /// The record.
+    pub record: &'a Snapshot,
+    /// Every source after it, by instance.
+    pub states: &'a BTreeMap<u32, SourceState>,
+}
+
+impl View<'_> {
+    /// Whether it saw every source.
+    pub fn whole(&self) -> bool {
+        !self.record.broken && self.record.seen == self.record.stored
+    }
+}
+
+/// What stands once per trace, and counts over all of it.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// Where and how the trace was taken; `None` where that record was lost.
+    pub session: Option<Session>,
+    /// First stamp.
+    pub start: BootNanos,
+    /// Last stamp.
+    pub end: BootNanos,
+    /// A reading of the three clocks, the first of the trace.
+    pub clocks: Clocks,
+    /// Strings by number.
+    pub texts: BTreeMap<u32, Vec<u8>>,
+    /// Sources by instance.
+    pub sources: BTreeMap<u32, SourceDef>,
+    /// Records read.
+    pub records: u64,
+    /// Snapshots read.
+    pub snapshots: u64,
+    /// Snapshots that did not hold every source.
+    pub truncated_snapshots: u64,
+    /// Snapshots that build on a lost one, and tell nothing.
+    pub orphaned_snapshots: u64,
+    /// Events that the probe could not hand over.
+    pub lost_events: u64,
+    /// The last word on what the capture cost.
+    pub overhead: Option<Overhead>,
+    /// How the capture ended; `None` where it did not end in order.
+    pub finish: Option<End>,
+    /// What could not be read.
+    pub damage: Damage,
+}
+
+impl Model {
+    /// Decodes the trace in `bytes` and hands each event to `sink`.
+    pub fn read(bytes: &[u8], mut sink: impl FnMut(&Event<'_>)) -> Result<Self, Unreadable> {
+        let mut reader = Reader::open(bytes)?;
+        let mut model = Self::default();
+        let mut replay = Replay::default();
+        let mut clock = Clock::default();
+        for item in reader.by_ref() {
+            match item {
+                Item::Chunk(header) => {
+                    if !clock.started {
+                        model.clocks = header.clocks;
+                    }
+                    clock.chunk(header.clocks);
+                }
+                Item::Gap => {
+                    replay.forget();
+                    sink(&Event::Gap);
+                }
+                Item::Record(stamped) => model.record(stamped, &mut replay, &mut clock, &mut sink),
+            }
+        }
+        model.damage = reader.damage();
+        if model.records == 0 {
+            return Err(Unreadable::NoRecords(model.damage.bytes));
+        }
+        Ok(model)
+    }
+
+    fn record(
+        &mut self,
+        Stamped { at, record }: Stamped,
+        replay: &mut Replay,
+        clock: &mut Clock,
+        sink: &mut impl FnMut(&Event<'_>),
+    ) {
+        let first = self.records == 0;
+        self.start = if first { at } else { self.start.min(at) };
+        self.end = self.end.max(at);
+        self.records += 1;
+        match record {
+            Record::Session(session) => self.session = self.session.take().or(Some(session)),
+            Record::Text(text) => {
+                self.texts.insert(text.id, text.bytes);
+            }
+            Record::Source(source) => {
+                self.sources.insert(source.instance, source);
+            }
+            Record::Snapshot(record) => {
+                self.snapshots += 1;
+                let Ok(states) = replay.apply(at, &record) else {
+                    self.orphaned_snapshots += 1;
+                    return;
+                };
+                let now = clock.mono(at);
+                let view = View { at, now, record: &record, states };
+                self.truncated_snapshots += u64::from(!view.whole());
+                sink(&Event::Snapshot(view));
+            }
+            Record::Phase(Phase { action, value, begin }) => {
+                let action = self.texts.get(&action).map_or(&[][..], Vec::as_slice);
+                clock.phase(at, action, begin);
+                sink(&Event::Phase { at, action, value, begin });
+            }
+            Record::Return(returned) => {
+                let errno = returned.errno;
+                sink(&Event::Return { at, errno });
+            }
+            Record::Lost(lost) => {
+                self.lost_events = self.lost_events.saturating_add(lost.events);
+            }
+            Record::Overhead(overhead) => self.overhead = Some(overhead),
+            Record::End(end) => self.finish = Some(end),
+        }
+    }
+
+    /// Length of the session.
+    pub fn duration_ns(&self) -> u64 {
+        self.end.since(self.start)
+    }
+
+    /// CLOCK_REALTIME at the session's start.
+    pub fn start_real(&self) -> RealNanos {
+        self.clocks.real_at(self.start)
+    }
+
+    /// The name of a source; empty where it was lost with a damaged chunk.
+    pub fn name(&self, instance: u32) -> &[u8] {
+        let source = self.sources.get(&instance);
+        let text = source.and_then(|source| self.texts.get(&source.name));
+        text.map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether nothing is missing: it ended in order, nothing is damaged, nothing was lost.
+    pub fn complete(&self) -> bool {
+        self.finish.is_some()
+            && self.damage == Damage::default()
+            && self.lost_events == 0
+            && self.truncated_snapshots == 0
+            && self.orphaned_snapshots == 0
+    }
+}
+
+/// Turns BOOTTIME into MONOTONIC. A chunk says by how much they differ when it was committed, which
+/// is after its records: where that grew since the chunk before, a suspend among the records is to
+/// blame, and what lies before that suspend still counts with the old difference.
+#[derive(Debug, Default)]
+struct Clock {
+    /// Whether there was a chunk.
+    started: bool,
+    /// Difference at this chunk's commit.
+    commit: u64,
+    /// Difference as far as the records have told.
+    current: u64,
+    /// Since when the machine sleeps.
+    asleep: Option<BootNanos>,
+}
+
+impl Clock {
+    fn chunk(&mut self, clocks: Clocks) {
+        // Before the first chunk nothing is known, and an agent starts awake.
+        self.current = if self.started { self.commit } else { clocks.suspended_ns };
+        self.commit = clocks.suspended_ns;
+        self.started = true;
+    }
+
+    fn phase(&mut self, at: BootNanos, action: &[u8], begin: bool) {
+        // In deep sleep timekeeping goes on only within `syscore_resume`, see `analyze::attempts`.
+        match (action, begin) {
+            (b"machine_suspend", true) => self.asleep = Some(at),
+            (b"machine_suspend" | b"syscore_resume", false) => {
+                let Some(since) = self.asleep else { return };
+                let slept = at.since(since);
+                let grown = self.current.saturating_add(slept).min(self.commit);
+                self.current = self.current.max(grown);
+                self.asleep = (action == b"machine_suspend").then_some(at);
+            }
+            _ => {}
+        }
+    }
+
+    fn mono(&self, at: BootNanos) -> MonoNanos {
+        MonoNanos(at.0.saturating_sub(self.current))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_commit(suspended_ns: u64) -> Clocks {
+        Clocks { suspended_ns, ..Clocks::default() }
+    }
+
+    #[test]
+    fn a_suspend_within_a_chunk_moves_the_clock_from_its_end_on() {
+        let mut clock = Clock::default();
+        clock.chunk(at_commit(100));
+        assert_eq!(clock.mono(BootNanos(1_000)), MonoNanos(900));
+        clock.chunk(at_commit(600));
+        assert_eq!(clock.mono(BootNanos(2_000)), MonoNanos(1_900));
+        clock.phase(BootNanos(2_000), b"machine_suspend", true);
+        clock.phase(BootNanos(2_500), b"machine_suspend", false);
+        assert_eq!(clock.mono(BootNanos(3_000)), MonoNanos(2_400));
+    }
+
+    #[test]
+    fn deep_sleep_shows_only_when_timekeeping_resumes() {
+        let mut clock = Clock::default();
+        clock.chunk(at_commit(0));
+        clock.chunk(at_commit(500));
+        clock.phase(BootNanos(2_000), b"machine_suspend", true);
+        clock.phase(BootNanos(2_000), b"machine_suspend", false);
+        assert_eq!(clock.mono(BootNanos(2_000)), MonoNanos(2_000));
+        clock.phase(BootNanos(2_600), b"syscore_resume", false);
+        assert_eq!(clock.mono(BootNanos(2_600)), MonoNanos(2_100));
+    }
+
+    #[test]
+    fn where_timekeeping_goes_on_in_s2idle_the_clocks_stay_together() {
+        let mut clock = Clock::default();
+        clock.chunk(at_commit(7));
+        clock.chunk(at_commit(7));
+        clock.phase(BootNanos(2_000), b"machine_suspend", true);
+        clock.phase(BootNanos(9_000), b"machine_suspend", false);
+        assert_eq!(clock.mono(BootNanos(9_007)), MonoNanos(9_000));
+    }
+}

@@ -1,0 +1,5 @@
+//! Report → text. Pure: no clock, no terminal, no file.
+
+pub mod json;
+pub mod records;
+pub mod table;

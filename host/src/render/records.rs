@@ -1,0 +1,168 @@
+//! `dump`: a trace as it is, one JSON object a line.
+//!
+//! Beside the records there are lines of the kinds `chunk` (with the clocks at its commit) and
+//! `gap`, which stand where they stand in the file. Snapshots give absolute values for the sources
+//! that changed; where the base of the differences is lost, `changed` is null.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde_json::{Map, Value, json};
+use sleepwalk_trace::read::{Damage, Item, Reader};
+use sleepwalk_trace::record::{Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped};
+use sleepwalk_trace::snapshot::{Replay, SourceState};
+
+use crate::model::Unreadable;
+use crate::report::hex;
+
+/// Writes all of `bytes` to `out`; returns what could not be read.
+pub fn write(bytes: &[u8], out: &mut impl Write) -> Result<Result<Damage, Unreadable>, io::Error> {
+    let mut reader = match Reader::open(bytes) {
+        Ok(reader) => reader,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let mut state = State::default();
+    let mut records = 0u64;
+    for item in reader.by_ref() {
+        let line = match item {
+            Item::Chunk(header) => json!({
+                "kind": "chunk",
+                "sequence": header.sequence,
+                "boot_ns": header.clocks.boot.0,
+                "suspended_ns": header.clocks.suspended_ns,
+                "realtime_ns": header.clocks.real.0,
+            }),
+            Item::Gap => {
+                state.replay.forget();
+                json!({"kind": "gap"})
+            }
+            Item::Record(stamped) => {
+                records += 1;
+                state.line(&stamped)
+            }
+        };
+        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(b"\n")?;
+    }
+    let damage = reader.damage();
+    Ok(if records == 0 { Err(Unreadable::NoRecords(damage.bytes)) } else { Ok(damage) })
+}
+
+#[derive(Default)]
+struct State {
+    replay: Replay,
+    texts: BTreeMap<u32, Vec<u8>>,
+}
+
+impl State {
+    fn line(&mut self, stamped: &Stamped) -> Value {
+        let mut line = Map::new();
+        let (kind, body) = match &stamped.record {
+            Record::Session(s) => (
+                "session",
+                json!({
+                    "agent": s.agent, "device": s.device, "kernel": s.kernel,
+                    "machine": s.machine, "page_size": s.page_size, "boot_id": s.boot_id,
+                    "fingerprint": s.fingerprint, "source": s.source,
+                    "return_hook": s.return_hook, "phase_hook": s.phase_hook,
+                    "interval_ns": s.interval_ns, "edges": s.edges,
+                }),
+            ),
+            Record::Text(text) => {
+                self.texts.insert(text.id, text.bytes.clone());
+                ("text", with_bytes(json!({"id": text.id}), "text", &text.bytes))
+            }
+            Record::Source(s) => {
+                let body = json!({
+                    "instance": s.instance, "name_id": s.name, "name_cut": s.name_cut,
+                    "id": s.id, "address": s.address, "name_pointer": s.name_pointer,
+                });
+                ("source", self.with_text(body, "name", s.name))
+            }
+            Record::Snapshot(snapshot) => ("snapshot", self.snapshot(stamped, snapshot)),
+            Record::Phase(p) => {
+                let body = json!({"value": p.value, "begin": p.begin});
+                ("phase", self.with_text(body, "action", p.action))
+            }
+            Record::Return(r) => ("return", json!({"errno": r.errno})),
+            Record::Lost(lost) => ("lost", json!({"events": lost.events})),
+            Record::Overhead(o) => (
+                "overhead",
+                json!({
+                    "cpu_ns": o.cpu_ns, "snapshots": o.snapshots,
+                    "snapshots_ns": o.snapshots_ns, "snapshot_max_ns": o.snapshot_max_ns,
+                    "bytes_written": o.bytes_written,
+                }),
+            ),
+            Record::End(end) => ("end", json!({"reason": end.reason})),
+        };
+        line.insert("kind".to_owned(), kind.into());
+        line.insert("at_ns".to_owned(), stamped.at.0.into());
+        if let Value::Object(body) = body {
+            line.extend(body);
+        }
+        Value::Object(line)
+    }
+
+    fn with_text(&self, body: Value, key: &str, id: u32) -> Value {
+        match self.texts.get(&id) {
+            Some(bytes) => with_bytes(body, key, bytes),
+            None => with(body, key, Value::Null),
+        }
+    }
+
+    fn snapshot(&mut self, stamped: &Stamped, snapshot: &Snapshot) -> Value {
+        let states = self.replay.apply(stamped.at, snapshot).ok();
+        let changed = states.map(|states| {
+            let changed = snapshot.changed.iter();
+            let known = changed.filter_map(|delta| {
+                let state = states.get(&delta.instance)?;
+                Some(source_state(delta.instance, state))
+            });
+            known.collect::<Vec<_>>()
+        });
+        json!({
+            "reason": reason(snapshot.reason), "took_ns": snapshot.took_ns,
+            "seen": snapshot.seen, "stored": snapshot.stored, "broken": snapshot.broken,
+            "full": snapshot.full, "changed": changed, "gone": snapshot.gone,
+        })
+    }
+}
+
+fn source_state(instance: u32, state: &SourceState) -> Value {
+    let c = &state.counters;
+    json!({
+        "instance": instance, "active": state.active(), "torn": state.torn(),
+        "autosleep": state.state & STATE_AUTOSLEEP != 0,
+        "active_count": c.active_count, "event_count": c.event_count,
+        "wakeup_count": c.wakeup_count, "expire_count": c.expire_count,
+        "relax_count": c.relax_count, "total_ns": c.total_ns, "max_ns": c.max_ns,
+        "last_ns": c.last_ns, "start_prevent_ns": c.start_prevent_ns, "prevent_ns": c.prevent_ns,
+    })
+}
+
+/// Bytes as text, and in hex too where they are no UTF-8: nothing is lost.
+fn with_bytes(body: Value, key: &str, bytes: &[u8]) -> Value {
+    let body = with(body, key, String::from_utf8_lossy(bytes).into());
+    match std::str::from_utf8(bytes) {
+        Ok(_) => body,
+        Err(_) => with(body, &format!("{key}_hex"), hex(bytes).into()),
+    }
+}
+
+fn with(mut body: Value, key: &str, value: Value) -> Value {
+    if let Value::Object(body) = &mut body {
+        body.insert(key.to_owned(), value);
+    }
+    body
+}
+
+fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Start => "start",
+        Reason::Tick => "tick",
+        Reason::AttemptBegin => "attempt_begin",
+        Reason::AttemptEnd => "attempt_end",
+        Reason::End => "end",
+    }
+}

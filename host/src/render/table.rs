@@ -1,0 +1,323 @@
+//! The report for people: a title, the ledger, the ranking, the attempts, the warnings. It fits 80
+//! columns, and names from the device are escaped.
+
+mod columns;
+mod notes;
+
+use std::collections::BTreeMap;
+
+use crate::report::{Attempt, Name, Report, Session, Source};
+use crate::text::{escape, fit};
+use crate::units::{SECOND, Utc, count, percent, time};
+use columns::{Align, Columns};
+
+/// How the table looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Whether to colour it.
+    pub color: bool,
+    /// How many sources to show.
+    pub top: usize,
+}
+
+/// Columns of a terminal that everything fits in.
+const WIDTH: usize = 80;
+/// Columns of the longest bar.
+const BAR: usize = 30;
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const BLUE: &str = "34";
+
+/// The whole table, with a line end.
+pub fn render(report: &Report, look: Look) -> String {
+    let mut out = Page { text: String::new(), color: look.color };
+    title(&mut out, report);
+    ledger(&mut out, report);
+    ranking(&mut out, report, look.top);
+    attempts(&mut out, report);
+    notes::notes(&mut out, report);
+    out.text
+}
+
+/// Lines, coloured or not.
+struct Page {
+    text: String,
+    color: bool,
+}
+
+impl Page {
+    fn paint(&self, style: &str, text: &str) -> String {
+        if self.color && !text.is_empty() {
+            format!("\x1b[{style}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn styled(&mut self, style: &str, line: &str) {
+        let line = self.paint(style, line);
+        self.line(&line);
+    }
+
+    fn heading(&mut self, heading: &str) {
+        self.text.push('\n');
+        self.styled(BOLD, heading);
+    }
+}
+
+fn title(out: &mut Page, report: &Report) {
+    let Session { device, kernel, machine, source, .. } = &report.session;
+    let device = if device.is_empty() { "unnamed device" } else { device };
+    let kernel =
+        if kernel.is_empty() { "an unknown kernel".to_owned() } else { format!("Linux {kernel}") };
+    let line = format!("{device} · {kernel} {machine}");
+    out.styled(BOLD, &fit(escape(line.trim_end().as_bytes()).as_str(), WIDTH));
+    let mut line = time(report.session.duration_ns);
+    let start = report.session.start_realtime_ns.div_euclid(SECOND as i64);
+    line += &format!(" from {}", Utc::from_unix(start).readable());
+    if !source.is_empty() {
+        line += &format!(" · {} by {source}", count(report.session.snapshots, "snapshot"));
+    }
+    out.line(&fit(&escape(line.as_bytes()), WIDTH));
+    let mut outcomes = BTreeMap::<usize, u64>::new();
+    for attempt in &report.attempts {
+        *outcomes.entry(order(attempt.outcome)).or_default() += 1;
+    }
+    let told: Vec<_> = outcomes.iter().map(|(&o, n)| format!("{n} {}", OUTCOMES[o].1)).collect();
+    let colon = if told.is_empty() { "" } else { ": " };
+    let attempts = count(report.attempts.len() as u64, "attempt");
+    out.line(&format!("{attempts} to suspend{colon}{}", told.join(", ")));
+}
+
+/// Outcomes in the order in which they are shown, and their words.
+const OUTCOMES: [(&str, &str); 5] = [
+    ("slept", "slept"),
+    ("no_sleep", "did not sleep"),
+    ("aborted", "aborted"),
+    ("failed", "failed"),
+    ("unknown", "unfinished"),
+];
+
+fn order(outcome: &str) -> usize {
+    OUTCOMES.iter().position(|(key, _)| *key == outcome).unwrap_or(OUTCOMES.len() - 1)
+}
+
+fn ledger(out: &mut Page, report: &Report) {
+    let l = &report.ledger;
+    let whole = report.session.duration_ns;
+    out.heading("Where the time went");
+    let lines = [
+        (Some(l.asleep_ns), "asleep", GREEN),
+        (Some(l.suspending_ns), "going to sleep", BLUE),
+        (Some(l.resuming_ns), "waking up", BLUE),
+        (Some(l.aborted_ns), "attempts that did not sleep", RED),
+        (l.blocked_ns, "blocked by a source", RED),
+        (l.not_trying_ns, "awake, nobody asked to suspend", YELLOW),
+        (l.untold_ns, "awake, outside attempts", YELLOW),
+    ];
+    for (ns, what, style) in lines {
+        let Some(ns) = ns else { continue };
+        let bar = out.paint(style, &bar(ns, whole));
+        let (ns, share) = (time(ns), percent(ns, whole));
+        out.line(&format!("  {what:<27} {ns:>10} {share:>8}  {bar}"));
+    }
+    let (ns, share) = (time(l.unattributed_ns), percent(l.unattributed_ns, whole));
+    out.styled(DIM, &format!("  {:<27} {ns:>10} {share:>8}", "of that, charged to nobody"));
+}
+
+/// A bar in eighths of a column; whatever took any time at all shows.
+fn bar(part: u64, whole: u64) -> String {
+    if part == 0 || whole == 0 {
+        return String::new();
+    }
+    let eighths = (part as f64 / whole as f64 * (BAR * 8) as f64).round() as usize;
+    let eighths = eighths.clamp(1, BAR * 8);
+    let mut bar = "█".repeat(eighths / 8);
+    bar.extend(['▏', '▎', '▍', '▌', '▋', '▊', '▉'].get((eighths % 8).wrapping_sub(1)));
+    bar
+}
+
+fn ranking(out: &mut Page, report: &Report, top: usize) {
+    out.heading("What kept it awake");
+    let idle = |s: &&Source| s.cost_ns == 0 && s.held_ns == 0 && s.events == 0 && s.aborts == 0;
+    let idle_count = report.sources.iter().filter(idle).count();
+    let busy: Vec<_> = report.sources.iter().filter(|s| !idle(s)).collect();
+    if busy.is_empty() {
+        let seen = count(report.sources.len() as u64, "source");
+        out.line(&format!("  nothing: none of {seen} was active"));
+        return;
+    }
+    let mut columns = Columns::new(&[
+        ("#", Align::Right),
+        ("source", Align::Left),
+        ("held", Align::Right),
+        ("%", Align::Right),
+        ("aborts", Align::Right),
+        ("wakes", Align::Right),
+        ("wasted", Align::Right),
+        ("events", Align::Right),
+        ("holds", Align::Right),
+    ]);
+    for (index, s) in busy.iter().take(top).enumerate() {
+        let share = percent(s.held_ns, report.session.duration_ns);
+        columns.row([
+            (index + 1).to_string(),
+            shown(s),
+            time(s.held_ns),
+            share.trim_end_matches(" %").to_owned(),
+            tally(s.aborts),
+            tally(s.wakes),
+            tally_time(s.cost_ns),
+            s.events.to_string(),
+            s.activations.to_string(),
+        ]);
+    }
+    columns.print(out, 1, WIDTH);
+    let mut rest = Vec::new();
+    if busy.len() > top {
+        rest.push(format!("{} more, see --top", busy.len() - top));
+    }
+    if idle_count > 0 {
+        rest.push(format!("{} never active", count(idle_count as u64, "source")));
+    }
+    if report.sources_left_out > 0 {
+        rest.push(format!("{} left out", report.sources_left_out));
+    }
+    if !rest.is_empty() {
+        out.styled(DIM, &format!("  … {}", rest.join(", ")));
+    }
+    out.styled(
+        DIM,
+        "  % of the session; wasted: its share of the attempts that it aborted, and the",
+    );
+    out.styled(DIM, "  time awake after its wakes until the next attempt; holds: its activations");
+}
+
+fn shown(source: &Source) -> String {
+    let mut name = name(&source.name);
+    if source.name_cut {
+        name.push('…');
+    }
+    match source.instance {
+        Some(instance) => name += &format!(" #{instance}"),
+        None if source.instances > 1 => name += &format!(" ({})", source.instances),
+        None => {}
+    }
+    name
+}
+
+fn name(name: &Name) -> String {
+    if name.bytes.is_empty() { "(no name)".to_owned() } else { escape(&name.bytes) }
+}
+
+/// A zero is no news.
+fn tally(n: u64) -> String {
+    if n == 0 { "·".to_owned() } else { n.to_string() }
+}
+
+fn tally_time(ns: u64) -> String {
+    if ns == 0 { "·".to_owned() } else { time(ns) }
+}
+
+/// Attempts that came out alike.
+#[derive(Default)]
+struct Alike<'a> {
+    count: u64,
+    total_ns: u64,
+    /// By name: how often, and how often proven.
+    names: BTreeMap<&'a [u8], (u64, u64)>,
+}
+
+fn attempts(out: &mut Page, report: &Report) {
+    if report.attempts.is_empty() {
+        return;
+    }
+    let mut alike = BTreeMap::<_, Alike<'_>>::new();
+    for attempt in &report.attempts {
+        let Attempt { outcome, stage, errno, mode, .. } = attempt;
+        let group = alike.entry((order(outcome), *stage, *errno, *mode)).or_default();
+        group.count += 1;
+        group.total_ns =
+            group.total_ns.saturating_add(attempt.end_ns.saturating_sub(attempt.start_ns));
+        let causes = attempt.causes.iter().map(|cause| (&cause.name, cause.evidence));
+        let wake = attempt.wake.as_ref();
+        let wake = wake.and_then(|w| w.source.as_ref().map(|source| (&source.name, w.evidence)));
+        for (name, evidence) in causes.chain(wake) {
+            let (times, proven) = group.names.entry(&name.bytes).or_default();
+            *times += 1;
+            *proven += u64::from(evidence == "proven");
+        }
+    }
+    out.heading("Attempts to suspend");
+    let mut columns = Columns::new(&[
+        ("count", Align::Right),
+        ("outcome", Align::Left),
+        ("at", Align::Left),
+        ("mode", Align::Left),
+        ("returned", Align::Left),
+        ("took", Align::Right),
+        ("kept up or woken by", Align::Left),
+    ]);
+    let mut unsure = false;
+    for ((outcome, stage, errno, mode), group) in &alike {
+        let mut names: Vec<_> = group.names.iter().collect();
+        names.sort_by_key(|(name, (times, _))| (std::cmp::Reverse(*times), *name));
+        let told = names.iter().map(|(name, (times, proven))| {
+            unsure |= *proven == 0;
+            let sure = if *proven == 0 { "?" } else { "" };
+            let name = if name.is_empty() { "(no name)".to_owned() } else { escape(name) };
+            if *times == group.count {
+                format!("{name}{sure}")
+            } else {
+                format!("{name}{sure} ×{times}")
+            }
+        });
+        let told = told.collect::<Vec<_>>();
+        columns.row([
+            group.count.to_string(),
+            OUTCOMES[*outcome].0.replace('_', " "),
+            (*stage).to_owned(),
+            (*mode).to_owned(),
+            returned(*errno),
+            time(group.total_ns),
+            if told.is_empty() { "–".to_owned() } else { told.join(", ") },
+        ]);
+    }
+    columns.print(out, 6, WIDTH);
+    if unsure {
+        out.styled(DIM, "  ? likely: snapshots around it show that it was active or counted up");
+    }
+}
+
+/// `pm_suspend`'s return value with the name of the errno (asm-generic/errno.h).
+fn returned(errno: Option<i32>) -> String {
+    let Some(errno) = errno else { return "–".to_owned() };
+    let name = match errno.unsigned_abs() {
+        0 => return "0".to_owned(),
+        1 => "EPERM",
+        4 => "EINTR",
+        5 => "EIO",
+        6 => "ENXIO",
+        11 => "EAGAIN",
+        12 => "ENOMEM",
+        13 => "EACCES",
+        14 => "EFAULT",
+        16 => "EBUSY",
+        19 => "ENODEV",
+        22 => "EINVAL",
+        38 => "ENOSYS",
+        95 => "EOPNOTSUPP",
+        110 => "ETIMEDOUT",
+        _ => return errno.to_string(),
+    };
+    format!("{errno} {name}")
+}

@@ -1,0 +1,78 @@
+//! What puts the numbers in doubt, in words.
+
+use super::{DIM, Page, YELLOW};
+use crate::report::{Report, Session};
+use crate::units::{count, time};
+
+/// The warnings, and what the capture itself cost.
+pub(super) fn notes(out: &mut Page, report: &Report) {
+    let warnings = warnings(&report.session);
+    if !warnings.is_empty() {
+        out.heading("Warnings");
+        for warning in warnings {
+            let sign = out.paint(YELLOW, "!");
+            out.line(&format!("  {sign} {warning}"));
+        }
+    }
+    if let Some(cost) = &report.overhead {
+        let walks = &cost.snapshots;
+        let mean = walks.total_ns.checked_div(walks.count).unwrap_or(0);
+        out.text.push('\n');
+        let (cpu, mean, max) = (time(cost.agent_cpu_ns), time(mean), time(walks.max_ns));
+        let line = format!("The capture took {cpu} of CPU, a snapshot {mean}, the slowest {max}.");
+        out.styled(DIM, &line);
+    }
+}
+
+fn warnings(session: &Session) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |n: u64, text: String| {
+        if n > 0 {
+            warnings.push(text);
+        }
+    };
+    let s = session;
+    warn(
+        u64::from(s.end_reason.is_none()),
+        "the capture did not end in order: what it saw last may be missing".to_owned(),
+    );
+    warn(
+        s.damaged_bytes | s.missing_chunks | s.bad_records,
+        format!(
+            "the trace is damaged: {}, {} and {} of it are lost",
+            count(s.damaged_bytes, "byte"),
+            count(s.missing_chunks, "chunk"),
+            count(s.bad_records, "record"),
+        ),
+    );
+    warn(
+        s.unknown_records,
+        format!("{} of a newer version passed over", count(s.unknown_records, "record")),
+    );
+    warn(
+        s.lost_events,
+        format!("{} lost on the device: attempts may be missing", count(s.lost_events, "event")),
+    );
+    warn(
+        s.truncated_snapshots,
+        format!("{} without some sources", count(s.truncated_snapshots, "snapshot")),
+    );
+    warn(
+        s.orphaned_snapshots,
+        format!("{} unusable: they build on a lost one", count(s.orphaned_snapshots, "snapshot")),
+    );
+    warn(
+        s.late_snapshots,
+        format!("{} began too late to see who was active", count(s.late_snapshots, "snapshot")),
+    );
+    warn(
+        s.torn_states,
+        format!(
+            "{} of sources not used: fields that contradict each other",
+            count(s.torn_states, "reading")
+        ),
+    );
+    let hooked = !s.phase_hook.is_empty() || s.agent.is_empty();
+    warn(u64::from(!hooked), "this kernel let nobody watch attempts to suspend".to_owned());
+    warnings
+}

@@ -1,0 +1,249 @@
+//! Analysis → report.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::{
+    Attempt, By, Cause, Ledger, Name, Overhead, Report, SCHEMA, Session, Source, Wake, WakeSource,
+    Walks,
+};
+use crate::analyze::Analysis;
+use crate::analyze::attempts::{self, Evidence, Mode, Outcome, Stage};
+use crate::analyze::ledger::{self, Charge};
+use crate::analyze::sources::Tally;
+use crate::model::Model;
+
+/// The report with the `top` most costly sources, or all.
+pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
+    let model = &analysis.model;
+    let mut sources = match by {
+        By::Instance => by_instance(analysis),
+        By::Name => by_name(analysis),
+    };
+    sources.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    let kept = top.unwrap_or(usize::MAX).min(sources.len());
+    let sources_left_out = (sources.len() - kept) as u64;
+    sources.truncate(kept);
+    let attempts = analysis.attempts.iter().enumerate();
+    Report {
+        schema: SCHEMA,
+        session: session(analysis),
+        ledger: Ledger {
+            asleep_ns: analysis.ledger.asleep_ns,
+            suspending_ns: analysis.ledger.suspending_ns,
+            resuming_ns: analysis.ledger.resuming_ns,
+            aborted_ns: analysis.ledger.aborted_ns,
+            blocked_ns: None,
+            not_trying_ns: None,
+            untold_ns: Some(analysis.ledger.untold_ns),
+            unattributed_ns: analysis.ledger.unattributed_ns,
+        },
+        attempts: attempts.map(|(index, a)| attempt(model, index as u64, a)).collect(),
+        waits: Vec::new(),
+        sources,
+        sources_left_out,
+        overhead: model.overhead.map(|o| Overhead {
+            agent_cpu_ns: o.cpu_ns,
+            snapshots: Walks {
+                count: o.snapshots,
+                total_ns: o.snapshots_ns,
+                max_ns: o.snapshot_max_ns,
+            },
+            bytes_written: o.bytes_written,
+        }),
+        findings: Vec::new(),
+    }
+}
+
+/// The most costly first, then those that held longest; the rest keeps equals in one order.
+fn rank(source: &Source) -> impl Ord + '_ {
+    let Source { cost_ns, held_ns, name, instance, .. } = source;
+    (Reverse(*cost_ns), Reverse(*held_ns), &name.bytes, *instance)
+}
+
+fn session(analysis: &Analysis) -> Session {
+    let model = &analysis.model;
+    let told = model.session.clone().unwrap_or_default();
+    Session {
+        start_ns: model.start.0,
+        end_ns: model.end.0,
+        duration_ns: model.duration_ns(),
+        start_realtime_ns: model.start_real().0,
+        device: told.device,
+        kernel: told.kernel,
+        machine: told.machine,
+        boot_id: told.boot_id,
+        fingerprint: told.fingerprint,
+        agent: told.agent,
+        source: told.source,
+        phase_hook: told.phase_hook,
+        return_hook: told.return_hook,
+        edges: told.edges,
+        snapshots: model.snapshots,
+        records: model.records,
+        lost_events: model.lost_events,
+        truncated_snapshots: model.truncated_snapshots,
+        orphaned_snapshots: model.orphaned_snapshots,
+        late_snapshots: analysis.late_snapshots,
+        torn_states: analysis.torn_states,
+        damaged_bytes: model.damage.bytes,
+        missing_chunks: model.damage.missing_chunks,
+        bad_records: model.damage.bad_records,
+        unknown_records: model.damage.unknown_records,
+        end_reason: model.finish.as_ref().map(|end| end.reason.clone()),
+        complete: model.complete(),
+    }
+}
+
+fn attempt(model: &Model, index: u64, attempt: &attempts::Attempt) -> Attempt {
+    let cause = |cause: &attempts::Cause| Cause {
+        name: Name::new(model.name(cause.instance)),
+        instance: cause.instance,
+        evidence: evidence(cause.evidence),
+    };
+    let slept = attempt.outcome == Outcome::Slept;
+    Attempt {
+        index,
+        start_ns: attempt.start.0,
+        end_ns: attempt.end.0,
+        mode: mode(attempt.mode),
+        outcome: outcome(attempt.outcome),
+        stage: stage(attempt.stage),
+        errno: attempt.errno,
+        slept_ns: attempt.slept_ns(),
+        s2idle_entries: if attempt.mode == Mode::S2idle { attempt.entries } else { 0 },
+        causes: attempt.causes.iter().map(cause).collect(),
+        wake: slept.then(|| Wake {
+            irq: None,
+            irq_name: None,
+            source: attempt.wake.map(|wake| WakeSource {
+                name: Name::new(model.name(wake.instance)),
+                instance: wake.instance,
+            }),
+            evidence: evidence(attempt.wake.map_or(Evidence::Unknown, |wake| wake.evidence)),
+        }),
+    }
+}
+
+fn by_instance(analysis: &Analysis) -> Vec<Source> {
+    let mut addresses = BTreeMap::new();
+    let sources = analysis.sources.iter().zip(&analysis.charges);
+    sources
+        .map(|(tally, charge)| {
+            let known = analysis.model.sources.get(&tally.instance);
+            let next = addresses.len() as u32;
+            let mut source = source(&analysis.model, tally);
+            source.instance = Some(tally.instance);
+            source.address_id = known.map(|def| *addresses.entry(def.address).or_insert(next));
+            source.charged(charge)
+        })
+        .collect()
+}
+
+fn by_name(analysis: &Analysis) -> Vec<Source> {
+    let model = &analysis.model;
+    let mut sources = BTreeMap::<&[u8], Source>::new();
+    for tally in &analysis.sources {
+        let one = source(model, tally);
+        sources.entry(model.name(tally.instance)).and_modify(|sum| sum.add(&one)).or_insert(one);
+    }
+    let charges = ledger::charge_by(&analysis.attempts, model.end, |i| model.name(i));
+    let charged = sources.into_iter().map(|(name, source)| {
+        let charge = charges.get(name).copied().unwrap_or_default();
+        source.charged(&charge)
+    });
+    charged.collect()
+}
+
+fn source(model: &Model, tally: &Tally) -> Source {
+    Source {
+        name: Name::new(model.name(tally.instance)),
+        name_cut: model.sources.get(&tally.instance).is_some_and(|def| def.name_cut),
+        instance: None,
+        instances: 1,
+        address_id: None,
+        first_ns: tally.first.0,
+        last_ns: tally.last.0,
+        born: tally.born,
+        died: tally.died,
+        held_ns: tally.held_ns,
+        blocked_share_ns: None,
+        blocked_sole_ns: None,
+        aborts: 0,
+        abort_ns: 0,
+        wakes: 0,
+        after_wake_ns: 0,
+        cost_ns: 0,
+        activations: tally.activations,
+        events: tally.events,
+        expiries: tally.expiries,
+        active_at_end: tally.active,
+    }
+}
+
+impl Source {
+    fn charged(mut self, charge: &Charge) -> Self {
+        self.aborts = charge.aborts;
+        self.abort_ns = charge.abort_ns;
+        self.wakes = charge.wakes;
+        self.after_wake_ns = charge.after_wake_ns;
+        self.cost_ns = charge.cost_ns();
+        self
+    }
+
+    /// Another source of the name: born and died only if all of them were.
+    fn add(&mut self, other: &Self) {
+        self.name_cut |= other.name_cut;
+        self.instances += other.instances;
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+        self.born &= other.born;
+        self.died &= other.died;
+        self.held_ns = self.held_ns.saturating_add(other.held_ns);
+        self.activations = self.activations.saturating_add(other.activations);
+        self.events = self.events.saturating_add(other.events);
+        self.expiries = self.expiries.saturating_add(other.expiries);
+        self.active_at_end |= other.active_at_end;
+    }
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::S2idle => "s2idle",
+        Mode::Standby => "standby",
+        Mode::Deep => "deep",
+        Mode::Unknown => "unknown",
+    }
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Slept => "slept",
+        Outcome::NoSleep => "no_sleep",
+        Outcome::Aborted => "aborted",
+        Outcome::Failed => "failed",
+        Outcome::Unknown => "unknown",
+    }
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Entry => "entry",
+        Stage::Sync => "sync",
+        Stage::Prepare => "prepare",
+        Stage::Freeze => "freeze",
+        Stage::DpmPrepare => "dpm_prepare",
+        Stage::Suspend => "suspend",
+        Stage::SuspendLate => "suspend_late",
+        Stage::SuspendNoirq => "suspend_noirq",
+        Stage::Machine => "machine",
+    }
+}
+
+fn evidence(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::Proven => "proven",
+        Evidence::Likely => "likely",
+        Evidence::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,178 @@
+//! Times and sizes as people read and write them.
+
+use std::time::Duration;
+
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// `ns` with a unit that suits it: `850 ns`, `12.3 ms`, `1.234 s`, `12 m 04 s`, `8 h 03 m`.
+pub fn time(ns: u64) -> String {
+    let seconds = ns / SECOND;
+    match ns {
+        0 => "0".to_owned(),
+        1..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{} µs", tenths(ns, 1_000)),
+        1_000_000..1_000_000_000 => format!("{} ms", tenths(ns, 1_000_000)),
+        1_000_000_000..60_000_000_000 => {
+            format!("{seconds}.{:03} s", ns % SECOND / 1_000_000)
+        }
+        _ if seconds < 3_600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
+        _ if seconds < 86_400 => format!("{} h {:02} m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// Rounds down, as the other units do: 999.99 µs must not read 1000.0 µs.
+fn tenths(ns: u64, unit: u64) -> String {
+    format!("{}.{}", ns / unit, ns % unit / (unit / 10))
+}
+
+/// `part` of `whole` in percent, with one digit.
+pub fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "–".to_owned();
+    }
+    format!("{:.1} %", part as f64 / whole as f64 * 100.0)
+}
+
+/// Bytes as KiB or MiB.
+pub fn size(bytes: u64) -> String {
+    if bytes < 1 << 20 {
+        format!("{} KiB", bytes.div_ceil(1 << 10))
+    } else {
+        format!("{}.{} MiB", bytes >> 20, ((bytes % (1 << 20)) * 10) >> 20)
+    }
+}
+
+/// `n` and the noun, with an s unless there is one of it.
+pub fn count(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The longest duration that can be asked for: what is longer is a slip of the finger.
+const LONGEST: u64 = 366 * 86_400;
+
+/// `90s`, `10m`, `8h`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let hint = "write a number and s, m or h, like 90s, 10m or 8h";
+    let unit = match text.as_bytes().last() {
+        Some(b's') => 1,
+        Some(b'm') => 60,
+        Some(b'h') => 3_600,
+        _ => return Err(hint.to_owned()),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(hint.to_owned());
+    }
+    let seconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    match seconds {
+        Some(0) => Err("it must be longer than 0".to_owned()),
+        Some(seconds) if seconds <= LONGEST => Ok(Duration::from_secs(seconds)),
+        _ => Err("it is longer than a year".to_owned()),
+    }
+}
+
+/// A moment of CLOCK_REALTIME in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Utc {
+    year: i64,
+    month: u32,
+    day: u32,
+    second_of_day: u32,
+}
+
+impl Utc {
+    /// From seconds since 1970.
+    pub fn from_unix(seconds: i64) -> Self {
+        // Howard Hinnant's civil_from_days: years begin in March, so that the leap day is the last.
+        let days = seconds.div_euclid(86_400) + 719_468;
+        let era = days.div_euclid(146_097);
+        let doe = days.rem_euclid(146_097);
+        let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+        let month = (5 * doy + 2) / 153;
+        let day = doy - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        Self {
+            year: yoe + era * 400 + i64::from(month <= 2),
+            month: month as u32,
+            day: day as u32,
+            second_of_day: seconds.rem_euclid(86_400) as u32,
+        }
+    }
+
+    /// `2026-03-01 10:00:11 UTC`.
+    pub fn readable(&self) -> String {
+        let (h, m, s) = self.clock();
+        let Self { year, month, day, .. } = self;
+        format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02} UTC")
+    }
+
+    /// `20260301-100011`, for file names.
+    pub fn compact(&self) -> String {
+        let (h, m, s) = self.clock();
+        let Self { year, month, day, .. } = self;
+        format!("{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}")
+    }
+
+    fn clock(&self) -> (u32, u32, u32) {
+        let s = self.second_of_day;
+        (s / 3_600, s / 60 % 60, s % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_well() {
+        for (ns, text) in [
+            (0, "0"),
+            (850, "850 ns"),
+            (12_345, "12.3 µs"),
+            (999_999_999, "999.9 ms"),
+            (1_234_567_890, "1.234 s"),
+            (724_000_000_000, "12 m 04 s"),
+            (29_000_000_000_000, "8 h 03 m"),
+            (187_200_000_000_000, "2 d 04 h"),
+            (u64::MAX, "213503 d 23 h"),
+        ] {
+            assert_eq!(time(ns), text);
+        }
+    }
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(parse_duration("8h"), Ok(Duration::from_secs(28_800)));
+        for wrong in
+            ["", "s", "10", "-5s", "+5s", "1.5h", "0s", "10 m", "5d", "9999999999h", "５s", "5ś"]
+        {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let readable = |s| Utc::from_unix(s).readable();
+        assert_eq!(readable(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(readable(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(readable(1_772_359_211), "2026-03-01 10:00:11 UTC");
+        assert_eq!(readable(-1), "1969-12-31 23:59:59 UTC");
+        assert_eq!(Utc::from_unix(1_772_359_211).compact(), "20260301-100011");
+        // No moment is too far off to be shown.
+        let _ = (readable(i64::MAX), readable(i64::MIN));
+    }
+
+    #[test]
+    fn sizes_and_shares_read_well() {
+        assert_eq!(size(1), "1 KiB");
+        assert_eq!(size(10 << 20 | 1 << 19), "10.5 MiB");
+        assert_eq!(percent(1, 3), "33.3 %");
+        assert_eq!(percent(1, 0), "–");
+        let _ = size(u64::MAX);
+    }
+}

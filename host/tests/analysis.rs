@@ -1,0 +1,322 @@
+//! Attempts and sources out of event orders that the kernel is known to produce.
+
+mod common;
+
+use common::{MS, Maker, S};
+use sleepwalk::analyze::attempts::{Attempt, Evidence, Mode, Outcome, Stage};
+use sleepwalk::analyze::sources::Tally;
+use sleepwalk::analyze::{Analysis, analyze};
+use sleepwalk_trace::record::Reason;
+
+fn analysis(m: &mut Maker) -> Analysis {
+    analyze(&m.finish()).expect("a trace")
+}
+
+fn attempts(m: &mut Maker) -> Vec<Attempt> {
+    analysis(m).attempts
+}
+
+fn only(m: &mut Maker) -> Attempt {
+    let attempts = attempts(m);
+    assert_eq!(attempts.len(), 1, "{attempts:?}");
+    attempts[0].clone()
+}
+
+fn tally(m: &mut Maker, instance: u32) -> Tally {
+    analysis(m).sources.into_iter().find(|s| s.instance == instance).expect("the source")
+}
+
+fn maker() -> Maker {
+    let mut m = Maker::new();
+    m.wait(S);
+    m
+}
+
+#[test]
+fn a_sleep_in_s2idle_is_the_time_in_machine_suspend() {
+    let mut m = maker();
+    let rtc = m.source(b"rtc0", 0);
+    m.snapshot(Reason::Start).wait(S).sleep(7 * S, Some(rtc));
+    m.wait(3 * S);
+    let all = analysis(&mut m);
+    let attempt = &all.attempts[0];
+    assert_eq!((attempt.outcome, attempt.stage), (Outcome::Slept, Stage::Machine));
+    assert_eq!((attempt.mode, attempt.errno, attempt.entries), (Mode::S2idle, Some(0), 1));
+    assert_eq!(attempt.slept_ns(), 7 * S);
+    assert_eq!(all.ledger.asleep_ns, 7 * S);
+    assert_eq!(
+        attempt.wake.map(|wake| (wake.instance, wake.evidence)),
+        Some((rtc, Evidence::Likely))
+    );
+    assert_eq!((all.charges[0].wakes, all.charges[0].after_wake_ns), (1, 3 * S + MS));
+}
+
+#[test]
+fn s2idle_that_is_entered_again_and_again_sleeps_between() {
+    let mut m = maker();
+    m.snapshot(Reason::Start).down(1, "");
+    for _ in 0..3 {
+        m.phase("machine_suspend", 1, true).wait(2 * S).phase("machine_suspend", 1, false).wait(MS);
+    }
+    m.up().returned(0);
+    let attempt = only(&mut m);
+    assert_eq!((attempt.outcome, attempt.entries), (Outcome::Slept, 3));
+    assert_eq!(attempt.slept_ns(), 6 * S);
+}
+
+#[test]
+fn success_with_a_wakeup_pending_is_no_sleep() {
+    let mut m = maker();
+    let wlan = m.source(b"wlan", 0);
+    m.snapshot(Reason::Start).down(1, "").activate(wlan);
+    m.phase("machine_suspend", 1, true).wait(30_000).phase("machine_suspend", 1, false);
+    m.up().returned(0).snapshot(Reason::AttemptEnd);
+    let attempt = only(&mut m);
+    assert_eq!((attempt.outcome, attempt.slept_ns()), (Outcome::NoSleep, 0));
+    assert_eq!(attempt.causes.len(), 1);
+    assert_eq!(attempt.causes[0].evidence, Evidence::Likely);
+}
+
+#[test]
+fn deep_sleep_is_told_by_the_clock_that_stood_still() {
+    let mut m = maker();
+    m.snapshot(Reason::Start).down(3, "");
+    m.phase("syscore_suspend", 0, true).phase("syscore_suspend", 0, false);
+    // The kernel's clock stands still from here to within syscore_resume.
+    m.phase("machine_suspend", 3, true).phase("machine_suspend", 3, false);
+    m.phase("syscore_resume", 0, true).wait(60 * S).phase("syscore_resume", 0, false);
+    m.suspended += 60 * S;
+    m.up().returned(0);
+    let attempt = only(&mut m);
+    assert_eq!((attempt.mode, attempt.outcome), (Mode::Deep, Outcome::Slept));
+    assert_eq!(attempt.slept_ns(), 60 * S);
+}
+
+#[test]
+fn a_platform_that_refuses_deep_sleep_failed() {
+    let mut m = maker();
+    m.snapshot(Reason::Start).down(3, "");
+    m.phase("machine_suspend", 3, true).phase("machine_suspend", 3, false);
+    m.phase("syscore_resume", 0, true).wait(5 * MS).phase("syscore_resume", 0, false);
+    m.up().returned(-22);
+    assert_eq!(only(&mut m).outcome, Outcome::Failed);
+}
+
+#[test]
+fn the_stage_is_that_of_the_last_phase_begun() {
+    let stages = [
+        ("freeze_processes", Stage::Prepare),
+        ("dpm_prepare", Stage::DpmPrepare),
+        ("dpm_suspend", Stage::Suspend),
+        ("dpm_suspend_late", Stage::Suspend),
+        ("dpm_suspend_noirq", Stage::SuspendLate),
+        ("", Stage::SuspendNoirq),
+    ];
+    for (last, stage) in stages {
+        let mut m = maker();
+        m.snapshot(Reason::Start).down(1, last).returned(-16);
+        assert_eq!(only(&mut m).stage, stage, "before {last}");
+    }
+    for (phases, stage) in
+        [(1, Stage::Entry), (2, Stage::Sync), (3, Stage::Prepare), (4, Stage::Freeze)]
+    {
+        let mut m = maker();
+        let all = [
+            ("suspend_enter", true),
+            ("sync_filesystems", true),
+            ("sync_filesystems", false),
+            ("freeze_processes", true),
+        ];
+        for (action, begin) in &all[..phases] {
+            m.phase(action, 1, *begin).wait(MS);
+        }
+        m.returned(-16);
+        assert_eq!(only(&mut m).stage, stage, "{phases} phases");
+    }
+}
+
+#[test]
+fn pm_test_turns_around_before_the_machine_and_blames_nobody() {
+    let mut m = maker();
+    let busy = m.source(b"busy", 0);
+    m.snapshot(Reason::Start).down(1, "dpm_suspend_late").activate(busy);
+    m.wait(5 * S).up().returned(0).snapshot(Reason::AttemptEnd);
+    let attempt = only(&mut m);
+    assert_eq!((attempt.outcome, attempt.stage), (Outcome::NoSleep, Stage::Suspend));
+    assert!(attempt.causes.is_empty());
+}
+
+#[test]
+fn a_return_without_a_begin_was_rejected_at_entry() {
+    let mut m = maker();
+    m.snapshot(Reason::Start).wait(S).returned(-22);
+    let attempt = only(&mut m);
+    assert_eq!((attempt.outcome, attempt.stage), (Outcome::Failed, Stage::Entry));
+    assert_eq!((attempt.mode, attempt.duration_ns()), (Mode::Unknown, 0));
+}
+
+#[test]
+fn the_tail_of_an_attempt_from_before_the_trace_is_none() {
+    let mut m = maker();
+    m.phase("dpm_complete", 16, false).phase("thaw_processes", 0, true);
+    m.phase("thaw_processes", 0, false).returned(0);
+    assert_eq!(attempts(&mut m), []);
+}
+
+#[test]
+fn an_attempt_whose_return_is_lost_ends_with_what_is_known_of_it() {
+    let mut m = maker();
+    m.snapshot(Reason::Start);
+    m.phase("suspend_enter", 1, true).wait(MS).phase("sync_filesystems", 0, true);
+    m.wait(9 * S).sleep(S, None);
+    let all = attempts(&mut m);
+    assert_eq!(all.len(), 2);
+    assert_eq!((all[0].outcome, all[0].errno), (Outcome::Unknown, None));
+    assert_eq!((all[0].stage, all[0].duration_ns()), (Stage::Sync, MS));
+    assert_eq!(all[1].outcome, Outcome::Slept);
+}
+
+#[test]
+fn an_attempt_under_way_when_the_trace_breaks_off_is_unfinished() {
+    let mut m = maker();
+    m.snapshot(Reason::Start).down(1, "dpm_suspend");
+    let all = analyze(&m.cut()).expect("a trace").attempts;
+    assert_eq!((all[0].outcome, all[0].stage), (Outcome::Unknown, Stage::Suspend));
+    // Asleep when the battery died: that is known to have slept only up to nothing.
+    let mut m = maker();
+    m.snapshot(Reason::Start).down(1, "").phase("machine_suspend", 1, true);
+    let all = analyze(&m.cut()).expect("a trace").attempts;
+    assert_eq!((all[0].outcome, all[0].stage), (Outcome::Unknown, Stage::Machine));
+}
+
+#[test]
+fn the_only_source_active_when_it_began_is_proven_to_have_aborted_it() {
+    let mut m = maker();
+    let modem = m.source(b"modem", 0);
+    let _idle = m.source(b"idle", 0);
+    m.snapshot(Reason::Start).wait(S).aborted_in_sync(modem, 100 * MS);
+    let attempt = only(&mut m);
+    assert_eq!((attempt.outcome, attempt.stage), (Outcome::Aborted, Stage::Sync));
+    assert_eq!(attempt.causes.len(), 1);
+    assert_eq!(attempt.causes[0].instance, modem);
+    assert_eq!(attempt.causes[0].evidence, Evidence::Proven);
+}
+
+#[test]
+fn of_two_active_sources_each_is_only_likely_and_they_share_the_time() {
+    let mut m = maker();
+    let modem = m.source(b"modem", 0);
+    let wlan = m.source(b"wlan", 0);
+    m.snapshot(Reason::Start).activate(wlan).wait(S).aborted_in_sync(modem, 100 * MS + 1);
+    let all = analysis(&mut m);
+    let causes = &all.attempts[0].causes;
+    assert!(causes.iter().all(|cause| cause.evidence == Evidence::Likely));
+    let shares: Vec<_> = all.charges.iter().map(|charge| charge.abort_ns).collect();
+    assert_eq!(shares, [50 * MS + MS / 2 + 1, 50 * MS + MS / 2]);
+    assert_eq!(all.ledger.aborted_ns, shares.iter().sum::<u64>());
+}
+
+#[test]
+fn a_source_that_only_counted_up_is_likely() {
+    let mut m = maker();
+    let modem = m.source(b"modem", 0);
+    m.snapshot(Reason::Start).wait(S);
+    m.phase("suspend_enter", 1, true).wait(MS).snapshot(Reason::AttemptBegin);
+    m.phase("sync_filesystems", 0, true).wait(MS).activate(modem).returned(-16);
+    m.wait(MS).relax(modem).snapshot(Reason::AttemptEnd);
+    let attempt = only(&mut m);
+    assert_eq!(attempt.causes.len(), 1);
+    assert_eq!(attempt.causes[0].evidence, Evidence::Likely);
+}
+
+#[test]
+fn without_a_suspect_nobody_is_blamed() {
+    let mut m = maker();
+    let _idle = m.source(b"idle", 0);
+    m.snapshot(Reason::Start).down(1, "dpm_suspend").returned(-16).snapshot(Reason::AttemptEnd);
+    let all = analysis(&mut m);
+    assert!(all.attempts[0].causes.is_empty());
+    assert_eq!(all.ledger.unattributed_ns, all.ledger.aborted_ns + all.ledger.untold_ns);
+}
+
+#[test]
+fn a_snapshot_of_the_begin_that_came_after_the_freeze_proves_nothing() {
+    let mut m = maker();
+    let modem = m.source(b"modem", 0);
+    m.snapshot(Reason::Start).wait(S);
+    m.phase("suspend_enter", 1, true).wait(MS).phase("freeze_processes", 0, true).wait(MS);
+    m.activate(modem).snapshot(Reason::AttemptBegin).wait(MS).returned(-16);
+    m.relax(modem).wait(MS).snapshot(Reason::AttemptEnd);
+    let all = analysis(&mut m);
+    assert_eq!(all.late_snapshots, 1);
+    assert_eq!(all.attempts[0].causes.len(), 1);
+    assert_eq!(all.attempts[0].causes[0].evidence, Evidence::Likely);
+}
+
+#[test]
+fn held_time_counts_from_the_first_snapshot_to_the_last() {
+    let mut m = maker();
+    let busy = m.source(b"busy", 12);
+    m.activate(busy).wait(50 * S).snapshot(Reason::Start);
+    m.wait(4 * S).relax(busy).wait(S).activate(busy).wait(2 * S);
+    m.snapshot(Reason::Tick).wait(3 * S);
+    let tally = tally(&mut m, busy);
+    assert_eq!(tally.held_ns, 4 * S + 5 * S);
+    assert_eq!((tally.activations, tally.active, tally.born), (1, true, false));
+}
+
+#[test]
+fn time_asleep_is_not_held_though_the_source_stays_active() {
+    let mut m = maker();
+    let odd = m.source(b"odd", 0);
+    m.snapshot(Reason::Start).commit().activate(odd).wait(S).snapshot(Reason::Tick).commit();
+    // The stamps go on and CLOCK_MONOTONIC does not.
+    m.phase("machine_suspend", 1, true).wait(100 * S).phase("machine_suspend", 1, false);
+    m.suspended += 100 * S;
+    m.wait(S).snapshot(Reason::Tick).commit().wait(S);
+    assert_eq!(tally(&mut m, odd).held_ns, 3 * S);
+}
+
+#[test]
+fn births_and_deaths_are_told() {
+    let mut m = maker();
+    let old = m.source(b"old", 2);
+    m.snapshot(Reason::Start).wait(S);
+    let new = m.source(b"new", 3);
+    m.wait(S).snapshot(Reason::Tick).wait(S);
+    m.remove(old);
+    m.snapshot(Reason::Tick).wait(S);
+    let all = analysis(&mut m);
+    let [old, new] = [old, new].map(|i| &all.sources[i as usize]);
+    assert_eq!((old.born, old.died, new.born, new.died), (false, true, true, false));
+    // What a source did before it was first seen counts only if it was born in the session.
+    assert_eq!((old.activations, new.activations, new.held_ns), (0, 3, 30 * MS));
+    assert_eq!(old.last, new.first);
+}
+
+#[test]
+fn a_lost_chunk_leaves_what_counters_tell_across_it() {
+    let mut m = maker();
+    let busy = m.source(b"busy", 0);
+    m.snapshot(Reason::Start).commit();
+    let before = m.cut().len();
+    m.wait(S).activate(busy).wait(S).relax(busy).snapshot(Reason::Tick).commit();
+    let after = m.cut().len();
+    m.wait(S);
+    let mut bytes = m.finish();
+    bytes.drain(before..after);
+    let all = analyze(&bytes).expect("a trace");
+    // The last snapshot builds on the lost one.
+    assert_eq!((all.model.damage.missing_chunks, all.model.orphaned_snapshots), (1, 1));
+    assert!(!all.model.complete());
+}
+
+#[test]
+fn everything_that_was_lost_is_counted() {
+    let mut m = maker();
+    m.snapshot(Reason::Start).lost(3).lost(4);
+    let all = analysis(&mut m);
+    assert_eq!(all.model.lost_events, 7);
+    assert!(!all.model.complete());
+    assert!(analysis(maker().snapshot(Reason::Start)).model.complete());
+}

@@ -1,0 +1,162 @@
+//! The program as a script sees it: exit codes, one line for an error, files that are no traces.
+
+mod common;
+
+use std::io::Read as _;
+use std::process::Stdio;
+
+use common::{complaint, everyday, file, run, sleepwalk, stderr, stdout};
+use sleepwalk_trace::chunk::{FILE_HEADER, crc32c, file_header};
+
+/// What `report` and `dump` say of these bytes: exit code 5, one line that names the file.
+fn refused(bytes: &[u8]) -> String {
+    let (_dir, path) = file(bytes);
+    let path = path.to_str().expect("UTF-8");
+    let mut said = Vec::new();
+    for command in ["report", "dump"] {
+        let output = run(&[command, path]);
+        assert_eq!(output.status.code(), Some(5));
+        let complaint = complaint(&output);
+        assert!(complaint.starts_with(&format!("sleepwalk: {path}: ")), "{complaint}");
+        said.push(complaint.split_once(".swk: ").expect("the path").1.to_owned());
+    }
+    assert_eq!(said[0], said[1]);
+    said.remove(0)
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for args in [
+        &[][..],
+        &["nonsense"],
+        &["report"],
+        &["report", "a", "b"],
+        &["report", "a", "--format", "pdf"],
+        &["record", "-d", "0s"],
+        &["record", "-d", "10"],
+        &["record", "--source", "guess"],
+        &["dump"],
+    ] {
+        assert_eq!(run(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for args in [&["--help"][..], &["--version"], &["record", "--help"]] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!stdout(&output).is_empty());
+    }
+}
+
+#[test]
+fn an_empty_file_is_no_trace() {
+    assert_eq!(refused(b""), "it is empty");
+}
+
+#[test]
+fn another_kind_of_file_is_no_trace() {
+    assert!(refused(b"PK\x03\x04 and so on").starts_with("it is not a Sleepwalk trace"));
+}
+
+#[test]
+fn a_newer_version_is_refused_by_name() {
+    let mut header = file_header();
+    header[8..10].copy_from_slice(&77u16.to_le_bytes());
+    let crc = crc32c(&header[..12]);
+    header[12..].copy_from_slice(&crc.to_le_bytes());
+    assert!(refused(&header).starts_with("its format is version 77"));
+}
+
+#[test]
+fn a_trace_that_breaks_off_in_its_header_is_no_trace() {
+    assert!(refused(&everyday()[..11]).starts_with("it has 11 bytes"));
+    assert!(refused(&everyday()[..FILE_HEADER]).starts_with("it holds no whole record"));
+    assert!(refused(&everyday()[..FILE_HEADER + 20]).starts_with("it holds no whole record"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let output = run(&["report", "/nonexistent/t.swk"]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(complaint(&output).starts_with("sleepwalk: /nonexistent/t.swk: it cannot be read"));
+}
+
+#[test]
+fn a_trace_cut_anywhere_is_reported_on_or_refused() {
+    let bytes = everyday();
+    for cut in (0..bytes.len()).step_by(bytes.len() / 40) {
+        let (_dir, path) = file(&bytes[..cut]);
+        let output = run(&["report", path.to_str().expect("UTF-8")]);
+        match output.status.code() {
+            Some(0) => assert!(stdout(&output).contains("the capture did not end in order")),
+            Some(5) => drop(complaint(&output)),
+            other => panic!("cut at {cut}: {other:?} {}", stderr(&output)),
+        }
+    }
+}
+
+#[test]
+fn a_damaged_trace_is_reported_on_with_a_count_of_what_was_lost() {
+    let whole = everyday();
+    for at in (FILE_HEADER..whole.len()).step_by(whole.len() / 40) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x20;
+        let (_dir, path) = file(&bytes);
+        let path = path.to_str().expect("UTF-8");
+        for args in [&["report", path][..], &["report", path, "--format", "json"], &["dump", path]]
+        {
+            let output = run(args);
+            assert_eq!(output.status.code(), Some(0), "byte {at}: {}", stderr(&output));
+            // Padding between chunks is not covered by a checksum, and means nothing.
+            if !output.stderr.is_empty() {
+                let warning = complaint(&output);
+                assert!(warning.starts_with("sleepwalk: warning: "), "{warning}");
+                assert!(warning.contains("bytes unreadable"), "{warning}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_output_goes_to_a_file_when_asked() {
+    let (dir, path) = file(&everyday());
+    let out = dir.path().join("report.json");
+    let args = ["report", path.to_str().expect("UTF-8"), "--format", "json", "-o"];
+    let output = sleepwalk().args(args).arg(&out).output().expect("it runs");
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), String::new()));
+    assert!(std::fs::read_to_string(&out).expect("the report").contains("sleepwalk.report/1"));
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let (_dir, path) = file(&everyday());
+    let output = run(&["report", path.to_str().expect("UTF-8"), "-o", "/nonexistent/out"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).starts_with("sleepwalk: /nonexistent/out: "));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (_dir, path) = file(&everyday());
+    for args in [&["dump"][..], &["report"]] {
+        let mut child = sleepwalk()
+            .args(args)
+            .arg(&path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        drop(child.stdout.take());
+        let mut said = String::new();
+        child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
+        assert_eq!((child.wait().expect("it ends").code(), said.as_str()), (Some(0), ""));
+    }
+}
+
+#[test]
+fn without_a_terminal_there_are_no_colours() {
+    let (_dir, path) = file(&everyday());
+    assert!(!stdout(&run(&["report", path.to_str().expect("UTF-8")])).contains('\x1b'));
+}

@@ -1,0 +1,353 @@
+//! Traces made for tests, record by record.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sleepwalk_trace::chunk::file_header;
+use sleepwalk_trace::record::{
+    End, Lost, Overhead, Phase, Reason, Record, STATE_ACTIVE, Session, Snapshot, SourceDef,
+    SuspendReturn, Text,
+};
+use sleepwalk_trace::snapshot::{Counters, Differ, SourceState};
+use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
+use sleepwalk_trace::write::ChunkWriter;
+
+pub const MS: u64 = 1_000_000;
+pub const S: u64 = 1_000 * MS;
+/// When the made traces begin, CLOCK_BOOTTIME.
+pub const T0: u64 = 5_000 * S;
+/// The same by CLOCK_REALTIME: 2026-03-01 10:00:11 UTC.
+pub const REAL: i64 = 1_772_359_211 * S as i64;
+
+/// Builds a trace: a clock that is moved on, sources that are changed, and what happens.
+pub struct Maker {
+    bytes: Vec<u8>,
+    writer: ChunkWriter,
+    differ: Differ,
+    /// CLOCK_BOOTTIME.
+    pub now: u64,
+    /// How much of it was slept with the clock stopped.
+    pub suspended: u64,
+    texts: BTreeMap<Vec<u8>, u32>,
+    states: BTreeMap<u32, SourceState>,
+    snapshots: u64,
+}
+
+impl Maker {
+    pub fn new() -> Self {
+        let mut maker = Self {
+            bytes: file_header().to_vec(),
+            writer: ChunkWriter::default(),
+            differ: Differ::default(),
+            now: T0,
+            suspended: 300 * S,
+            texts: BTreeMap::new(),
+            states: BTreeMap::new(),
+            snapshots: 0,
+        };
+        maker.push(Record::Session(Session {
+            agent: "0.1.0".to_owned(),
+            device: "Pixel 6".to_owned(),
+            kernel: "6.12.23-android16-5".to_owned(),
+            machine: "aarch64".to_owned(),
+            page_size: 4096,
+            boot_id: "d7f7e2a0-0000-4000-8000-5a1e3b1c9d10".to_owned(),
+            fingerprint: String::new(),
+            source: "kfunc".to_owned(),
+            return_hook: "fexit".to_owned(),
+            phase_hook: "tp_btf".to_owned(),
+            interval_ns: 60 * S,
+            edges: false,
+        }));
+        maker
+    }
+
+    pub fn push(&mut self, record: Record) {
+        self.writer.push(BootNanos(self.now), &record);
+    }
+
+    pub fn wait(&mut self, ns: u64) -> &mut Self {
+        self.now += ns;
+        self
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> u32 {
+        let next = self.texts.len() as u32;
+        if let Some(id) = self.texts.get(bytes) {
+            return *id;
+        }
+        self.texts.insert(bytes.to_vec(), next);
+        self.push(Record::Text(Text { id: next, bytes: bytes.to_vec() }));
+        next
+    }
+
+    /// A source of this name; its past is `count` activations of 10 ms.
+    pub fn source(&mut self, name: &[u8], count: u64) -> u32 {
+        let instance = self.states.len() as u32;
+        let name = self.text(name);
+        self.push(Record::Source(SourceDef {
+            instance,
+            name,
+            name_cut: false,
+            id: instance + 10,
+            address: 0xffff_0000_1234_0000 + u64::from(instance) * 192,
+            name_pointer: 0xffff_0000_5678_0000 + u64::from(instance) * 64,
+        }));
+        let counters = Counters {
+            active_count: count,
+            event_count: count,
+            relax_count: count,
+            total_ns: count * 10 * MS,
+            ..Counters::default()
+        };
+        self.states.insert(instance, SourceState { state: 0, counters });
+        instance
+    }
+
+    pub fn remove(&mut self, instance: u32) {
+        self.states.remove(&instance);
+    }
+
+    fn mono(&self) -> u64 {
+        self.now - self.suspended
+    }
+
+    pub fn activate(&mut self, instance: u32) -> &mut Self {
+        let mono = self.mono();
+        if let Some(source) = self.states.get_mut(&instance) {
+            source.state |= STATE_ACTIVE;
+            source.counters.active_count += 1;
+            source.counters.event_count += 1;
+            source.counters.last_ns = mono;
+        }
+        self
+    }
+
+    pub fn relax(&mut self, instance: u32) -> &mut Self {
+        let mono = self.mono();
+        if let Some(source) = self.states.get_mut(&instance) {
+            source.state &= !STATE_ACTIVE;
+            source.counters.relax_count += 1;
+            source.counters.total_ns += mono - source.counters.last_ns;
+            source.counters.last_ns = mono;
+        }
+        self
+    }
+
+    pub fn snapshot(&mut self, reason: Reason) -> &mut Self {
+        let stored = self.states.len() as u32;
+        let mut snapshot = Snapshot {
+            reason,
+            took_ns: 250_000,
+            seen: stored,
+            stored,
+            broken: false,
+            full: false,
+            changed: Vec::new(),
+            gone: Vec::new(),
+        };
+        self.differ.diff(&mut snapshot, &self.states, self.snapshots == 0);
+        self.snapshots += 1;
+        self.push(Record::Snapshot(snapshot));
+        self
+    }
+
+    pub fn phase(&mut self, action: &str, value: i32, begin: bool) -> &mut Self {
+        let action = self.text(action.as_bytes());
+        self.push(Record::Phase(Phase { action, value, begin }));
+        self
+    }
+
+    pub fn returned(&mut self, errno: i32) -> &mut Self {
+        self.push(Record::Return(SuspendReturn { errno }));
+        self
+    }
+
+    pub fn lost(&mut self, events: u64) -> &mut Self {
+        self.push(Record::Lost(Lost { events }));
+        self
+    }
+
+    /// The phases of a way down into s2idle, 1 ms each, up to and without `last`.
+    pub fn down(&mut self, mode: i32, last: &str) -> &mut Self {
+        let steps = [
+            ("suspend_enter", true),
+            ("sync_filesystems", true),
+            ("sync_filesystems", false),
+            ("freeze_processes", true),
+            ("freeze_processes", false),
+            ("suspend_enter", false),
+            ("dpm_prepare", true),
+            ("dpm_prepare", false),
+            ("dpm_suspend", true),
+            ("dpm_suspend", false),
+            ("dpm_suspend_late", true),
+            ("dpm_suspend_late", false),
+            ("dpm_suspend_noirq", true),
+            ("dpm_suspend_noirq", false),
+        ];
+        for (action, begin) in steps {
+            if action == last {
+                break;
+            }
+            let value = match action {
+                "suspend_enter" => mode,
+                _ => 2,
+            };
+            self.phase(action, value, begin);
+            if (action, begin) == ("suspend_enter", true) {
+                self.wait(MS).snapshot(Reason::AttemptBegin);
+            }
+            self.wait(MS);
+        }
+        self
+    }
+
+    /// The way up.
+    pub fn up(&mut self) -> &mut Self {
+        for action in ["dpm_resume_noirq", "dpm_resume_early", "dpm_resume", "dpm_complete"] {
+            self.phase(action, 16, true).wait(MS).phase(action, 16, false);
+        }
+        self.phase("thaw_processes", 0, true).wait(MS).phase("thaw_processes", 0, false)
+    }
+
+    /// A sleep in s2idle that `waker` ends.
+    pub fn sleep(&mut self, ns: u64, waker: Option<u32>) -> &mut Self {
+        self.down(1, "").phase("machine_suspend", 1, true).wait(ns);
+        if let Some(waker) = waker {
+            self.activate(waker);
+        }
+        self.phase("machine_suspend", 1, false).up().wait(MS).returned(0);
+        self.wait(MS).snapshot(Reason::AttemptEnd).commit()
+    }
+
+    /// An attempt that `culprit` aborts in the sync.
+    pub fn aborted_in_sync(&mut self, culprit: u32, ns: u64) -> &mut Self {
+        self.activate(culprit);
+        self.phase("suspend_enter", 1, true).wait(MS).snapshot(Reason::AttemptBegin);
+        self.phase("sync_filesystems", 0, true).wait(ns).returned(-16);
+        self.wait(MS).relax(culprit);
+        self.wait(MS).snapshot(Reason::AttemptEnd).commit()
+    }
+
+    pub fn clocks(&self) -> Clocks {
+        Clocks {
+            boot: BootNanos(self.now),
+            suspended_ns: self.suspended,
+            real: RealNanos(REAL + (self.now - T0) as i64),
+        }
+    }
+
+    pub fn commit(&mut self) -> &mut Self {
+        let clocks = self.clocks();
+        self.bytes.extend(self.writer.seal(clocks).unwrap_or_default());
+        self
+    }
+
+    /// The trace so far, cut off.
+    pub fn cut(&mut self) -> Vec<u8> {
+        self.commit();
+        self.bytes.clone()
+    }
+
+    /// The whole trace.
+    pub fn finish(&mut self) -> Vec<u8> {
+        self.snapshot(Reason::End);
+        self.push(Record::Overhead(Overhead {
+            cpu_ns: 41 * MS,
+            snapshots: self.snapshots,
+            snapshots_ns: self.snapshots * 260_000,
+            snapshot_max_ns: 410_000,
+            bytes_written: self.bytes.len() as u64,
+        }));
+        self.push(Record::End(End { reason: "duration".to_owned() }));
+        self.commit();
+        self.bytes.clone()
+    }
+}
+
+/// A session like one of a phone in a pocket: sleeps, aborts, a busy source, an odd name.
+pub fn everyday() -> Vec<u8> {
+    let mut m = Maker::new();
+    let modem = m.source(b"modem_rx", 40);
+    let wlan = m.source(b"wlan_rx_wake", 7);
+    let alarm = m.source(b"alarmtimer.0.auto", 3);
+    let usb = m.source(b"a600000.ssusb-very-long-name-of-a-bus-device", 1);
+    let odd = m.source(b"evil\x1b[31m\xff\n", 0);
+    for name in ["battery", "touch", "eventpoll", "eventpoll", "rtc0"] {
+        m.source(name.as_bytes(), 0);
+    }
+    m.activate(usb).wait(20 * S);
+    m.snapshot(Reason::Start).commit();
+    m.wait(12 * S).relax(usb);
+    for round in 0..4 {
+        m.wait(3 * S).sleep(90 * S + round * 7 * S, Some(alarm));
+        m.wait(800 * MS).relax(alarm);
+    }
+    m.wait(9 * S).snapshot(Reason::Tick).commit();
+    for _ in 0..5 {
+        m.wait(2 * S).aborted_in_sync(modem, 120 * MS);
+    }
+    // Two at once: which of them it was can't be told.
+    m.activate(wlan);
+    m.wait(S).aborted_in_sync(modem, 40 * MS);
+    m.wait(2 * S).relax(wlan);
+    // A wakeup that is pending when the machine is reached.
+    m.wait(S).down(1, "").activate(wlan);
+    m.phase("machine_suspend", 1, true).wait(20_000).phase("machine_suspend", 1, false);
+    m.up().returned(0).wait(MS).snapshot(Reason::AttemptEnd).commit();
+    m.wait(MS).relax(wlan);
+    // A driver that refuses.
+    m.wait(S).down(1, "dpm_suspend_late").wait(300 * MS).returned(-19);
+    m.wait(MS).snapshot(Reason::AttemptEnd).commit();
+    m.wait(5 * S).activate(odd).wait(40 * MS).relax(odd);
+    m.wait(S).finish()
+}
+
+pub fn sleepwalk() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sleepwalk"));
+    command.env_remove("ANDROID_SERIAL").env_remove("NO_COLOR").env("ADB", "/nonexistent/adb");
+    command
+}
+
+pub fn run(args: &[&str]) -> Output {
+    sleepwalk().args(args).output().expect("the program starts")
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("errors are UTF-8")
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("output is UTF-8")
+}
+
+/// Its one line on standard error.
+pub fn complaint(output: &Output) -> String {
+    let said = stderr(output);
+    assert!(said.starts_with("sleepwalk: ") && said.lines().count() == 1, "{said:?}");
+    said.trim_end().to_owned()
+}
+
+/// Compares with a file under `tests/golden`; `SLEEPWALK_BLESS=1` writes it anew.
+pub fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("SLEEPWALK_BLESS").is_some() {
+        std::fs::write(&path, text).expect("the golden file is written");
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        wanted == text,
+        "{name} differs; SLEEPWALK_BLESS=1 writes it anew. Now:\n{text}\nThen:\n{wanted}"
+    );
+}
+
+/// A file in a folder of its own.
+pub fn file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("t.swk");
+    std::fs::write(&path, bytes).expect("a file");
+    (dir, path)
+}

@@ -1,0 +1,31 @@
+#!/bin/sh
+# A stand-in for the agent. $FAKE/version is what it says it is, $FAKE/canned the trace it writes,
+# $FAKE/fails how it fails.
+case $1 in
+    version)
+        cat "$FAKE/version"
+        ;;
+    doctor)
+        cat "$FAKE/doctor"
+        grep -q missing "$FAKE/doctor" && exit 4
+        exit 0
+        ;;
+    record)
+        [ -f "$FAKE/fails" ] && { cat "$FAKE/fails" >&2; exit "$(cat "$FAKE/code")"; }
+        [ "$2" = -o ] && out=$3
+        [ "$4" = -d ] && left=$((${5%s} * 10))
+        end() {
+            cp "$FAKE/canned" "$out"
+            exit 0
+        }
+        trap end TERM
+        [ -f "$FAKE/stubborn" ] && trap '' TERM
+        [ -f "$FAKE/mute" ] || echo ready
+        while [ "$left" -gt 0 ]; do
+            sleep 0.1
+            left=$((left - 1))
+            [ -f "$FAKE/dies" ] && { cp "$FAKE/canned" "$out"; echo "sleepwalkd: disk full" >&2; exit 1; }
+        done
+        end
+        ;;
+esac

@@ -1,0 +1,208 @@
+//! What holds for every trace, however little sense it makes.
+
+mod common;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sleepwalk::analyze::analyze;
+use sleepwalk::render::table::{self, Look};
+use sleepwalk::render::{json, records};
+use sleepwalk::report::{By, build};
+use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
+use sleepwalk_trace::record::{
+    End, Lost, Overhead, Phase, Reason, Record, Snapshot, SourceDef, SourceDelta, Stamped,
+    SuspendReturn, Text,
+};
+use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
+use sleepwalk_trace::write::ChunkWriter;
+
+const ACTIONS: [&str; 14] = [
+    "suspend_enter",
+    "sync_filesystems",
+    "freeze_processes",
+    "dpm_prepare",
+    "dpm_suspend",
+    "dpm_suspend_late",
+    "dpm_suspend_noirq",
+    "CPU_OFF",
+    "syscore_suspend",
+    "machine_suspend",
+    "syscore_resume",
+    "dpm_resume",
+    "thaw_processes",
+    "something_new",
+];
+
+/// Stamps near each other, so that intervals overlap, and now and then as far off as can be.
+fn stamp() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => 0u64..20_000_000,
+        1 => any::<u64>(),
+        1 => prop_oneof![Just(0), Just(u64::MAX), Just(u64::MAX - 1)],
+    ]
+}
+
+fn delta() -> impl Strategy<Value = SourceDelta> {
+    let value = prop_oneof![0u64..5_000_000, any::<u64>()];
+    (0u32..6, 0u8..8, 0u16..1024, vec(value, 10)).prop_map(|(instance, state, mask, values)| {
+        let deltas = values[..mask.count_ones() as usize].to_vec();
+        SourceDelta { instance, state, mask, deltas }
+    })
+}
+
+fn snapshot() -> impl Strategy<Value = Record> {
+    let reason = prop_oneof![
+        Just(Reason::Tick),
+        Just(Reason::AttemptBegin),
+        Just(Reason::AttemptEnd),
+        Just(Reason::End)
+    ];
+    let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
+    (reason, flags, vec(delta(), 0..5), vec(0u32..6, 0..2)).prop_map(
+        |(reason, (full, broken, cut), changed, gone)| {
+            let seen = 6 + u32::from(cut);
+            let took_ns = 1_000;
+            Record::Snapshot(Snapshot {
+                reason,
+                took_ns,
+                seen,
+                stored: 6,
+                broken,
+                full,
+                changed,
+                gone,
+            })
+        },
+    )
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        12 => (0..ACTIONS.len() as u32, 0i32..5, any::<bool>()).prop_map(|(action, value, begin)| {
+            Record::Phase(Phase { action, value, begin })
+        }),
+        4 => prop_oneof![Just(0), Just(-16), Just(-22), any::<i32>()]
+            .prop_map(|errno| Record::Return(SuspendReturn { errno })),
+        6 => snapshot(),
+        1 => any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
+        1 => any::<(u64, u64)>().prop_map(|(cpu_ns, snapshots_ns)| {
+            Record::Overhead(Overhead { cpu_ns, snapshots_ns, snapshots: 3, ..Overhead::default() })
+        }),
+        1 => (0u32..6, 0u32..30, any::<u64>()).prop_map(|(instance, name, address)| {
+            Record::Source(SourceDef { instance, name, name_cut: false, id: 0, address, name_pointer: 0 })
+        }),
+        1 => (20u32..30, vec(any::<u8>(), 0..40))
+            .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
+        1 => ".*".prop_map(|reason| Record::End(End { reason })),
+    ]
+}
+
+fn stamped() -> impl Strategy<Value = Stamped> {
+    (stamp(), record()).prop_map(|(at, record)| Stamped { at: BootNanos(at), record })
+}
+
+fn chunks() -> impl Strategy<Value = Vec<(Vec<Stamped>, u64)>> {
+    vec((vec(stamped(), 1..20), stamp()), 1..6)
+}
+
+/// The actions' texts and a full snapshot, and then whatever comes.
+fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
+    let mut bytes = file_header().to_vec();
+    let mut writer = ChunkWriter::default();
+    let start = chunks[0].0[0].at;
+    for (id, action) in ACTIONS.iter().enumerate() {
+        let text = Text { id: id as u32, bytes: action.as_bytes().to_vec() };
+        writer.push(start, &Record::Text(text));
+    }
+    let full = Snapshot {
+        reason: Reason::Start,
+        took_ns: 1,
+        seen: 0,
+        stored: 0,
+        broken: false,
+        full: true,
+        changed: Vec::new(),
+        gone: Vec::new(),
+    };
+    writer.push(start, &Record::Snapshot(full));
+    for (records, suspended_ns) in chunks {
+        for record in records {
+            writer.push_stamped(record);
+        }
+        let clocks = Clocks {
+            boot: BootNanos(*suspended_ns),
+            suspended_ns: *suspended_ns,
+            real: RealNanos(*suspended_ns as i64),
+        };
+        bytes.extend(writer.seal(clocks).unwrap_or_default());
+    }
+    bytes
+}
+
+fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let mut dump = Vec::new();
+    let dumped = records::write(bytes, &mut dump).expect("a Vec takes everything");
+    let Ok(analysis) = analyze(bytes) else {
+        prop_assert!(dumped.is_err());
+        return Ok(());
+    };
+    prop_assert!(dumped.is_ok());
+    let (model, ledger) = (&analysis.model, &analysis.ledger);
+    prop_assert_eq!(ledger.total_ns(), model.duration_ns());
+    prop_assert!(ledger.unattributed_ns <= model.duration_ns());
+
+    let mut free = model.start;
+    for attempt in &analysis.attempts {
+        prop_assert!(free <= attempt.start && attempt.start <= attempt.end);
+        prop_assert!(attempt.end <= model.end && attempt.stayed_ns <= attempt.duration_ns());
+        free = attempt.end;
+    }
+    // What is charged to sources and what is charged to nobody are parts of the session.
+    for by in [By::Instance, By::Name] {
+        let report = build(&analysis, by, None);
+        let aborts: u64 = report.sources.iter().map(|source| source.abort_ns).sum();
+        let wakes: u64 = report.sources.iter().map(|source| source.after_wake_ns).sum();
+        prop_assert!(aborts <= ledger.aborted_ns);
+        prop_assert!(wakes <= ledger.untold_ns);
+        prop_assert!(aborts + wakes + ledger.unattributed_ns <= model.duration_ns());
+        for (color, top) in [(false, 20), (true, 1)] {
+            let text = table::render(&report, Look { color, top });
+            prop_assert!(color || text.lines().all(|line| !line.contains(char::is_control)));
+        }
+        prop_assert!(json::render(&report).is_ok());
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn the_ledger_adds_up_whatever_the_records_say(chunks in chunks()) {
+        every_report(&trace(&chunks))?;
+    }
+
+    #[test]
+    fn a_cut_trace_is_reported_on_as_far_as_it_goes(
+        chunks in chunks(), cut in any::<prop::sample::Index>()
+    ) {
+        let bytes = trace(&chunks);
+        every_report(&bytes[..cut.index(bytes.len())])?;
+    }
+
+    #[test]
+    fn flipped_bytes_are_no_reason_to_panic(
+        chunks in chunks(), flips in vec((any::<prop::sample::Index>(), 1u8..), 1..8)
+    ) {
+        let mut bytes = trace(&chunks);
+        for (at, flip) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+        }
+        every_report(&bytes)?;
+    }
+
+    #[test]
+    fn anything_behind_a_sound_header_is_survived(rest in vec(any::<u8>(), 0..400)) {
+        let bytes = [&file_header()[..FILE_HEADER], &rest].concat();
+        every_report(&bytes)?;
+    }
+}

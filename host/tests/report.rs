@@ -1,0 +1,99 @@
+//! What the reports look like, on traces made here.
+
+mod common;
+
+use common::{Maker, everyday, file, golden, run, stderr, stdout};
+use sleepwalk_trace::record::Reason;
+
+fn report(args: &[&str]) -> String {
+    let (_dir, path) = file(&everyday());
+    let mut all = vec!["report", path.to_str().expect("UTF-8")];
+    all.extend(args);
+    let output = run(&all);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+    stdout(&output)
+}
+
+#[test]
+fn the_table_of_an_everyday_session_looks_like_this() {
+    golden("everyday.txt", &report(&[]));
+}
+
+#[test]
+fn the_table_fits_80_columns_and_drives_no_terminal() {
+    for args in [&[][..], &["--by", "instance"], &["--top", "1"], &["--top", "0"]] {
+        for line in report(args).lines() {
+            assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
+}
+
+#[test]
+fn every_warning_fits_80_columns() {
+    let mut m = Maker::new();
+    m.snapshot(Reason::Start).commit();
+    let lost = m.cut().len();
+    m.lost(u64::from(u32::MAX)).commit();
+    let mut bytes = m.cut();
+    bytes.drain(lost..);
+    let mut again = Maker::new();
+    again.lost(1_234_567).commit();
+    bytes.extend_from_slice(&[7; 1_000]);
+    bytes.extend_from_slice(&again.cut()[16..]);
+    let (_dir, path) = file(&bytes);
+    let output = run(&["report", path.to_str().expect("UTF-8")]);
+    let text = stdout(&output);
+    for warning in ["did not end in order", "is damaged: 1000 bytes", "1234567 events lost"] {
+        assert!(text.contains(warning), "{text}");
+    }
+    assert!(text.lines().all(|l| unicode_width::UnicodeWidthStr::width(l) <= 80), "{text}");
+}
+
+#[test]
+fn the_json_of_an_everyday_session_looks_like_this() {
+    golden("everyday.json", &report(&["--format", "json"]));
+}
+
+#[test]
+fn by_name_two_sources_of_one_name_are_one() {
+    let text = report(&["--format", "json", "--by", "name"]);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let sources = json["sources"].as_array().expect("sources");
+    let polls: Vec<_> = sources.iter().filter(|s| s["name"] == "eventpoll").collect();
+    assert_eq!(polls.len(), 1);
+    assert_eq!(polls[0]["instances"], 2);
+    assert!(polls[0]["instance"].is_null());
+}
+
+#[test]
+fn the_json_ledger_sums_to_the_session() {
+    let json: serde_json::Value =
+        serde_json::from_str(&report(&["--format", "json"])).expect("JSON");
+    let ledger = json["ledger"].as_object().expect("ledger");
+    let lines = ledger.iter().filter(|(key, _)| *key != "unattributed_ns");
+    let sum: u64 = lines.filter_map(|(_, ns)| ns.as_u64()).sum();
+    assert_eq!(json["session"]["duration_ns"].as_u64(), Some(sum));
+}
+
+#[test]
+fn the_dump_has_every_record_on_a_line() {
+    let (_dir, path) = file(&everyday());
+    let text = stdout(&run(&["dump", path.to_str().expect("UTF-8")]));
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).count();
+    assert_eq!(of("session"), 1);
+    assert_eq!(of("end"), 1);
+    assert_eq!(of("return"), 12);
+    assert_eq!(of("source"), 10);
+    assert_eq!(of("gap"), 0);
+    let odd = lines.iter().find(|line| line["name_hex"].is_string()).expect("the odd name");
+    assert_eq!(odd["name_hex"], "6576696c1b5b33316dff0a");
+    let begin = lines.iter().find(|line| line["action"] == "suspend_enter").expect("a phase");
+    assert_eq!((begin["value"].as_i64(), begin["begin"].as_bool()), (Some(1), Some(true)));
+    // A source's counters are absolute, though the file has differences.
+    let snapshot = lines.iter().rfind(|line| line["kind"] == "snapshot").expect("a snapshot");
+    assert_eq!(snapshot["changed"][0]["active_count"], 1);
+}

@@ -1,0 +1,164 @@
+//! The device, over adb.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Where the tests work on the device; made anew for each.
+pub const FOLDER: &str = "/data/local/tmp/e2e";
+
+/// A device to test on, with agent and workload in [`FOLDER`].
+#[derive(Debug)]
+pub struct Device {
+    /// As adb knows it.
+    pub serial: String,
+    dist: PathBuf,
+}
+
+impl Device {
+    /// The device with the kfuncs, with nothing of an earlier test left on it.
+    pub fn get() -> Result<Self> {
+        Self::named("SLEEPWALK_E2E_SERIAL")
+    }
+
+    /// The device whose kernel lacks the kfuncs.
+    pub fn without_kfuncs() -> Result<Self> {
+        Self::named("SLEEPWALK_E2E_SERIAL_WITHOUT_KFUNCS")
+    }
+
+    fn named(variable: &str) -> Result<Self> {
+        let get = |name: &str| {
+            env::var_os(name).with_context(|| format!("{name} is not set: run `cargo xtask test`"))
+        };
+        let serial = get(variable)?.to_string_lossy().into_owned();
+        let device = Self { serial, dist: get("SLEEPWALK_E2E_DIST")?.into() };
+        device.sh(&format!("rm -rf {FOLDER} /data/local/tmp/sleepwalk; mkdir -p {FOLDER}"))?;
+        device.sh("echo 0 > /sys/class/rtc/rtc0/wakealarm; echo none > /sys/power/pm_test")?;
+        for program in ["sleepwalkd", "sleepwalk-workload"] {
+            device.push(&device.dist.join(program), &format!("{FOLDER}/{program}"))?;
+        }
+        device.sh(&format!("chmod 755 {FOLDER}/*"))?;
+        Ok(device)
+    }
+
+    /// The host program, told to use this device.
+    pub fn sleepwalk(&self) -> Command {
+        let mut command = Command::new(self.dist.join("sleepwalk"));
+        command.env("ANDROID_SERIAL", &self.serial).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a script in [`FOLDER`] and returns what it printed; an error if it fails.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        let output = self.try_sh(script)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        ensure!(
+            output.status.success(),
+            "`{script}` ended with {}: {} {}",
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        Ok(text(&output.stdout))
+    }
+
+    /// Runs a script in [`FOLDER`], whatever comes of it.
+    pub fn try_sh(&self, script: &str) -> Result<Output> {
+        let command = format!("mkdir -p {FOLDER} && cd {FOLDER} && {{ {script}\n}}");
+        Ok(self.adb(["shell", &command]).output()?)
+    }
+
+    /// Starts a program in [`FOLDER`] and waits until it prints `ready`. It ends when the result is
+    /// dropped at the latest.
+    pub fn start(&self, program: &str, ready: bool) -> Result<Running<'_>> {
+        let script = format!("cd {FOLDER} && echo $$ && exec {program}");
+        let mut child = self
+            .adb(["shell", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut out = std::io::BufReader::new(child.stdout.take().context("no stdout")?);
+        let mut line = || {
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut out, &mut line).map(|_| line.trim_end().to_owned())
+        };
+        let pid = line()?;
+        if ready {
+            let said = line()?;
+            if said != "ready" {
+                let output = child.wait_with_output()?;
+                bail!("`{program}` said `{said}`: {}", String::from_utf8_lossy(&output.stderr));
+            }
+        }
+        Ok(Running { device: self, child: Some(child), out, pid: pid.parse()? })
+    }
+
+    /// Copies a file to the device.
+    pub fn push(&self, from: &Path, to: &str) -> Result<()> {
+        self.transfer("push", from.as_os_str(), OsStr::new(to))
+    }
+
+    /// Copies a file from [`FOLDER`] and returns its bytes.
+    pub fn pull(&self, name: &str) -> Result<Vec<u8>> {
+        let folder = tempfile::tempdir()?;
+        let to = folder.path().join("pulled");
+        self.transfer("pull", OsStr::new(&format!("{FOLDER}/{name}")), to.as_os_str())?;
+        Ok(fs::read(to)?)
+    }
+
+    fn transfer(&self, verb: &str, from: &OsStr, to: &OsStr) -> Result<()> {
+        let output = self.adb([OsStr::new(verb), from, to]).output()?;
+        ensure!(output.status.success(), "adb {verb}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    fn adb<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut adb = Command::new(env::var_os("ADB").unwrap_or_else(|| "adb".into()));
+        adb.args(["-s", &self.serial]).args(args).stdin(Stdio::null());
+        adb
+    }
+}
+
+/// A program under way on the device.
+#[derive(Debug)]
+pub struct Running<'a> {
+    device: &'a Device,
+    child: Option<Child>,
+    out: std::io::BufReader<std::process::ChildStdout>,
+    /// Its process id there.
+    pub pid: u32,
+}
+
+impl Running<'_> {
+    /// Waits for its end; what it printed since, and whether it went well.
+    pub fn wait(mut self) -> Result<(String, bool)> {
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.out, &mut said)?;
+        let status = self.child.take().context("it has ended already")?.wait()?;
+        Ok((said, status.success()))
+    }
+
+    /// Sends it a signal, by the name that `kill` knows.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        self.device.sh(&format!("kill -{name} {}", self.pid)).map(drop)
+    }
+
+    /// SIGTERM, then [`Running::wait`].
+    pub fn stop(self) -> Result<(String, bool)> {
+        self.signal("TERM")?;
+        self.wait()
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = self.device.try_sh(&format!("kill -TERM {}", self.pid));
+            let _ = child.wait();
+        }
+    }
+}

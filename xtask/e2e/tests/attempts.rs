@@ -1,0 +1,149 @@
+//! Our record of suspend attempts against ftrace's.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sleepwalk_e2e::Device;
+use sleepwalk_e2e::ftrace::{Event, Ftrace, What};
+use sleepwalk_e2e::trace::Trace;
+use sleepwalk_trace::record::{Reason, Record};
+
+/// Both stamp inside one tracepoint, one after the other; emulated CPUs are slow, and may be taken
+/// away in between.
+const TOLERANCE_NS: u64 = 20_000_000;
+
+fn returns(events: &[Event]) -> Vec<i32> {
+    let errno = |e: &Event| if let What::Return(errno) = e.what { Some(errno) } else { None };
+    events.iter().filter_map(errno).collect()
+}
+
+/// Records while `script` runs; what ftrace saw of it, and our trace.
+fn record(device: &Device, script: &str) -> Result<(Vec<Event>, Trace)> {
+    let agent = device.start("./sleepwalkd record -o a.swk --interval 1s", true)?;
+    let ftrace = Ftrace::start(device)?;
+    let ran = device.sh(script);
+    let kernel = ftrace.stop()?;
+    let (_, well) = agent.stop()?;
+    ran?;
+    ensure!(well, "the agent failed");
+    let trace = Trace::read(&device.pull("a.swk")?)?;
+    ensure!(trace.complete(), "the trace has no end");
+    Ok((kernel, trace))
+}
+
+/// Same events in the same order, at the same time.
+fn assert_same(kernel: &[Event], ours: &[Event]) {
+    let what = |events: &[Event]| events.iter().map(|e| e.what.clone()).collect::<Vec<_>>();
+    assert_eq!(what(ours), what(kernel));
+    for (our, kernel) in ours.iter().zip(kernel) {
+        let apart = our.at_ns.abs_diff(kernel.at_ns);
+        assert!(apart < TOLERANCE_NS, "{our:?} and {kernel:?} are {apart} ns apart");
+    }
+}
+
+#[test]
+fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
+    let device = Device::get()?;
+    let (kernel, trace) =
+        record(&device, "./sleepwalk-workload suspend --times 2 --alarm 2s --gap 200ms")?;
+    assert_eq!(returns(&kernel), [0, 0]);
+    assert_same(&kernel, &trace.events());
+    let slept =
+        |e: &&Event| matches!(&e.what, What::Phase { action, .. } if action == "machine_suspend");
+    ensure!(kernel.iter().filter(slept).count() >= 4, "nothing slept");
+    Ok(())
+}
+
+#[test]
+fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> {
+    let device = Device::get()?;
+    // Without the wakeup_count handshake nothing is armed and nothing aborts; with it, a source that
+    // is activated between the write and the attempt does.
+    let script = "mkfifo f; ./sleepwalk-workload source --name blocker --hold 2s --after 0s & \
+        cat /sys/power/wakeup_count > count; sleep 0.1; kill $! 2>/dev/null; wait; \
+        cat /sys/power/wakeup_count > count; cat count > /sys/power/wakeup_count; \
+        ./sleepwalk-workload source --name blocker --hold 2s > blocker.out & \
+        while ! grep -q ready blocker.out; do sleep 0.05; done; sleep 0.5; \
+        echo mem > /sys/power/state; true";
+    let (kernel, trace) = record(&device, script)?;
+    assert_eq!(returns(&kernel), [-16]);
+    assert_same(&kernel, &trace.events());
+    let (text, well) = (device.sh("cat /sys/power/suspend_stats/fail")?, true);
+    ensure!(well && text.parse::<u64>()? > 0, "the kernel counts no failure");
+    Ok(())
+}
+
+#[test]
+fn the_demo_workload_is_recorded_attempt_by_attempt() -> Result<()> {
+    let device = Device::get()?;
+    let (kernel, trace) = record(&device, "./sleepwalk-workload demo --for 20s > demo.out")?;
+    assert_same(&kernel, &trace.events());
+    let errnos = returns(&kernel);
+    ensure!(errnos.contains(&0) && errnos.contains(&-16), "the demo gave {errnos:?}");
+    let ends =
+        trace.snapshots()?.iter().filter(|s| s.snapshot.reason == Reason::AttemptEnd).count();
+    assert_eq!(ends, errnos.len(), "a snapshot after each attempt");
+    Ok(())
+}
+
+#[test]
+fn an_attempt_that_pm_test_ends_says_success_and_never_reaches_the_machine() -> Result<()> {
+    let device = Device::get()?;
+    let script = "echo freezer > /sys/power/pm_test; echo mem > /sys/power/state; \
+        echo none > /sys/power/pm_test";
+    let (kernel, trace) = record(&device, script)?;
+    assert_eq!(returns(&kernel), [0]);
+    assert_same(&kernel, &trace.events());
+    Ok(())
+}
+
+#[test]
+fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
+    let device = Device::get()?;
+    let script = "./sleepwalk-workload source --name holder --after 1s --hold 1500ms; \
+        cat /sys/kernel/debug/wakeup_sources > /dev/null";
+    let (_, trace) = record(&device, script)?;
+    let snapshots = trace.snapshots()?;
+    let holder = snapshots.iter().filter_map(|s| s.by_name.get(&b"holder"[..]));
+    let active = holder.clone().filter(|state| state.active()).count();
+    ensure!(active >= 1, "no tick fell into the 1.5 s that it was held");
+    let most = holder.map(|state| state.counters.active_count).max().context("never seen")?;
+    assert_eq!(most, 1);
+    let ticks = snapshots.iter().filter(|s| s.snapshot.reason == Reason::Tick).count();
+    ensure!(ticks >= 3, "only {ticks} ticks");
+    assert_eq!(snapshots.first().map(|s| s.snapshot.reason), Some(Reason::Start));
+    assert_eq!(snapshots.last().map(|s| s.snapshot.reason), Some(Reason::End));
+    let gone = snapshots.iter().map(|s| s.snapshot.gone.len()).sum::<usize>();
+    ensure!(gone >= 1, "the holder's end was not noticed");
+    Ok(())
+}
+
+#[test]
+fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
+    let device = Device::get()?;
+    let agent = device.start("./sleepwalkd record -o a.swk --interval 200ms", true)?;
+    std::thread::sleep(Duration::from_secs(3));
+    agent.signal("KILL")?;
+    let _ = agent.wait()?;
+    let trace = Trace::read(&device.pull("a.swk")?)?;
+    ensure!(!trace.complete(), "it was killed");
+    let ticks = trace.snapshots()?.len();
+    ensure!(ticks >= 5, "only {ticks} snapshots in 3 s");
+    Ok(())
+}
+
+#[test]
+fn nothing_is_lost_and_the_capture_says_what_it_cost() -> Result<()> {
+    let device = Device::get()?;
+    let (_, trace) = record(&device, "sleep 2")?;
+    let lost = trace.records.iter().any(|r| matches!(r.record, Record::Lost(_)));
+    ensure!(!lost, "events were lost");
+    let overhead = trace.records.iter().find_map(|r| match r.record {
+        Record::Overhead(overhead) => Some(overhead),
+        _ => None,
+    });
+    let overhead = overhead.context("no overhead record")?;
+    ensure!(overhead.cpu_ns > 0 && overhead.snapshots >= 3, "{overhead:?}");
+    ensure!(overhead.snapshot_max_ns > 0 && overhead.bytes_written > 0, "{overhead:?}");
+    Ok(())
+}

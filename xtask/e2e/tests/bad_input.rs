@@ -1,0 +1,84 @@
+//! What goes wrong on a device: one line that names the thing and the mend, the right exit code,
+//! nothing left behind.
+
+use std::process::Output;
+
+use anyhow::{Result, ensure};
+use sleepwalk_e2e::Device;
+use sleepwalk_e2e::trace::Trace;
+
+fn said(output: &Output) -> String {
+    // adb's shell may merge the two.
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).trim().to_owned()
+}
+
+#[test]
+fn a_kernel_without_the_kfuncs_is_told_apart() -> Result<()> {
+    let device = Device::without_kfuncs()?;
+    for command in ["record -o a.swk -d 1s", "snapshot"] {
+        let output = device.try_sh(&format!("./sleepwalkd {command}"))?;
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        ensure!(text.contains("no bpf_wakeup_sources_read_lock"), "{text}");
+        ensure!(text.contains("Linux 7.2"), "{text}");
+    }
+    let left = device.sh("ls")?;
+    ensure!(!left.contains("a.swk"), "it left {left}");
+    let doctor = device.try_sh("./sleepwalkd doctor")?;
+    assert_eq!(doctor.status.code(), Some(4));
+    ensure!(said(&doctor).contains("missing   kfuncs"), "{}", said(&doctor));
+
+    let folder = tempfile::tempdir()?;
+    let output = device.sleepwalk().args(["record", "-d", "1s"]).current_dir(&folder).output()?;
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    ensure!(text.contains("bpf_wakeup_sources_read_lock"), "{text}");
+    assert_eq!(std::fs::read_dir(&folder)?.count(), 0, "a file was left on the host");
+    ensure!(device.try_sh("ls /data/local/tmp/sleepwalk")?.stdout.is_empty(), "files were left");
+    Ok(())
+}
+
+#[test]
+fn without_rights_the_missing_one_is_named() -> Result<()> {
+    let device = Device::get()?;
+    let output = device.try_sh(
+        "busybox setpriv --help >/dev/null 2>&1; chmod 777 .; \
+        busybox setuidgid 2000 ./sleepwalkd record -o a.swk -d 1s 2>&1 || \
+        exit $?",
+    )?;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    ensure!(text.contains("CAP_BPF") && text.contains("CAP_PERFMON"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_ends_the_capture_and_keeps_what_was_written() -> Result<()> {
+    let device = Device::get()?;
+    device.sh("mkdir -p small; mount -t tmpfs -o size=400k none small")?;
+    let agent = device.start("./sleepwalkd record -o small/a.swk --interval 100ms", true)?;
+    let _sources =
+        device.start("./sleepwalk-workload sources --count 300 --prefix f --churn 300", true)?;
+    let (out, well) = agent.wait()?;
+    ensure!(!well, "it did not fail: {out}");
+    let trace = device.pull("small/a.swk");
+    device.sh("umount small")?;
+    let trace = Trace::read(&trace?)?;
+    ensure!(trace.snapshots()?.len() >= 2, "too little was kept");
+    Ok(())
+}
+
+#[test]
+fn an_output_that_exists_or_can_not_be_is_refused() -> Result<()> {
+    let device = Device::get()?;
+    device.sh("echo precious > there.swk")?;
+    for (path, why) in [("there.swk", "File exists"), ("no/such/folder/a.swk", "No such file")] {
+        let output = device.try_sh(&format!("./sleepwalkd record -o {path} -d 1s"))?;
+        assert_eq!(output.status.code(), Some(1));
+        let text = said(&output);
+        ensure!(text.contains(path) && text.contains(why), "{text}");
+    }
+    assert_eq!(device.sh("cat there.swk")?, "precious");
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Our snapshots against debugfs and sysfs.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use sleepwalk_e2e::Device;
+use sleepwalk_e2e::debugfs::{self, Line};
+
+/// `sleepwalkd snapshot --json`.
+fn snapshot(device: &Device, options: &str) -> Result<Value> {
+    let text = device.sh(&format!("./sleepwalkd snapshot --json {options}"))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn sources(snapshot: &Value) -> Result<&Vec<Value>> {
+    snapshot["sources"].as_array().context("no sources")
+}
+
+fn number(source: &Value, key: &str) -> u64 {
+    source[key].as_u64().unwrap_or(u64::MAX)
+}
+
+/// The exact bytes of a source's name.
+fn name(source: &Value) -> Vec<u8> {
+    match source["name_hex"].as_str() {
+        Some(hex) => (0..hex.len() / 2)
+            .map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap_or(b'?'))
+            .collect(),
+        None => source["name"].as_str().unwrap_or_default().as_bytes().to_vec(),
+    }
+}
+
+/// A source of ours in debugfs' terms: whole ms, and times that go on for an active source.
+fn line(source: &Value) -> Line {
+    let ms = |key| number(source, key) / 1_000_000;
+    Line {
+        name: name(source),
+        active_count: number(source, "active_count"),
+        event_count: number(source, "event_count"),
+        wakeup_count: number(source, "wakeup_count"),
+        expire_count: number(source, "expire_count"),
+        active_since: 0,
+        total_time: ms("total_ns"),
+        max_time: ms("max_ns"),
+        last_change: ms("last_ns"),
+        prevent_suspend_time: ms("prevent_ns"),
+    }
+}
+
+/// debugfs before and after, and our snapshot in between. The lines that did not change in debugfs
+/// must be ours exactly.
+fn compare(device: &Device, options: &str) -> Result<(Vec<Line>, Value)> {
+    let before = debugfs::read(device)?;
+    let ours = snapshot(device, options)?;
+    let after = debugfs::read(device)?;
+    let mut lines: Vec<_> =
+        sources(&ours)?.iter().filter(|s| s["active"] == false).map(line).collect();
+    lines.sort();
+    let quiet = |line: &Line| line.active_since == 0;
+    let mut kernel: Vec<_> =
+        before.iter().filter(|l| quiet(l) && after.contains(l)).cloned().collect();
+    kernel.sort();
+    for line in &kernel {
+        ensure!(lines.contains(line), "debugfs has {line:?}, our snapshot has not");
+    }
+    ensure!(before.len() == sources(&ours)?.len(), "debugfs has {} sources", before.len());
+    Ok((kernel, ours))
+}
+
+#[test]
+fn every_source_in_debugfs_is_in_our_snapshot_with_equal_counters() -> Result<()> {
+    let device = Device::get()?;
+    let program = "./sleepwalk-workload sources --count 300 --prefix s --churn 200 --for 3s";
+    let churned = device.start(program, true)?;
+    let _quiet = device.start("./sleepwalk-workload sources --count 300 --prefix q", true)?;
+    // While a third of them changes, those that did not between the two readings count; and when
+    // all is quiet, everything does.
+    let (unchanged, _) = compare(&device, "")?;
+    ensure!(unchanged.len() >= 300, "only {} sources to compare", unchanged.len());
+    churned.wait()?;
+    let again = device
+        .start("./sleepwalk-workload sources --count 300 --prefix s --churn 100 --for 2s", true)?;
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let (unchanged, ours) = compare(&device, "")?;
+    ensure!(unchanged.len() >= 300, "only {} sources to compare", unchanged.len());
+    ensure!(sources(&ours)?.iter().any(|s| number(s, "active_count") > 0), "none was ever active");
+    again.wait()?;
+    Ok(())
+}
+
+#[test]
+fn an_active_source_is_active_and_held_as_long_as_debugfs_says() -> Result<()> {
+    let device = Device::get()?;
+    let _held = device.start("./sleepwalk-workload source --name held_long --hold 20s", true)?;
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let find = |lines: Vec<Line>| lines.into_iter().find(|l| l.name == b"held_long");
+    let before = find(debugfs::read(&device)?).context("debugfs lacks it")?;
+    let ours = snapshot(&device, "")?;
+    let after = find(debugfs::read(&device)?).context("debugfs lacks it")?;
+    let source =
+        sources(&ours)?.iter().find(|s| s["name"] == "held_long").context("it is missing")?;
+    assert_eq!(source["active"], true);
+    let held = number(source, "held_ns") / 1_000_000;
+    ensure!(before.active_since > 0, "debugfs calls it inactive");
+    ensure!((before.total_time..=after.total_time).contains(&held), "{before:?} {held} {after:?}");
+    Ok(())
+}
+
+#[test]
+fn ids_are_those_of_sysfs() -> Result<()> {
+    let device = Device::get()?;
+    let _sources = device.start("./sleepwalk-workload sources --count 20 --prefix id", true)?;
+    let listing =
+        device.sh("for d in /sys/class/wakeup/*; do echo ${d##*/wakeup} $(cat $d/name); done")?;
+    let mut kernel: Vec<_> = listing.lines().map(str::to_owned).collect();
+    let ours = snapshot(&device, "")?;
+    let text = |s: &Value| format!("{} {}", s["id"], s["name"].as_str().unwrap_or_default());
+    let mut lines: Vec<_> = sources(&ours)?.iter().map(text).collect();
+    kernel.sort();
+    lines.sort();
+    assert_eq!(lines, kernel);
+    Ok(())
+}
+
+#[test]
+fn names_are_kept_to_the_byte() -> Result<()> {
+    let device = Device::get()?;
+    let long = "n".repeat(127);
+    let longer = "m".repeat(200);
+    // As the shell's $'…' takes them, and the bytes that they are.
+    let names: [(String, Vec<u8>); 7] = [
+        ("with a space".into(), b"with a space".to_vec()),
+        (r"new\nline".into(), b"new\nline".to_vec()),
+        (r"esc\x1b[31m".into(), b"esc\x1b[31m".to_vec()),
+        (r"bad\xff\xfeutf8".into(), b"bad\xff\xfeutf8".to_vec()),
+        (r"\xc3\xbcml\xc3\xa4ut".into(), "ümläut".as_bytes().to_vec()),
+        (long.clone(), long.into_bytes()),
+        (longer.clone(), longer.into_bytes()),
+    ];
+    let mut running = Vec::new();
+    for (shell, _) in &names {
+        let program =
+            format!("./sleepwalk-workload source --hold 60s --name \"$(printf '{shell}')\"");
+        running.push(device.start(&program, true)?);
+    }
+    let ours = snapshot(&device, "")?;
+    for (_, bytes) in &names {
+        let kept = &bytes[..bytes.len().min(127)];
+        let source = sources(&ours)?.iter().find(|s| name(s) == kept);
+        let source =
+            source.with_context(|| format!("{:?} is missing", String::from_utf8_lossy(bytes)))?;
+        assert_eq!(source["name_cut"], bytes.len() > 127, "{source}");
+    }
+    Ok(())
+}
+
+#[test]
+fn more_sources_than_there_is_room_for_are_counted() -> Result<()> {
+    let device = Device::get()?;
+    let _sources = device.start("./sleepwalk-workload sources --count 50 --prefix c", true)?;
+    let kernel = debugfs::read(&device)?.len() as u64;
+    let ours = snapshot(&device, "--max-sources 10")?;
+    assert_eq!(number(&ours, "seen"), kernel);
+    assert_eq!(number(&ours, "stored"), 10);
+    assert_eq!(sources(&ours)?.len(), 10);
+    let warned = device.try_sh("./sleepwalkd snapshot --max-sources 10")?;
+    let said = String::from_utf8_lossy(&warned.stderr).into_owned()
+        + &String::from_utf8_lossy(&warned.stdout);
+    ensure!(said.contains(&format!("{} of {kernel} sources had no room", kernel - 10)), "{said}");
+    Ok(())
+}
+
+#[test]
+fn one_walk_takes_more_than_four_thousand_sources() -> Result<()> {
+    let device = Device::get()?;
+    let _sources = device.start("./sleepwalk-workload sources --count 4200 --prefix m", true)?;
+    let kernel = debugfs::read(&device)?.len() as u64;
+    ensure!(kernel > 4200, "debugfs has {kernel}");
+    let ours = snapshot(&device, "")?;
+    assert_eq!((number(&ours, "seen"), number(&ours, "stored")), (kernel, 4096));
+    let (lines, ours) = compare(&device, "--max-sources 5000")?;
+    assert_eq!((number(&ours, "seen"), number(&ours, "stored")), (kernel, kernel));
+    ensure!(lines.len() > 4200, "only {} lines compared", lines.len());
+    Ok(())
+}

@@ -17,10 +17,12 @@ sleepwalkd: records what keeps this device awake
   sleepwalkd snapshot [--json]           all wakeup sources, now
   sleepwalkd record -o FILE [-d 10m]     snapshots and suspend attempts, until the time is up
              [--interval 60s]            or SIGINT or SIGTERM comes; prints `ready` when it has begun
+  sleepwalkd measure [--times 30]        how long a snapshot takes here, in ns as JSON, against
+                                         reading debugfs and sysfs
   sleepwalkd version [--json]            version and checksum of this program
 
   --source auto|kfunc     where snapshots come from (snapshot, record)
-  --max-sources 4096      room for so many sources, 664 bytes each (snapshot, record)
+  --max-sources 4096      room for so many sources, 664 bytes each (snapshot, record, measure)
 
 SLEEPWALK_LOG=debug says more on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device
 can't be used.
@@ -33,6 +35,7 @@ pub enum Command {
     Version { json: bool },
     Doctor { json: bool },
     Snapshot(SnapshotOptions),
+    Measure(MeasureOptions),
     Record(RecordOptions),
 }
 
@@ -40,6 +43,14 @@ pub enum Command {
 #[derive(Debug, PartialEq, Eq)]
 pub struct SnapshotOptions {
     pub json: bool,
+    pub capacity: u32,
+}
+
+/// `measure`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MeasureOptions {
+    /// Readings of each kind.
+    pub times: u32,
     pub capacity: u32,
 }
 
@@ -55,6 +66,7 @@ pub struct RecordOptions {
 
 /// More would be gigabytes of kernel memory.
 const MOST_SOURCES: u32 = 1 << 20;
+const MOST_TIMES: u32 = 100_000;
 
 /// Reads the command line.
 pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
@@ -64,6 +76,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut duration = None;
     let mut interval = Duration::from_secs(60);
     let mut capacity = DEFAULT_CAPACITY;
+    let mut times = 30;
     let mut given = Vec::new();
     while let Some(arg) = parser.next()? {
         let option = match &arg {
@@ -81,7 +94,8 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             }
             Long("interval") => interval = units::duration(&value(&mut parser)?)?,
             Long("source") => source(&value(&mut parser)?)?,
-            Long("max-sources") => capacity = max_sources(&value(&mut parser)?)?,
+            Long("max-sources") => capacity = number("--max-sources", &mut parser, MOST_SOURCES)?,
+            Long("times") => times = number("--times", &mut parser, MOST_TIMES)?,
             Value(word) if name.is_none() => {
                 name = Some(word.string()?);
                 continue;
@@ -94,6 +108,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let takes: &[&str] = match name.as_str() {
         "version" | "doctor" => &["--json"],
         "snapshot" => &["--json", "--source", "--max-sources"],
+        "measure" => &["--times", "--max-sources"],
         "record" => {
             &["-o", "--output", "-d", "--duration", "--interval", "--source", "--max-sources"]
         }
@@ -106,6 +121,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "version" => Command::Version { json },
         "doctor" => Command::Doctor { json },
         "snapshot" => Command::Snapshot(SnapshotOptions { json, capacity }),
+        "measure" => Command::Measure(MeasureOptions { times, capacity }),
         _ => {
             let output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
             Command::Record(RecordOptions { output, duration, interval, capacity })
@@ -125,10 +141,11 @@ fn source(name: &str) -> Result<()> {
     }
 }
 
-fn max_sources(text: &str) -> Result<u32> {
+fn number(option: &str, parser: &mut lexopt::Parser, most: u32) -> Result<u32> {
+    let text = value(parser)?;
     match text.parse() {
-        Ok(n @ 1..=MOST_SOURCES) => Ok(n),
-        _ => bail!("--max-sources `{text}`: give a number from 1 to {MOST_SOURCES}"),
+        Ok(n) if (1..=most).contains(&n) => Ok(n),
+        _ => bail!("{option} `{text}`: give a number from 1 to {most}"),
     }
 }
 
@@ -164,6 +181,8 @@ mod tests {
             ("record -o a -d 0s", "`0s`"),
             ("record -o a --source psychic", "`psychic`"),
             ("record -o a --max-sources 0", "`0`"),
+            ("measure --times x", "`x`"),
+            ("snapshot --times 3", "no --times"),
             ("record -o a --json", "no --json"),
             ("doctor -o a", "no -o"),
             ("snapshot --frobnicate", "--frobnicate"),

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Snapshot(options) => cmd::snapshot::run(&options).and_then(|text| print(&text)),
+        Command::Measure(options) => cmd::measure::run(&options).and_then(|text| print(&text)),
         Command::Record(options) => cmd::record::run(&options),
     };
     match done {

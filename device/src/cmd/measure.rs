@@ -1,0 +1,93 @@
+//! `sleepwalkd measure`: how long a snapshot takes here, against reading the same from debugfs and
+//! from sysfs.
+//!
+//! One process, taking turns, so that whatever else the machine does hits all three alike.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::args::MeasureOptions;
+use crate::preflight;
+use crate::source::SnapshotSource as _;
+
+const DEBUGFS: &str = "/sys/kernel/debug/wakeup_sources";
+const SYSFS: &str = "/sys/class/wakeup";
+
+/// What sysfs has of each source (`wakeup_source_attrs`, `drivers/base/power/wakeup_stats.c`, 7.3).
+const ATTRIBUTES: [&str; 10] = [
+    "name",
+    "active_count",
+    "event_count",
+    "wakeup_count",
+    "expire_count",
+    "active_time_ms",
+    "total_time_ms",
+    "max_time_ms",
+    "last_change_ms",
+    "prevent_suspend_time_ms",
+];
+
+/// Nanoseconds of each reading, from the call to the last source's values in this process.
+#[derive(Debug, Serialize)]
+struct Measured {
+    sources: usize,
+    kfunc_ns: Vec<u64>,
+    /// Empty where there is no debugfs.
+    debugfs_ns: Vec<u64>,
+    sysfs_ns: Vec<u64>,
+}
+
+/// The text to print.
+pub fn run(options: &MeasureOptions) -> Result<String> {
+    let kernel = preflight::kernel()?;
+    let mut walk = preflight::walk(&kernel, options.capacity)?;
+    let debugfs = Path::new(DEBUGFS).exists();
+    let mut measured =
+        Measured { sources: 0, kfunc_ns: vec![], debugfs_ns: vec![], sysfs_ns: vec![] };
+    let mut buffer = Vec::new();
+    for _ in 0..options.times {
+        let mut sources = 0;
+        measured.kfunc_ns.push(timed(|| {
+            walk.take(&mut |sample| {
+                std::hint::black_box(sample);
+                sources += 1;
+            })
+        })?);
+        measured.sources = sources;
+        if debugfs {
+            measured.debugfs_ns.push(timed(|| read(Path::new(DEBUGFS), &mut buffer))?);
+        }
+        measured.sysfs_ns.push(timed(|| sysfs(&mut buffer))?);
+    }
+    Ok(serde_json::to_string(&measured)? + "\n")
+}
+
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<u64> {
+    let begin = Instant::now();
+    work()?;
+    Ok(begin.elapsed().as_nanos() as u64)
+}
+
+/// All attributes of all sources. One that goes away in between is passed over.
+fn sysfs(buffer: &mut Vec<u8>) -> Result<()> {
+    for source in fs::read_dir(SYSFS).with_context(|| format!("{SYSFS} can't be read"))? {
+        let source = source?.path();
+        for attribute in ATTRIBUTES {
+            let _ = read(&source.join(attribute), buffer);
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path, buffer: &mut Vec<u8>) -> Result<()> {
+    buffer.clear();
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(buffer))
+        .with_context(|| format!("{} can't be read", path.display()))?;
+    Ok(())
+}

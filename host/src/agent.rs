@@ -18,6 +18,8 @@ use crate::units::size;
 pub const NAME: &str = "sleepwalkd";
 /// What must be free beside the agent for a short capture.
 const TRACE_ROOM: u64 = 8 << 20;
+/// For one run of the agent; its doctor loads the probe, which takes an emulated core seconds.
+const RUN: Duration = Duration::from_secs(60);
 /// For making a folder.
 const CREATE: Duration = Duration::from_secs(15);
 
@@ -164,7 +166,7 @@ impl<'a> Installed<'a> {
 
     /// Runs the agent with `args`, which are shell text.
     pub fn run(&self, args: &str) -> Result<Output, DeviceError> {
-        self.device.shell(&format!("{} {args}", quote(&format!("{}/{NAME}", self.dir))))
+        self.device.sh(&format!("{} {args}", quote(&format!("{}/{NAME}", self.dir))), RUN)
     }
 
     /// Where it lies.

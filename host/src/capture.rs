@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -18,8 +19,8 @@ use crate::shell::{last_words, quote, value};
 /// Where the agent and its traces lie on a device.
 pub const DIR: &str = "/data/local/tmp/sleepwalk";
 
-/// How long the agent may take to load its probe.
-const READY: Duration = Duration::from_secs(15);
+/// How long the agent may take to load its probe: an emulated core takes seconds.
+const READY: Duration = Duration::from_secs(60);
 /// How long it may take to finish its trace after a signal.
 const FINISH: Duration = Duration::from_secs(15);
 /// Between questions where an answer is due; never while it captures, see `cmd::record`.
@@ -125,7 +126,7 @@ impl<'a> Capture<'a> {
             State::Ended(code.parse().ok())
         } else if value(told, "pid").is_some() && value(told, "alive").is_none() {
             // Its watcher writes the code a moment later, if it still can.
-            interrupt::sleep(DUE, u32::MAX - 1);
+            thread::sleep(DUE);
             let code = self.device().shell(&format!("cat {exit}"))?.line();
             State::Ended(code.parse().ok())
         } else if value(told, "ready").is_some() {

@@ -105,6 +105,9 @@ fn check(args: &Args, checks: &mut Vec<Check>) -> Result<bool> {
     let agent = Agent::find(args.agent.as_deref())?;
     pass(agent.build().to_string());
     pass(agent::check_room(&device, &agent)?);
+    if interrupt::count() > 0 {
+        bail!("interrupted");
+    }
     // One that was recorded with before can stay where it is.
     let dir = if Installed::is_in(&device, &agent, DIR) {
         DIR.to_owned()

@@ -74,9 +74,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let stamp = Utc::from_unix(now.as_secs() as i64).compact();
     let path = args.output.clone().unwrap_or_else(|| format!("sleepwalk-{stamp}.swk").into());
     let output = Output::begin(&path, args.force)?;
-    let agent = Agent::find(args.agent.as_deref())?;
     interrupt::watch()?;
     let device = super::connect(args.target.serial())?;
+    let agent = Agent::find(args.agent.as_deref())?;
     give_up_if_interrupted()?;
     let installed = Installed::new(&device, &agent, DIR)?;
     give_up_if_interrupted()?;

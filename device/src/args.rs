@@ -18,7 +18,7 @@ sleepwalkd: records what keeps this device awake
   sleepwalkd record -o FILE [-d 10m]     snapshots and suspend attempts, until the time is up
              [--interval 60s]            or SIGINT or SIGTERM comes; prints `ready` when it has begun
   sleepwalkd measure [--times 30]        how long a snapshot takes here, in ns as JSON, against
-                                         reading debugfs and sysfs
+             [--only kfunc]              reading debugfs and sysfs, or without these
   sleepwalkd version [--json]            version and checksum of this program
 
   --source auto|kfunc     where snapshots come from (snapshot, record)
@@ -52,6 +52,8 @@ pub struct MeasureOptions {
     /// Readings of each kind.
     pub times: u32,
     pub capacity: u32,
+    /// Nothing to compare with: reading thousands of sources in sysfs takes seconds.
+    pub only_kfunc: bool,
 }
 
 /// `record`.
@@ -77,6 +79,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut interval = Duration::from_secs(60);
     let mut capacity = DEFAULT_CAPACITY;
     let mut times = 30;
+    let mut only_kfunc = false;
     let mut given = Vec::new();
     while let Some(arg) = parser.next()? {
         let option = match &arg {
@@ -95,6 +98,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             Long("interval") => interval = units::duration(&value(&mut parser)?)?,
             Long("source") => source(&value(&mut parser)?)?,
             Long("max-sources") => capacity = number("--max-sources", &mut parser, MOST_SOURCES)?,
+            Long("only") => only_kfunc = only(&value(&mut parser)?)?,
             Long("times") => times = number("--times", &mut parser, MOST_TIMES)?,
             Value(word) if name.is_none() => {
                 name = Some(word.string()?);
@@ -108,7 +112,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let takes: &[&str] = match name.as_str() {
         "version" | "doctor" => &["--json"],
         "snapshot" => &["--json", "--source", "--max-sources"],
-        "measure" => &["--times", "--max-sources"],
+        "measure" => &["--times", "--only", "--max-sources"],
         "record" => {
             &["-o", "--output", "-d", "--duration", "--interval", "--source", "--max-sources"]
         }
@@ -121,7 +125,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "version" => Command::Version { json },
         "doctor" => Command::Doctor { json },
         "snapshot" => Command::Snapshot(SnapshotOptions { json, capacity }),
-        "measure" => Command::Measure(MeasureOptions { times, capacity }),
+        "measure" => Command::Measure(MeasureOptions { times, capacity, only_kfunc }),
         _ => {
             let output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
             Command::Record(RecordOptions { output, duration, interval, capacity })
@@ -138,6 +142,14 @@ fn source(name: &str) -> Result<()> {
     match name {
         "auto" | "kfunc" => Ok(()),
         _ => bail!("`{name}` is no source of snapshots that this sleepwalkd has: auto, kfunc"),
+    }
+}
+
+/// What `measure` may be told to leave all else out for.
+fn only(name: &str) -> Result<bool> {
+    match name {
+        "kfunc" => Ok(true),
+        _ => bail!("--only `{name}`: it is kfunc"),
     }
 }
 
@@ -169,6 +181,10 @@ mod tests {
         assert_eq!(line(words).unwrap(), Command::Record(options));
         assert_eq!(line("doctor --json").unwrap(), Command::Doctor { json: true });
         assert_eq!(line("--help").unwrap(), Command::Help);
+        for (words, only_kfunc) in [("measure", false), ("measure --only kfunc", true)] {
+            let options = MeasureOptions { times: 30, capacity: DEFAULT_CAPACITY, only_kfunc };
+            assert_eq!(line(words).unwrap(), Command::Measure(options));
+        }
     }
 
     #[test]
@@ -182,6 +198,7 @@ mod tests {
             ("record -o a --source psychic", "`psychic`"),
             ("record -o a --max-sources 0", "`0`"),
             ("measure --times x", "`x`"),
+            ("measure --only sysfs", "`sysfs`"),
             ("snapshot --times 3", "no --times"),
             ("record -o a --json", "no --json"),
             ("doctor -o a", "no -o"),

@@ -37,7 +37,7 @@ const ATTRIBUTES: [&str; 10] = [
 struct Measured {
     sources: usize,
     kfunc_ns: Vec<u64>,
-    /// Empty where there is no debugfs.
+    /// Empty where there is no debugfs; this and the next also where they are not wanted.
     debugfs_ns: Vec<u64>,
     sysfs_ns: Vec<u64>,
 }
@@ -59,6 +59,9 @@ pub fn run(options: &MeasureOptions) -> Result<String> {
             })
         })?);
         measured.sources = sources;
+        if options.only_kfunc {
+            continue;
+        }
         if debugfs {
             measured.debugfs_ns.push(timed(|| read(Path::new(DEBUGFS), &mut buffer))?);
         }

@@ -2,7 +2,7 @@
 //!
 //! - [`abi`]: the memory that the probe in the kernel and the agent in user space share. Both are
 //!   made by one build and embed each other, so it may change in any commit: there is no version.
-//! - The trace file ([`chunk`], [`record`], [`snapshot`], [`write`], [`read`]): written on a device,
+//! - The trace file ([`chunk`], [`record`], [`snapshot`], [`mod@write`], [`read`]): written on a device,
 //!   read years later on another machine. It outlives builds: a reader of version *n* reads every
 //!   file of a version up to *n*, skips the record kinds it does not know, and refuses newer
 //!   versions by name. `docs/trace-format.md` describes it to the byte.

@@ -1,6 +1,7 @@
 //! Sleepwalk's tasks, `cargo xtask TASK`: one file per task.
 
 mod build;
+mod deny;
 mod edges;
 mod paths;
 mod setup;
@@ -27,6 +28,7 @@ Usage: cargo xtask TASK
                  the virtual device, or with --name NAME another one: `up` prints its serial,
                  `shell` is `adb shell`, `qmp quit` cuts its power
   edges          check what may depend on what
+  deny           check licences, bans, sources, and advisories where they can be had
   check-android  compile the agent for Android, without an NDK
   clippy-probe   clippy for the probe, on its own target
 ";
@@ -51,6 +53,7 @@ fn task() -> Result<()> {
         "setup" => done(args).and_then(|()| setup::all()),
         "build" => build(args),
         "vdev" => vdev(args),
+        "deny" => done(args).and_then(|()| deny::check()),
         "edges" => done(args).and_then(|()| edges::check()),
         "check-android" => done(args).and_then(|()| build::check_android()),
         "clippy-probe" => done(args).and_then(|()| build::probe_clippy()),

@@ -1,11 +1,14 @@
 //! Sleepwalk's tasks, `cargo xtask TASK`: one file per task.
 
+mod bench;
 mod build;
+mod demo;
 mod deny;
 mod edges;
 mod paths;
 mod setup;
 mod sh;
+mod test;
 mod vdev;
 
 use std::ffi::OsString;
@@ -23,6 +26,13 @@ const USAGE: &str = "\
 Usage: cargo xtask TASK
 
   setup          bring in what the other tasks need; they also do so by themselves
+  demo           boot the virtual device, keep it awake on purpose, record it, rank it; the device
+                 stays up
+  test [-- ARGUMENT...]
+                 everything: the tests that need no device, then the end-to-end tests in virtual
+                 devices of their own; with arguments only the latter, as `test -- attempts`
+  bench          what a snapshot and the agent cost, on a quiet machine: a table and
+                 target/bench.json; fails where a figure misses its limit
   build [PART]   target/dist/sleepwalk and sleepwalkd; PART: probe, agent, workload or host
   vdev up [--kernel kfunc|6.12|6.1], vdev down, status, shell [ARGUMENT...], qmp COMMAND
                  the virtual device, or with --name NAME another one: `up` prints its serial,
@@ -51,6 +61,9 @@ fn task() -> Result<()> {
     };
     match task.to_string_lossy().as_ref() {
         "setup" => done(args).and_then(|()| setup::all()),
+        "demo" => done(args).and_then(|()| demo::run()),
+        "test" => test::run(&words(args)?),
+        "bench" => done(args).and_then(|()| bench::run()),
         "build" => build(args),
         "vdev" => vdev(args),
         "deny" => done(args).and_then(|()| deny::check()),
@@ -116,6 +129,18 @@ fn vdev(mut args: lexopt::Parser) -> Result<()> {
         other => bail!("vdev knows no {other:?}: it is up, down, shell, status or qmp"),
     }
     Ok(())
+}
+
+/// What is no option of ours; behind `--` that is everything.
+fn words(mut args: lexopt::Parser) -> Result<Vec<OsString>> {
+    let mut words = Vec::new();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Value(word) => words.push(word),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(words)
 }
 
 fn done(mut args: lexopt::Parser) -> Result<()> {

@@ -129,7 +129,8 @@ pub fn tail(file: &Path, lines: usize) -> String {
     all[from..].iter().map(|line| format!("    {}\n", line.trim_end_matches('\r'))).collect()
 }
 
-fn ended(status: ExitStatus) -> String {
+/// How a command ended, for an error message.
+pub fn ended(status: ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("exit status {code}"),
         // The signal's number is in here.

@@ -1,0 +1,77 @@
+//! `cargo xtask bench`: what a snapshot and the agent cost, measured in a virtual device of its own.
+//!
+//! The figures are ratios where they can be: an emulated core's milliseconds say little. They mean
+//! something on a quiet machine only, so the load before is among them.
+
+mod agent;
+mod figure;
+mod snapshot;
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+
+use self::figure::Figure;
+use crate::setup::packages::Kernel;
+use crate::vdev::own::OwnDevice;
+use crate::{build, paths, sh};
+
+/// The sources that a device has while the agent is measured.
+const SOURCES: u32 = 300;
+
+/// Measures, prints, writes `target/bench.json`; an error where a limit is missed.
+pub fn run() -> Result<()> {
+    let load = load()?;
+    build::agent()?;
+    build::workload()?;
+    let own = OwnDevice::boot("bench", Kernel::Kfunc)?;
+    let measured = figures(&own).map_err(|error| match own.last_words() {
+        Some(words) => error.context(format!("the device ended by itself; {words}")),
+        None => error,
+    });
+    drop(own);
+    let mut figures = vec![Figure::told("load of this machine before, 1 min", load, "")];
+    figures.extend(measured?);
+
+    let file = paths::target().join("bench.json");
+    fs::write(&file, figure::json(&figures))
+        .with_context(|| format!("{} cannot be written", file.display()))?;
+    print!("{}", figure::table(&figures));
+    let missed: Vec<&str> = figures.iter().filter(|f| !f.ok()).map(|f| f.name.as_str()).collect();
+    if !missed.is_empty() {
+        bail!("not within the limit: {} (target/bench.json)", missed.join(", "));
+    }
+    sh::say("all within their limits; target/bench.json has the figures");
+    Ok(())
+}
+
+fn figures(own: &OwnDevice) -> Result<Vec<Figure>> {
+    let device = &own.device;
+    device.push(&[paths::agent_program(), paths::workload_program()])?;
+    let mut figures = snapshot::figures(device)?;
+    let sources = snapshot::sources(device, SOURCES)?;
+    figures.extend(agent::figures(device)?);
+    sources.stop()?;
+    Ok(figures)
+}
+
+/// How busy this machine has been in the last minute.
+fn load() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg").context("/proc/loadavg")?;
+    first_number(&text).with_context(|| format!("/proc/loadavg: {text:?}"))
+}
+
+fn first_number(text: &str) -> Option<f64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_minutes_load() {
+        assert_eq!(first_number("0.52 0.58 0.59 1/467 12345\n"), Some(0.52));
+        assert_eq!(first_number(""), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! What a snapshot costs, against reading the same from sysfs and debugfs, and how that grows with
+//! the number of sources.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::figure::{Figure, Limit};
+use crate::sh;
+use crate::vdev::Device;
+use crate::vdev::program::Program;
+
+/// A well-filled phone, and ten of them.
+const FEW: u32 = 300;
+const MANY: u32 = 3000;
+
+/// Readings of each kind. Where sysfs takes part, 300 sources take more than half a second.
+const TIMES: usize = 31;
+/// Without sysfs they are cheap.
+const TIMES_ALONE: usize = 101;
+
+/// `measure` makes its own room; the kernel has some sources of its own.
+const ROOM: u32 = 4096;
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Nanoseconds of each reading.
+#[derive(Debug, PartialEq)]
+struct Measured {
+    sources: u64,
+    kfunc: Vec<u64>,
+    debugfs: Vec<u64>,
+    sysfs: Vec<u64>,
+}
+
+/// The workload that makes `count` sources and lets them be.
+pub fn sources(device: &Device, count: u32) -> Result<Program<'_>> {
+    let command = format!("./sleepwalk-workload sources --count {count}");
+    let mut program = device.start("sources", &command)?;
+    program.ready()?;
+    Ok(program)
+}
+
+/// The figures of this file.
+pub fn figures(device: &Device) -> Result<Vec<Figure>> {
+    sh::say(format!("{TIMES} readings of {FEW} sources by each of kfunc, debugfs and sysfs"));
+    let running = sources(device, FEW)?;
+    let all = measure(device, TIMES, "", FEW)?;
+    let few = measure(device, TIMES_ALONE, "--only kfunc", FEW)?;
+    running.stop()?;
+    sh::say(format!("{TIMES_ALONE} readings of {MANY} sources by kfunc"));
+    let running = sources(device, MANY)?;
+    let many = measure(device, TIMES_ALONE, "--only kfunc", MANY)?;
+    running.stop()?;
+    ensure!(
+        all.debugfs.len() == TIMES && all.sysfs.len() == TIMES,
+        "the device has no debugfs or sysfs to compare with"
+    );
+
+    let (kfunc, debugfs, sysfs) = (median(&all.kfunc), median(&all.debugfs), median(&all.sysfs));
+    let growth = median(&many.kfunc) / median(&few.kfunc);
+    let at = |what: &str, n: u64| format!("{what} of {n} sources, median");
+    let more = many.sources as f64 / few.sources as f64;
+    Ok(vec![
+        Figure::told(at("snapshot", all.sources), kfunc / 1e6, "ms"),
+        Figure::told(at("debugfs", all.sources), debugfs / 1e6, "ms"),
+        Figure::told(at("sysfs", all.sources), sysfs / 1e6, "ms"),
+        Figure::limited("snapshot faster than sysfs", sysfs / kfunc, "x", Limit::AtLeast(500.0)),
+        Figure::limited("snapshot faster than debugfs", debugfs / kfunc, "x", Limit::AtLeast(6.0)),
+        Figure::told(at("snapshot alone", few.sources), median(&few.kfunc) / 1e6, "ms"),
+        Figure::told(at("snapshot alone", many.sources), median(&many.kfunc) / 1e6, "ms"),
+        Figure::told("more sources", more, "x"),
+        Figure::limited("snapshot of more sources, time", growth, "x", Limit::AtMost(10.0)),
+    ])
+}
+
+fn measure(device: &Device, times: usize, options: &str, sources: u32) -> Result<Measured> {
+    let command = format!("./sleepwalkd measure --times {times} --max-sources {ROOM} {options}");
+    let said = device.start("measure", &command)?.wait(LIMIT)?;
+    let measured = Measured::read(&said).with_context(|| format!("measure said {said:?}"))?;
+    ensure!(
+        measured.sources >= u64::from(sources) && measured.kfunc.len() == times,
+        "{} readings of {} sources, not {times} of {sources}",
+        measured.kfunc.len(),
+        measured.sources
+    );
+    Ok(measured)
+}
+
+impl Measured {
+    fn read(text: &str) -> Option<Measured> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let list = |key: &str| -> Option<Vec<u64>> {
+            value[key].as_array()?.iter().map(Value::as_u64).collect()
+        };
+        Some(Measured {
+            sources: value["sources"].as_u64()?,
+            kfunc: list("kfunc_ns")?,
+            debugfs: list("debugfs_ns")?,
+            sysfs: list("sysfs_ns")?,
+        })
+    }
+}
+
+/// Of none there is none: NaN, which keeps no limit.
+fn median(values: &[u64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle] as f64,
+        _ => (values[middle - 1] as f64 + values[middle] as f64) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[3, 1, 2]), 2.0);
+        assert_eq!(median(&[4, 1, 2, 100]), 3.0);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn what_measure_prints_is_read() {
+        let text = r#"{"sources":3,"kfunc_ns":[1,2],"debugfs_ns":[],"sysfs_ns":[7]}"#;
+        let wanted = Measured { sources: 3, kfunc: vec![1, 2], debugfs: vec![], sysfs: vec![7] };
+        assert_eq!(Measured::read(text), Some(wanted));
+        for text in ["", "{}", r#"{"sources":3,"kfunc_ns":[-1],"debugfs_ns":[],"sysfs_ns":[]}"#] {
+            assert_eq!(Measured::read(text), None, "{text:?}");
+        }
+    }
+}

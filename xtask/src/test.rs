@@ -1,0 +1,69 @@
+//! `cargo xtask test`: the tests that need nothing but Rust, then the end-to-end tests in two virtual
+//! devices of their own.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+
+use crate::setup::packages::Kernel;
+use crate::vdev::own::OwnDevice;
+use crate::{build, paths, setup, sh};
+
+/// With the kfuncs, and the newest kernel without.
+const DEVICES: [(&str, Kernel); 2] = [("e2e", Kernel::Kfunc), ("e2e-6.12", Kernel::V6_12)];
+
+/// Everything, or with `filter` the end-to-end tests that it picks.
+pub fn run(filter: &[OsString]) -> Result<()> {
+    let mut failed = Vec::new();
+    if filter.is_empty() {
+        sh::say("step 1 of 4: the tests that need no device");
+        failed.extend(said(without_device(), "the tests that need no device"));
+    }
+    sh::say("step 2 of 4: the programs");
+    build::all()?;
+    sh::say("step 3 of 4: the devices");
+    let [with, without] = DEVICES;
+    let with = OwnDevice::boot(with.0, with.1)?;
+    let without = OwnDevice::boot(without.0, without.1)?;
+    sh::say("step 4 of 4: the end-to-end tests");
+    failed.extend(said(end_to_end(&with, &without, filter), "the end-to-end tests"));
+    if !failed.is_empty() {
+        for (device, (name, _)) in [&with, &without].into_iter().zip(DEVICES) {
+            if let Some(words) = device.last_words() {
+                sh::say(format!("the device {name} ended by itself; {words}"));
+            }
+        }
+    }
+    // Now, so that the verdict is the last word.
+    drop((with, without));
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    sh::say("all tests passed");
+    Ok(())
+}
+
+/// A failure of one part does not keep the others from telling theirs.
+fn said(result: Result<()>, part: &'static str) -> Option<&'static str> {
+    let error = result.err()?;
+    sh::say(format!("{error:#}"));
+    Some(part)
+}
+
+fn without_device() -> Result<()> {
+    sh::run(sh::cargo().args(["test", "--no-fail-fast"]))
+}
+
+fn end_to_end(with: &OwnDevice, without: &OwnDevice, filter: &[OsString]) -> Result<()> {
+    let mut cargo = sh::cargo();
+    cargo
+        .args(["test", "--package", "sleepwalk-e2e", "--no-fail-fast"])
+        // They share the devices, and a device sleeps for all.
+        .args(["--", "--test-threads=1"])
+        .args(filter)
+        .env("SLEEPWALK_E2E_SERIAL", &with.device.serial)
+        .env("SLEEPWALK_E2E_SERIAL_WITHOUT_KFUNCS", &without.device.serial)
+        .env("SLEEPWALK_E2E_DIST", paths::dist())
+        .env("ADB", setup::adb()?);
+    sh::run(&mut cargo)
+}

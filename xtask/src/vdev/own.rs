@@ -1,0 +1,87 @@
+//! A device that one task has to itself, and that goes with the task.
+
+use std::fs::{self, File};
+use std::process::exit;
+use std::sync::{Mutex, Once, PoisonError};
+
+use anyhow::{Context, Result};
+
+use super::{DEADLINE, Device, Vdev};
+use crate::setup::packages::Kernel;
+use crate::sh;
+
+/// What a shell reports for a program that ended by SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// The devices to take down if the task is interrupted. An emulator is nobody's child: no signal
+/// that ends the task reaches it.
+static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A device that was booted anew, and is down again when this is dropped or the task is ended by
+/// SIGINT or SIGTERM.
+pub struct OwnDevice {
+    pub device: Device,
+    /// The next task that wants a device of this name waits for this one's end.
+    _alone: File,
+}
+
+impl OwnDevice {
+    pub fn boot(name: &str, kernel: Kernel) -> Result<OwnDevice> {
+        let vdev = Vdev::new(name)?;
+        let alone = alone(&vdev, name)?;
+        take_down_when_interrupted()?;
+        NAMES.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        // What a task that was killed left behind.
+        if vdev.running().is_some() {
+            vdev.down()?;
+        }
+        Ok(OwnDevice { device: vdev.up(kernel, DEADLINE)?, _alone: alone })
+    }
+
+    /// If the emulator has ended by itself: the end of its console.
+    pub fn last_words(&self) -> Option<String> {
+        if self.device.vdev.running().is_some() {
+            return None;
+        }
+        let console = self.device.vdev.console();
+        let tail = sh::tail(&console, 40);
+        Some(format!("the end of its console ({}):\n{tail}", console.display()))
+    }
+}
+
+impl Drop for OwnDevice {
+    fn drop(&mut self) {
+        if let Err(error) = self.device.vdev.down() {
+            sh::say(format!("{error:#}"));
+        }
+    }
+}
+
+fn alone(vdev: &Vdev, name: &str) -> Result<File> {
+    let file = vdev.folder.join("owner");
+    let lock = || {
+        fs::create_dir_all(&vdev.folder)?;
+        let file = File::create(&file)?;
+        if file.try_lock().is_err() {
+            sh::say(format!("waiting for another task to be done with the device {name}"));
+            file.lock()?;
+        }
+        Ok::<_, std::io::Error>(file)
+    };
+    lock().with_context(|| format!("{} cannot be locked", file.display()))
+}
+
+fn take_down_when_interrupted() -> Result<()> {
+    static ONCE: Once = Once::new();
+    let mut result = Ok(());
+    ONCE.call_once(|| {
+        result = ctrlc::set_handler(|| {
+            let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+            for name in names.iter() {
+                let _ = Vdev::new(name).and_then(|vdev| vdev.down());
+            }
+            exit(INTERRUPTED);
+        });
+    });
+    result.context("interrupts cannot be handled")
+}

@@ -7,7 +7,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -45,16 +45,38 @@ fn short(program: &Path) -> String {
 
 /// Runs a command whose output a person wants to see as it comes.
 pub fn run(command: &mut Command) -> Result<()> {
+    run_within(LONG, command)
+}
+
+/// [`run`] with another limit than [`LONG`].
+pub fn run_within(limit: Duration, command: &mut Command) -> Result<()> {
     say(show(command));
     // Not to our stdout: see the module's note.
-    let status = command
+    let mut child = command
         .stdout(Stdio::from(std::io::stderr()))
-        .status()
+        .spawn()
         .with_context(|| format!("`{}` did not start", show(command)))?;
-    if !status.success() {
-        bail!("`{}` ended with {}", show(command), ended(status));
+    match wait_within(limit, &mut child)? {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => bail!("`{}` ended with {}", show(command), ended(status)),
+        None => bail!("`{}` did not end within {} s", show(command), limit.as_secs()),
     }
-    Ok(())
+}
+
+/// Waits for a command; one that takes longer is ended, and gives `None`.
+fn wait_within(limit: Duration, child: &mut Child) -> Result<Option<ExitStatus>> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if started.elapsed() > limit {
+            child.kill().context("a hanging command cannot be ended")?;
+            child.wait()?;
+            return Ok(None);
+        }
+        sleep(Duration::from_millis(20));
+    }
 }
 
 /// Runs a command whose output matters only when it fails: it goes to `target/logs/NAME.log`, and
@@ -64,26 +86,16 @@ pub fn run_logged(name: &str, command: &mut Command, limit: Duration, mend: &str
     let log = paths::logs().join(format!("{name}.log"));
     let file =
         File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
-    let started = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
         .spawn()
         .with_context(|| format!("`{}` did not start: {mend}", show(command)))?;
-    let end = loop {
-        if let Some(status) = child.try_wait()? {
-            if status.success() {
-                return Ok(());
-            }
-            break format!("ended with {}", ended(status));
-        }
-        if started.elapsed() > limit {
-            child.kill().context("a hanging command cannot be ended")?;
-            child.wait()?;
-            break format!("did not end within {} s", limit.as_secs());
-        }
-        sleep(Duration::from_millis(20));
+    let end = match wait_within(limit, &mut child)? {
+        Some(status) if status.success() => return Ok(()),
+        Some(status) => format!("ended with {}", ended(status)),
+        None => format!("did not end within {} s", limit.as_secs()),
     };
     bail!("`{}` {end}: {mend}\n{}(all of it: {})", show(command), tail(&log, 15), log.display());
 }
@@ -219,6 +231,8 @@ mod tests {
         let limit = Duration::from_millis(50);
         let error =
             run_logged("test-hang", Command::new("sleep").arg("9"), limit, "x").unwrap_err();
+        assert!(error.to_string().contains("did not end"), "{error}");
+        let error = run_within(limit, Command::new("sleep").arg("9")).unwrap_err();
         assert!(error.to_string().contains("did not end"), "{error}");
     }
 }

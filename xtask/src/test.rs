@@ -2,6 +2,7 @@
 //! devices of their own.
 
 use std::ffi::OsString;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -9,8 +10,12 @@ use crate::setup::packages::Kernel;
 use crate::vdev::own::OwnDevice;
 use crate::{build, paths, setup, sh};
 
-/// With the kfuncs, and the newest kernel without.
-const DEVICES: [(&str, Kernel); 2] = [("e2e", Kernel::Kfunc), ("e2e-6.12", Kernel::V6_12)];
+/// With the kfuncs, and the newest kernel without. They are taken down at both ends, so the names
+/// are this task's own.
+const DEVICES: [(&str, Kernel); 2] = [("test", Kernel::Kfunc), ("test-6.12", Kernel::V6_12)];
+
+/// Some ten times what the end-to-end tests take: beyond it a device hangs.
+const LIMIT: Duration = Duration::from_secs(25 * 60);
 
 /// Everything, or with `filter` the end-to-end tests that it picks.
 pub fn run(filter: &[OsString]) -> Result<()> {
@@ -26,11 +31,14 @@ pub fn run(filter: &[OsString]) -> Result<()> {
     let with = OwnDevice::boot(with.0, with.1)?;
     let without = OwnDevice::boot(without.0, without.1)?;
     sh::say("step 4 of 4: the end-to-end tests");
-    failed.extend(said(end_to_end(&with, &without, filter), "the end-to-end tests"));
-    if !failed.is_empty() {
+    let started = Instant::now();
+    if let Some(part) = said(end_to_end(&with, &without, filter), "the end-to-end tests") {
+        failed.push(part);
         for (device, (name, _)) in [&with, &without].into_iter().zip(DEVICES) {
-            if let Some(words) = device.last_words() {
-                sh::say(format!("the device {name} ended by itself; {words}"));
+            if !device.alive() {
+                sh::say(format!("the device {name} ended by itself; {}", device.console()));
+            } else if started.elapsed() > LIMIT {
+                sh::say(format!("the device {name} may hang; {}", device.console()));
             }
         }
     }
@@ -65,5 +73,5 @@ fn end_to_end(with: &OwnDevice, without: &OwnDevice, filter: &[OsString]) -> Res
         .env("SLEEPWALK_E2E_SERIAL_WITHOUT_KFUNCS", &without.device.serial)
         .env("SLEEPWALK_E2E_DIST", paths::dist())
         .env("ADB", setup::adb()?);
-    sh::run(&mut cargo)
+    sh::run_within(LIMIT, &mut cargo)
 }

@@ -25,9 +25,9 @@ pub fn run() -> Result<()> {
     build::agent()?;
     build::workload()?;
     let own = OwnDevice::boot("bench", Kernel::Kfunc)?;
-    let measured = figures(&own).map_err(|error| match own.last_words() {
-        Some(words) => error.context(format!("the device ended by itself; {words}")),
-        None => error,
+    let measured = figures(&own).map_err(|error| match own.alive() {
+        true => error,
+        false => error.context(format!("the device ended by itself; {}", own.console())),
     });
     drop(own);
     let mut figures = vec![Figure::told("load of this machine before, 1 min", load, "")];

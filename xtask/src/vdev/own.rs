@@ -38,14 +38,16 @@ impl OwnDevice {
         Ok(OwnDevice { device: vdev.up(kernel, DEADLINE)?, _alone: alone })
     }
 
-    /// If the emulator has ended by itself: the end of its console.
-    pub fn last_words(&self) -> Option<String> {
-        if self.device.vdev.running().is_some() {
-            return None;
-        }
+    /// Whether the emulator is still there.
+    pub fn alive(&self) -> bool {
+        self.device.vdev.running().is_some()
+    }
+
+    /// The end of its console, for an error message.
+    pub fn console(&self) -> String {
         let console = self.device.vdev.console();
         let tail = sh::tail(&console, 40);
-        Some(format!("the end of its console ({}):\n{tail}", console.display()))
+        format!("the end of the console ({}):\n{tail}", console.display())
     }
 }
 

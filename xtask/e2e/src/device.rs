@@ -1,14 +1,18 @@
 //! The device, over adb.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::{env, fs};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// Where the tests work on the device; made anew for each.
 pub const FOLDER: &str = "/data/local/tmp/e2e";
+
+/// Seconds for one command on the device; the longest takes half of it when it is alone.
+const DEADLINE: &str = "120";
 
 /// A device to test on, with agent and workload in [`FOLDER`].
 #[derive(Debug)]
@@ -31,7 +35,9 @@ impl Device {
 
     fn named(variable: &str) -> Result<Self> {
         let get = |name: &str| {
-            env::var_os(name).with_context(|| format!("{name} is not set: run `cargo xtask test`"))
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .with_context(|| format!("{name} is not set: run `cargo xtask test`"))
         };
         let serial = get(variable)?.to_string_lossy().into_owned();
         let device = Self { serial, dist: get("SLEEPWALK_E2E_DIST")?.into() };
@@ -71,30 +77,23 @@ impl Device {
         Ok(self.adb(["shell", &command]).output()?)
     }
 
-    /// Starts a program in [`FOLDER`] and waits until it prints `ready`. It ends when the result is
-    /// dropped at the latest.
-    pub fn start(&self, program: &str, ready: bool) -> Result<Running<'_>> {
-        let script = format!("cd {FOLDER} && echo $$ && exec {program}");
-        let mut child = self
-            .adb(["shell", &script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut out = std::io::BufReader::new(child.stdout.take().context("no stdout")?);
-        let mut line = || {
-            let mut line = String::new();
-            std::io::BufRead::read_line(&mut out, &mut line).map(|_| line.trim_end().to_owned())
-        };
-        let pid = line()?;
-        if ready {
-            let said = line()?;
-            if said != "ready" {
-                let output = child.wait_with_output()?;
-                bail!("`{program}` said `{said}`: {}", String::from_utf8_lossy(&output.stderr));
-            }
+    /// Starts a program in [`FOLDER`] and waits until it prints a line that contains `sign`. It ends
+    /// when the result is dropped at the latest.
+    pub fn start(&self, program: &str, sign: &str) -> Result<Running<'_>> {
+        let script = format!("cd {FOLDER} && echo $$ && exec {program} 2>&1");
+        // The programs take the end of their stdin as a sign to go.
+        let mut child =
+            self.adb(["shell", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let out = BufReader::new(child.stdout.take().context("no stdout")?);
+        let mut running = Running { device: self, child: Some(child), out, pid: 0 };
+        running.pid = running.line()?.parse()?;
+        let mut said = String::new();
+        while !said.contains(sign) {
+            let line = running.line()?;
+            ensure!(!line.is_empty(), "`{program}` ended without `{sign}`: {said}");
+            said += &line;
         }
-        Ok(Running { device: self, child: Some(child), out, pid: pid.parse()? })
+        Ok(running)
     }
 
     /// Copies a file to the device.
@@ -116,8 +115,11 @@ impl Device {
         Ok(())
     }
 
+    /// Under a deadline: a guest that sleeps for ever answers nothing.
     fn adb<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut adb = Command::new(env::var_os("ADB").unwrap_or_else(|| "adb".into()));
+        let mut adb = Command::new("timeout");
+        adb.args(["--kill-after=5", DEADLINE]);
+        adb.arg(env::var_os("ADB").unwrap_or_else(|| "adb".into()));
         adb.args(["-s", &self.serial]).args(args).stdin(Stdio::null());
         adb
     }
@@ -128,16 +130,23 @@ impl Device {
 pub struct Running<'a> {
     device: &'a Device,
     child: Option<Child>,
-    out: std::io::BufReader<std::process::ChildStdout>,
+    out: BufReader<ChildStdout>,
     /// Its process id there.
     pub pid: u32,
 }
 
 impl Running<'_> {
+    /// The next line that it prints; empty at its end.
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.out.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+
     /// Waits for its end; what it printed since, and whether it went well.
     pub fn wait(mut self) -> Result<(String, bool)> {
         let mut said = String::new();
-        std::io::Read::read_to_string(&mut self.out, &mut said)?;
+        self.out.read_to_string(&mut said)?;
         let status = self.child.take().context("it has ended already")?.wait()?;
         Ok((said, status.success()))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use sleepwalk_e2e::Device;
 use sleepwalk_e2e::ftrace::{Event, Ftrace, What};
-use sleepwalk_e2e::trace::Trace;
+use sleepwalk_e2e::trace::{Sources, Trace};
 use sleepwalk_trace::record::{Reason, Record};
 
 /// Both stamp inside one tracepoint, one after the other; emulated CPUs are slow, and may be taken
@@ -19,7 +19,7 @@ fn returns(events: &[Event]) -> Vec<i32> {
 
 /// Records while `script` runs; what ftrace saw of it, and our trace.
 fn record(device: &Device, script: &str) -> Result<(Vec<Event>, Trace)> {
-    let agent = device.start("./sleepwalkd record -o a.swk --interval 1s", true)?;
+    let agent = device.start("./sleepwalkd record -o a.swk --interval 1s", "ready")?;
     let ftrace = Ftrace::start(device)?;
     let ran = device.sh(script);
     let kernel = ftrace.stop()?;
@@ -57,19 +57,25 @@ fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
 #[test]
 fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> {
     let device = Device::get()?;
-    // Without the wakeup_count handshake nothing is armed and nothing aborts; with it, a source that
-    // is activated between the write and the attempt does.
-    let script = "mkfifo f; ./sleepwalk-workload source --name blocker --hold 2s --after 0s & \
-        cat /sys/power/wakeup_count > count; sleep 0.1; kill $! 2>/dev/null; wait; \
+    // As Android does: read wakeup_count, write it back, suspend. What is activated after the write
+    // aborts the attempt. The alarm is for a kernel that sleeps all the same.
+    let script = "echo +10 > /sys/class/rtc/rtc0/wakealarm; \
         cat /sys/power/wakeup_count > count; cat count > /sys/power/wakeup_count; \
         ./sleepwalk-workload source --name blocker --hold 2s > blocker.out & \
-        while ! grep -q ready blocker.out; do sleep 0.05; done; sleep 0.5; \
-        echo mem > /sys/power/state; true";
+        while ! grep -q activate blocker.out; do sleep 0.05; done; \
+        echo mem > /sys/power/state; wait; cat /sys/power/suspend_stats/fail";
+    let before: u64 = device.sh("cat /sys/power/suspend_stats/fail")?.parse()?;
     let (kernel, trace) = record(&device, script)?;
     assert_eq!(returns(&kernel), [-16]);
     assert_same(&kernel, &trace.events());
-    let (text, well) = (device.sh("cat /sys/power/suspend_stats/fail")?, true);
-    ensure!(well && text.parse::<u64>()? > 0, "the kernel counts no failure");
+    let after: u64 = device.sh("cat /sys/power/suspend_stats/fail")?.parse()?;
+    assert_eq!(after, before + 1, "the kernel counts one failure");
+    let snapshots = trace.snapshots()?;
+    let begin = snapshots.iter().find(|s| s.snapshot.reason == Reason::AttemptBegin);
+    let end = snapshots.iter().find(|s| s.snapshot.reason == Reason::AttemptEnd);
+    let blocker = |s: &Sources| s.by_name.get(&b"blocker"[..]).is_some_and(|state| state.active());
+    ensure!(end.is_some_and(blocker), "the blocker is not active at the attempt's end");
+    ensure!(begin.is_none_or(blocker), "the blocker is not active at the attempt's begin");
     Ok(())
 }
 
@@ -121,7 +127,7 @@ fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
 #[test]
 fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
     let device = Device::get()?;
-    let agent = device.start("./sleepwalkd record -o a.swk --interval 200ms", true)?;
+    let agent = device.start("./sleepwalkd record -o a.swk --interval 200ms", "ready")?;
     std::thread::sleep(Duration::from_secs(3));
     agent.signal("KILL")?;
     let _ = agent.wait()?;

@@ -42,8 +42,10 @@ fn a_kernel_without_the_kfuncs_is_told_apart() -> Result<()> {
 #[test]
 fn without_rights_the_missing_one_is_named() -> Result<()> {
     let device = Device::get()?;
-    // busybox' way to run something as another user.
-    let as_shell = "start-stop-daemon -S -c 2000:2000 -x ./sleepwalkd --";
+    // Android's `shell` has the number 2000; this is busybox' way to run something as a user.
+    let user = "shell:x:2000:2000::/:/bin/sh";
+    device.sh(&format!("grep -q '^shell:' /etc/passwd || echo {user} >> /etc/passwd"))?;
+    let as_shell = "start-stop-daemon -S -c shell -x ./sleepwalkd --";
     let output = device.try_sh(&format!("chmod 777 .; {as_shell} record -o a.swk -d 1s"))?;
     let text = said(&output);
     assert_eq!(output.status.code(), Some(4), "{text}");
@@ -78,5 +80,21 @@ fn an_output_that_exists_or_can_not_be_is_refused() -> Result<()> {
         ensure!(text.contains(path) && text.contains(why), "{text}");
     }
     assert_eq!(device.sh("cat there.swk")?, "precious");
+    Ok(())
+}
+
+#[test]
+fn a_kernel_without_btf_is_told_apart() -> Result<()> {
+    let device = Device::get()?;
+    device.sh("mount -t tmpfs none /sys/kernel/btf")?;
+    let output = device.try_sh("./sleepwalkd record -o a.swk -d 1s");
+    device.sh("umount /sys/kernel/btf")?;
+    let output = output?;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    ensure!(text.contains("/sys/kernel/btf/vmlinux"), "{text}");
+    ensure!(text.contains("CONFIG_DEBUG_INFO_BTF"), "{text}");
+    ensure!(!device.sh("ls")?.contains("a.swk"), "it left a trace");
     Ok(())
 }

@@ -17,6 +17,9 @@ pub const NAME_ROOM: usize = 128;
 /// struct is 192 bytes on an arm64 distribution kernel 7.3; lock debugging makes it larger.
 pub const NODE_ROOM: usize = 512;
 
+/// The same in words of the kernel, `unsigned long`: every member is in one.
+pub const NODE_WORDS: usize = NODE_ROOM / 8;
+
 /// How many sources a snapshot has room for unless the agent is told otherwise.
 pub const DEFAULT_CAPACITY: u32 = 4096;
 
@@ -28,24 +31,22 @@ pub const MAX_NODES: u32 = 1 << 20;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
-    /// In: address of the list head, for a walk without the kfuncs; 0 otherwise.
-    pub head: u64,
     /// In: size of `struct wakeup_source`, less than [`NODE_ROOM`].
     pub node_size: u32,
     /// In: offset of the member `entry`.
     pub entry_offset: u32,
     /// In: offset of the member `name`.
     pub name_offset: u32,
-    /// In: offset of the byte that holds the bit-field `active`.
+    /// In: offset of the word that holds the bit-field `active`.
     pub active_offset: u32,
-    /// In: the bit of `active` within that byte.
-    pub active_mask: u32,
     /// In: offset of the member `active_count`.
     pub active_count_offset: u32,
     /// In: offset of the member `relax_count`.
     pub relax_count_offset: u32,
     /// In: how many slots there are.
     pub capacity: u32,
+    /// In: the bit of `active` within its word.
+    pub active_mask: u64,
 
     /// Out: CLOCK_BOOTTIME in ns, after the lock was taken.
     pub begin_ns: u64,
@@ -57,7 +58,7 @@ pub struct Walk {
     pub stored: u32,
     /// Out: one of the `WALK_*` values.
     pub status: u32,
-    /// Keeps the size a multiple of 8 without hidden padding.
+    /// Keeps the layout free of hidden padding.
     pub reserved: u32,
 }
 
@@ -77,21 +78,19 @@ pub struct Slot {
     /// Its `name` pointer, which the tracepoints pass too.
     pub name_pointer: u64,
     /// `SLOT_*` bits.
-    pub flags: u32,
-    /// Bytes in `name`, without the NUL.
-    pub name_len: u32,
-    /// The name, any bytes but NUL.
+    pub flags: u64,
+    /// The name up to its NUL; what lies behind it is anything.
     pub name: [u8; NAME_ROOM],
     /// The struct as it lies in the kernel.
-    pub node: [u8; NODE_ROOM],
+    pub node: [u64; NODE_WORDS],
 }
 
 /// `active` and the counts contradicted each other in both reads: a transition was under way.
-pub const SLOT_TORN: u32 = 1;
+pub const SLOT_TORN: u64 = 1;
 /// The name goes on beyond the room for it.
-pub const SLOT_NAME_CUT: u32 = 2;
+pub const SLOT_NAME_CUT: u64 = 2;
 /// The name's pointer could not be followed.
-pub const SLOT_NAME_FAULT: u32 = 4;
+pub const SLOT_NAME_FAULT: u64 = 4;
 
 /// Room for the `action` of `power:suspend_resume` with its NUL. The longest on Linux 7.3 is
 /// `dpm_suspend_noirq` (17 bytes; `trace_suspend_resume` callers in `drivers/base/power/main.c` and

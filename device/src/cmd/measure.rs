@@ -1,7 +1,8 @@
 //! `sleepwalkd measure`: how long a snapshot takes here, against reading the same from debugfs and
 //! from sysfs.
 //!
-//! One process, taking turns, so that whatever else the machine does hits all three alike.
+//! One process; the two that take about a millisecond take turns, so that whatever else the machine
+//! does hits both alike. sysfs, which takes seconds, comes after them.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -33,10 +34,12 @@ const ATTRIBUTES: [&str; 10] = [
 ];
 
 /// Nanoseconds of each reading, from the call to the last source's values in this process.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Measured {
     sources: usize,
     kfunc_ns: Vec<u64>,
+    /// What of it went by in the kernel, between lock and unlock.
+    walk_ns: Vec<u64>,
     /// Empty where there is no debugfs; this and the next also where they are not wanted.
     debugfs_ns: Vec<u64>,
     sysfs_ns: Vec<u64>,
@@ -47,25 +50,29 @@ pub fn run(options: &MeasureOptions) -> Result<String> {
     let kernel = preflight::kernel()?;
     let mut walk = preflight::walk(&kernel, options.capacity)?;
     let debugfs = Path::new(DEBUGFS).exists();
-    let mut measured =
-        Measured { sources: 0, kfunc_ns: vec![], debugfs_ns: vec![], sysfs_ns: vec![] };
+    let mut measured = Measured::default();
     let mut buffer = Vec::new();
     for _ in 0..options.times {
         let mut sources = 0;
+        let mut walked = 0;
         measured.kfunc_ns.push(timed(|| {
-            walk.take(&mut |sample| {
+            let taken = walk.take(&mut |sample| {
                 std::hint::black_box(sample);
                 sources += 1;
-            })
+            })?;
+            walked = taken.end.since(taken.begin);
+            Ok(())
         })?);
+        measured.walk_ns.push(walked);
         measured.sources = sources;
-        if options.only_kfunc {
-            continue;
-        }
-        if debugfs {
+        if debugfs && !options.only_kfunc {
             measured.debugfs_ns.push(timed(|| read(Path::new(DEBUGFS), &mut buffer))?);
         }
-        measured.sysfs_ns.push(timed(|| sysfs(&mut buffer))?);
+    }
+    if !options.only_kfunc {
+        for _ in 0..options.times {
+            measured.sysfs_ns.push(timed(|| sysfs(&mut buffer))?);
+        }
     }
     Ok(serde_json::to_string(&measured)? + "\n")
 }

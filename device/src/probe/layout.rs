@@ -1,57 +1,80 @@
 //! Takes a copied `struct wakeup_source` apart.
 
-use sleepwalk_trace::abi::{NODE_ROOM, Walk};
+use sleepwalk_trace::abi::{NODE_ROOM, NODE_WORDS, Walk};
 use sleepwalk_trace::record::{STATE_ACTIVE, STATE_AUTOSLEEP};
-use sleepwalk_trace::snapshot::{Counters, SourceState};
+use sleepwalk_trace::snapshot::{COUNTERS, Counters, SourceState};
 
 use super::btf::{BtfError, Kernel};
 
-/// Where the members lie in this kernel. All offsets are in bytes and within [`Layout::size`].
+/// Where the members lie in this kernel.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    size: usize,
-    name: usize,
-    id: usize,
-    entry: usize,
-    active: Bit,
-    autosleep: Bit,
-    active_count: usize,
-    relax_count: usize,
+    size: u32,
+    name: Word,
+    entry: Word,
+    id: Bits,
+    active: Bits,
+    autosleep: Bits,
+    active_count: Word,
+    relax_count: Word,
     /// In the order of [`Counters::to_array`].
-    counters: [usize; sleepwalk_trace::snapshot::COUNTERS],
+    counters: [Word; COUNTERS],
 }
 
+/// A member that is a whole word: its number in the struct.
 #[derive(Clone, Copy, Debug)]
-struct Bit {
-    byte: usize,
-    mask: u8,
+struct Word(usize);
+
+impl Word {
+    /// [`Layout::new`] has checked the number; the mask saves the check here.
+    fn of(self, node: &[u64; NODE_WORDS]) -> u64 {
+        node[self.0 % NODE_WORDS]
+    }
+
+    fn offset(self) -> u32 {
+        8 * self.0 as u32
+    }
+}
+
+/// A member that is a part of a word.
+#[derive(Clone, Copy, Debug)]
+struct Bits {
+    word: Word,
+    shift: u32,
+    /// Before the shift.
+    mask: u64,
+}
+
+impl Bits {
+    fn of(self, node: &[u64; NODE_WORDS]) -> u64 {
+        (self.word.of(node) & self.mask) >> self.shift
+    }
 }
 
 impl Layout {
     /// From what BTF says.
     pub fn new(kernel: &Kernel) -> Result<Self, BtfError> {
-        let size = kernel.size as usize;
-        if size >= NODE_ROOM {
+        let size = kernel.size;
+        if size as usize >= NODE_ROOM {
             return Err(BtfError::Damaged("struct wakeup_source is larger than there is room for"));
         }
-        let place = |name, width: usize| {
-            let member = kernel.member(name)?;
-            let byte = member.bit_offset as usize / 8;
-            if byte.is_multiple_of(width) && byte + width <= size {
-                Ok((byte, member.bit_offset % 8))
-            } else {
-                Err(BtfError::Damaged("a member of struct wakeup_source is where none can be"))
+        let bits = |name, width: u32| {
+            let at = kernel.member(name)?.bit_offset;
+            let (word, shift) = (at / 64, at % 64);
+            if shift + width > 64 || 8 * (word + 1) > size {
+                return Err(BtfError::Damaged("a member of struct wakeup_source can't be there"));
             }
+            let mask = u64::MAX >> (64 - width) << shift;
+            Ok(Bits { word: Word(word as usize), shift, mask })
         };
-        let word = |name| place(name, 8).map(|(byte, _)| byte);
-        let bit = |name| place(name, 1).map(|(byte, bit)| Bit { byte, mask: 1 << bit });
+        let word = |name| bits(name, 64).map(|bits| bits.word);
         Ok(Self {
             size,
             name: word("name")?,
-            id: place("id", 4)?.0,
             entry: word("entry")?,
-            active: bit("active")?,
-            autosleep: bit("autosleep_enabled")?,
+            id: bits("id", 32)?,
+            active: bits("active", 1)?,
+            autosleep: bits("autosleep_enabled", 1)?,
             active_count: word("active_count")?,
             relax_count: word("relax_count")?,
             counters: [
@@ -72,44 +95,35 @@ impl Layout {
     /// What the probe needs to know for a walk into `capacity` slots.
     pub fn walk(&self, capacity: u32) -> Walk {
         Walk {
-            node_size: self.size as u32,
-            entry_offset: self.entry as u32,
-            name_offset: self.name as u32,
-            active_offset: self.active.byte as u32,
-            active_mask: u32::from(self.active.mask),
-            active_count_offset: self.active_count as u32,
-            relax_count_offset: self.relax_count as u32,
+            node_size: self.size,
+            entry_offset: self.entry.offset(),
+            name_offset: self.name.offset(),
+            active_offset: self.active.word.offset(),
+            active_mask: self.active.mask,
+            active_count_offset: self.active_count.offset(),
+            relax_count_offset: self.relax_count.offset(),
             capacity,
             ..Walk::default()
         }
     }
 
     /// The kernel's `id` of a source.
-    pub fn id(&self, node: &[u8; NODE_ROOM]) -> u32 {
-        u32::from_le_bytes(bytes(node, self.id))
+    pub fn id(&self, node: &[u64; NODE_WORDS]) -> u32 {
+        self.id.of(node) as u32
     }
 
     /// State and counters of a source.
-    pub fn state(&self, node: &[u8; NODE_ROOM]) -> SourceState {
-        let set = |bit: Bit| node[bit.byte] & bit.mask != 0;
+    pub fn state(&self, node: &[u64; NODE_WORDS]) -> SourceState {
         let mut state = 0;
-        if set(self.active) {
+        if self.active.of(node) != 0 {
             state |= STATE_ACTIVE;
         }
-        if set(self.autosleep) {
+        if self.autosleep.of(node) != 0 {
             state |= STATE_AUTOSLEEP;
         }
-        let counters =
-            Counters::from_array(self.counters.map(|at| u64::from_le_bytes(bytes(node, at))));
+        let counters = Counters::from_array(self.counters.map(|word| word.of(node)));
         SourceState { state, counters }
     }
-}
-
-/// The bytes at `at`, which [`Layout::new`] has checked to lie inside.
-fn bytes<const N: usize>(node: &[u8; NODE_ROOM], at: usize) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&node[at..at + N]);
-    bytes
 }
 
 #[cfg(test)]
@@ -147,16 +161,16 @@ mod tests {
     #[test]
     fn every_member_is_read_from_its_place() {
         let layout = Layout::new(&kernel()).unwrap();
-        let mut node = [0u8; NODE_ROOM];
-        for (n, word) in node.chunks_exact_mut(8).take(13).enumerate() {
-            word.copy_from_slice(&(100 + n as u64).to_le_bytes());
+        let mut node = [0; NODE_WORDS];
+        for (n, word) in node.iter_mut().take(13).enumerate() {
+            *word = 100 + n as u64;
         }
-        node[13 * 8] = 0b10;
+        node[13] = 0b10;
         let state = layout.state(&node);
         assert_eq!(state.state, STATE_AUTOSLEEP);
         assert_eq!(state.counters.to_array(), [108, 107, 111, 110, 109, 102, 103, 104, 105, 106]);
         assert_eq!(layout.id(&node), 112);
-        node[13 * 8] = 0b01;
+        node[13] = 0b01;
         assert!(layout.state(&node).active());
     }
 

@@ -84,7 +84,7 @@ impl SnapshotSource for Kfunc {
             if slot.flags & SLOT_TORN != 0 {
                 state.state |= STATE_TORN;
             }
-            let length = (slot.name_len as usize).min(slot.name.len());
+            let length = slot.name.iter().position(|b| *b == 0).unwrap_or(slot.name.len());
             visit(&Sample {
                 address: slot.address,
                 name_pointer: slot.name_pointer,

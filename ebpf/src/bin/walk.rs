@@ -93,7 +93,7 @@ unsafe fn run(walk: *mut Walk, head: u64) {
             entry_offset: u64::from((*walk).entry_offset),
             name_offset: u64::from((*walk).name_offset),
             active_offset: u64::from((*walk).active_offset),
-            active_mask: u64::from((*walk).active_mask),
+            active_mask: (*walk).active_mask,
             active_count_offset: u64::from((*walk).active_count_offset),
             relax_count_offset: u64::from((*walk).relax_count_offset),
             capacity: (*walk).capacity,
@@ -113,6 +113,9 @@ unsafe fn run(walk: *mut Walk, head: u64) {
         (*walk).status = cursor.status;
     }
 }
+
+/// What is read of a name at first, four words.
+const SHORT_NAME: usize = 32;
 
 const GO_ON: i64 = 0;
 const STOP: i64 = 1;
@@ -150,35 +153,61 @@ unsafe fn store(cursor: &mut Cursor, node: u64, slot: *mut Slot) -> bool {
         if !copy(cursor, node, slot) {
             return false;
         }
-        let mut flags = 0;
+        let mut flags = 0u64;
         // Activation and relaxation change `active` and the counts one after the other
         // (`wakeup_source_activate`, `_deactivate`): what was read in between is read once more.
         if torn(cursor, slot) && (!copy(cursor, node, slot) || torn(cursor, slot)) {
             flags |= SLOT_TORN;
         }
         let name = field(slot, cursor.name_offset);
-        let length = bpf_probe_read_kernel_str(
-            addr_of_mut!((*slot).name).cast(),
-            NAME_ROOM as u32,
-            name as *const c_void,
-        );
+        (*slot).address = node;
+        (*slot).name_pointer = name;
+        (*slot).flags = flags | copy_name(name, slot);
+        cursor.next = field(slot, cursor.entry_offset);
+        true
+    }
+}
+
+/// Copies the string at `name`; returns flags.
+#[inline(always)]
+unsafe fn copy_name(name: u64, slot: *mut Slot) -> u64 {
+    // SAFETY: `slot` points to a whole element, and the helpers check the source address.
+    unsafe {
+        let room = addr_of_mut!((*slot).name).cast::<c_void>();
+        // Nearly all names are short. Reading a string goes byte by byte; a fixed length goes by
+        // words, and that some bytes of it lie behind the name does no harm.
+        let read = bpf_probe_read_kernel(room, SHORT_NAME as u32, name as *const c_void);
+        let words = room.cast::<u64>();
+        if read == 0
+            && (has_nul(*words)
+                | has_nul(*words.add(1))
+                | has_nul(*words.add(2))
+                | has_nul(*words.add(3)))
+        {
+            return 0;
+        }
+        let length = bpf_probe_read_kernel_str(room, NAME_ROOM as u32, name as *const c_void);
         if length <= 0 {
-            flags |= SLOT_NAME_FAULT;
-        } else if length == NAME_ROOM as i64 {
+            (*slot).name[0] = 0;
+            return SLOT_NAME_FAULT;
+        }
+        if length == NAME_ROOM as i64 {
             let mut beyond = 0u8;
             let at = name.wrapping_add(NAME_ROOM as u64 - 1) as *const c_void;
             bpf_probe_read_kernel(addr_of_mut!(beyond).cast(), 1, at);
             if beyond != 0 {
-                flags |= SLOT_NAME_CUT;
+                return SLOT_NAME_CUT;
             }
         }
-        (*slot).address = node;
-        (*slot).name_pointer = name;
-        (*slot).flags = flags;
-        (*slot).name_len = if length > 0 { length as u32 - 1 } else { 0 };
-        cursor.next = field(slot, cursor.entry_offset);
-        true
+        0
     }
+}
+
+/// Whether one of the eight bytes is zero: only then does taking one from each borrow from a byte
+/// whose top bit was clear.
+#[inline(always)]
+fn has_nul(word: u64) -> bool {
+    word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080 != 0
 }
 
 #[inline(always)]
@@ -197,30 +226,22 @@ unsafe fn copy(cursor: &Cursor, node: u64, slot: *mut Slot) -> bool {
 unsafe fn torn(cursor: &Cursor, slot: *const Slot) -> bool {
     // SAFETY: as `field`.
     unsafe {
-        let active = flag(slot, cursor.active_offset) & cursor.active_mask != 0;
+        let active = field(slot, cursor.active_offset) & cursor.active_mask != 0;
         let activations = field(slot, cursor.active_count_offset);
         let relaxations = field(slot, cursor.relax_count_offset);
         activations.wrapping_sub(relaxations) != u64::from(active)
     }
 }
 
-/// The eight bytes at `offset` of the copied struct. The agent's offsets are within the struct and
-/// multiples of eight, so the mask changes nothing; it shows the verifier that they are within
-/// `node`, without a branch, each of which would double the paths to follow. One aligned load: BPF
-/// takes an unaligned one apart into bytes.
+/// The word at `offset` of the copied struct. The agent's offsets are within the struct and multiples
+/// of eight, so the mask changes nothing; it shows the verifier that they are within `node`, without
+/// a branch, each of which would double the paths to follow. One aligned load: BPF takes an unaligned
+/// one apart into bytes.
 #[inline(always)]
 unsafe fn field(slot: *const Slot, offset: u64) -> u64 {
     let at = (offset & (NODE_ROOM as u64 - 8)) as usize;
     // SAFETY: within `node`, which begins at a multiple of eight.
     unsafe { addr_of!((*slot).node).cast::<u8>().add(at).cast::<u64>().read() }
-}
-
-/// The byte at `offset` of the copied struct; the mask as in [`field`].
-#[inline(always)]
-unsafe fn flag(slot: *const Slot, offset: u64) -> u64 {
-    let at = (offset & (NODE_ROOM as u64 - 1)) as usize;
-    // SAFETY: within `node`.
-    unsafe { u64::from(addr_of!((*slot).node).cast::<u8>().add(at).read()) }
 }
 
 #[inline(always)]
@@ -229,7 +250,8 @@ unsafe fn read_u64(from: u64, to: &mut u64) -> bool {
     unsafe { bpf_probe_read_kernel(core::ptr::from_mut(to).cast(), 8, from as *const c_void) == 0 }
 }
 
-// What the masks above rest on.
+// What the masks and the words above rest on.
+const _: () = assert!(offset_of!(Slot, name).is_multiple_of(8) && SHORT_NAME < NAME_ROOM);
 const _: () = assert!(NODE_ROOM.is_power_of_two() && offset_of!(Slot, node).is_multiple_of(8));
 
 #[unsafe(link_section = "license")]

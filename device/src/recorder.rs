@@ -49,7 +49,11 @@ impl<S: SnapshotSource> Recorder<S> {
             overhead: Overhead::default(),
         };
         recorder.writer.push(clock::now().boot, &Record::Session(session));
-        let started = recorder.snapshot(Reason::Start).and_then(|()| recorder.commit());
+        let started = recorder.snapshot(Reason::Start).and_then(|()| {
+            let overhead = recorder.overhead();
+            recorder.writer.push(clock::now().boot, &Record::Overhead(overhead));
+            recorder.commit()
+        });
         match started {
             Ok(()) => Ok(recorder),
             Err(error) => Err(recorder.abandon(error)),

@@ -25,6 +25,8 @@ const READY: Duration = Duration::from_secs(60);
 const FINISH: Duration = Duration::from_secs(15);
 /// Between questions where an answer is due; never while it captures, see `cmd::record`.
 const DUE: Duration = Duration::from_millis(200);
+/// How long the code of an agent that has ended may take to appear.
+const EPILOGUE: Duration = Duration::from_secs(5);
 
 /// A capture on the device. When this goes, the agent is stopped and its files are removed, unless
 /// they are [left](Capture::leave).
@@ -125,10 +127,7 @@ impl<'a> Capture<'a> {
         let state = if let Some(code) = value(told, "exit") {
             State::Ended(code.parse().ok())
         } else if value(told, "pid").is_some() && value(told, "alive").is_none() {
-            // Its watcher writes the code a moment later, if it still can.
-            thread::sleep(DUE);
-            let code = self.device().shell(&format!("cat {exit}"))?.line();
-            State::Ended(code.parse().ok())
+            State::Ended(self.exit_code()?)
         } else if value(told, "ready").is_some() {
             State::Capturing
         } else {
@@ -136,6 +135,20 @@ impl<'a> Capture<'a> {
         };
         self.running = !matches!(state, State::Ended(_));
         Ok(state)
+    }
+
+    /// The code of an agent that has ended: its watcher writes it a moment later, if it still can.
+    fn exit_code(&self) -> Result<Option<i32>, DeviceError> {
+        let exit = self.file("exit");
+        let until = Instant::now() + EPILOGUE;
+        loop {
+            thread::sleep(DUE);
+            let code = self.device().shell(&format!("cat {exit} 2>/dev/null; true"))?.line();
+            let code = code.parse().ok();
+            if code.is_some() || Instant::now() > until {
+                return Ok(code);
+            }
+        }
     }
 
     /// What the agent said at last.

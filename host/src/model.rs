@@ -117,6 +117,8 @@ pub struct Model {
     pub orphaned_snapshots: u64,
     /// Events that the probe could not hand over.
     pub lost_events: u64,
+    /// What the capture had cost when it began: loading the probe, mostly.
+    pub started: Option<Overhead>,
     /// The last word on what the capture cost.
     pub overhead: Option<Overhead>,
     /// How the capture ended; `None` where it did not end in order.
@@ -196,7 +198,10 @@ impl Model {
             Record::Lost(lost) => {
                 self.lost_events = self.lost_events.saturating_add(lost.events);
             }
-            Record::Overhead(overhead) => self.overhead = Some(overhead),
+            Record::Overhead(overhead) => {
+                self.started = self.started.or(Some(overhead));
+                self.overhead = Some(overhead);
+            }
             Record::End(end) => self.finish = Some(end),
         }
     }

@@ -276,8 +276,10 @@ pub struct Source {
 /// What the capture itself cost.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Overhead {
-    /// CPU time of the agent.
+    /// CPU time of the agent, in all.
     pub agent_cpu_ns: u64,
+    /// The part of it before the capture began: loading the probe, mostly.
+    pub agent_start_cpu_ns: u64,
     /// Its walks.
     pub snapshots: Walks,
     /// Bytes of the trace.

@@ -44,6 +44,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         sources_left_out,
         overhead: model.overhead.map(|o| Overhead {
             agent_cpu_ns: o.cpu_ns,
+            agent_start_cpu_ns: model.started.unwrap_or(o).cpu_ns.min(o.cpu_ns),
             snapshots: Walks {
                 count: o.snapshots,
                 total_ns: o.snapshots_ns,
@@ -55,10 +56,13 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
     }
 }
 
-/// The most costly first, then those that held longest; the rest keeps equals in one order.
+/// The most costly first; the rest keeps equals in one order.
+///
+/// How much of what a source held did block the device can't be told without edges, so all of it
+/// counts: a source that is held for hours must not stand behind one that aborted an attempt.
 fn rank(source: &Source) -> impl Ord + '_ {
     let Source { cost_ns, held_ns, name, instance, .. } = source;
-    (Reverse(*cost_ns), Reverse(*held_ns), &name.bytes, *instance)
+    (Reverse(cost_ns.saturating_add(*held_ns)), &name.bytes, *instance)
 }
 
 fn session(analysis: &Analysis) -> Session {

@@ -18,8 +18,11 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
         let walks = &cost.snapshots;
         let mean = walks.total_ns.checked_div(walks.count).unwrap_or(0);
         out.text.push('\n');
-        let (cpu, mean, max) = (time(cost.agent_cpu_ns), time(mean), time(walks.max_ns));
-        let line = format!("The capture took {cpu} of CPU, a snapshot {mean}, the slowest {max}.");
+        let begun = time(cost.agent_start_cpu_ns);
+        let cpu = time(cost.agent_cpu_ns.saturating_sub(cost.agent_start_cpu_ns));
+        let (mean, max) = (time(mean), time(walks.max_ns));
+        let line =
+            format!("CPU {begun} to begin, {cpu} to record; a snapshot {mean}, the slowest {max}.");
         out.styled(DIM, &line);
     }
 }

@@ -117,11 +117,13 @@ impl<'a> Capture<'a> {
     /// Asks the device how the capture is doing.
     pub fn state(&mut self) -> Result<State, DeviceError> {
         let (exit, out, pid) = (self.file("exit"), self.file("out"), self.file("pid"));
-        // The exit code is looked for last: an agent that ends meanwhile must not seem to vanish.
+        // The number is read once: a file that is there and still empty is an agent that starts. And
+        // the exit code is looked for last: an agent that ends meanwhile must not seem to vanish.
         let told = self.device().shell(&format!(
-            "[ -s {pid} ] && kill -0 $(cat {pid}) 2>/dev/null && echo alive=yes; \
+            "pid=$(cat {pid} 2>/dev/null); \
+             [ -n \"$pid\" ] && echo pid=yes && kill -0 $pid 2>/dev/null && echo alive=yes; \
              grep -q '^ready' {out} 2>/dev/null && echo ready=yes; \
-             [ -f {pid} ] && echo pid=yes; [ -f {exit} ] && echo exit=$(cat {exit}); true"
+             [ -f {exit} ] && echo exit=$(cat {exit}); true"
         ))?;
         let told = told.stdout.as_str();
         let state = if let Some(code) = value(told, "exit") {

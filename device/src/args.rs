@@ -22,7 +22,7 @@ sleepwalkd: records what keeps this device awake
   sleepwalkd version [--json]            version and checksum of this program
 
   --source auto|kfunc     where snapshots come from (snapshot, record)
-  --max-sources 4096      room for so many sources, 664 bytes each (snapshot, record, measure)
+  --max-sources 4096      room for so many sources, 408 bytes each (snapshot, record, measure)
 
 SLEEPWALK_LOG=debug says more on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device
 can't be used.

@@ -14,8 +14,10 @@
 pub const NAME_ROOM: usize = 128;
 
 /// Room for one `struct wakeup_source`, a power of two, which lets the probe mask offsets into it. The
-/// struct is 192 bytes on an arm64 distribution kernel 7.3; lock debugging makes it larger.
-pub const NODE_ROOM: usize = 512;
+/// struct is 192 bytes on an arm64 distribution kernel 7.3. Lock debugging makes it larger than this;
+/// such a kernel is refused, because room for it would spread the slots over twice the pages, at a
+/// sixth of the speed, for kernels on which nobody measures power.
+pub const NODE_ROOM: usize = 256;
 
 /// The same in words of the kernel, `unsigned long`: every member is in one.
 pub const NODE_WORDS: usize = NODE_ROOM / 8;

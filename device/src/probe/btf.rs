@@ -40,6 +40,9 @@ pub enum BtfError {
     /// The struct is missing.
     #[error("the kernel's BTF has no struct {STRUCT}: it was built without CONFIG_PM_SLEEP")]
     NoStruct,
+    /// Larger than a slot has room for.
+    #[error("struct {STRUCT} of this kernel has {0} bytes: build it without lock debugging")]
+    TooLarge(u32),
     /// A member is missing.
     #[error("struct {STRUCT} of this kernel has no member {0}: report its version to Sleepwalk")]
     NoMember(&'static str),

@@ -56,7 +56,7 @@ impl Layout {
     pub fn new(kernel: &Kernel) -> Result<Self, BtfError> {
         let size = kernel.size;
         if size as usize >= NODE_ROOM {
-            return Err(BtfError::Damaged("struct wakeup_source is larger than there is room for"));
+            return Err(BtfError::TooLarge(size));
         }
         let bits = |name, width: u32| {
             let at = kernel.member(name)?.bit_offset;
@@ -178,7 +178,7 @@ mod tests {
     fn a_struct_without_room_or_members_is_refused() {
         let mut large = kernel();
         large.size = NODE_ROOM as u32 + 1;
-        assert!(matches!(Layout::new(&large), Err(BtfError::Damaged(_))));
+        assert!(matches!(Layout::new(&large), Err(BtfError::TooLarge(_))));
         let mut small = kernel();
         small.size = 64;
         assert!(matches!(Layout::new(&small), Err(BtfError::Damaged(_))));

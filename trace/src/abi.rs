@@ -52,6 +52,8 @@ pub struct Walk {
 
     /// Out: CLOCK_BOOTTIME in ns, after the lock was taken.
     pub begin_ns: u64,
+    /// Out: CLOCK_MONOTONIC in ns, at the same time.
+    pub begin_mono_ns: u64,
     /// Out: CLOCK_BOOTTIME in ns, after the last node.
     pub end_ns: u64,
     /// Out: nodes on the list. More than [`Walk::capacity`] means that some were not stored.
@@ -121,6 +123,6 @@ pub const EVENT_PHASE_END: u32 = 2;
 pub const EVENT_SUSPEND_RETURN: u32 = 3;
 
 // The layout is the contract: no hidden padding.
-const _: () = assert!(size_of::<Walk>() == 72);
+const _: () = assert!(size_of::<Walk>() == 80);
 const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
 const _: () = assert!(size_of::<SuspendEvent>() == 16 + ACTION_ROOM);

@@ -129,8 +129,9 @@ pub(crate) fn cost(bytes: &[u8]) -> usize {
     let Some(head) = bytes.get(..CHUNK_HEADER) else {
         return 0;
     };
-    let length = CHUNK_HEADER + u32_at(head, 4) as usize;
-    let checked = head[..4] == CHUNK_MAGIC && length <= bytes.len() && length <= MAX_PAYLOAD;
+    let payload = u32_at(head, 4) as usize;
+    let length = CHUNK_HEADER + payload;
+    let checked = head[..4] == CHUNK_MAGIC && payload <= MAX_PAYLOAD && length <= bytes.len();
     if checked { length } else { 0 }
 }
 

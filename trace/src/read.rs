@@ -3,7 +3,9 @@
 use bincode::de::Decode;
 use thiserror::Error;
 
-use crate::chunk::{self, ALIGN, CHUNK_HEADER, ChunkHeader, FILE_HEADER, FILE_MAGIC, VERSION};
+use crate::chunk::{
+    self, ALIGN, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, FILE_HEADER, FILE_MAGIC, VERSION,
+};
 use crate::record::{Record, Stamped};
 use crate::time::BootNanos;
 
@@ -143,7 +145,11 @@ impl<'a> Reader<'a> {
             self.last = header.base;
             return Some((gap, header));
         }
-        self.damage.bytes += self.used.saturating_sub(start) as u64;
+        // No magic yet, and nothing behind it: a chunk that is being written, or was when its writer
+        // was killed. It is not damaged, it is not there.
+        if !self.bytes[start.min(self.bytes.len())..].starts_with(&[0; CHUNK_MAGIC.len()]) {
+            self.damage.bytes += self.used.saturating_sub(start) as u64;
+        }
         self.at = start.max(self.used);
         None
     }
@@ -167,7 +173,12 @@ impl<'a> Reader<'a> {
                     self.last = at;
                     self.damage.unknown_records += 1;
                 }
-                Err(Undecoded::Bad) => {
+                Err(Undecoded::Bad(at)) => {
+                    // Without its stamp those behind it can't be told either.
+                    match at {
+                        Some(at) => self.last = at,
+                        None => self.payload = &[],
+                    }
                     self.damage.bad_records += 1;
                     return Some(Item::Gap);
                 }
@@ -200,7 +211,8 @@ impl Iterator for Reader<'_> {
 enum Undecoded {
     /// Of a kind this version does not know; the stamp counts on.
     Unknown(BootNanos),
-    Bad,
+    /// With its stamp, where that much can be read.
+    Bad(Option<BootNanos>),
 }
 
 fn split_frame(payload: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -209,8 +221,8 @@ fn split_frame(payload: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
-    let (&kind, rest) = frame.split_first().ok_or(Undecoded::Bad)?;
-    let (since, used) = get::<i64>(rest).ok_or(Undecoded::Bad)?;
+    let (&kind, rest) = frame.split_first().ok_or(Undecoded::Bad(None))?;
+    let (since, used) = get::<i64>(rest).ok_or(Undecoded::Bad(None))?;
     let at = BootNanos(last.0.wrapping_add_signed(since));
     let body = &rest[used..];
     let record = match kind {
@@ -225,7 +237,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         9 => whole(body).map(Record::End),
         _ => return Err(Undecoded::Unknown(at)),
     };
-    record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad)
+    record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))
 }
 
 /// A body that is used up by its decoding.

@@ -14,7 +14,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::time::BootNanos;
+use crate::time::{BootNanos, MonoNanos};
 
 /// A record and when it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Record {
 /// Where and how the trace was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Session {
-    /// Version of the agent, and what tells its build from others of that version.
+    /// Version of the agent, and the CRC32C of its file, which tells its build from others.
     pub agent: String,
     /// Model of the device; empty where it does not say.
     pub device: String,
@@ -67,9 +67,9 @@ pub struct Session {
     pub fingerprint: String,
     /// Where snapshots come from: `kfunc`, …
     pub source: String,
-    /// How attempts' ends are seen: `fexit`, `kretprobe`, or empty where they are not.
+    /// How attempts' ends are seen: `fexit` or `kretprobe`.
     pub return_hook: String,
-    /// How suspend phases are seen: `tp_btf`, `raw_tp`, or empty where they are not.
+    /// How suspend phases are seen: `tp_btf` or `raw_tp`.
     pub phase_hook: String,
     /// Nanoseconds between periodic snapshots.
     pub interval_ns: u64,
@@ -93,7 +93,7 @@ pub struct SourceDef {
     pub instance: u32,
     /// [`Text::id`] of the name.
     pub name: u32,
-    /// Whether the name goes on beyond what was copied.
+    /// Whether the name goes on beyond what was copied; where nothing was, it could not be read.
     pub name_cut: bool,
     /// The kernel's `id`, which it uses again after a removal.
     pub id: u32,
@@ -125,6 +125,9 @@ pub enum Reason {
 pub struct Snapshot {
     /// Why it was taken.
     pub reason: Reason,
+    /// CLOCK_MONOTONIC at the walk's begin: what the sources' own times count with. It can't be told
+    /// from the stamp, because a suspend may lie between the stamp and the chunk's commit.
+    pub mono: MonoNanos,
     /// Nanoseconds from the walk's begin to its end.
     pub took_ns: u64,
     /// Sources on the kernel's list; more than are stored where the room ran out.

@@ -122,9 +122,6 @@ impl Differ {
     ///
     /// A broken or overfull walk did not see every source, so those missing in it are not gone.
     pub fn diff(&mut self, snapshot: &mut Snapshot, now: &BTreeMap<u32, SourceState>, full: bool) {
-        if full {
-            self.last.clear();
-        }
         snapshot.full = full;
         snapshot.changed.clear();
         snapshot.gone.clear();
@@ -132,6 +129,9 @@ impl Differ {
         if whole {
             snapshot.gone.extend(self.last.keys().filter(|i| !now.contains_key(i)));
             self.last.retain(|i, _| now.contains_key(i));
+        }
+        if full {
+            self.last.clear();
         }
         for (&instance, state) in now {
             let old = self.last.insert(instance, *state);

@@ -27,6 +27,7 @@ fn states() -> impl Strategy<Value = BTreeMap<u32, SourceState>> {
 fn snapshot(sources: usize) -> Snapshot {
     Snapshot {
         reason: Reason::Tick,
+        mono: MonoNanos(4),
         took_ns: 5,
         seen: sources as u32,
         stored: sources as u32,

@@ -14,7 +14,7 @@ use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::generated::{
-    bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
+    bpf_ktime_get_boot_ns, bpf_ktime_get_ns, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
@@ -86,6 +86,7 @@ unsafe fn run(walk: *mut Walk, head: u64) {
     // (`bpf_prog_test_run_syscall`, `net/bpf/test_run.c`, 7.3).
     unsafe {
         let begin_ns = bpf_ktime_get_boot_ns();
+        let begin_mono_ns = bpf_ktime_get_ns();
         let mut cursor = Cursor {
             next: 0,
             head,
@@ -107,6 +108,7 @@ unsafe fn run(walk: *mut Walk, head: u64) {
             cursor.status = WALK_FAULT;
         }
         (*walk).begin_ns = begin_ns;
+        (*walk).begin_mono_ns = begin_mono_ns;
         (*walk).end_ns = bpf_ktime_get_boot_ns();
         (*walk).seen = cursor.seen;
         (*walk).stored = if cursor.seen < cursor.capacity { cursor.seen } else { cursor.capacity };

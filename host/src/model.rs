@@ -1,4 +1,4 @@
-//! A decoded session: what the trace says, in order, with names and clocks resolved.
+//! A decoded session: what the trace says, in order, with names resolved.
 //!
 //! [`Model::read`] walks the trace once and hands each event to a sink, so that memory grows with
 //! sources and texts, and not with the length of the capture. What stands once per trace is left in
@@ -39,7 +39,7 @@ pub enum Unreadable {
     NoRecords(u64),
 }
 
-/// Reads a whole file. Traces are bounded by the agent's `--max-size`.
+/// Reads a whole file into memory. Nothing limits its size: it grows with the capture's length.
 pub fn load(path: &Path) -> Result<Vec<u8>, TraceError> {
     std::fs::read(path).map_err(|error| TraceError { path: path.to_owned(), why: error.into() })
 }
@@ -133,20 +133,20 @@ impl Model {
         let mut reader = Reader::open(bytes)?;
         let mut model = Self::default();
         let mut replay = Replay::default();
-        let mut clock = Clock::default();
+        let mut started = false;
         for item in reader.by_ref() {
             match item {
                 Item::Chunk(header) => {
-                    if !clock.started {
+                    if !started {
                         model.clocks = header.clocks;
                     }
-                    clock.chunk(header.clocks);
+                    started = true;
                 }
                 Item::Gap => {
                     replay.forget();
                     sink(&Event::Gap);
                 }
-                Item::Record(stamped) => model.record(stamped, &mut replay, &mut clock, &mut sink),
+                Item::Record(stamped) => model.record(stamped, &mut replay, &mut sink),
             }
         }
         model.damage = reader.damage();
@@ -160,7 +160,6 @@ impl Model {
         &mut self,
         Stamped { at, record }: Stamped,
         replay: &mut Replay,
-        clock: &mut Clock,
         sink: &mut impl FnMut(&Event<'_>),
     ) {
         let first = self.records == 0;
@@ -181,14 +180,12 @@ impl Model {
                     self.orphaned_snapshots += 1;
                     return;
                 };
-                let now = clock.mono(at);
-                let view = View { at, now, record: &record, states };
+                let view = View { at, now: record.mono, record: &record, states };
                 self.truncated_snapshots += u64::from(!view.whole());
                 sink(&Event::Snapshot(view));
             }
             Record::Phase(Phase { action, value, begin }) => {
                 let action = self.texts.get(&action).map_or(&[][..], Vec::as_slice);
-                clock.phase(at, action, begin);
                 sink(&Event::Phase { at, action, value, begin });
             }
             Record::Return(returned) => {
@@ -230,91 +227,5 @@ impl Model {
             && self.lost_events == 0
             && self.truncated_snapshots == 0
             && self.orphaned_snapshots == 0
-    }
-}
-
-/// Turns BOOTTIME into MONOTONIC. A chunk says by how much they differ when it was committed, which
-/// is after its records: where that grew since the chunk before, a suspend among the records is to
-/// blame, and what lies before that suspend still counts with the old difference.
-#[derive(Debug, Default)]
-struct Clock {
-    /// Whether there was a chunk.
-    started: bool,
-    /// Difference at this chunk's commit.
-    commit: u64,
-    /// Difference as far as the records have told.
-    current: u64,
-    /// Since when the machine sleeps.
-    asleep: Option<BootNanos>,
-}
-
-impl Clock {
-    fn chunk(&mut self, clocks: Clocks) {
-        // Before the first chunk nothing is known, and an agent starts awake.
-        self.current = if self.started { self.commit } else { clocks.suspended_ns };
-        self.commit = clocks.suspended_ns;
-        self.started = true;
-    }
-
-    fn phase(&mut self, at: BootNanos, action: &[u8], begin: bool) {
-        // In deep sleep timekeeping goes on only within `syscore_resume`, see `analyze::attempts`.
-        match (action, begin) {
-            (b"machine_suspend", true) => self.asleep = Some(at),
-            (b"machine_suspend" | b"syscore_resume", false) => {
-                let Some(since) = self.asleep else { return };
-                let slept = at.since(since);
-                let grown = self.current.saturating_add(slept).min(self.commit);
-                self.current = self.current.max(grown);
-                self.asleep = (action == b"machine_suspend").then_some(at);
-            }
-            _ => {}
-        }
-    }
-
-    fn mono(&self, at: BootNanos) -> MonoNanos {
-        MonoNanos(at.0.saturating_sub(self.current))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at_commit(suspended_ns: u64) -> Clocks {
-        Clocks { suspended_ns, ..Clocks::default() }
-    }
-
-    #[test]
-    fn a_suspend_within_a_chunk_moves_the_clock_from_its_end_on() {
-        let mut clock = Clock::default();
-        clock.chunk(at_commit(100));
-        assert_eq!(clock.mono(BootNanos(1_000)), MonoNanos(900));
-        clock.chunk(at_commit(600));
-        assert_eq!(clock.mono(BootNanos(2_000)), MonoNanos(1_900));
-        clock.phase(BootNanos(2_000), b"machine_suspend", true);
-        clock.phase(BootNanos(2_500), b"machine_suspend", false);
-        assert_eq!(clock.mono(BootNanos(3_000)), MonoNanos(2_400));
-    }
-
-    #[test]
-    fn deep_sleep_shows_only_when_timekeeping_resumes() {
-        let mut clock = Clock::default();
-        clock.chunk(at_commit(0));
-        clock.chunk(at_commit(500));
-        clock.phase(BootNanos(2_000), b"machine_suspend", true);
-        clock.phase(BootNanos(2_000), b"machine_suspend", false);
-        assert_eq!(clock.mono(BootNanos(2_000)), MonoNanos(2_000));
-        clock.phase(BootNanos(2_600), b"syscore_resume", false);
-        assert_eq!(clock.mono(BootNanos(2_600)), MonoNanos(2_100));
-    }
-
-    #[test]
-    fn where_timekeeping_goes_on_in_s2idle_the_clocks_stay_together() {
-        let mut clock = Clock::default();
-        clock.chunk(at_commit(7));
-        clock.chunk(at_commit(7));
-        clock.phase(BootNanos(2_000), b"machine_suspend", true);
-        clock.phase(BootNanos(9_000), b"machine_suspend", false);
-        assert_eq!(clock.mono(BootNanos(9_007)), MonoNanos(9_000));
     }
 }

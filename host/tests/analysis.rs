@@ -278,6 +278,25 @@ fn time_asleep_is_not_held_though_the_source_stays_active() {
 }
 
 #[test]
+fn a_begin_that_is_walked_after_a_deep_sleep_adds_nothing_to_what_was_held() {
+    let mut m = maker();
+    let busy = m.source(b"busy", 0);
+    m.activate(busy).snapshot(Reason::Start).wait(S);
+    m.phase("suspend_enter", 3, true).commit();
+    // The walk came only after the sleep, and stands before the records that piled up meanwhile.
+    m.wait(100 * S);
+    m.suspended += 100 * S;
+    m.snapshot(Reason::AttemptBegin);
+    m.now -= 100 * S;
+    m.phase("machine_suspend", 3, true).phase("machine_suspend", 3, false);
+    m.wait(100 * S).phase("syscore_resume", 0, false).wait(S).returned(0);
+    m.snapshot(Reason::AttemptEnd);
+    let all = analysis(&mut m);
+    assert_eq!(all.attempts[0].slept_ns(), 100 * S);
+    assert_eq!(all.sources[0].held_ns, 2 * S);
+}
+
+#[test]
 fn births_and_deaths_are_told() {
     let mut m = maker();
     let old = m.source(b"old", 2);

@@ -13,7 +13,7 @@ use sleepwalk_trace::record::{
     End, Lost, Overhead, Phase, Reason, Record, Snapshot, SourceDef, SourceDelta, Stamped,
     SuspendReturn, Text,
 };
-use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
+use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
 
 const ACTIONS: [&str; 14] = [
@@ -58,12 +58,14 @@ fn snapshot() -> impl Strategy<Value = Record> {
         Just(Reason::End)
     ];
     let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
-    (reason, flags, vec(delta(), 0..5), vec(0u32..6, 0..2)).prop_map(
-        |(reason, (full, broken, cut), changed, gone)| {
+    (reason, stamp(), flags, vec(delta(), 0..5), vec(0u32..6, 0..2)).prop_map(
+        |(reason, mono, (full, broken, cut), changed, gone)| {
+            let mono = MonoNanos(mono);
             let seen = 6 + u32::from(cut);
             let took_ns = 1_000;
             Record::Snapshot(Snapshot {
                 reason,
+                mono,
                 took_ns,
                 seen,
                 stored: 6,
@@ -116,6 +118,7 @@ fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
     }
     let full = Snapshot {
         reason: Reason::Start,
+        mono: MonoNanos(0),
         took_ns: 1,
         seen: 0,
         stored: 0,

@@ -96,4 +96,6 @@ fn the_dump_has_every_record_on_a_line() {
     // A source's counters are absolute, though the file has differences.
     let snapshot = lines.iter().rfind(|line| line["kind"] == "snapshot").expect("a snapshot");
     assert_eq!(snapshot["changed"][0]["active_count"], 1);
+    let asleep = 300 * common::S;
+    assert_eq!(snapshot["mono_ns"].as_u64(), snapshot["at_ns"].as_u64().map(|at| at - asleep));
 }

@@ -122,7 +122,7 @@ impl State {
             known.collect::<Vec<_>>()
         });
         json!({
-            "reason": reason(snapshot.reason), "took_ns": snapshot.took_ns,
+            "reason": reason(snapshot.reason), "mono_ns": snapshot.mono.0, "took_ns": snapshot.took_ns,
             "seen": snapshot.seen, "stored": snapshot.stored, "broken": snapshot.broken,
             "full": snapshot.full, "changed": changed, "gone": snapshot.gone,
         })

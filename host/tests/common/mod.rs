@@ -11,7 +11,7 @@ use sleepwalk_trace::record::{
     SuspendReturn, Text,
 };
 use sleepwalk_trace::snapshot::{Counters, Differ, SourceState};
-use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
+use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
 
 pub const MS: u64 = 1_000_000;
@@ -140,6 +140,7 @@ impl Maker {
         let stored = self.states.len() as u32;
         let mut snapshot = Snapshot {
             reason,
+            mono: MonoNanos(self.mono()),
             took_ns: 250_000,
             seen: stored,
             stored,

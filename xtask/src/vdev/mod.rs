@@ -79,13 +79,13 @@ impl Vdev {
         Qmp::connect(&self.folder, "qmp.sock")
     }
 
-    /// Boots the device, or takes the running one, and returns when adb answers.
+    /// Boots the device, or takes the running one, and returns when adb answers; `deadline` is for
+    /// that alone, not for downloads or for waiting until another task is done.
     pub fn up(self, kernel: Kernel, deadline: Duration) -> Result<Device> {
-        let started = Instant::now();
         let parts = setup::device(kernel)?;
         let _alone = self.alone()?;
-        let qemu = match self.running() {
-            Some(qemu) if qemu.kernel == kernel => qemu,
+        let (qemu, started) = match self.running() {
+            Some(qemu) if qemu.kernel == kernel => (qemu, Instant::now()),
             Some(qemu) => bail!(
                 "the virtual device {} runs kernel {}: `cargo xtask vdev down --name {0}` first, or \
                  give the other one another --name",
@@ -97,7 +97,9 @@ impl Vdev {
                 let image = self.folder.join(INITRAMFS);
                 initramfs::write(&parts.kernel, &parts.userland, &image)?;
                 sh::say(format!("booting {}", parts.kernel.image.display()));
-                Qemu::start(&parts.qemu, &self.folder, kernel, &parts.kernel, &image)?
+                let started = Instant::now();
+                let qemu = Qemu::start(&parts.qemu, &self.folder, kernel, &parts.kernel, &image)?;
+                (qemu, started)
             }
         };
         let serial = serial(qemu);

@@ -54,8 +54,8 @@ impl Figure {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Limit::AtLeast(least) => write!(f, ">= {least}"),
-            Limit::AtMost(most) => write!(f, "<= {most}"),
+            Limit::AtLeast(least) => write!(f, ">= {}", number(*least)),
+            Limit::AtMost(most) => write!(f, "<= {}", number(*most)),
         }
     }
 }

@@ -61,6 +61,7 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     let (kfunc, debugfs, sysfs) = (median(&all.kfunc), median(&all.debugfs), median(&all.sysfs));
     let growth = median(&many.kfunc) / median(&few.kfunc);
     let at = |what: &str, n: u64| format!("{what} of {n} sources, median");
+    // The kernel's own sources count too: ten times as many is never quite reached.
     let more = many.sources as f64 / few.sources as f64;
     Ok(vec![
         Figure::told(at("snapshot", all.sources), kfunc / 1e6, "ms"),
@@ -71,7 +72,7 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
         Figure::told(at("snapshot alone", few.sources), median(&few.kfunc) / 1e6, "ms"),
         Figure::told(at("snapshot alone", many.sources), median(&many.kfunc) / 1e6, "ms"),
         Figure::told("more sources", more, "x"),
-        Figure::limited("snapshot of more sources, time", growth, "x", Limit::AtMost(10.0)),
+        Figure::limited("snapshot of more sources, time", growth, "x", Limit::AtMost(more)),
     ])
 }
 

@@ -66,8 +66,8 @@ pub struct RecordOptions {
     pub capacity: u32,
 }
 
-/// More would be gigabytes of kernel memory.
-const MOST_SOURCES: u32 = 1 << 20;
+/// With more, the first snapshot might not fit into one chunk of the trace.
+const MOST_SOURCES: u32 = 1 << 16;
 const MOST_TIMES: u32 = 100_000;
 
 /// Reads the command line.

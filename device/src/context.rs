@@ -15,7 +15,6 @@ pub fn session() -> Session {
         Err(_) => Default::default(),
     };
     Session {
-        agent: env!("CARGO_PKG_VERSION").to_owned(),
         device: device(),
         kernel,
         machine,

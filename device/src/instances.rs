@@ -1,12 +1,13 @@
 //! Which source is which: kernel addresses and ids are used again, names are not unique.
 //!
 //! An instance is one source from its registration to its removal, as far as snapshots can tell: the
-//! same (address, id, name) with counters that did not fall.
+//! same (address, id, name) with counters that did not fall. The last is needed: a source that is
+//! removed and made anew readily gets the same memory and the same id.
 
 use std::collections::{BTreeMap, HashMap};
 
-use sleepwalk_trace::record::{Record, SourceDef, Text};
-use sleepwalk_trace::snapshot::SourceState;
+use sleepwalk_trace::record::{Record, STATE_TORN, SourceDef, Text};
+use sleepwalk_trace::snapshot::{Counters, SourceState};
 
 use crate::source::Sample;
 
@@ -23,7 +24,7 @@ struct Known {
     instance: u32,
     id: u32,
     name: u32,
-    active_count: u64,
+    counters: Counters,
     /// Number of the last snapshot that had it.
     seen_in: u64,
 }
@@ -49,18 +50,22 @@ impl Instances {
         tell: &mut dyn FnMut(Record),
     ) {
         let name = self.text(sample.name, tell);
-        let active_count = sample.state.counters.active_count;
+        let mut state = sample.state;
+        let counters = state.counters;
         let same = self.known.get_mut(&sample.address).filter(|known| {
-            known.id == sample.id && known.name == name && known.active_count <= active_count
+            known.id == sample.id && known.name == name && !fell(&known.counters, &counters)
         });
         let instance = if let Some(known) = same {
-            known.active_count = active_count;
+            if half_changed(&known.counters, &counters) {
+                state.state |= STATE_TORN;
+            }
+            known.counters = counters;
             known.seen_in = snapshot;
             known.instance
         } else {
             let instance = self.next;
             self.next += 1;
-            let known = Known { instance, id: sample.id, name, active_count, seen_in: snapshot };
+            let known = Known { instance, id: sample.id, name, counters, seen_in: snapshot };
             self.known.insert(sample.address, known);
             tell(Record::Source(SourceDef {
                 instance,
@@ -72,7 +77,7 @@ impl Instances {
             }));
             instance
         };
-        into.insert(instance, sample.state);
+        into.insert(instance, state);
     }
 
     /// Forgets the sources that a complete snapshot did not have: what comes later at their
@@ -82,14 +87,33 @@ impl Instances {
     }
 }
 
+/// Whether one of those counters is lower that never fall while a source lives. `relax_count` may: a
+/// deactivation that finds nothing to do takes its step back (`wakeup_source_deactivate`, 7.3).
+fn fell(old: &Counters, new: &Counters) -> bool {
+    new.active_count < old.active_count
+        || new.event_count < old.event_count
+        || new.wakeup_count < old.wakeup_count
+        || new.expire_count < old.expire_count
+        || new.total_ns < old.total_ns
+        || new.max_ns < old.max_ns
+        || new.last_ns < old.last_ns
+}
+
+/// Whether a transition shows in the counts and not in `last_time`, which it changes last: it was
+/// under way, and the times don't belong to the counts. The probe's own guard can't see that.
+fn half_changed(old: &Counters, new: &Counters) -> bool {
+    let counted = new.active_count != old.active_count || new.relax_count != old.relax_count;
+    counted && new.last_ns == old.last_ns
+}
+
 #[cfg(test)]
 mod tests {
-    use sleepwalk_trace::snapshot::Counters;
+    use sleepwalk_trace::snapshot::COUNTERS;
 
     use super::*;
 
     fn sample(address: u64, id: u32, name: &[u8], active_count: u64) -> Sample<'_> {
-        let counters = Counters { active_count, ..Counters::default() };
+        let counters = Counters { active_count, last_ns: active_count, ..Counters::default() };
         let state = SourceState { state: 0, counters };
         Sample { address, name_pointer: address + 8, id, name, name_cut: false, state }
     }
@@ -117,6 +141,34 @@ mod tests {
         assert_eq!(snapshot(&mut i, 4, &[sample(16, 1, b"b", 4)]), [4]);
         // Away in the last snapshot, so another one although nothing differs.
         assert_eq!(snapshot(&mut i, 5, &[sample(16, 1, b"b", 4), sample(32, 3, b"a", 9)]), [4, 5]);
+    }
+
+    #[test]
+    fn a_source_made_anew_in_the_same_place_is_another_whichever_counter_tells() {
+        let old = Counters::from_array([5; COUNTERS]);
+        for counter in (0..COUNTERS).filter(|counter| ![4, 8, 9].contains(counter)) {
+            let mut values = [6; COUNTERS];
+            values[counter] = 4;
+            assert!(fell(&old, &Counters::from_array(values)), "counter {counter}");
+        }
+        assert!(!fell(&old, &old));
+    }
+
+    #[test]
+    fn a_transition_without_its_time_is_torn() {
+        let mut i = Instances::default();
+        let mut before = sample(16, 1, b"a", 5);
+        before.state.counters.relax_count = 5;
+        snapshot(&mut i, 1, &[before]);
+        let mut into = BTreeMap::new();
+        let mut after = before;
+        after.state.counters.active_count = 6;
+        i.add(&after, 2, &mut into, &mut |_| {});
+        assert!(into[&0].torn());
+        after.state.counters.active_count = 7;
+        after.state.counters.last_ns += 1;
+        i.add(&after, 3, &mut into, &mut |_| {});
+        assert!(!into[&0].torn());
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub fn checks() -> Vec<Check> {
             "hooks",
             State::Missing,
             kernel().and_then(Hooks::attach).map(|h| format!("{} and {}", h.phase, h.returned)),
-            "suspend attempts",
+            "everything: suspend attempts can't be seen",
             "a kernel with CONFIG_BPF_EVENTS=y and CONFIG_KPROBES=y",
         ),
         check(

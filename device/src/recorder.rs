@@ -1,6 +1,7 @@
 //! The loop: events and ticks in, records out.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sleepwalk_trace::abi::{
@@ -18,13 +19,20 @@ use crate::instances::Instances;
 use crate::probe::hooks::Hooks;
 use crate::source::SnapshotSource;
 use crate::store::Store;
-use crate::wakeups::Wakeups;
+use crate::wakeups::{Wakeups, Woken};
 
 /// Every so many snapshots one is full, so that damage before it costs no more than those.
 const FULL_EVERY: u64 = 64;
 
 /// The phase that opens an attempt (`enter_state`, `kernel/power/suspend.c`, 7.3).
 const ATTEMPT: &[u8] = b"suspend_enter";
+
+/// The phase at whose end user space stands still (`suspend_prepare`, same file).
+const FROZEN: &[u8] = b"freeze_processes";
+
+/// How long an attempt under way keeps a capture from ending.
+const GRACE: Duration = Duration::from_secs(2);
+const GRACE_STEP_MS: u16 = 100;
 
 /// A capture under way.
 #[derive(Debug)]
@@ -35,6 +43,8 @@ pub struct Recorder<S> {
     instances: Instances,
     differ: Differ,
     overhead: Overhead,
+    /// An attempt has begun and not returned.
+    in_attempt: bool,
 }
 
 impl<S: SnapshotSource> Recorder<S> {
@@ -47,6 +57,7 @@ impl<S: SnapshotSource> Recorder<S> {
             instances: Instances::default(),
             differ: Differ::default(),
             overhead: Overhead::default(),
+            in_attempt: false,
         };
         recorder.writer.push(clock::now().boot, &Record::Session(session));
         let started = recorder.snapshot(Reason::Start).and_then(|()| {
@@ -56,7 +67,11 @@ impl<S: SnapshotSource> Recorder<S> {
         });
         match started {
             Ok(()) => Ok(recorder),
-            Err(error) => Err(recorder.abandon(error)),
+            Err(error) => {
+                // Nothing was captured, so nothing is left.
+                recorder.store.remove();
+                Err(error)
+            }
         }
     }
 
@@ -76,19 +91,27 @@ impl<S: SnapshotSource> Recorder<S> {
     }
 
     fn record(&mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<&'static str> {
+        let mut ending: Option<(&'static str, Instant)> = None;
         loop {
-            let woken = wakeups.wait()?;
+            let woken = wakeups.wait(ending.map(|_| GRACE_STEP_MS))?;
             // Events first: when an attempt has begun, every millisecond before the freeze counts.
             self.drain(hooks)?;
             if woken.tick {
                 self.snapshot(Reason::Tick)?;
             }
             self.commit()?;
-            if woken.signal {
-                return Ok("signal");
-            }
-            if woken.deadline {
-                return Ok("duration");
+            let asked = match woken {
+                Woken { signal: true, .. } => Some("signal"),
+                Woken { deadline: true, .. } => Some("duration"),
+                _ => None,
+            };
+            ending = ending.or(asked.map(|reason| (reason, Instant::now())));
+            // A time that is up while the device sleeps is noticed at the thaw, before the attempt
+            // has returned: that is waited for.
+            if let Some((reason, since)) = ending
+                && !(self.in_attempt && since.elapsed() < GRACE)
+            {
+                return Ok(reason);
             }
         }
     }
@@ -98,9 +121,7 @@ impl<S: SnapshotSource> Recorder<S> {
         for (n, event) in events.iter().enumerate() {
             match self.event(event) {
                 Some(Reason::AttemptEnd) => self.snapshot(Reason::AttemptEnd)?,
-                // Where the attempt has gone on already, it is over: the freeze came before this
-                // process ran, and a snapshot now would show what is after it.
-                Some(reason) if !events[n..].iter().any(returned) => self.snapshot(reason)?,
+                Some(reason) if !events[n..].iter().any(too_late) => self.snapshot(reason)?,
                 _ => {}
             }
         }
@@ -117,16 +138,18 @@ impl<S: SnapshotSource> Recorder<S> {
         let begin = event.kind == EVENT_PHASE_BEGIN;
         match event.kind {
             EVENT_PHASE_BEGIN | EVENT_PHASE_END => {
-                let length = event.action.iter().position(|b| *b == 0);
-                let action = &event.action[..length.unwrap_or(event.action.len())];
+                let action = action(event);
                 let writer = &mut self.writer;
                 let action_id = self.instances.text(action, &mut |r| writer.push(at, &r));
                 let phase = Phase { action: action_id, value: event.value, begin };
                 self.writer.push(at, &Record::Phase(phase));
-                (begin && action == ATTEMPT).then_some(Reason::AttemptBegin)
+                let opens = begin && action == ATTEMPT;
+                self.in_attempt |= opens;
+                opens.then_some(Reason::AttemptBegin)
             }
             EVENT_SUSPEND_RETURN => {
                 self.writer.push(at, &Record::Return(SuspendReturn { errno: event.value }));
+                self.in_attempt = false;
                 Some(Reason::AttemptEnd)
             }
             other => {
@@ -151,6 +174,7 @@ impl<S: SnapshotSource> Recorder<S> {
         let took_ns = taken.end.since(taken.begin);
         let mut snapshot = Snapshot {
             reason,
+            mono: taken.mono,
             took_ns,
             seen: taken.seen,
             stored: taken.stored,
@@ -183,8 +207,14 @@ impl<S: SnapshotSource> Recorder<S> {
         self.commit()
     }
 
-    /// Keeps what there is, after an error.
-    fn abandon(self, error: anyhow::Error) -> anyhow::Error {
+    /// Keeps what there is, after an error, and says in the trace why it ends.
+    fn abandon(mut self, error: anyhow::Error) -> anyhow::Error {
+        let end = End { reason: format!("error: {error:#}") };
+        self.writer.push(clock::now().boot, &Record::End(end));
+        // Where the error is that nothing more can be written, this fails like what came before.
+        if let Err(second) = self.commit() {
+            log::debug!("what was pending could not be written either: {second:#}");
+        }
         match self.store.finish() {
             Ok(()) => error,
             Err(second) => {
@@ -194,6 +224,16 @@ impl<S: SnapshotSource> Recorder<S> {
     }
 }
 
-fn returned(event: &SuspendEvent) -> bool {
-    event.kind == EVENT_SUSPEND_RETURN
+fn action(event: &SuspendEvent) -> &[u8] {
+    let length = event.action.iter().position(|b| *b == 0);
+    &event.action[..length.unwrap_or(event.action.len())]
+}
+
+/// Whether a snapshot after this event no longer shows an attempt's begin: user space was frozen, so
+/// this process has slept through the attempt, or the attempt is over.
+fn too_late(event: &SuspendEvent) -> bool {
+    match event.kind {
+        EVENT_PHASE_END => action(event) == FROZEN,
+        kind => kind == EVENT_SUSPEND_RETURN,
+    }
 }

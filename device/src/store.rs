@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 use memmap2::{MmapMut, MmapOptions};
+use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use sleepwalk_trace::chunk::{CHUNK_MAGIC, file_header};
 
@@ -90,10 +91,7 @@ impl Store {
             self.map = None;
             let at = self.length / self.page * self.page;
             let length = (self.length - at + more).max(SEGMENT).next_multiple_of(self.page);
-            posix_fallocate(self.file.as_fd(), at as i64, length as i64).with_context(|| {
-                let path = self.path.display();
-                format!("{path}: no room for {length} bytes more: make room, or give another -o")
-            })?;
+            allocate(&self.file, at, length).with_context(|| self.path.display().to_string())?;
             let mut options = MmapOptions::new();
             options.offset(at).len(length as usize);
             // SAFETY: the file is ours alone (created anew, mode 0600) and is not cut while mapped;
@@ -106,12 +104,38 @@ impl Store {
         Ok((self.length - self.map_at) as usize)
     }
 
+    /// Gives up a file in which there is nothing worth keeping.
+    pub fn remove(self) {
+        // It was created by `self`, and the error that led here is the one to tell.
+        let _ = std::fs::remove_file(&self.path);
+    }
+
     /// Cuts the file to what was written and waits until it is on the disk.
     pub fn finish(mut self) -> Result<()> {
         self.map = None;
         let name = || format!("{} can't be finished", self.path.display());
         self.file.set_len(self.length).with_context(name)?;
         self.file.sync_all().with_context(name)
+    }
+}
+
+/// Allocates blocks for a part of the file.
+fn allocate(file: &File, at: u64, length: u64) -> Result<()> {
+    loop {
+        match posix_fallocate(file.as_fd(), at as i64, length as i64) {
+            Ok(()) => return Ok(()),
+            // A signal, or the freezer, which some file systems (tmpfs) do not wait out.
+            Err(Errno::EINTR) => {}
+            Err(error @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
+                return Err(error)
+                    .with_context(|| format!("no room for {length} bytes more: make room there"));
+            }
+            // Without it, a disk that fills up later would be a SIGBUS.
+            Err(error) => {
+                return Err(error)
+                    .context("this file system can't reserve room: give a file on another");
+            }
+        }
     }
 }
 

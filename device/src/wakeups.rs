@@ -80,10 +80,12 @@ impl Wakeups {
         Ok(Self { epoll, tick, deadline, signals })
     }
 
-    /// Sleeps until there is something to do, events from the probe included.
-    pub fn wait(&mut self) -> Result<Woken> {
+    /// Sleeps until there is something to do, events from the probe included, or until `most` ms have
+    /// gone by.
+    pub fn wait(&mut self, most: Option<u16>) -> Result<Woken> {
         let mut ready = [EpollEvent::empty(); 4];
-        let count = match self.epoll.wait(&mut ready, EpollTimeout::NONE) {
+        let most = most.map_or(EpollTimeout::NONE, EpollTimeout::from);
+        let count = match self.epoll.wait(&mut ready, most) {
             // The freezer, or a debugger: nothing happened.
             Err(Errno::EINTR) => 0,
             other => other.context("epoll_wait")?,

@@ -159,7 +159,7 @@ pub struct SourceDelta {
 
 /// The source was active.
 pub const STATE_ACTIVE: u8 = 1;
-/// `active` and the counts contradicted each other in two reads: do not trust the times.
+/// The source was changing while it was read, and its times don't belong to its counts.
 pub const STATE_TORN: u8 = 2;
 /// The kernel's `autosleep_enabled` was set.
 pub const STATE_AUTOSLEEP: u8 = 4;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use anyhow::Result;
 
 use crate::args::RecordOptions;
+use crate::cmd::version;
 use crate::recorder::Recorder;
 use crate::store::Store;
 use crate::wakeups::Wakeups;
@@ -17,6 +18,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
     let mut hooks = preflight::hooks(&kernel)?;
     let mut wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
     let mut session = context::session();
+    session.agent = version::build()?;
     session.source = "kfunc".to_owned();
     session.phase_hook = hooks.phase.to_owned();
     session.return_hook = hooks.returned.to_owned();

@@ -19,12 +19,22 @@ struct Version {
 
 /// The text to print.
 pub fn run(json: bool) -> Result<String> {
-    let version = env!("CARGO_PKG_VERSION");
-    let exe = std::fs::read(EXE).with_context(|| format!("{EXE} can't be read"))?;
-    let exe_crc32c = format!("{:08x}", crc32c(&exe));
+    let (exe_len, exe_crc32c) = exe()?;
     if !json {
-        return Ok(format!("sleepwalkd {version} (build {exe_crc32c}, trace format {VERSION})\n"));
+        return Ok(format!("sleepwalkd {} (trace format {VERSION})\n", build()?));
     }
-    let version = Version { version, format: VERSION, exe_len: exe.len(), exe_crc32c };
+    let version =
+        Version { version: env!("CARGO_PKG_VERSION"), format: VERSION, exe_len, exe_crc32c };
     Ok(serde_json::to_string(&version)? + "\n")
+}
+
+/// Version and build in short, as the trace has them.
+pub fn build() -> Result<String> {
+    Ok(format!("{} (build {})", env!("CARGO_PKG_VERSION"), exe()?.1))
+}
+
+/// Length and checksum of this program's file.
+fn exe() -> Result<(usize, String)> {
+    let exe = std::fs::read(EXE).with_context(|| format!("{EXE} can't be read"))?;
+    Ok((exe.len(), format!("{:08x}", crc32c(&exe))))
 }

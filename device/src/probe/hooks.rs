@@ -4,11 +4,12 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
 use anyhow::{Context, Result, anyhow};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, FExit, KProbe, RawTracePoint};
+use aya::programs::{BtfTracePoint, FExit, KProbe, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf};
 use sleepwalk_trace::abi::SuspendEvent;
 
 use super::btf::Kernel;
+use super::syscall_prog::patiently;
 use super::{hooks_object, lean_aya};
 
 /// The traced function.
@@ -98,30 +99,35 @@ fn fallback(
 
 fn tp_btf(programs: &mut Ebpf, btf: &Btf) -> Result<()> {
     let program: &mut BtfTracePoint = find(programs, "phase_tp_btf")?.try_into()?;
-    program.load(PHASE, btf)?;
+    patiently(|| program.load(PHASE, btf), interrupted)?;
     program.attach()?;
     Ok(())
 }
 
 fn raw_tp(programs: &mut Ebpf) -> Result<()> {
     let program: &mut RawTracePoint = find(programs, "phase_raw_tp")?.try_into()?;
-    program.load()?;
+    patiently(|| program.load(), interrupted)?;
     program.attach(PHASE)?;
     Ok(())
 }
 
 fn fexit(programs: &mut Ebpf, btf: &Btf) -> Result<()> {
     let program: &mut FExit = find(programs, "return_fexit")?.try_into()?;
-    program.load(SUSPEND, btf)?;
+    patiently(|| program.load(SUSPEND, btf), interrupted)?;
     program.attach()?;
     Ok(())
 }
 
 fn kretprobe(programs: &mut Ebpf) -> Result<()> {
     let program: &mut KProbe = find(programs, "return_kretprobe")?.try_into()?;
-    program.load()?;
+    patiently(|| program.load(), interrupted)?;
     program.attach(SUSPEND, 0)?;
     Ok(())
+}
+
+fn interrupted(error: &ProgramError) -> bool {
+    let again = Some(nix::libc::EAGAIN);
+    matches!(error, ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == again)
 }
 
 fn find<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::Program> {

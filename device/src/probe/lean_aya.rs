@@ -70,11 +70,4 @@ mod tests {
         assert_eq!(id("pm_suspend", BtfKind::Typedef), None);
         assert!(lookup_btf(&Kernel::default()).is_ok());
     }
-
-    #[test]
-    fn a_loader_costs_no_descriptor_limit() {
-        let before = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        loader().unwrap();
-        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), before);
-    }
 }

@@ -32,7 +32,10 @@ const TRACED: [&str; 2] = [hooks::SUSPEND, hooks::PHASE_TYPE];
 pub fn kernel() -> Result<Kernel> {
     let mut bytes = Vec::new();
     File::open(VMLINUX).and_then(|mut file| file.read_to_end(&mut bytes)).with_context(|| {
-        format!("{VMLINUX}: the kernel was built without CONFIG_DEBUG_INFO_BTF")
+        match std::fs::exists(VMLINUX) {
+            Ok(false) => format!("{VMLINUX}: the kernel was built without CONFIG_DEBUG_INFO_BTF"),
+            _ => format!("{VMLINUX} can't be read"),
+        }
     })?;
     Ok(btf::scan(&bytes, &[&KFUNCS[..], &TRACED[..]].concat())?)
 }

@@ -63,7 +63,11 @@ impl SyscallProgram {
         if log::log_enabled!(log::Level::Debug) {
             log::debug!("the verifier says of {program}: {}", verdict(&mut attr, LOG_STATS));
         }
-        match bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr) {
+        let loaded = patiently(
+            || bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr),
+            |error| error.raw_os_error() == Some(libc::EAGAIN),
+        );
+        match loaded {
             Ok(fd) => Ok(Self { fd }),
             Err(error) => {
                 let said = verdict(&mut attr, LOG_LEVEL1);
@@ -87,6 +91,21 @@ impl SyscallProgram {
         attr.test.ctx_size_in = size_of::<T>() as u32;
         bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr).map(drop)
     }
+}
+
+/// Loads a program up to five times: the verifier gives up with EAGAIN where a signal is pending
+/// (`do_check`, `kernel/bpf/verifier.c`), and the freezer of a suspend attempt looks like one.
+pub fn patiently<T, E>(
+    mut load: impl FnMut() -> Result<T, E>,
+    interrupted: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    for _ in 1..5 {
+        match load() {
+            Err(error) if interrupted(&error) => {}
+            done => return done,
+        }
+    }
+    load()
 }
 
 /// Loads once more, for what the verifier has to say: asking for it costs time, and more than there

@@ -9,7 +9,7 @@ use sleepwalk_trace::abi::{
     SLOT_NAME_CUT, SLOT_NAME_FAULT, SLOT_TORN, Slot, WALK_DONE, WALK_ENDLESS, WALK_FAULT, Walk,
 };
 use sleepwalk_trace::record::STATE_TORN;
-use sleepwalk_trace::time::BootNanos;
+use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::{Sample, SnapshotSource, Taken};
 use crate::probe::btf::Kernel;
@@ -96,6 +96,7 @@ impl SnapshotSource for Kfunc {
         }
         Ok(Taken {
             begin: BootNanos(walk.begin_ns),
+            mono: MonoNanos(walk.begin_mono_ns),
             end: BootNanos(walk.end_ns),
             seen: walk.seen,
             stored,

@@ -4,7 +4,7 @@ pub mod kfunc;
 
 use anyhow::Result;
 use sleepwalk_trace::snapshot::SourceState;
-use sleepwalk_trace::time::BootNanos;
+use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 /// One wakeup source in a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub struct Sample<'a> {
 pub struct Taken {
     /// When it began, CLOCK_BOOTTIME.
     pub begin: BootNanos,
+    /// CLOCK_MONOTONIC at its begin.
+    pub mono: MonoNanos,
     /// When it ended, CLOCK_BOOTTIME.
     pub end: BootNanos,
     /// Sources on the kernel's list, or of them those passed before it broke off.

@@ -14,46 +14,58 @@ use crate::{paths, sh};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// What is said where the virtual device's packages can't come from: packages of another
+/// distribution would not do, and mixing two spoils a machine.
+pub const NO_DEBIAN: &str = "\
+the virtual device can't be set up here: its kernel and its user land are Debian's packages, so it \
+needs a machine with Debian, and root to install qemu and adb there. Without it these work: \
+`cargo test`, `cargo build --package sleepwalk`, and `cargo xtask build` where bpf-linker and zig \
+could be set up";
+
 /// A view of some suites.
 pub struct Apt {
     options: Vec<String>,
+    home: PathBuf,
     /// The suite whose versions win.
     suite: String,
 }
 
 impl Apt {
-    /// Opens the suites, the first of which wins over the others; fetches their lists once.
+    /// Opens the suites, the first of which wins over the others; fetches their lists if there are none.
     pub fn open(suites: &[&str]) -> Result<Apt> {
         let suite = suites.first().context("no suite named")?;
-        if sh::on_path("apt-get").is_none() {
-            bail!("apt-get is missing: the virtual device's packages come from Debian");
-        }
         let home = paths::vdev().join("apt").join(suites.join("+"));
-        let options = options(&home);
-        let apt = Apt { options, suite: (*suite).to_owned() };
-        let ready = home.join("lists-fetched");
-        if ready.is_file() {
+        let apt = Apt { options: options(&home), home, suite: (*suite).to_owned() };
+        if apt.stamp().is_file() {
             return Ok(apt);
         }
+        let mirror = mirror()?.context("this is no Debian")?;
+        let home = &apt.home;
         for folder in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(home.join(folder))
                 .with_context(|| format!("{} cannot be made", home.display()))?;
         }
         fs::write(home.join("status"), "")?;
-        fs::write(home.join("sources.list"), sources(&mirror()?, suites))?;
-        sh::say(format!("package lists of {}", suites.join(", ")));
-        sh::retry(|| {
-            let mut update = apt.get();
-            update.args(["--error-on=any", "update"]);
-            sh::run_logged(
-                &format!("apt-update-{suite}"),
-                &mut update,
-                sh::LONG,
-                "is the network up?",
-            )
-        })?;
-        fs::write(ready, "")?;
+        fs::write(home.join("sources.list"), sources(&mirror, suites))?;
+        apt.update()?;
         Ok(apt)
+    }
+
+    /// It exists once the lists are complete.
+    fn stamp(&self) -> PathBuf {
+        self.home.join("lists-fetched")
+    }
+
+    fn update(&self) -> Result<()> {
+        let _ = fs::remove_file(self.stamp());
+        sh::say(format!("package lists of {}", self.suite));
+        let log = format!("apt-update-{}", self.suite);
+        sh::retry(|| {
+            let mut update = self.get();
+            update.args(["--error-on=any", "update"]);
+            sh::run_logged(&log, &mut update, sh::LONG, "is the network up?")
+        })?;
+        fs::write(self.stamp(), "").context("the package lists' stamp cannot be written")
     }
 
     /// All versions of a package.
@@ -76,20 +88,33 @@ impl Apt {
         Ok(names)
     }
 
-    /// Downloads packages (`name` or `name=version`) into a folder of their own.
-    pub fn download(&self, packages: &[String], folder: &Path) -> Result<Vec<PathBuf>> {
+    /// Chooses packages (`name` or `name=version`) and downloads them into a folder of their own.
+    /// Debian drops a package when a newer one is there, so a failure may mean that our lists are
+    /// old: then all of it once more with new ones.
+    pub fn download(
+        &self,
+        choose: impl Fn(&Apt) -> Result<Vec<String>>,
+        folder: &Path,
+    ) -> Result<Vec<PathBuf>> {
+        match self.download_now(&choose(self)?, folder) {
+            Ok(files) => Ok(files),
+            Err(error) => {
+                sh::say(format!("{error:#}\nxtask: trying again with new package lists"));
+                self.update()?;
+                sh::retry(|| self.download_now(&choose(self)?, folder))
+            }
+        }
+    }
+
+    fn download_now(&self, packages: &[String], folder: &Path) -> Result<Vec<PathBuf>> {
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
         let first = packages.first().context("nothing to download")?;
         let log = format!("apt-download-{}", first.split('=').next().unwrap_or(first));
-        sh::retry(|| {
-            let mut get = self.get();
-            get.args(["download", "--target-release", &self.suite])
-                .args(packages)
-                .current_dir(folder);
-            sh::run_logged(&log, &mut get, sh::LONG, "is the network up?")
-        })?;
+        let mut get = self.get();
+        get.args(["download", "--target-release", &self.suite]).args(packages).current_dir(folder);
+        sh::run_logged(&log, &mut get, sh::LONG, "is the network up?")?;
         list(folder)
     }
 
@@ -133,8 +158,16 @@ fn sources(mirror: &str, suites: &[&str]) -> String {
     suites.iter().map(|suite| format!("deb [arch=arm64{keys}] {mirror} {suite} main\n")).collect()
 }
 
-/// The mirror that the system's own apt uses for Debian.
-fn mirror() -> Result<String> {
+/// Whether Debian's packages can be had here.
+pub fn is_debian() -> Result<bool> {
+    Ok(mirror()?.is_some())
+}
+
+/// The mirror that the system's own apt uses for Debian; none on another distribution.
+fn mirror() -> Result<Option<String>> {
+    if sh::on_path("apt-get").is_none() {
+        return Ok(None);
+    }
     let ask = |lists: Option<&Path>| {
         let mut get = Command::new("apt-get");
         if let Some(lists) = lists {
@@ -144,7 +177,7 @@ fn mirror() -> Result<String> {
         Ok::<_, anyhow::Error>(debian_mirror(&sh::read(&mut get)?))
     };
     if let Some(mirror) = ask(None)? {
-        return Ok(mirror);
+        return Ok(Some(mirror));
     }
     // A fresh machine has no lists yet; fetching them for ourselves needs no root.
     let lists = paths::vdev().join("apt/system-lists");
@@ -155,8 +188,7 @@ fn mirror() -> Result<String> {
         update.args(["-o", "APT::Sandbox::User=root", "update"]);
         sh::run_logged("apt-update-system", &mut update, sh::LONG, "is the network up?")
     })?;
-    ask(Some(&lists))?
-        .context("apt's sources name no Debian mirror: add one to /etc/apt/sources.list.d")
+    ask(Some(&lists))
 }
 
 fn debian_mirror(targets: &str) -> Option<String> {

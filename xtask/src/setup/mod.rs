@@ -59,6 +59,10 @@ pub struct DeviceParts {
 /// Finds or brings in what the virtual device needs.
 pub fn device(kernel: Kernel) -> Result<DeviceParts> {
     let _alone = alone()?;
+    // Before anything is installed for it.
+    if !packages::complete(kernel) && !apt::is_debian()? {
+        bail!("{}", apt::NO_DEBIAN);
+    }
     // Kernel modules come compressed.
     system::ensure("xz", "xz-utils", "to unpack the device's kernel modules")?;
     Ok(DeviceParts {

@@ -61,9 +61,22 @@ pub struct KernelFiles {
     pub modules: PathBuf,
 }
 
+/// Whether all of it is there already.
+pub fn complete(kernel: Kernel) -> bool {
+    kernel_home(kernel).is_dir() && userland_home().is_dir()
+}
+
+fn kernel_home(kernel: Kernel) -> PathBuf {
+    packages().join(format!("kernel-{}", kernel.name()))
+}
+
+fn userland_home() -> PathBuf {
+    packages().join("userland")
+}
+
 /// Finds a kernel or brings it in.
 pub fn kernel(kernel: Kernel) -> Result<KernelFiles> {
-    let home = packages().join(format!("kernel-{}", kernel.name()));
+    let home = kernel_home(kernel);
     if home.is_dir() {
         return kernel_files(&home);
     }
@@ -79,13 +92,17 @@ pub fn kernel(kernel: Kernel) -> Result<KernelFiles> {
 
 fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFiles> {
     let apt = Apt::open(suites)?;
-    // Of all that a kernel package pulls in, only the kernel itself: there is no system to set up.
-    let mut names = apt.closure(&["linux-image-arm64"])?;
-    names.retain(|name| {
-        ["linux-image-", "linux-binary-", "linux-modules-"].iter().any(|p| name.starts_with(p))
-    });
-    sh::say(format!("kernel {}: {} of {}", kernel.name(), names.join(", "), suites[0]));
-    unpack(&apt, &names, home, |partial| {
+    let choose = |apt: &Apt| {
+        // Of all that a kernel package pulls in, only the kernel itself: there is no system to set
+        // up.
+        let mut names = apt.closure(&["linux-image-arm64"])?;
+        names.retain(|name| {
+            ["linux-image-", "linux-binary-", "linux-modules-"].iter().any(|p| name.starts_with(p))
+        });
+        sh::say(format!("kernel {}: {} of {}", kernel.name(), names.join(", "), suites[0]));
+        Ok(names)
+    };
+    unpack(&apt, choose, home, |partial| {
         let files = kernel_files(partial)?;
         if kernel == Kernel::Kfunc && !contains(&fs::read(&files.image)?, KFUNC) {
             bail!("its kernel lacks the wakeup-source kfuncs");
@@ -113,14 +130,17 @@ fn kernel_files(home: &Path) -> Result<KernelFiles> {
 
 /// adbd, busybox and their libraries, unpacked; returns the folder.
 pub fn userland() -> Result<PathBuf> {
-    let home = packages().join("userland");
+    let home = userland_home();
     if home.is_dir() {
         return Ok(home);
     }
     let apt = Apt::open(&["trixie"])?;
-    let names = apt.closure(&["adbd", "busybox-static"])?;
-    sh::say(format!("the device's user land: {}", names.join(", ")));
-    unpack(&apt, &names, &home, |_| Ok(()))?;
+    let choose = |apt: &Apt| {
+        let names = apt.closure(&["adbd", "busybox-static"])?;
+        sh::say(format!("the device's user land: {}", names.join(", ")));
+        Ok(names)
+    };
+    unpack(&apt, choose, &home, |_| Ok(()))?;
     Ok(home)
 }
 
@@ -131,7 +151,7 @@ fn packages() -> PathBuf {
 /// Unpacks beside the final place and moves the folder there, so that a folder there is complete.
 fn unpack(
     apt: &Apt,
-    names: &[String],
+    choose: impl Fn(&Apt) -> Result<Vec<String>>,
     home: &Path,
     check: impl Fn(&Path) -> Result<()>,
 ) -> Result<()> {
@@ -139,7 +159,7 @@ fn unpack(
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial)
         .with_context(|| format!("{} cannot be made", partial.display()))?;
-    for deb in apt.download(names, &debs)? {
+    for deb in apt.download(choose, &debs)? {
         sh::read(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&partial))?;
     }
     check(&partial)?;

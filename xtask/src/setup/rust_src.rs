@@ -89,20 +89,23 @@ fn from_rustup() -> Result<()> {
 }
 
 fn from_debian(rustc: &Rustc, home: &Path) -> Result<()> {
+    let version = |apt: &Apt| {
+        let versions = apt.versions("rust-src")?;
+        Ok::<_, anyhow::Error>(versions.into_iter().find(|version| is_of(version, &rustc.release)))
+    };
     let mut found = None;
     for suites in [&["trixie-backports"][..], &["trixie"], &["sid"], &["experimental"]] {
         let apt = Apt::open(suites)?;
-        if let Some(version) =
-            apt.versions("rust-src")?.into_iter().find(|v| is_of(v, &rustc.release))
-        {
-            found = Some((apt, version));
+        if version(&apt)?.is_some() {
+            found = Some(apt);
             break;
         }
     }
-    let (apt, version) =
-        found.with_context(|| format!("no suite has version {}", rustc.release))?;
+    let none = || format!("no suite has version {}", rustc.release);
+    let apt = found.with_context(none)?;
     let folder = home.with_extension("deb");
-    let debs = apt.download(&[format!("rust-src={version}")], &folder)?;
+    let choose = |apt: &Apt| Ok(vec![format!("rust-src={}", version(apt)?.with_context(none)?)]);
+    let debs = apt.download(choose, &folder)?;
     let deb = debs.first().context("apt-get download left no file")?;
     // The package holds the whole compiler too; only the library is unpacked.
     let inside = format!("./usr/src/rustc-{}/library", rustc.release);

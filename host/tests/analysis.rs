@@ -254,6 +254,68 @@ fn a_snapshot_of_the_begin_that_came_after_the_freeze_proves_nothing() {
 }
 
 #[test]
+fn a_pulse_before_the_snapshot_of_the_begin_is_blamed() {
+    let mut m = maker();
+    let pulse = m.source(b"pulse", 0);
+    m.snapshot(Reason::Start).wait(S).phase("suspend_enter", 1, true);
+    m.wait(MS).activate(pulse).relax(pulse).wait(MS).snapshot(Reason::AttemptBegin);
+    m.phase("sync_filesystems", 0, true).wait(MS).returned(-16);
+    m.wait(MS).snapshot(Reason::AttemptEnd);
+    let causes = only(&mut m).causes;
+    assert_eq!(causes.len(), 1, "{causes:?}");
+    assert_eq!((causes[0].instance, causes[0].evidence), (pulse, Evidence::Likely));
+}
+
+#[test]
+fn what_was_over_before_the_attempt_is_not_blamed_for_its_abort() {
+    // Whether or not there is a snapshot of the begin.
+    for begin in [false, true] {
+        let mut m = maker();
+        let (old, busy) = (m.source(b"old", 0), m.source(b"busy", 0));
+        m.snapshot(Reason::Start).wait(S).activate(old).wait(S).relax(old).wait(S).activate(busy);
+        m.wait(S).phase("suspend_enter", 1, true).wait(MS);
+        if begin {
+            m.snapshot(Reason::AttemptBegin);
+        }
+        m.phase("sync_filesystems", 0, true).wait(MS).returned(-16);
+        m.wait(MS).snapshot(Reason::AttemptEnd);
+        let causes = only(&mut m).causes;
+        assert_eq!(causes.len(), 1, "{begin} {causes:?}");
+        assert_eq!(causes[0].instance, busy);
+        assert_eq!(causes[0].evidence == Evidence::Proven, begin);
+    }
+}
+
+#[test]
+fn what_rose_before_the_machine_was_reached_is_not_blamed_for_the_wake() {
+    let mut m = maker();
+    let (early, rtc) = (m.source(b"early", 0), m.source(b"rtc0", 0));
+    m.snapshot(Reason::Start).wait(S).down(1, "").activate(early).relax(early).wait(MS);
+    m.phase("machine_suspend", 1, true).wait(9 * S).phase("machine_suspend", 1, false);
+    // The real time clock reports only when its device resumes.
+    m.phase("dpm_resume_early", 16, true).wait(MS).activate(rtc);
+    m.phase("dpm_resume_early", 16, false).wait(MS).returned(0);
+    m.wait(MS).relax(rtc).snapshot(Reason::AttemptEnd);
+    assert_eq!(only(&mut m).wake.map(|wake| wake.instance), Some(rtc));
+}
+
+#[test]
+fn a_wake_is_found_though_the_begin_was_walked_after_a_deep_sleep() {
+    let mut m = maker();
+    let (old, rtc) = (m.source(b"old", 0), m.source(b"rtc0", 0));
+    m.snapshot(Reason::Start).wait(S).activate(old).wait(S).relax(old).wait(S);
+    m.phase("suspend_enter", 3, true).wait(MS).phase("freeze_processes", 0, true).wait(MS);
+    m.phase("machine_suspend", 3, true).phase("machine_suspend", 3, false);
+    m.wait(60 * S);
+    m.suspended += 60 * S;
+    m.phase("syscore_resume", 0, false).wait(MS).activate(rtc).wait(MS);
+    m.snapshot(Reason::AttemptBegin).wait(MS).returned(0).relax(rtc).snapshot(Reason::AttemptEnd);
+    let attempt = only(&mut m);
+    assert_eq!(attempt.slept_ns(), 60 * S);
+    assert_eq!(attempt.wake.map(|wake| wake.instance), Some(rtc));
+}
+
+#[test]
 fn held_time_counts_from_the_first_snapshot_to_the_last() {
     let mut m = maker();
     let busy = m.source(b"busy", 12);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Maker, everyday, file, golden, run, stderr, stdout};
+use common::{Maker, S, everyday, file, golden, run, stderr, stdout};
 use sleepwalk_trace::record::Reason;
 
 fn report(args: &[&str]) -> String {
@@ -78,6 +78,21 @@ fn the_json_ledger_sums_to_the_session() {
 }
 
 #[test]
+fn time_that_is_held_after_a_wake_counts_once_in_the_order() {
+    let mut m = Maker::new();
+    let (alarm, usb) = (m.source(b"alarm", 0), m.source(b"usb", 0));
+    m.snapshot(Reason::Start).wait(S).sleep(20 * S, Some(alarm));
+    // All the time after its wake is held as well: 10 s, and not 20.
+    m.wait(10 * S).relax(alarm).down(1, "dpm_suspend").returned(-22).activate(usb);
+    m.wait(15 * S).relax(usb);
+    let (_dir, path) = file(&m.finish());
+    let text = stdout(&run(&["report", path.to_str().expect("UTF-8"), "--format", "json"]));
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let names: Vec<_> = json["sources"].as_array().expect("sources").iter().collect();
+    assert_eq!((&names[0]["name"], &names[1]["name"]), (&"usb".into(), &"alarm".into()), "{text}");
+}
+
+#[test]
 fn the_dump_has_every_record_on_a_line() {
     let (_dir, path) = file(&everyday());
     let text = stdout(&run(&["dump", path.to_str().expect("UTF-8")]));
@@ -96,6 +111,6 @@ fn the_dump_has_every_record_on_a_line() {
     // A source's counters are absolute, though the file has differences.
     let snapshot = lines.iter().rfind(|line| line["kind"] == "snapshot").expect("a snapshot");
     assert_eq!(snapshot["changed"][0]["active_count"], 1);
-    let asleep = 300 * common::S;
+    let asleep = 300 * S;
     assert_eq!(snapshot["mono_ns"].as_u64(), snapshot["at_ns"].as_u64().map(|at| at - asleep));
 }

@@ -1,16 +1,17 @@
 //! Who ended each attempt, out of the snapshots around it.
 //!
-//! Without edges the evidence is what was active when the attempt began, and which counters rose
-//! between the snapshot before what happened and the one after. Many snapshots and attempts may
-//! pass before either is complete, so both wait here, the snapshots as short [`Mark`]s.
+//! Without edges the evidence is what was active when the attempt began, and what changed between
+//! the snapshots before and after it and says by its own time that it did so meanwhile. Many
+//! snapshots and attempts may pass before either is complete, so both wait here, the snapshots as
+//! short [`Mark`]s.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use sleepwalk_trace::record::Reason;
-use sleepwalk_trace::time::MonoNanos;
+use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::attempts::{Attempt, Cause, Evidence, Outcome};
-use super::sources::Mark;
+use super::sources::{Change, Mark};
 
 /// Marks kept: those before an attempt, at its begin, after its end, and room for ticks within.
 const MARKS: usize = 32;
@@ -73,14 +74,16 @@ impl Finder {
 
 /// The snapshots around one attempt.
 struct Window<'a> {
-    /// The last snapshot before user space froze.
-    before: Option<&'a Mark>,
-    /// It was taken within the attempt, so it shows who was active then.
-    begin: bool,
-    /// Those after `before`, up to the first after the attempt.
-    rest: Vec<&'a Mark>,
-    /// The first after the attempt.
-    after: Option<&'a Mark>,
+    /// The last snapshot before user space froze, if it was taken within the attempt: it shows who
+    /// was active when that began.
+    begin: Option<&'a Mark>,
+    /// Those from the attempt's start up to the first after it. What they tell reaches back to
+    /// before the attempt, to the snapshot before them.
+    marks: Vec<&'a Mark>,
+    /// When the attempt began, as the sources' own times count.
+    start: Option<MonoNanos>,
+    /// When the machine was first reached, likewise.
+    entry: Option<MonoNanos>,
     /// The snapshot of the begin was walked after the freeze had begun.
     late: bool,
 }
@@ -89,51 +92,60 @@ impl<'a> Window<'a> {
     fn around(marks: &'a VecDeque<Mark>, attempt: &Attempt, after: Option<usize>) -> Self {
         let frozen = attempt.frozen.unwrap_or(attempt.end);
         let until = after.map_or(marks.len(), |after| after + 1);
-        let before = marks.range(..until).rposition(|mark| mark.at < frozen);
-        let rest = marks.range(before.map_or(0, |before| before + 1)..until).collect::<Vec<_>>();
-        let late = rest.iter().any(|mark| {
+        let prior = marks.range(..until).rposition(|mark| mark.at < attempt.start);
+        let earlier = prior.and_then(|prior| marks.get(prior));
+        let marks = marks.range(prior.map_or(0, |prior| prior + 1)..until).collect::<Vec<_>>();
+        let awake = |mark: &&&Mark| mark.at >= attempt.start && mark.at < frozen;
+        let begin = marks.iter().rfind(awake).copied();
+        let late = marks.iter().any(|mark| {
             mark.reason == Reason::AttemptBegin && mark.at >= frozen && mark.at <= attempt.end
         });
-        let before = before.and_then(|before| marks.get(before));
+        // Between the begin's snapshot and the attempt's start nothing can have slept.
+        let near = begin.or(earlier);
         Self {
-            before,
-            begin: before.is_some_and(|before| before.at >= attempt.start),
-            rest,
-            after: after.and_then(|after| marks.get(after)),
+            begin,
+            marks,
+            start: near.map(|mark| mono_at(mark, attempt.start)),
+            entry: near.zip(attempt.first_entry).map(|(mark, entry)| mono_at(mark, entry)),
             late,
         }
     }
 
-    /// The sources that rose between `before` and `after`, with their last change.
-    fn risen(&self) -> BTreeMap<u32, MonoNanos> {
-        if self.before.is_none() {
-            // The differences of the first mark may reach back to long before the attempt.
-            return BTreeMap::new();
-        }
-        let changes = self.rest.iter().flat_map(|mark| &mark.changes);
-        changes.filter(|change| change.rose).map(|change| (change.instance, change.last)).collect()
+    /// What changed not before `since`.
+    fn changed(&self, since: Option<MonoNanos>) -> impl Iterator<Item = &'a Change> {
+        let changes = self.marks.iter().flat_map(|mark| &mark.changes);
+        changes.filter(move |change| since.is_some_and(|since| change.last >= since))
     }
 
+    /// Who changed since the attempt began, and who was active from before it on: a source's end
+    /// counts as an event too (`wakeup_source_deactivate`).
     fn causes(&self) -> Vec<Cause> {
-        let mut suspects: BTreeSet<u32> = self.risen().into_keys().collect();
-        let active = self.before.map(|before| &before.active);
-        suspects.extend(active.into_iter().flatten());
+        let mut suspects: BTreeSet<u32> =
+            self.changed(self.start).map(|change| change.instance).collect();
+        // Active in the first snapshot that there is, and unchanged since the attempt began.
+        suspects.extend(self.marks.first().iter().flat_map(|mark| &mark.active));
+        suspects.extend(self.begin.iter().flat_map(|mark| &mark.active));
         // Only then was nobody else active that could be to blame as well.
-        let sole = suspects.len() == 1 && active == Some(&suspects);
-        let proven = sole && self.begin && self.before.is_some_and(|before| before.whole);
+        let proven = suspects.len() == 1
+            && self.begin.is_some_and(|begin| begin.whole && begin.active == suspects);
         let evidence = if proven { Evidence::Proven } else { Evidence::Likely };
         suspects.into_iter().map(|instance| Cause { instance, evidence }).collect()
     }
 
     /// The first source activated in the sleep or after it, as far as snapshots tell: only the last
-    /// change of each is known.
+    /// change of each is known. There is no end to look up to but the next snapshot: a device may
+    /// report only when it resumes, as real time clocks do in `dpm_resume_early`.
     fn wake(&self) -> Option<Cause> {
-        let (before, _) = (self.before?, self.after?);
-        let risen = self.risen();
-        let woke = risen
-            .iter()
-            .filter(|(instance, last)| **last >= before.now && !before.active.contains(instance));
-        let (&instance, _) = woke.min_by_key(|&(_, last)| *last)?;
-        Some(Cause { instance, evidence: Evidence::Likely })
+        let held = |instance: &u32| self.begin.is_some_and(|b| b.active.contains(instance));
+        let changed = self.changed(self.entry);
+        let woke = changed.filter(|change| change.rose && !held(&change.instance));
+        let first = woke.min_by_key(|change| (change.last, change.instance))?;
+        Some(Cause { instance: first.instance, evidence: Evidence::Likely })
     }
+}
+
+/// CLOCK_MONOTONIC at `at`, if nothing slept between it and the snapshot.
+fn mono_at(mark: &Mark, at: BootNanos) -> MonoNanos {
+    let after = MonoNanos(mark.now.0.saturating_add(at.since(mark.at)));
+    MonoNanos(after.0.saturating_sub(mark.at.since(at)))
 }

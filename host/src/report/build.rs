@@ -59,10 +59,12 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
 /// The most costly first; the rest keeps equals in one order.
 ///
 /// How much of what a source held did block the device can't be told without edges, so all of it
-/// counts: a source that is held for hours must not stand behind one that aborted an attempt.
+/// counts: a source that is held for hours must not stand behind one that aborted an attempt. What
+/// it held and the time awake after its wakes are mostly the same time, so the longer counts.
 fn rank(source: &Source) -> impl Ord + '_ {
-    let Source { cost_ns, held_ns, name, instance, .. } = source;
-    (Reverse(cost_ns.saturating_add(*held_ns)), &name.bytes, *instance)
+    let Source { abort_ns, after_wake_ns, held_ns, name, instance, .. } = source;
+    let awake_ns = *held_ns.max(after_wake_ns);
+    (Reverse(abort_ns.saturating_add(awake_ns)), &name.bytes, *instance)
 }
 
 fn session(analysis: &Analysis) -> Session {

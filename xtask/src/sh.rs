@@ -6,17 +6,24 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::paths;
 
 /// Long enough for the slowest build on a slow machine; a command that takes longer hangs.
 pub const LONG: Duration = Duration::from_secs(30 * 60);
+
+/// For [`read`]: unpacking a kernel on a slow disk is the slowest of these commands.
+const QUICK: Duration = Duration::from_secs(10 * 60);
 
 /// One line of progress.
 pub fn say(line: impl AsRef<str>) {
@@ -63,7 +70,7 @@ pub fn run_within(limit: Duration, command: &mut Command) -> Result<()> {
     }
 }
 
-/// Waits for a command; one that takes longer is ended, and gives `None`.
+/// Waits for a command; one that takes longer is ended with all that it started, and gives `None`.
 fn wait_within(limit: Duration, child: &mut Child) -> Result<Option<ExitStatus>> {
     let started = Instant::now();
     loop {
@@ -71,12 +78,48 @@ fn wait_within(limit: Duration, child: &mut Child) -> Result<Option<ExitStatus>>
             return Ok(Some(status));
         }
         if started.elapsed() > limit {
-            child.kill().context("a hanging command cannot be ended")?;
-            child.wait()?;
+            end(child).context("a hanging command cannot be ended")?;
             return Ok(None);
         }
         sleep(Duration::from_millis(20));
     }
+}
+
+/// Ends a command and all that it started: an ended cargo would leave its compilers or tests behind.
+///
+/// Not by a process group of its own: out of the terminal's group, Ctrl-C would not reach it.
+fn end(child: &mut Child) -> Result<()> {
+    let mut tree = vec![i32::try_from(child.id()).context("a process id")?];
+    let mut next = 0;
+    while let Some(&pid) = tree.get(next) {
+        // One that stands still starts no others while they are listed, and keeps its number.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
+        tree.extend(children(pid));
+        next += 1;
+    }
+    for pid in tree {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    child.wait()?;
+    Ok(())
+}
+
+/// The processes that this one started and that still run.
+fn children(of: i32) -> Vec<i32> {
+    // Where there is no /proc, only the command itself is ended.
+    let Ok(all) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    all.flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| parent(*pid) == Some(of))
+        .collect()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // `PID (NAME) STATE PARENT …`; a name may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Runs a command whose output matters only when it fails: it goes to `target/logs/NAME.log`, and
@@ -102,19 +145,45 @@ pub fn run_logged(name: &str, command: &mut Command, limit: Duration, mend: &str
 
 /// What a quick command prints, without the last newline.
 pub fn read(command: &mut Command) -> Result<String> {
-    let output = command
+    read_within(QUICK, command)
+}
+
+fn read_within(limit: Duration, command: &mut Command) -> Result<String> {
+    let mut child = command
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .with_context(|| format!("`{}` did not start", show(command)))?;
-    if !output.status.success() {
-        bail!(
-            "`{}` ended with {}: {}",
-            show(command),
-            ended(output.status),
-            String::from_utf8_lossy(&output.stderr).trim_end()
-        );
+    let (said, complained) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let Some(status) = wait_within(limit, &mut child)? else {
+        bail!("`{}` did not end within {} s", show(command), limit.as_secs());
+    };
+    // Something in the background may hold on to the ends of an ended command.
+    let open = || format!("`{}` ended, but what it started holds its output open", show(command));
+    let text = |from: Receiver<Vec<u8>>| {
+        let bytes = from.recv_timeout(limit).with_context(open)?;
+        Ok::<_, anyhow::Error>(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    };
+    if !status.success() {
+        bail!("`{}` ended with {}: {}", show(command), ended(status), text(complained)?);
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    text(said)
+}
+
+/// Reads to the end beside the wait: a command stands still when nobody reads what it says.
+fn drain(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut from) = from {
+            // What came before an error is worth showing.
+            let _ = from.read_to_end(&mut bytes);
+        }
+        // Nobody waits for it any more after the limit.
+        let _ = sender.send(bytes);
+    });
+    receiver
 }
 
 /// Runs `source | sink` with both ends checked.
@@ -123,9 +192,22 @@ pub fn pipe(source: &mut Command, sink: &mut Command) -> Result<()> {
     let not_started = || format!("`{line}` did not start");
     let mut writer = source.stdout(Stdio::piped()).spawn().with_context(not_started)?;
     let between = writer.stdout.take().with_context(not_started)?;
-    let read = sink.stdin(between).status().with_context(not_started);
-    let wrote = writer.wait()?;
-    let read = read?;
+    let reader = sink.stdin(between).spawn().with_context(not_started);
+    // The command keeps its end open, and a writer whose reader is gone would never know.
+    sink.stdin(Stdio::null());
+    let mut reader = match reader {
+        Ok(reader) => reader,
+        Err(error) => {
+            end(&mut writer)?;
+            return Err(error);
+        }
+    };
+    let read = wait_within(LONG, &mut reader)?;
+    // Without a reader it ends at once; what remains is for one that hangs by itself.
+    let wrote = wait_within(Duration::from_secs(10), &mut writer)?;
+    let (Some(read), Some(wrote)) = (read, wrote) else {
+        bail!("`{line}` did not end in time");
+    };
     if !wrote.success() || !read.success() {
         bail!("`{line}` ended with {} and {}", ended(wrote), ended(read));
     }
@@ -234,5 +316,39 @@ mod tests {
         assert!(error.to_string().contains("did not end"), "{error}");
         let error = run_within(limit, Command::new("sleep").arg("9")).unwrap_err();
         assert!(error.to_string().contains("did not end"), "{error}");
+        let error = read_within(limit, Command::new("sleep").arg("9")).unwrap_err();
+        assert!(error.to_string().contains("did not end"), "{error}");
+    }
+
+    #[test]
+    fn a_hang_is_ended_with_what_it_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 99 & echo $!; wait"]);
+        run_logged("test-tree", &mut command, Duration::from_millis(500), "x").unwrap_err();
+        let pid = fs::read_to_string(paths::logs().join("test-tree.log")).unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        // Ended, if perhaps not yet reaped.
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+
+    #[test]
+    fn a_command_is_read_however_much_it_says() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "head -c 300000 /dev/zero >&2; echo said"]);
+        assert_eq!(read(&mut command).unwrap(), "said");
+        command = Command::new("sh");
+        command.args(["-c", "echo why >&2; exit 3"]);
+        let error = read(&mut command).unwrap_err().to_string();
+        assert_eq!(error, "`sh -c echo why >&2; exit 3` ended with exit status 3: why");
+    }
+
+    #[test]
+    fn a_pipe_ends_when_either_side_fails() {
+        let endless = || Command::new("yes");
+        let error = pipe(&mut endless(), &mut Command::new("false")).unwrap_err().to_string();
+        assert!(error.contains("and exit status 1"), "{error}");
+        let error = pipe(&mut endless(), &mut Command::new("/nonexistent")).unwrap_err();
+        assert!(error.to_string().contains("did not start"), "{error}");
+        pipe(Command::new("echo").arg("x"), Command::new("sort").arg("-c")).unwrap();
     }
 }

@@ -215,11 +215,17 @@ impl Device {
 
     /// Copies a file from the device, as the shell's user, to whom it is given first.
     pub fn pull(&self, remote: &str, local: &Path, bytes: u64) -> Result<(), DeviceError> {
+        self.give_to_shell(remote)?;
+        let args = [OsStr::new("pull"), OsStr::new(remote), local.as_os_str()];
+        self.transfer(&args, bytes)
+    }
+
+    /// Makes the shell's user the owner of `remote`: it is the one who transfers files.
+    pub fn give_to_shell(&self, remote: &str) -> Result<(), DeviceError> {
         if self.root != Root::Shell {
             self.shell(&format!("chown {} {}", quote(&self.shell_user), quote(remote)))?;
         }
-        let args = [OsStr::new("pull"), OsStr::new(remote), local.as_os_str()];
-        self.transfer(&args, bytes)
+        Ok(())
     }
 
     fn transfer(&self, args: &[&OsStr], bytes: u64) -> Result<(), DeviceError> {

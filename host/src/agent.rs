@@ -84,8 +84,8 @@ impl Agent {
     }
 }
 
-/// The agent in a folder on a device. Unless it is [kept](Installed::keep), the folder goes when
-/// this does, if it was made for it.
+/// The agent in a folder on a device. Unless it is [kept](Installed::keep), it goes when this does,
+/// if the folder was made for it, and so does the folder if nothing else is in it.
 #[derive(Debug)]
 pub struct Installed<'a> {
     device: &'a Device,
@@ -134,10 +134,11 @@ impl<'a> Installed<'a> {
         local.write_all(&agent.bytes).context("a temporary file")?;
         // Under another name first: a half transferred program must not be run, and one that runs
         // can't be written to.
-        let new = format!("{dir}/{NAME}.{}", std::process::id());
-        // By the shell's user, who has to write into it.
-        let made = device.plain(&format!("mkdir -p {}", quote(dir)), CREATE)?;
+        let new = self.part();
+        // It may be there from a time when the shell was root.
+        let made = device.sh(&format!("mkdir -p {}", quote(dir)), CREATE)?;
         ensure!(made.code == 0, "{dir} on the device: {}", made.last_words());
+        device.give_to_shell(dir)?;
         let pushed = device.push(local.path(), &new, agent.build().len);
         let (from, to) = (quote(&new), quote(&format!("{dir}/{NAME}")));
         if pushed.is_err() {
@@ -147,6 +148,11 @@ impl<'a> Installed<'a> {
         let moved = device.shell(&format!("chmod 755 {from} && mv -f {from} {to}"))?;
         ensure!(moved.code == 0, "{dir}/{NAME} on the device: {}", moved.last_words());
         Ok(())
+    }
+
+    /// What the agent is called until all of it is there.
+    fn part(&self) -> String {
+        format!("{}/{NAME}.{}", self.dir, std::process::id())
     }
 
     fn version(&self) -> Result<Build> {
@@ -188,8 +194,12 @@ impl<'a> Installed<'a> {
 impl Drop for Installed<'_> {
     fn drop(&mut self) {
         if self.made {
-            // Nobody is left to hear of a failure.
-            let _ = self.device.shell(&format!("rm -rf {}", quote(&self.dir)));
+            // Others may have put something there meanwhile: a trace, or another agent's half. Nobody
+            // is left to hear of a failure.
+            let (dir, agent) = (quote(&self.dir), quote(&format!("{}/{NAME}", self.dir)));
+            let own = quote(&self.part());
+            let remove = format!("rm -f {agent} {own}; rmdir {dir} 2>/dev/null; true");
+            let _ = self.device.shell(&remove);
         }
     }
 }

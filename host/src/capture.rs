@@ -29,7 +29,7 @@ const DUE: Duration = Duration::from_millis(200);
 const EPILOGUE: Duration = Duration::from_secs(5);
 
 /// A capture on the device. When this goes, the agent is stopped and its files are removed, unless
-/// they are [left](Capture::leave).
+/// they are [left](Capture::leave) or [in part](Capture::leave_trace).
 #[derive(Debug)]
 pub struct Capture<'a> {
     agent: Installed<'a>,
@@ -208,6 +208,12 @@ impl<'a> Capture<'a> {
     /// Leaves the trace on the device, and the agent running if it still does.
     pub fn leave(&mut self) {
         self.leave = true;
+        self.agent.keep();
+    }
+
+    /// Leaves the trace on the device, where it is the only copy, and the agent, which is stopped.
+    pub fn leave_trace(&mut self) {
+        self.keep_trace = true;
         self.agent.keep();
     }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
+/// How often it may be pressed until what is under way is given up.
+static SPARED: AtomicU32 = AtomicU32::new(1);
 
 /// From here on signals are counted and do not end the program.
 pub fn watch() -> Result<()> {
@@ -18,6 +20,18 @@ pub fn watch() -> Result<()> {
         }
     })
     .context("Ctrl-C cannot be watched")
+}
+
+/// As [`watch`], for a command that has nothing to stop in order: the first Ctrl-C ends what it does.
+pub fn watch_and_give_up() -> Result<()> {
+    SPARED.store(0, Ordering::SeqCst);
+    watch()
+}
+
+/// Whether a call is to be given up that began when it was pressed `before` times.
+pub fn gives_up(before: u32) -> bool {
+    let (count, spared) = (count(), SPARED.load(Ordering::SeqCst));
+    count > spared && (count > before || spared == 0)
 }
 
 /// How often it was pressed.

@@ -235,6 +235,12 @@ fn root_by_su_is_used_for_every_command_that_needs_it() {
         let output = fake.record(&[]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(fake.calls().contains(call));
+        // The shell's user writes into the folder, whoever made it.
+        let given = fake.calls();
+        let given = given.lines().any(|call| {
+            call.contains("chown 2000 /data/local/tmp/sleepwalk") && !call.contains(".swk")
+        });
+        assert!(given, "{}", fake.calls());
         assert_eq!(fake.left(), ["sleepwalk", "sleepwalkd"]);
     }
 }
@@ -345,12 +351,68 @@ fn a_folder_that_cannot_be_written_to_is_told_before_the_capture() {
 }
 
 #[test]
-fn a_transfer_that_is_cut_is_noticed() {
+fn a_transfer_that_is_cut_is_noticed_and_the_trace_stays() {
     let fake = Fake::new();
     fake.write("pull-cuts", "");
     let output = fake.record(&[]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("100 bytes came across of"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("100 bytes came across of"), "{said}");
+    assert!(said.contains(".swk on the device: `sleepwalk pull` brings it"), "{said}");
+    assert!(!fake.path("t.swk").exists());
+    let left = fake.left();
+    assert_eq!(left.len(), 3, "{left:?}");
+    fs::remove_file(fake.path("pull-cuts")).expect("the cable is mended");
+    let output = fake.run(&["pull", "-o", "t.swk"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
+}
+
+#[test]
+fn a_file_that_appeared_meanwhile_does_not_cost_the_trace() {
+    let fake = Fake::new();
+    let child = fake.start("2s");
+    until_it_runs(&fake);
+    fake.write("t.swk", "precious");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(fake.path("t.swk")).expect("the file"), "precious");
+    assert!(fake.left().iter().any(|name| name.ends_with(".swk")), "{:?}", fake.left());
+}
+
+#[test]
+fn what_others_put_beside_the_agent_stays() {
+    let fake = Fake::new();
+    fake.write("mute", "");
+    let child = fake.start("60s");
+    until_it_runs(&fake);
+    fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/other.swk")), "x").expect("a file");
+    press(&child);
+    assert_eq!(child.wait_with_output().expect("it ends").status.code(), Some(1));
+    assert_eq!(fake.left(), ["other.swk", "sleepwalk"]);
+}
+
+#[test]
+fn ctrl_c_ends_a_pull_and_leaves_nothing_here() {
+    let fake = Fake::new();
+    let there = format!("{ON_DEVICE}/sleepwalk");
+    fs::create_dir(fake.path(&there)).expect("a folder");
+    fs::write(fake.path(&format!("{there}/new.swk")), everyday()).expect("a file");
+    fake.write("pull-hangs", "");
+    let mut command = fake.command(&["pull"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let until = Instant::now() + Duration::from_secs(10);
+    while !fake.calls().contains(" pull ") {
+        assert!(Instant::now() < until, "no transfer begins");
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(300));
+    press(&child);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("interrupted"));
+    assert!(Instant::now() < until);
+    fs::remove_dir_all(fake.path(&there)).expect("the device's");
     fake.is_clean();
 }
 

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
 use crate::capture::{self, DIR};
 use crate::cli::Target;
+use crate::interrupt;
 use crate::model;
 use crate::units::size;
 
@@ -28,6 +29,15 @@ pub struct Args {
 
 /// Brings a trace here and checks that it can be read.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    interrupt::watch_and_give_up()?;
+    let pulled = pull(args);
+    if pulled.is_err() && interrupt::count() > 0 {
+        bail!("interrupted: nothing was brought");
+    }
+    pulled
+}
+
+fn pull(args: &Args) -> Result<ExitCode> {
     let device = super::connect(args.target.serial())?;
     let remote = match &args.remote {
         Some(path) if path.contains('/') => path.clone(),
@@ -44,6 +54,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(name));
     let output = Output::begin(&path, args.force)?;
     let bytes = capture::fetch(&device, &remote, output.part())?;
+    if interrupt::count() > 0 {
+        bail!("interrupted");
+    }
     // Checked under the name that it will have: that is the one in warnings.
     super::decode(Path::new(name), &model::load(output.part())?)?;
     let path = output.finish()?;

@@ -53,16 +53,13 @@ enum Source {
     Auto,
     /// The kernel's own functions for it
     Kfunc,
-    /// The same list by its address
-    Kallsyms,
-    /// /sys/kernel/debug/wakeup_sources
-    Debugfs,
-    /// /sys/class/wakeup
-    Sysfs,
 }
 
-/// The least time between questions to the device while it captures: each keeps it from sleeping.
+/// Until the first question to the device while it captures, which tells a capture that failed early;
+/// twice as long until each further one, for each keeps it from sleeping.
 const POLL: Duration = Duration::from_secs(30);
+/// The longest time between questions.
+const LONGEST_POLL: Duration = Duration::from_secs(30 * 60);
 /// Between questions once the capture should be over.
 const OVERDUE: Duration = Duration::from_secs(2);
 /// How long a device may not answer after the capture's time is over.
@@ -88,24 +85,30 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         code => Some(capture.failed(code)),
     };
     // What a failed agent saw until then may be what it was started for.
-    let bytes = match (capture.fetch(output.part()), failure.is_some()) {
-        (Ok(bytes), _) => bytes,
-        (Err(error), false) => return Err(error),
-        (Err(_), true) => return failure.map_or(Ok(ExitCode::SUCCESS), Err),
-    };
-    let analysis = match super::decode(output.path(), &model::load(output.part())?) {
-        Ok(analysis) => analysis,
+    let bytes = match capture.fetch(output.part()) {
+        Ok(bytes) => bytes,
         Err(error) => {
-            // It is all there is of this time, so it is kept for a closer look.
-            output.finish()?;
-            return Err(failure.unwrap_or(error.into()));
+            capture.leave_trace();
+            let (trace, what) = (capture.trace(), if failure.is_some() { "may be" } else { "is" });
+            super::say(&format!(
+                "the trace {what} {trace} on the device: `sleepwalk pull` brings it"
+            ));
+            return Err(failure.unwrap_or(error));
         }
+    };
+    // The device's copy goes only when the one here is whole and has its name.
+    let loaded = model::load(output.part());
+    let decoded = loaded.and_then(|bytes| super::decode(output.path(), &bytes));
+    let path = output.finish().inspect_err(|_| capture.leave_trace())?;
+    // One that can't be read is kept as well: it is all there is of this time.
+    let analysis = match decoded {
+        Ok(analysis) => analysis,
+        Err(error) => return Err(failure.unwrap_or(error.into())),
     };
     if args.keep {
         super::say(&format!("{} stays on the device", capture.trace()));
     }
     capture.done(args.keep);
-    let path = output.finish()?;
     if analysis.model.finish.is_none() {
         super::say("warning: the capture did not end in order: what it saw last may be missing");
     }
@@ -141,15 +144,15 @@ fn give_up_if_interrupted() -> Result<()> {
 /// Waits until the capture is over, and returns the agent's exit code.
 ///
 /// Every question over adb wakes a phone, or keeps it awake, and so disturbs what is measured: there
-/// are none for [`POLL`], and a device that does not answer is taken to be asleep.
+/// are fewer and fewer, and a device that does not answer is taken to be asleep.
 fn wait(capture: &mut Capture<'_>, duration: Duration, serial: &str) -> Result<Option<i32>> {
     let bar = progress(duration, serial);
     let begun = Instant::now();
     let mut silent = false;
+    let mut poll = POLL;
     loop {
         let left = duration.saturating_sub(begun.elapsed());
-        let pause = if left.is_zero() { OVERDUE } else { POLL.min(left + OVERDUE / 4) };
-        pass(&bar, begun, pause);
+        pass(&bar, begun, pause(&mut poll, left));
         if interrupt::count() > 0 {
             bar.finish_and_clear();
             return stop(capture);
@@ -184,6 +187,16 @@ fn wait(capture: &mut Capture<'_>, duration: Duration, serial: &str) -> Result<O
     }
 }
 
+/// How long to ask nothing, if `left` of the capture is left.
+fn pause(poll: &mut Duration, left: Duration) -> Duration {
+    if left.is_zero() {
+        return OVERDUE;
+    }
+    let pause = (*poll).min(left + OVERDUE / 4);
+    *poll = (*poll * 2).min(LONGEST_POLL);
+    pause
+}
+
 /// Stops the capture early; a trace is all the same.
 fn stop(capture: &mut Capture<'_>) -> Result<Option<i32>> {
     super::say("stopping; Ctrl-C again gives the trace up");
@@ -191,7 +204,7 @@ fn stop(capture: &mut Capture<'_>) -> Result<Option<i32>> {
     if interrupt::count() > 1 {
         bail!("interrupted: the trace was given up");
     }
-    match stopped? {
+    match stopped.inspect_err(|_| capture.leave_trace())? {
         State::Ended(code) => Ok(code),
         // It was told to end and did not: what it wrote is whole.
         State::Starting | State::Capturing => Ok(None),
@@ -224,5 +237,25 @@ fn pass(bar: &ProgressBar, begun: Instant, pause: Duration) {
         }
         interrupt::sleep(left.min(Duration::from_millis(500)), 0);
         bar.set_position(begun.elapsed().as_secs());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_night_is_asked_about_a_few_times_only() {
+        let (mut poll, mut left) = (POLL, Duration::from_secs(8 * 3600));
+        let mut pauses = Vec::new();
+        while !left.is_zero() {
+            let pause = pause(&mut poll, left);
+            pauses.push(pause.as_secs());
+            left = left.saturating_sub(pause);
+        }
+        assert_eq!(pauses[..8], [30, 60, 120, 240, 480, 960, 1800, 1800]);
+        assert!(pauses.len() < 24, "{pauses:?}");
+        assert_eq!(pause(&mut poll, left), OVERDUE);
+        assert_eq!(pause(&mut { POLL }, Duration::from_secs(10)), Duration::from_millis(10_500));
     }
 }

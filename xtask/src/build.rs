@@ -4,12 +4,14 @@
 //! Each has a target folder of its own: they differ in flags and environment, and cargo would build
 //! everything anew each time they took turns in one.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::setup::rust_src::RustSrc;
 use crate::{paths, setup, sh};
 
 const BPF: &str = "bpfel-unknown-none";
@@ -33,7 +35,7 @@ pub fn all() -> Result<()> {
 /// The probe's objects; returns their folder.
 pub fn probe() -> Result<PathBuf> {
     let (rust_src, linker) = setup::probe()?;
-    let mut cargo = bpf_cargo("build");
+    let mut cargo = bpf_cargo("build", &rust_src);
     cargo.arg("--bins").env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker);
     rust_src.allow_build_std(&mut cargo);
     sh::run(&mut cargo)?;
@@ -47,12 +49,12 @@ pub fn probe() -> Result<PathBuf> {
 /// Clippy for the probe, which no other clippy run reaches: it is for the BPF target only.
 pub fn probe_clippy() -> Result<()> {
     let rust_src = setup::build_std()?;
-    let mut cargo = bpf_cargo("clippy");
+    let mut cargo = bpf_cargo("clippy", &rust_src);
     rust_src.allow_build_std(&mut cargo);
     sh::run(cargo.args(["--", "-D", "warnings"]))
 }
 
-fn bpf_cargo(verb: &str) -> Command {
+fn bpf_cargo(verb: &str, rust_src: &RustSrc) -> Command {
     let mut cargo = sh::cargo();
     cargo
         .args([verb, "--package", "sleepwalk-ebpf", "--profile", "probe", "--target", BPF])
@@ -62,9 +64,36 @@ fn bpf_cargo(verb: &str) -> Command {
         // registers a traced function has: a phone's, not this machine's.
         .env(
             "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
-            "-C link-arg=--btf --cfg=bpf_target_arch=\"aarch64\"",
+            format!(
+                "-C link-arg=--btf --cfg=bpf_target_arch=\"aarch64\"{}",
+                no_paths_of_this_machine(Some(rust_src.library()))
+            ),
         );
     cargo
+}
+
+/// Flags that keep this machine's paths, and with them a person's name, out of what is shipped.
+fn no_paths_of_this_machine(library: Option<&Path>) -> String {
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(env::home_dir()?.join(".cargo")));
+    remap(&[
+        // Still found from where cargo runs: the probe's BTF quotes its sources.
+        (Some(paths::root()), "."),
+        (cargo_home.as_deref(), "cargo"),
+        (library, "library"),
+    ])
+}
+
+/// The last prefix that fits counts, so an inner folder comes after an outer one. Cargo splits flags
+/// at blanks, so a folder with one stays as it is.
+fn remap(folders: &[(Option<&Path>, &str)]) -> String {
+    folders
+        .iter()
+        .filter_map(|(folder, name)| Some((folder.as_ref()?.to_str()?, name)))
+        .filter(|(folder, _)| !folder.contains(char::is_whitespace))
+        .map(|(folder, name)| format!(" --remap-path-prefix={folder}={name}"))
+        .collect()
 }
 
 /// The agent, static for any arm64 Linux, with the probe inside.
@@ -91,7 +120,13 @@ fn static_arm64(package: &str, to: &Path, environment: &[(&str, &Path)]) -> Resu
         .args(["-Z", "build-std=std,panic_abort", "--target-dir"])
         .arg(&target_dir)
         // The sysroot has no musl of its own for this target; zig brings one.
-        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS", "-C link-self-contained=no");
+        .env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS",
+            format!(
+                "-C link-self-contained=no{}",
+                no_paths_of_this_machine(Some(rust_src.library()))
+            ),
+        );
     for (name, value) in environment {
         cargo.env(name, value);
     }
@@ -108,7 +143,8 @@ pub fn host() -> Result<PathBuf> {
     cargo
         .args(["build", "--release", "--package", "sleepwalk", "--target-dir"])
         .arg(&target_dir)
-        .env("SLEEPWALK_AGENT", agent);
+        .env("SLEEPWALK_AGENT", agent)
+        .env("RUSTFLAGS", no_paths_of_this_machine(None).trim_start());
     sh::run(&mut cargo)?;
     let program = paths::host_program();
     copy_if_changed(&target_dir.join("release/sleepwalk"), &program)?;
@@ -142,4 +178,16 @@ fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
 
 fn shown(path: &Path) -> String {
     path.strip_prefix(paths::root()).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_get_other_names_and_those_with_blanks_stay() {
+        let (home, blank) = (Path::new("/home/a"), Path::new("/home/a b"));
+        let flags = remap(&[(Some(home), "."), (None, "x"), (Some(blank), "y")]);
+        assert_eq!(flags, " --remap-path-prefix=/home/a=.");
+    }
 }

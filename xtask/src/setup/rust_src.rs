@@ -21,32 +21,39 @@ const ARCHIVE: &str = "SLEEPWALK_RUST_SRC";
 
 /// Where the sources are; hand it to each cargo that builds the standard library.
 pub struct RustSrc {
-    /// None: in the sysroot, where cargo finds them by itself.
-    library: Option<PathBuf>,
+    library: PathBuf,
+    /// In the sysroot cargo finds them by itself.
+    in_sysroot: bool,
 }
 
 impl RustSrc {
+    /// The `library/` folder.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
     /// Lets this cargo build the standard library.
     pub fn allow_build_std(&self, cargo: &mut Command) {
         // `-Z` options on a stable compiler; no other build gets this.
         cargo.env("RUSTC_BOOTSTRAP", "1");
-        if let Some(library) = &self.library {
+        if !self.in_sysroot {
             // Cargo's own tests move the sources with this; there is no other way but to write
             // into the sysroot, which is not ours.
-            cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
+            cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", &self.library);
         }
     }
 }
 
 /// Finds the sources or brings them in.
 pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
-    if is_library(&rustc.sysroot.join("lib/rustlib/src/rust/library")) {
-        return Ok(RustSrc { library: None });
+    let in_sysroot = rustc.sysroot.join("lib/rustlib/src/rust/library");
+    if is_library(&in_sysroot) {
+        return Ok(RustSrc { library: in_sysroot, in_sysroot: true });
     }
     let home = paths::tools().join(format!("rust-src-{}", rustc.release));
     let library = home.join("library");
     if is_library(&library) {
-        return Ok(RustSrc { library: Some(library) });
+        return Ok(RustSrc { library, in_sysroot: false });
     }
     let ways: [(&str, &dyn Fn() -> Result<()>); 3] = [
         ("rustup component add rust-src", &from_rustup),
@@ -57,10 +64,8 @@ pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
     for (way, get) in ways {
         sh::say(format!("library sources of Rust {}: {way}", rustc.release));
         match get() {
-            Ok(()) if is_library(&library) => {
-                return Ok(RustSrc { library: Some(library) });
-            }
-            Ok(()) => return Ok(RustSrc { library: None }),
+            Ok(()) if is_library(&library) => return Ok(RustSrc { library, in_sysroot: false }),
+            Ok(()) => return Ok(RustSrc { library: in_sysroot, in_sysroot: true }),
             Err(error) => tried.push_str(&format!("\n  {way}: {error:#}")),
         }
     }

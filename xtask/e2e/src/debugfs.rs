@@ -35,8 +35,9 @@ pub fn read(device: &Device) -> Result<Vec<Line>> {
     parse(&device.pull("debugfs.txt")?)
 }
 
-/// A name may hold anything, newlines too: a record ends with a line's ninth number.
-fn parse(bytes: &[u8]) -> Result<Vec<Line>> {
+/// Takes a copy of the table apart. A name may hold anything, newlines too: a record ends with a
+/// line's ninth number.
+pub fn parse(bytes: &[u8]) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     let mut pending: Vec<u8> = Vec::new();
     for line in bytes.split_inclusive(|b| *b == b'\n').skip(1) {

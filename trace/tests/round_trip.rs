@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
+use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    End, Lost, Overhead, Phase, Reason, Record, Session, Snapshot, SourceDef, Stamped,
+    End, Lost, Overhead, Phase, Reason, Record, Session, Snapshot, SourceDef, SourceDelta, Stamped,
     SuspendReturn, Text,
 };
 use sleepwalk_trace::snapshot::{COUNTERS, Counters, Differ, Replay, ReplayError, SourceState};
@@ -274,12 +274,119 @@ fn a_forged_file_full_of_magics_is_given_up() {
     let mut bytes = file_header().to_vec();
     let mut forged = vec![0u8; CHUNK_HEADER];
     forged[..4].copy_from_slice(b"SWCK");
-    forged[4..8].copy_from_slice(&(1u32 << 20).to_le_bytes());
     forged[8] = 1;
-    while bytes.len() < 4 << 20 {
-        bytes.extend(&forged);
+    // The second length is the longest that is taken seriously.
+    for (length, size) in [(1u32 << 20, 4 << 20), (16 << 20, 17 << 20)] {
+        bytes.truncate(FILE_HEADER);
+        forged[4..8].copy_from_slice(&length.to_le_bytes());
+        while bytes.len() < size {
+            bytes.extend(&forged);
+        }
+        let mut reader = Reader::open(&bytes).expect("a trace");
+        assert_eq!(reader.by_ref().count(), 0);
+        assert!(reader.damage().bytes > 3 << 20);
     }
-    let mut reader = Reader::open(&bytes).expect("a trace");
-    assert_eq!(reader.by_ref().count(), 0);
-    assert!(reader.damage().bytes > 3 << 20);
+}
+
+#[test]
+fn a_chunk_that_is_being_written_is_no_damage() {
+    let end = |at| Stamped { at: BootNanos(at), record: Record::End(End { reason: "x".into() }) };
+    let whole = file(&[vec![end(1)], vec![end(2)], vec![end(3)]]);
+    let first = file(&[vec![end(1)]]).len();
+    let second = file(&[vec![end(1)], vec![end(2)]]).len();
+    // The last chunk's magic is not there yet.
+    let mut growing = whole.clone();
+    growing[second..second + 4].fill(0);
+    growing.resize(growing.len() + 4096, 0);
+    let mut reader = Reader::open(&growing).expect("a trace");
+    assert_eq!(reader.by_ref().filter(|i| matches!(i, Item::Record(_))).count(), 2);
+    assert_eq!(reader.damage(), Default::default());
+    // But where a whole chunk follows, something was there.
+    let mut damaged = whole;
+    damaged[first..first + 4].fill(0);
+    let mut reader = Reader::open(&damaged).expect("a trace");
+    assert_eq!(reader.by_ref().filter(|i| matches!(i, Item::Record(_))).count(), 2);
+    assert_eq!(reader.damage().missing_chunks, 1);
+}
+
+#[test]
+fn a_bad_record_does_not_shift_the_stamps_behind_it() {
+    let end = |at| Stamped { at: BootNanos(at), record: Record::End(End { reason: "abc".into() }) };
+    let bytes = file(&[vec![end(10), end(15), end(17)]]);
+    let mut payload = bytes[FILE_HEADER + CHUNK_HEADER..].to_vec();
+    let frame = 1 + usize::from(payload[0]);
+    payload.truncate(3 * frame);
+    // The second record's text claims to be longer than its frame.
+    payload[frame + 3] = 200;
+    let mut chunk = vec![0; CHUNK_HEADER];
+    chunk.extend(payload);
+    let header = chunk::ChunkHeader { base: BootNanos(10), ..Default::default() };
+    chunk::seal(&mut chunk, &header);
+    let mut forged = file_header().to_vec();
+    forged.extend(chunk);
+    let mut reader = Reader::open(&forged).expect("a trace");
+    let items: Vec<_> = reader.by_ref().skip(1).collect();
+    assert_eq!(items, [Item::Record(end(10)), Item::Gap, Item::Record(end(17))]);
+    assert_eq!(reader.damage().bad_records, 1);
+}
+
+/// Written by hand from `docs/trace-format.md`: what a reader in another language has to go by.
+#[test]
+fn the_bytes_are_those_of_the_documentation() {
+    let at = |at, record| Stamped { at: BootNanos(at), record };
+    let delta = SourceDelta { instance: 2, state: 1, mask: 0b10_0000_0001, deltas: vec![7, 300] };
+    let records = vec![
+        at(1_000, Record::Text(Text { id: 0, bytes: b"rtc\xff".to_vec() })),
+        at(
+            1_010,
+            Record::Source(SourceDef {
+                instance: 2,
+                name: 0,
+                name_cut: false,
+                id: 260,
+                address: 0xffff_0000_1234_5678,
+                name_pointer: 70_000,
+            }),
+        ),
+        at(
+            1_005,
+            Record::Snapshot(Snapshot {
+                reason: Reason::AttemptBegin,
+                mono: MonoNanos(251),
+                took_ns: 250,
+                seen: 1,
+                stored: 1,
+                broken: false,
+                full: true,
+                changed: vec![delta],
+                gone: vec![9],
+            }),
+        ),
+        at(1_105, Record::Phase(Phase { action: 3, value: -2, begin: true })),
+        at(1_106, Record::Return(SuspendReturn { errno: -16 })),
+        at(1_106, Record::Lost(Lost { events: 251 })),
+        at(1_106, Record::End(End { reason: "signal".into() })),
+    ];
+    #[rustfmt::skip]
+    let payload: Vec<u8> = [
+        // length, kind, stamp, body
+        &[8, 2, 0, 0, 4, b'r', b't', b'c', 0xff][..],
+        &[22, 3, 20, 2, 0, 0, 251, 4, 1, 253, 0x78, 0x56, 0x34, 0x12, 0, 0, 0xff, 0xff, 252, 0x70, 0x11, 1, 0],
+        &[24, 4, 9, 2, 251, 251, 0, 250, 1, 1, 0, 1, 1, 2, 1, 251, 1, 2, 2, 7, 251, 44, 1, 1, 9],
+        &[5, 5, 200, 3, 3, 1],
+        &[3, 6, 2, 31],
+        &[5, 7, 0, 251, 251, 0],
+        &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
+    ]
+    .concat();
+    let bytes = file(&[records]);
+    let chunk = &bytes[FILE_HEADER..];
+    assert_eq!(&chunk[CHUNK_HEADER..CHUNK_HEADER + payload.len()], payload);
+    assert_eq!(&bytes[..FILE_HEADER], b"\x89SWK\r\n\x1a\n\x01\0\x10\0\x6f\x55\xd0\xec".as_slice());
+    let mut header = b"SWCK".to_vec();
+    header.extend((payload.len() as u32).to_le_bytes());
+    header.extend([0; 4]);
+    assert_eq!(&chunk[..12], header);
+    let clocks = [1_000u64, CLOCKS.boot.0, CLOCKS.suspended_ns, CLOCKS.real.0 as u64];
+    assert_eq!(&chunk[16..48], clocks.map(u64::to_le_bytes).concat());
 }

@@ -65,6 +65,16 @@ pub enum DeviceError {
         "device {0} is unauthorised: unlock it and accept the prompt for USB debugging on its screen"
     )]
     Unauthorised(String),
+    /// This user may not open it.
+    #[error(
+        "device {serial} cannot be opened, adb says {state:?}: install udev rules for it, join the group plugdev, then `adb kill-server` and plug it in again"
+    )]
+    NoPermissions {
+        /// The device.
+        serial: String,
+        /// What `adb devices` says.
+        state: String,
+    },
     /// It is there and does not answer.
     #[error("device {0} is offline: plug it in again, or `adb reconnect`")]
     Offline(String),
@@ -110,6 +120,28 @@ pub enum DeviceError {
     /// The agent says that this device can't be recorded on.
     #[error("{0}")]
     Agent(String),
+}
+
+impl DeviceError {
+    /// Whether its message ends with a colon and the mend.
+    pub fn mends(&self) -> bool {
+        match self {
+            Self::NoAdb { .. }
+            | Self::AdbFailed { .. }
+            | Self::NoDevice
+            | Self::Several(_)
+            | Self::Unauthorised(_)
+            | Self::NoPermissions { .. }
+            | Self::Offline(_)
+            | Self::State { .. }
+            | Self::NotRoot(_)
+            | Self::NoRoom { .. } => true,
+            Self::NotConnected { .. }
+            | Self::WrongMachine { .. }
+            | Self::Call { .. }
+            | Self::Agent(_) => false,
+        }
+    }
 }
 
 /// How commands get root.

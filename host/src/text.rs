@@ -85,7 +85,7 @@ fn push_hex(out: &mut String, byte: u8) {
 /// Controls, and characters that show nothing themselves but change how others are shown: C1,
 /// bidirectional controls, zero-width and other format characters, line separators, variation
 /// selectors, tags, and spaces that look like the common one.
-fn hidden(c: char) -> bool {
+pub fn hidden(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
         || matches!(c,

@@ -532,6 +532,48 @@ fn doctor_says_how_far_it_came() {
 }
 
 #[test]
+fn doctor_tells_an_error_here_from_one_of_the_device() {
+    let fake = Fake::new();
+    let output = fake.run(&["doctor", "--json", "--agent", "nowhere"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let last = &json["checks"][4];
+    let found = last["found"].as_str().expect("text");
+    assert!(found.starts_with("agent nowhere: No such file or directory"), "{found}");
+    assert_eq!(last["mend"], "");
+    fake.write("devices", "FAKE1\tno permissions (missing udev rules?); see [http://x]\n");
+    let output = fake.run(&["doctor", "--json", "--agent", "agent"]);
+    assert_eq!(output.status.code(), Some(4));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let mend = json["checks"][1]["mend"].as_str().expect("text");
+    assert!(mend.starts_with("install udev rules"), "{mend}");
+}
+
+#[test]
+fn hostile_names_of_devices_and_files_drive_no_terminal() {
+    let fake = Fake::new();
+    fake.write("devices", "FA\u{1b}[31m\u{202e}KE\tdevice\n");
+    let there = format!("{ON_DEVICE}/sleepwalk");
+    fs::create_dir(fake.path(&there)).expect("a folder");
+    let name = "e\u{1b}[31m\u{9b}\u{202e}.swk";
+    fs::write(fake.path(&format!("{there}/{name}")), everyday()).expect("a file");
+    let pulled = fake.run(&["pull"]);
+    assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
+    let runs = [
+        pulled,
+        fake.run(&["pull"]),
+        fake.run(&["pull", "none.swk"]),
+        fake.run(&["doctor", "--agent", "agent"]),
+        fake.run(&["doctor", "--json", "--agent", "agent"]),
+        fake.record(&[]),
+    ];
+    for output in runs {
+        let text = stdout(&output) + &stderr(&output);
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7f}']), "{text:?}");
+    }
+}
+
+#[test]
 fn pull_brings_the_newest_trace_and_leaves_it_there() {
     let fake = Fake::new();
     fs::create_dir(fake.path(ON_DEVICE).join("sleepwalk")).expect("a folder");

@@ -93,6 +93,24 @@ fn time_that_is_held_after_a_wake_counts_once_in_the_order() {
 }
 
 #[test]
+fn hostile_names_stay_escaped_in_every_format() {
+    let name = "evil\u{9b}31m\u{7f}\u{202e}\u{2066}\u{1b}";
+    let mut m = Maker::new();
+    let evil = m.source(name.as_bytes(), 0);
+    m.snapshot(Reason::Start).wait(S).activate(evil).wait(S);
+    let (_dir, path) = file(&m.finish());
+    let path = path.to_str().expect("UTF-8");
+    for args in [&["report", path][..], &["report", path, "--format", "json"], &["dump", path]] {
+        let text = stdout(&run(args));
+        let driving = |c: char| c != '\n' && c.is_control() || "\u{202e}\u{2066}".contains(c);
+        assert!(text.contains("evil") && !text.contains(driving), "{text:?}");
+        let mut names = text.lines().filter_map(|l| serde_json::from_str(l).ok());
+        let json: Option<serde_json::Value> = names.find(|l: &serde_json::Value| l["name"] == name);
+        assert_eq!(json.is_some(), args[0] == "dump", "{text}");
+    }
+}
+
+#[test]
 fn the_dump_has_every_record_on_a_line() {
     let (_dir, path) = file(&everyday());
     let text = stdout(&run(&["dump", path.to_str().expect("UTF-8")]));

@@ -25,6 +25,9 @@ pub(super) fn choose(list: &str, wanted: Option<&str>) -> Result<String, DeviceE
         "device" => Ok(serial),
         "unauthorized" | "authorizing" => Err(DeviceError::Unauthorised(serial)),
         "offline" | "connecting" => Err(DeviceError::Offline(serial)),
+        state if state.starts_with("no permissions") => {
+            Err(DeviceError::NoPermissions { serial, state: state.to_owned() })
+        }
         state => Err(DeviceError::State { serial, state: state.to_owned() }),
     }
 }
@@ -69,7 +72,8 @@ mod tests {
     fn each_unusable_state_names_its_mend() {
         assert!(told("", None).starts_with("no device: connect one"));
         assert!(told("A\tunauthorized", None).contains("accept the prompt"));
-        assert!(told("A\tno permissions (user in plugdev?)", None).contains("no permissions"));
+        let udev = "A\tno permissions (missing udev rules? user is in the plugdev group); see [http://developer.android.com/tools/device.html]";
+        assert!(told(udev, None).contains(": install udev rules"));
         assert!(told("A\trecovery", None).contains("boot it into Android"));
     }
 }

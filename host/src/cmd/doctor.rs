@@ -12,6 +12,7 @@ use crate::agent::{self, Agent, Installed};
 use crate::capture::DIR;
 use crate::cli::Target;
 use crate::interrupt;
+use crate::render::json;
 use crate::text::escape;
 
 /// Options of `doctor`.
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut checks = Vec::new();
     let checked = check(args, &mut checks);
     if let Err(error) = &checked {
-        let (what, mend) = whole_sentence(&format!("{error:#}"));
+        let (what, mend) = whole_sentence(error);
         let name = NAMES.get(checks.len()).copied().unwrap_or("agent");
         checks.push(Check {
             name: name.to_owned(),
@@ -76,14 +77,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let can_record = matches!(checked, Ok(true));
     if args.json {
         let text = json!({"checks": checks, "can_record": can_record});
-        super::print(&format!("{}\n", serde_json::to_string_pretty(&text)?))?;
+        super::print(&json::pretty(&text)?)?;
     } else {
         super::print(&list(&checks, can_record))?;
     }
-    if let Err(error) = checked {
-        super::say(&format!("{error:#}"));
-    }
-    Ok(if can_record { ExitCode::SUCCESS } else { ExitCode::from(4) })
+    // The one that prints errors chooses the exit code too.
+    checked.map(|can_record| if can_record { ExitCode::SUCCESS } else { ExitCode::from(4) })
 }
 
 /// The host's checks in their order: the first that fails is the one after those that passed.
@@ -132,11 +131,13 @@ fn check(args: &Args, checks: &mut Vec<Check>) -> Result<bool> {
     }
 }
 
-/// Errors end with the mend, behind the last colon.
-fn whole_sentence(error: &str) -> (String, String) {
-    match error.rsplit_once(": ") {
-        Some((what, mend)) => (what.to_owned(), mend.to_owned()),
-        None => (error.to_owned(), String::new()),
+/// What is wrong, and the mend where the error is of a kind that ends with one, behind a colon.
+fn whole_sentence(error: &anyhow::Error) -> (String, String) {
+    let told = format!("{error:#}");
+    let mends = error.downcast_ref::<DeviceError>().is_some_and(DeviceError::mends);
+    match told.rsplit_once(": ") {
+        Some((what, mend)) if mends => (what.to_owned(), mend.to_owned()),
+        _ => (told, String::new()),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::capture::{self, DIR};
 use crate::cli::Target;
 use crate::interrupt;
 use crate::model;
+use crate::text::one_line;
 use crate::units::size;
 
 /// Options of `pull`.
@@ -60,6 +61,7 @@ fn pull(args: &Args) -> Result<ExitCode> {
     // Checked under the name that it will have: that is the one in warnings.
     super::decode(Path::new(name), &model::load(output.part())?)?;
     let path = output.finish()?;
-    super::print(&format!("{} ({})\n", path.display(), size(bytes)))?;
+    let shown = one_line(&path.display().to_string());
+    super::print(&format!("{shown} ({})\n", size(bytes)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,7 @@ use crate::cli::Target;
 use crate::interrupt;
 use crate::model;
 use crate::report::By;
+use crate::text::one_line;
 use crate::units::{Utc, parse_duration, size, time};
 
 /// Options of `record`.
@@ -214,6 +215,7 @@ fn stop(capture: &mut Capture<'_>) -> Result<Option<i32>> {
 /// A bar on a terminal, else one line.
 fn progress(duration: Duration, serial: &str) -> ProgressBar {
     let text = time(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    let serial = one_line(serial);
     let what = format!("recording on {serial} for {text}; Ctrl-C stops early and keeps the trace");
     let bar = ProgressBar::new(duration.as_secs());
     if bar.is_hidden() {

@@ -1,10 +1,56 @@
 //! The report for machines.
 
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
 use crate::report::Report;
+use crate::text::hidden;
 
 /// The report as JSON, with a line end.
 pub fn render(report: &Report) -> Result<String, serde_json::Error> {
-    let mut text = serde_json::to_string_pretty(report)?;
+    pretty(report)
+}
+
+/// `value` as JSON on several lines, with a line end.
+pub fn pretty(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    let mut text = harmless(&serde_json::to_string_pretty(value)?);
     text.push('\n');
     Ok(text)
+}
+
+/// JSON that drives no terminal and turns no line around: what is [`hidden`] stands as `\uXXXX`,
+/// which means the same. Outside strings JSON is ASCII, and within them ASCII's controls but DEL are
+/// escaped already.
+pub fn harmless(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c >= '\x7f' && hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_characters_are_escaped_and_mean_the_same() {
+        let name = "a\u{9b}31m\x7f\u{85}\u{202e}\u{2066}\u{200b}\u{e0041}\x1b\"\\ größe 名前 😀";
+        let text = pretty(&[name]).expect("JSON");
+        assert!(
+            text.contains(r"a\u009b31m\u007f\u0085\u202e\u2066\u200b\udb40\udc41\u001b"),
+            "{text}"
+        );
+        assert!(text.contains("größe 名前 😀"), "{text}");
+        let back: Vec<String> = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(back, [name]);
+    }
 }

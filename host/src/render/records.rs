@@ -12,6 +12,7 @@ use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped};
 use sleepwalk_trace::snapshot::{Replay, SourceState};
 
+use super::json::harmless;
 use crate::model::Unreadable;
 use crate::report::hex;
 
@@ -41,8 +42,7 @@ pub fn write(bytes: &[u8], out: &mut impl Write) -> Result<Result<Damage, Unread
                 state.line(&stamped)
             }
         };
-        serde_json::to_writer(&mut *out, &line)?;
-        out.write_all(b"\n")?;
+        writeln!(out, "{}", harmless(&line.to_string()))?;
     }
     let damage = reader.damage();
     Ok(if records == 0 { Err(Unreadable::NoRecords(damage.bytes)) } else { Ok(damage) })

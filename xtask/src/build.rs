@@ -11,7 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::setup::rust_src::RustSrc;
+use crate::setup::rust_src::{self, RustSrc};
+use crate::setup::rustc::Rustc;
 use crate::{paths, setup, sh};
 
 const BPF: &str = "bpfel-unknown-none";
@@ -66,14 +67,14 @@ fn bpf_cargo(verb: &str, rust_src: &RustSrc) -> Command {
             "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
             format!(
                 "-C link-arg=--btf --cfg=bpf_target_arch=\"aarch64\"{}",
-                no_paths_of_this_machine(Some(rust_src.library()))
+                no_paths_of_this_machine(rust_src.library())
             ),
         );
     cargo
 }
 
 /// Flags that keep this machine's paths, and with them a person's name, out of what is shipped.
-fn no_paths_of_this_machine(library: Option<&Path>) -> String {
+fn no_paths_of_this_machine(library: &Path) -> String {
     let cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(env::home_dir()?.join(".cargo")));
@@ -81,7 +82,7 @@ fn no_paths_of_this_machine(library: Option<&Path>) -> String {
         // Still found from where cargo runs: the probe's BTF quotes its sources.
         (Some(paths::root()), "."),
         (cargo_home.as_deref(), "cargo"),
-        (library, "library"),
+        (Some(library), "library"),
     ])
 }
 
@@ -122,10 +123,7 @@ fn static_arm64(package: &str, to: &Path, environment: &[(&str, &Path)]) -> Resu
         // The sysroot has no musl of its own for this target; zig brings one.
         .env(
             "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS",
-            format!(
-                "-C link-self-contained=no{}",
-                no_paths_of_this_machine(Some(rust_src.library()))
-            ),
+            format!("-C link-self-contained=no{}", no_paths_of_this_machine(rust_src.library())),
         );
     for (name, value) in environment {
         cargo.env(name, value);
@@ -138,13 +136,15 @@ fn static_arm64(package: &str, to: &Path, environment: &[(&str, &Path)]) -> Resu
 /// The host program with the agent inside.
 pub fn host() -> Result<PathBuf> {
     let agent = agent()?;
+    // Where its sources are installed, rustc names the ready-made library by them.
+    let library = rust_src::in_sysroot(&Rustc::ask()?);
     let target_dir = paths::target().join("host");
     let mut cargo = sh::cargo();
     cargo
         .args(["build", "--release", "--package", "sleepwalk", "--target-dir"])
         .arg(&target_dir)
         .env("SLEEPWALK_AGENT", agent)
-        .env("RUSTFLAGS", no_paths_of_this_machine(None).trim_start());
+        .env("RUSTFLAGS", no_paths_of_this_machine(&library).trim_start());
     sh::run(&mut cargo)?;
     let program = paths::host_program();
     copy_if_changed(&target_dir.join("release/sleepwalk"), &program)?;

@@ -46,7 +46,7 @@ impl RustSrc {
 
 /// Finds the sources or brings them in.
 pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
-    let in_sysroot = rustc.sysroot.join("lib/rustlib/src/rust/library");
+    let in_sysroot = in_sysroot(rustc);
     if is_library(&in_sysroot) {
         return Ok(RustSrc { library: in_sysroot, in_sysroot: true });
     }
@@ -75,6 +75,11 @@ pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
          {ARCHIVE}. The host program and its tests do without: `cargo build -p sleepwalk`.{tried}",
         rustc.release
     )
+}
+
+/// Where rustup puts the library's sources.
+pub fn in_sysroot(rustc: &Rustc) -> PathBuf {
+    rustc.sysroot.join("lib/rustlib/src/rust/library")
 }
 
 /// Cargo resolves the library's dependencies by this lock file; without it the folder is of no use.

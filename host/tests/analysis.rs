@@ -343,7 +343,7 @@ fn time_asleep_is_not_held_though_the_source_stays_active() {
 fn a_begin_that_is_walked_after_a_deep_sleep_adds_nothing_to_what_was_held() {
     let mut m = maker();
     let busy = m.source(b"busy", 0);
-    m.activate(busy).snapshot(Reason::Start).wait(S);
+    m.activate(busy).snapshot(Reason::Start).wait(S).relax(busy).activate(busy);
     m.phase("suspend_enter", 3, true).commit();
     // The walk came only after the sleep, and stands before the records that piled up meanwhile.
     m.wait(100 * S);

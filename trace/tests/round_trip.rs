@@ -124,16 +124,10 @@ proptest! {
             Err(error) => prop_assert!(cut < FILE_HEADER, "{}", error),
             Ok(mut reader) => {
                 let read = reader.by_ref().filter(|i| matches!(i, Item::Record(_))).count();
-                let mut at = FILE_HEADER;
-                let mut whole = 0;
-                for n in 1..=chunks.len() {
-                    at = file(&chunks[..n]).len();
-                    // A chunk's padding is not needed to read it.
-                    let payload = at - 7;
-                    if payload > cut && at > cut { break }
-                    if at <= cut { whole += chunks[n - 1].len(); }
-                }
-                let _ = at;
+                let whole: usize = (1..=chunks.len())
+                    .filter(|n| file(&chunks[..*n]).len() <= cut)
+                    .map(|n| chunks[n - 1].len())
+                    .sum();
                 prop_assert!(read >= whole);
                 prop_assert_eq!(&records(&bytes[..cut])[..], &chunks.concat()[..read]);
             }
@@ -230,7 +224,7 @@ fn what_is_no_trace_is_told_apart() {
     assert_eq!(open(&damaged), OpenError::DamagedHeader);
     let mut newer = file_header();
     newer[8] = 2;
-    let crc = sleepwalk_trace::chunk::crc32c(&newer[..12]);
+    let crc = chunk::crc32c(&newer[..12]);
     newer[12..].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(open(&newer), OpenError::Newer(2));
 }
@@ -246,14 +240,13 @@ fn an_unknown_kind_is_skipped_and_its_stamp_counts() {
     chunk[second + 1 - FILE_HEADER] = 200;
     let (header, payload) = {
         let payload = chunk[CHUNK_HEADER..].to_vec();
-        let header =
-            sleepwalk_trace::chunk::ChunkHeader { base: BootNanos(10), ..Default::default() };
+        let header = chunk::ChunkHeader { base: BootNanos(10), ..Default::default() };
         (header, payload)
     };
     let length = u32::from_le_bytes(chunk[4..8].try_into().expect("four bytes")) as usize;
     let mut sealed = vec![0; CHUNK_HEADER];
     sealed.extend(&payload[..length]);
-    sleepwalk_trace::chunk::seal(&mut sealed, &header);
+    chunk::seal(&mut sealed, &header);
     bytes.extend(sealed);
     let mut reader = Reader::open(&bytes).expect("a trace");
     let read: Vec<_> = reader.by_ref().filter(|i| matches!(i, Item::Record(_))).collect();

@@ -14,7 +14,8 @@ use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::generated::{
-    bpf_ktime_get_boot_ns, bpf_ktime_get_ns, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
+    bpf_ktime_get_boot_ns, bpf_ktime_get_ns, bpf_loop, bpf_probe_read_kernel,
+    bpf_probe_read_kernel_str,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;

@@ -89,7 +89,7 @@ pub fn run(options: &SnapshotOptions) -> Result<String> {
             "broken": taken.broken,
             "sources": rows,
         });
-        return Ok(serde_json::to_string(&snapshot)? + "\n");
+        return Ok(ascii(&serde_json::to_string(&snapshot)?) + "\n");
     }
     rows.sort_by(|a, b| b.held_ns.cmp(&a.held_ns).then_with(|| a.name.cmp(&b.name)));
     let mut text =
@@ -109,9 +109,36 @@ pub fn run(options: &SnapshotOptions) -> Result<String> {
     Ok(text)
 }
 
+/// The same JSON in ASCII: a name may hold characters that drive a terminal or turn a line around.
+fn ascii(json: &str) -> String {
+    json.chars().fold(String::new(), |mut text, c| {
+        if c.is_ascii() && c != '\x7f' {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+        text
+    })
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_drives_no_terminal_and_says_the_same() {
+        let hostile = json!({ "name": "a\u{9b}31m\u{7f}\u{202e}ü名😀\u{1b}" });
+        let text = ascii(&hostile.to_string());
+        assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b)), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), hostile);
+    }
 }

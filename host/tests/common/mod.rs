@@ -1,6 +1,8 @@
 //! Traces made for tests, record by record.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod fake;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

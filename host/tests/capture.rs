@@ -1,0 +1,168 @@
+//! Recording, against a made-up adb: the trace comes across, whatever happens, and nothing else stays.
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::fake::{Fake, ON_DEVICE, press};
+use common::{complaint, everyday, stderr, stdout};
+
+#[test]
+fn an_agent_that_fails_midway_gives_what_it_saw() {
+    let fake = Fake::new();
+    fake.write("dies", "");
+    let output = fake.record(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("modem_rx"));
+    assert!(stderr(&output).contains("exit code 1): disk full"), "{}", stderr(&output));
+    assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
+    assert_eq!(fake.left(), ["sleepwalk", "sleepwalkd"]);
+}
+
+#[test]
+fn a_recording_brings_the_trace_and_leaves_only_the_agent() {
+    let fake = Fake::new();
+    let output = fake.record(&["--interval", "5s", "--source", "kfunc"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("modem_rx"));
+    assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
+    assert_eq!(fake.left(), ["sleepwalk", "sleepwalkd"]);
+    assert!(fake.calls().contains("-d 1s --interval 5s --source kfunc"));
+    fake.runs_nothing();
+    // The same build is not pushed again.
+    fs::remove_file(fake.path("calls")).expect("the calls");
+    assert_eq!(fake.record(&["--force"]).status.code(), Some(0));
+    assert!(!fake.calls().contains("push"));
+}
+
+#[test]
+fn a_trace_that_exists_is_not_overwritten_unless_asked() {
+    let fake = Fake::new();
+    fake.write("t.swk", "precious");
+    let output = fake.record(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("t.swk exists already"));
+    assert_eq!(fake.calls(), "");
+    assert_eq!(fs::read_to_string(fake.path("t.swk")).expect("the file"), "precious");
+    assert_eq!(fake.record(&["--force"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_told_before_the_capture() {
+    let fake = Fake::new();
+    let output = fake.run(&["record", "--agent", "agent", "-o", "/nonexistent/t.swk"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("/nonexistent/t.swk cannot be written"));
+    assert_eq!(fake.calls(), "");
+}
+
+#[test]
+fn a_transfer_that_is_cut_is_noticed_and_the_trace_stays() {
+    let fake = Fake::new();
+    fake.write("pull-cuts", "");
+    let output = fake.record(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("100 bytes came across of"), "{said}");
+    assert!(said.contains(".swk on the device: `sleepwalk pull` brings it"), "{said}");
+    assert!(!fake.path("t.swk").exists());
+    let left = fake.left();
+    assert_eq!(left.len(), 3, "{left:?}");
+    fs::remove_file(fake.path("pull-cuts")).expect("the cable is mended");
+    let output = fake.run(&["pull", "-o", "t.swk"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
+}
+
+#[test]
+fn a_file_that_appeared_meanwhile_does_not_cost_the_trace() {
+    let fake = Fake::new();
+    let child = fake.start("2s");
+    until_it_runs(&fake);
+    fake.write("t.swk", "precious");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(fake.path("t.swk")).expect("the file"), "precious");
+    assert!(fake.left().iter().any(|name| name.ends_with(".swk")), "{:?}", fake.left());
+}
+
+#[test]
+fn what_others_put_beside_the_agent_stays() {
+    let fake = Fake::new();
+    fake.write("mute", "");
+    let child = fake.start("60s");
+    until_it_runs(&fake);
+    fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/other.swk")), "x").expect("a file");
+    press(&child);
+    assert_eq!(child.wait_with_output().expect("it ends").status.code(), Some(1));
+    assert_eq!(fake.left(), ["other.swk", "sleepwalk"]);
+}
+
+/// Waits until the agent of `fake` has said what it had to say.
+fn until_it_runs(fake: &Fake) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while !fake.left().iter().any(|name| name.ends_with(".pid")) {
+        assert!(Instant::now() < until, "the agent does not start");
+        sleep(Duration::from_millis(50));
+    }
+    sleep(Duration::from_millis(800));
+}
+
+#[test]
+fn ctrl_c_stops_the_capture_and_still_brings_the_trace() {
+    let fake = Fake::new();
+    let child = fake.start("60s");
+    until_it_runs(&fake);
+    press(&child);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("modem_rx"));
+    assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
+    assert_eq!(fake.left(), ["sleepwalk", "sleepwalkd"]);
+    fake.runs_nothing();
+}
+
+#[test]
+fn a_second_ctrl_c_gives_the_trace_up_and_leaves_nothing() {
+    let fake = Fake::new();
+    fake.write("stubborn", "");
+    let child = fake.start("60s");
+    until_it_runs(&fake);
+    press(&child);
+    sleep(Duration::from_millis(700));
+    press(&child);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted: the trace was given up"));
+    fake.is_clean();
+}
+
+#[test]
+fn ctrl_c_before_the_capture_began_leaves_nothing() {
+    let fake = Fake::new();
+    fake.write("mute", "");
+    let child = fake.start("60s");
+    until_it_runs(&fake);
+    press(&child);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("interrupted before the capture began"));
+    fake.is_clean();
+}
+
+#[test]
+fn a_device_that_goes_away_for_a_while_is_waited_for() {
+    let fake = Fake::new();
+    let child = fake.start("2s");
+    until_it_runs(&fake);
+    fake.write("gone", "");
+    sleep(Duration::from_secs(3));
+    fs::remove_file(fake.path("gone")).expect("the device is back");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("waiting for it"));
+    assert!(stdout(&output).contains("modem_rx"));
+}

@@ -1,0 +1,92 @@
+//! Bringing a trace that lies on a device, against a made-up adb.
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::fake::{Fake, ON_DEVICE, press};
+use common::{complaint, everyday, stderr, stdout};
+
+#[test]
+fn ctrl_c_ends_a_pull_and_leaves_nothing_here() {
+    let fake = Fake::new();
+    let there = format!("{ON_DEVICE}/sleepwalk");
+    fs::create_dir(fake.path(&there)).expect("a folder");
+    fs::write(fake.path(&format!("{there}/new.swk")), everyday()).expect("a file");
+    fake.write("pull-hangs", "");
+    let mut command = fake.command(&["pull"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let until = Instant::now() + Duration::from_secs(10);
+    while !fake.calls().contains(" pull ") {
+        assert!(Instant::now() < until, "no transfer begins");
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(300));
+    press(&child);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("interrupted"));
+    assert!(Instant::now() < until);
+    fs::remove_dir_all(fake.path(&there)).expect("the device's");
+    fake.is_clean();
+}
+
+#[test]
+fn hostile_names_of_devices_and_files_drive_no_terminal() {
+    let fake = Fake::new();
+    fake.write("devices", "FA\u{1b}[31m\u{202e}KE\tdevice\n");
+    let there = format!("{ON_DEVICE}/sleepwalk");
+    fs::create_dir(fake.path(&there)).expect("a folder");
+    let name = "e\u{1b}[31m\u{9b}\u{202e}.swk";
+    fs::write(fake.path(&format!("{there}/{name}")), everyday()).expect("a file");
+    let pulled = fake.run(&["pull"]);
+    assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
+    let runs = [
+        pulled,
+        fake.run(&["pull"]),
+        fake.run(&["pull", "none.swk"]),
+        fake.run(&["doctor", "--agent", "agent"]),
+        fake.run(&["doctor", "--json", "--agent", "agent"]),
+        fake.record(&[]),
+    ];
+    for output in runs {
+        let text = stdout(&output) + &stderr(&output);
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7f}']), "{text:?}");
+    }
+}
+
+#[test]
+fn pull_brings_the_newest_trace_and_leaves_it_there() {
+    let fake = Fake::new();
+    fs::create_dir(fake.path(ON_DEVICE).join("sleepwalk")).expect("a folder");
+    let there = format!("{ON_DEVICE}/sleepwalk");
+    fs::write(fake.path(&format!("{there}/old.swk")), b"old").expect("a file");
+    sleep(Duration::from_millis(20));
+    fs::write(fake.path(&format!("{there}/new.swk")), everyday()).expect("a file");
+    let output = fake.run(&["pull"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("new.swk ("));
+    assert_eq!(fs::read(fake.path("new.swk")).expect("the trace"), everyday());
+    assert_eq!(fake.left(), ["new.swk", "old.swk", "sleepwalk"]);
+    // One that can't be read is not taken for one that can.
+    let output = fake.run(&["pull", "old.swk"]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(complaint(&output).contains("old.swk: it is not a Sleepwalk trace"));
+    assert!(!fake.path("old.swk").exists());
+}
+
+#[test]
+fn pull_says_when_there_is_nothing() {
+    let fake = Fake::new();
+    let output = fake.run(&["pull"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("no trace lies on device FAKE1"));
+    let output = fake.run(&["pull", "gone.swk", "-o", "here.swk"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("gone.swk on device FAKE1"));
+    fake.is_clean();
+}

@@ -151,7 +151,10 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
     for begin in begins {
         count += 1;
         let mut attempts = entered.iter().zip(&frozen);
-        let within = attempts.any(|(enter, freeze)| (*enter..*freeze).contains(&begin.at_ns));
+        // The agent may be quicker on its CPU than ftrace is on the one that suspends.
+        let within = attempts.any(|(enter, freeze)| {
+            (enter.saturating_sub(TOLERANCE_NS)..*freeze).contains(&begin.at_ns)
+        });
         ensure!(within, "the snapshot at {} lies in none of {entered:?} {frozen:?}", begin.at_ns);
     }
     ensure!(count >= 1, "the agent was never in time");
@@ -161,15 +164,14 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
 #[test]
 fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
     let device = Device::get()?;
-    // While the agent stands still, attempts that a busy source aborts fill the ring: it holds 4,600
-    // events. The alarm is for an attempt that finds the source quiet.
-    let script = "kill -STOP $(pidof sleepwalkd); \
-        ./sleepwalk-workload source --name noise --hold 1ms --after 1ms --times 100000 >/dev/null & \
-        n=0; while [ $n -lt 1700 ]; do \
-          echo 0 > /sys/class/rtc/rtc0/wakealarm; echo +2 > /sys/class/rtc/rtc0/wakealarm; \
-          read c < /sys/power/wakeup_count; \
-          echo $c > /sys/power/wakeup_count && echo mem > /sys/power/state; n=$((n+1)); \
-        done 2>/dev/null; kill $!; kill -CONT $(pidof sleepwalkd); sleep 2";
+    // While the agent stands still, attempts that a notifier refuses at once fill the ring: it holds
+    // 4,600 events, and each of them gives four.
+    let script = "modprobe pm-notifier-error-inject; \
+        inject=/sys/kernel/debug/notifier-error-inject/pm/actions/PM_SUSPEND_PREPARE/error; \
+        echo -1 > $inject; kill -STOP $(pidof sleepwalkd); \
+        n=0; while [ $n -lt 1500 ]; do echo mem > /sys/power/state; n=$((n+1)); done 2>/dev/null; \
+        kill -CONT $(pidof sleepwalkd); echo 0 > $inject; \
+        modprobe -r pm-notifier-error-inject; sleep 2";
     let (kernel, trace) = record(&device, script)?;
     let ours = trace.events();
     let lost: u64 = trace
@@ -178,6 +180,7 @@ fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
         .map(|r| if let Record::Lost(lost) = &r.record { lost.events } else { 0 })
         .sum();
     ensure!(kernel.len() > 4_700, "only {} events: the ring was not filled", kernel.len());
+    ensure!(returns(&kernel).iter().all(|errno| *errno == -1), "not all were refused");
     assert_eq!(ours.len() as u64 + lost, kernel.len() as u64, "{lost} lost");
     ensure!(lost > 0, "the ring took {} events", kernel.len());
     Ok(())

@@ -23,7 +23,8 @@
 //! | 40 | 8 | CLOCK_REALTIME ns since 1970 at the commit, signed |
 //!
 //! The payload is padded with zeroes to a multiple of 8. Files are allocated ahead of what is
-//! written, so zeroes in the place of a chunk's magic end the trace. **Commit rule**: a writer
+//! written, so zeroes in the place of a chunk's magic end the trace, unless a whole chunk follows:
+//! then something is damaged. **Commit rule**: a writer
 //! stores the magic after everything else of the chunk, so that a reader of a growing file sees
 //! whole chunks only.
 

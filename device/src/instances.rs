@@ -71,7 +71,7 @@ impl Instances {
                 instance,
                 name,
                 name_cut: sample.name_cut,
-                id: sample.id,
+                id: Some(sample.id),
                 address: sample.address,
                 name_pointer: sample.name_pointer,
             }));

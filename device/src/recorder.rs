@@ -148,7 +148,7 @@ impl<S: SnapshotSource> Recorder<S> {
                 opens.then_some(Reason::AttemptBegin)
             }
             EVENT_SUSPEND_RETURN => {
-                self.writer.push(at, &Record::Return(SuspendReturn { errno: event.value }));
+                self.writer.push(at, &Record::Return(SuspendReturn { errno: Some(event.value) }));
                 self.in_attempt = false;
                 Some(Reason::AttemptEnd)
             }
@@ -179,6 +179,7 @@ impl<S: SnapshotSource> Recorder<S> {
             seen: taken.seen,
             stored: taken.stored,
             broken: taken.broken,
+            late: false,
             full: false,
             changed: Vec::new(),
             gone: Vec::new(),

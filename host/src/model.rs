@@ -189,7 +189,7 @@ impl Model {
                 sink(&Event::Phase { at, action, value, begin });
             }
             Record::Return(returned) => {
-                let errno = returned.errno;
+                let errno = returned.errno.unwrap_or(-1);
                 sink(&Event::Return { at, errno });
             }
             Record::Lost(lost) => {
@@ -200,6 +200,7 @@ impl Model {
                 self.overhead = Some(overhead);
             }
             Record::End(end) => self.finish = Some(end),
+            _ => {}
         }
     }
 

@@ -68,10 +68,8 @@ pub struct Session {
     pub agent: String,
     /// Where snapshots come from.
     pub source: String,
-    /// How suspend phases were seen; empty where they were not.
-    pub phase_hook: String,
-    /// How the ends of attempts were seen; empty where they were not.
-    pub return_hook: String,
+    /// What was seen, and how.
+    pub hooks: Vec<Hook>,
     /// Whether activations were recorded one by one.
     pub edges: bool,
     /// Snapshots read.
@@ -100,6 +98,17 @@ pub struct Session {
     pub end_reason: Option<String>,
     /// It ended in order, and nothing is missing.
     pub complete: bool,
+}
+
+/// What was seen, and how.
+#[derive(Clone, Debug, Serialize)]
+pub struct Hook {
+    /// `phase`, `return`, `edge`, `wait`, `save` or `wake`.
+    pub what: String,
+    /// `tp_btf`, `fexit`, …; empty where it was not seen.
+    pub how: String,
+    /// Why not in the best way; else empty.
+    pub why: String,
 }
 
 /// Where the time went. The lines that are not null, without `unattributed_ns`, sum to

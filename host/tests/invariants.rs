@@ -70,6 +70,7 @@ fn snapshot() -> impl Strategy<Value = Record> {
                 seen,
                 stored: 6,
                 broken,
+                late: false,
                 full,
                 changed,
                 gone,
@@ -84,14 +85,14 @@ fn record() -> impl Strategy<Value = Record> {
             Record::Phase(Phase { action, value, begin })
         }),
         4 => prop_oneof![Just(0), Just(-16), Just(-22), any::<i32>()]
-            .prop_map(|errno| Record::Return(SuspendReturn { errno })),
+            .prop_map(|errno| Record::Return(SuspendReturn { errno: Some(errno) })),
         6 => snapshot(),
         1 => any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
         1 => any::<(u64, u64)>().prop_map(|(cpu_ns, snapshots_ns)| {
             Record::Overhead(Overhead { cpu_ns, snapshots_ns, snapshots: 3, ..Overhead::default() })
         }),
         1 => (0u32..6, 0u32..30, any::<u64>()).prop_map(|(instance, name, address)| {
-            Record::Source(SourceDef { instance, name, name_cut: false, id: 0, address, name_pointer: 0 })
+            Record::Source(SourceDef { instance, name, name_cut: false, id: Some(0), address, name_pointer: 0 })
         }),
         1 => (20u32..30, vec(any::<u8>(), 0..40))
             .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
@@ -123,6 +124,7 @@ fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
         seen: 0,
         stored: 0,
         broken: false,
+        late: false,
         full: true,
         changed: Vec::new(),
         gone: Vec::new(),

@@ -235,6 +235,14 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         7 => whole(body).map(Record::Lost),
         8 => whole(body).map(Record::Overhead),
         9 => whole(body).map(Record::End),
+        10 => whole(body).map(Record::Edge),
+        11 => whole(body).map(Record::WaitBegin),
+        12 => whole(body).map(Record::WaitEnd),
+        13 => whole(body).map(Record::SaveCount),
+        14 => whole(body).map(Record::Irq),
+        15 => whole(body).map(Record::Wake),
+        16 => whole(body).map(Record::Supply),
+        17 => whole(body).map(Record::SuspendStats),
         _ => return Err(Undecoded::Unknown(at)),
     };
     record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))

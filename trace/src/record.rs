@@ -32,7 +32,7 @@ pub enum Record {
     Session(Session),
     /// Kind 2: a string, before the first record that uses its number.
     Text(Text),
-    /// Kind 3: a wakeup source, before the first snapshot that holds it.
+    /// Kind 3: a wakeup source, before the first snapshot or edge that names it.
     Source(SourceDef),
     /// Kind 4: the sources' counters at one instant; the stamp is the walk's begin.
     Snapshot(Snapshot),
@@ -46,6 +46,22 @@ pub enum Record {
     Overhead(Overhead),
     /// Kind 9, last: the capture ended in order.
     End(End),
+    /// Kind 10: a source was activated or deactivated.
+    Edge(Edge),
+    /// Kind 11: a reader of `/sys/power/wakeup_count` entered `pm_get_wakeup_count`.
+    WaitBegin(WaitBegin),
+    /// Kind 12: it came out.
+    WaitEnd(WaitEnd),
+    /// Kind 13: a write to `/sys/power/wakeup_count`, when `pm_save_wakeup_count` returned.
+    SaveCount(SaveCount),
+    /// Kind 14: an interrupt, before the first wake that names it.
+    Irq(IrqDef),
+    /// Kind 15: an interrupt woke the system (`pm_system_irq_wakeup`).
+    Wake(Wake),
+    /// Kind 16: a power supply, when it was read.
+    Supply(Supply),
+    /// Kind 17: `/sys/power/suspend_stats`, what changed of it.
+    SuspendStats(SuspendStats),
 }
 
 /// Where and how the trace was taken.
@@ -67,14 +83,28 @@ pub struct Session {
     pub fingerprint: String,
     /// Where snapshots come from: `kfunc`, …
     pub source: String,
-    /// How attempts' ends are seen: `fexit` or `kretprobe`.
-    pub return_hook: String,
-    /// How suspend phases are seen: `tp_btf` or `raw_tp`.
-    pub phase_hook: String,
+    /// What is seen and how, in the order of [`HOOKS`].
+    pub hooks: Vec<Hook>,
     /// Nanoseconds between periodic snapshots.
     pub interval_ns: u64,
     /// Whether activations were recorded one by one.
     pub edges: bool,
+}
+
+/// What can be hooked, by the names in [`Hook::what`]: suspend phases, `pm_suspend`'s return, edges,
+/// the wait in `pm_get_wakeup_count`, `pm_save_wakeup_count`, `pm_system_irq_wakeup`.
+pub const HOOKS: [&str; 6] = ["phase", "return", "edge", "wait", "save", "wake"];
+
+/// How one thing is seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Hook {
+    /// One of [`HOOKS`].
+    pub what: String,
+    /// `tp_btf`, `raw_tp`, `fentry`, `fexit`, `kprobe`, `kretprobe`, `suspend_stats`; empty where it
+    /// is not seen.
+    pub how: String,
+    /// Why it is not the first choice, or is not seen; else empty.
+    pub why: String,
 }
 
 /// A string with a number.
@@ -87,6 +117,9 @@ pub struct Text {
 }
 
 /// One wakeup source, from its registration to its removal.
+///
+/// A source that was first met in an edge is defined anew, under the same number, by the first
+/// snapshot that has it: the later definition completes the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SourceDef {
     /// Its number in this trace.
@@ -95,11 +128,13 @@ pub struct SourceDef {
     pub name: u32,
     /// Whether the name goes on beyond what was copied; where nothing was, it could not be read.
     pub name_cut: bool,
-    /// The kernel's `id`, which it uses again after a removal.
-    pub id: u32,
-    /// Kernel address of the struct.
+    /// The kernel's `id`, which it uses again after a removal; `None` where it is not known.
+    pub id: Option<u32>,
+    /// Kernel address of the struct; 0 where it is not known.
     pub address: u64,
-    /// Kernel address of the name, which the tracepoints pass.
+    /// Kernel address of the name, which the tracepoints pass; 0 where it is not known. Names that are
+    /// constants of the kernel are not copied, so sources may share one (`kstrdup_const` in
+    /// `wakeup_source_create`, `drivers/base/power/wakeup.c`, 7.3).
     pub name_pointer: u64,
 }
 
@@ -136,6 +171,9 @@ pub struct Snapshot {
     pub stored: u32,
     /// The walk ended early: a node could not be read, or the list had no end.
     pub broken: bool,
+    /// An [`Reason::AttemptBegin`] that was taken after the freeze, so that what it shows is no longer
+    /// the attempt's begin.
+    pub late: bool,
     /// The differences count from zero, not from the snapshot before.
     pub full: bool,
     /// The sources that are new or changed; all of them in a full snapshot.
@@ -178,8 +216,9 @@ pub struct Phase {
 /// `pm_suspend` returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SuspendReturn {
-    /// 0 or a negative errno.
-    pub errno: i32,
+    /// 0 or a negative errno. `None`: it failed, and the `suspend_stats` by which this was told have
+    /// no errno for it; then the stamp is when that was noticed.
+    pub errno: Option<i32>,
 }
 
 /// Events that the probe could not hand over since the last such record.
@@ -211,6 +250,111 @@ pub struct End {
     pub reason: String,
 }
 
+/// A source was activated or deactivated (`power:wakeup_source_activate`, `_deactivate`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Edge {
+    /// [`SourceDef::instance`].
+    pub source: u32,
+    /// [`EDGE_ACTIVE`] and the other bits.
+    pub what: u8,
+    /// The tracepoint's `state`: wakeup events registered << 16 | in progress, each wrapping
+    /// (`combined_event_count`, `drivers/base/power/wakeup.c`, 7.3). `None`: what follows from the edge
+    /// before it in this chunk, see [`next_state`].
+    pub state: Option<u32>,
+}
+
+/// The edge is an activation, else a deactivation.
+pub const EDGE_ACTIVE: u8 = 1;
+/// Several live sources have the name pointer that the tracepoint passed. Which of them it was the
+/// kernel does not tell; [`Edge::source`] is the lowest of them.
+pub const EDGE_SHARED: u8 = 2;
+
+/// The state that an edge leaves when nothing came between it and the edge before.
+///
+/// An activation raises the events in progress; a deactivation takes one from them and raises the
+/// registered events (`wakeup_source_activate`, `wakeup_source_deactivate`, 7.3).
+pub fn next_state(before: u32, active: bool) -> u32 {
+    before.wrapping_add(if active { 1 } else { 0xffff })
+}
+
+/// A thread entered `pm_get_wakeup_count`, where it waits while any source is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct WaitBegin {
+    /// The kernel's id of the thread.
+    pub thread: u32,
+}
+
+/// A thread came out of `pm_get_wakeup_count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct WaitEnd {
+    /// The kernel's id of the thread.
+    pub thread: u32,
+    /// What it returned: no source was active. Else a signal, or the freezer, broke the wait off.
+    pub idle: bool,
+}
+
+/// A thread wrote to `/sys/power/wakeup_count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SaveCount {
+    /// The kernel's id of the thread.
+    pub thread: u32,
+    /// What `pm_save_wakeup_count` returned: from now on an event aborts the attempt. Else one had come
+    /// since the count was read, or was in progress.
+    pub saved: bool,
+}
+
+/// An interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct IrqDef {
+    /// Linux's number of it.
+    pub number: u32,
+    /// [`Text::id`] of its handlers' names, comma-separated (`actions` in `/sys/kernel/irq/N`).
+    pub name: u32,
+    /// [`Text::id`] of its controller's name (`chip_name`).
+    pub chip: u32,
+}
+
+/// An interrupt woke the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Wake {
+    /// [`IrqDef::number`].
+    pub irq: u32,
+}
+
+/// A power supply, as `/sys/class/power_supply` shows it (`Documentation/ABI/testing/sysfs-class-power`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Supply {
+    /// [`Text::id`] of its name.
+    pub name: u32,
+    /// [`Text::id`] of its `type`: `Battery`, `Mains`, `USB`, …
+    pub kind: u32,
+    /// [`Text::id`] of its `status`: `Charging`, `Discharging`, …; of an empty text where it has none.
+    pub status: u32,
+    /// Per cent.
+    pub capacity: Option<i64>,
+    /// `charge_counter` in µAh.
+    pub charge_uah: Option<i64>,
+    /// `current_now` in µA, with the driver's sign.
+    pub current_ua: Option<i64>,
+    /// `online`: it delivers; 0 where it does not.
+    pub online: Option<i64>,
+}
+
+/// `/sys/power/suspend_stats`, cumulative since boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct SuspendStats {
+    /// [`Text::id`] of a counter's name and its value; those that changed since the record before it,
+    /// all of them in the first.
+    pub counters: Vec<(u32, u64)>,
+    /// [`Text::id`] of `last_failed_dev`, which keeps old values: it says something of an attempt only
+    /// where a `failed_*` counter rose.
+    pub last_device: u32,
+    /// `last_failed_errno`.
+    pub last_errno: i32,
+    /// [`Text::id`] of `last_failed_step`.
+    pub last_step: u32,
+}
+
 impl Record {
     /// The byte that names the kind in the file.
     pub fn kind(&self) -> u8 {
@@ -224,6 +368,14 @@ impl Record {
             Self::Lost(_) => 7,
             Self::Overhead(_) => 8,
             Self::End(_) => 9,
+            Self::Edge(_) => 10,
+            Self::WaitBegin(_) => 11,
+            Self::WaitEnd(_) => 12,
+            Self::SaveCount(_) => 13,
+            Self::Irq(_) => 14,
+            Self::Wake(_) => 15,
+            Self::Supply(_) => 16,
+            Self::SuspendStats(_) => 17,
         }
     }
 }

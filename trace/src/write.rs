@@ -53,6 +53,14 @@ impl ChunkWriter {
             Record::Lost(body) => put(&mut self.scratch, body),
             Record::Overhead(body) => put(&mut self.scratch, body),
             Record::End(body) => put(&mut self.scratch, body),
+            Record::Edge(body) => put(&mut self.scratch, body),
+            Record::WaitBegin(body) => put(&mut self.scratch, body),
+            Record::WaitEnd(body) => put(&mut self.scratch, body),
+            Record::SaveCount(body) => put(&mut self.scratch, body),
+            Record::Irq(body) => put(&mut self.scratch, body),
+            Record::Wake(body) => put(&mut self.scratch, body),
+            Record::Supply(body) => put(&mut self.scratch, body),
+            Record::SuspendStats(body) => put(&mut self.scratch, body),
         }
         put(&mut self.chunk, &(self.scratch.len() as u32));
         self.chunk.extend_from_slice(&self.scratch);

@@ -32,6 +32,7 @@ fn snapshot(sources: usize) -> Snapshot {
         seen: sources as u32,
         stored: sources as u32,
         broken: false,
+        late: false,
         full: false,
         changed: Vec::new(),
         gone: Vec::new(),
@@ -52,7 +53,7 @@ fn record() -> impl Strategy<Value = Record> {
         }),
         (any::<u32>(), vec(any::<u8>(), 0..200))
             .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
-        any::<(u32, u32, bool, u32, u64, u64)>().prop_map(
+        any::<(u32, u32, bool, Option<u32>, u64, u64)>().prop_map(
             |(instance, name, name_cut, id, address, name_pointer)| {
                 Record::Source(SourceDef { instance, name, name_cut, id, address, name_pointer })
             }
@@ -67,7 +68,7 @@ fn record() -> impl Strategy<Value = Record> {
             value,
             begin
         })),
-        any::<i32>().prop_map(|errno| Record::Return(SuspendReturn { errno })),
+        any::<i32>().prop_map(|errno| Record::Return(SuspendReturn { errno: Some(errno) })),
         any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
         any::<(u64, u64)>().prop_map(|(cpu_ns, bytes_written)| {
             Record::Overhead(Overhead { cpu_ns, bytes_written, ..Overhead::default() })
@@ -336,7 +337,7 @@ fn the_bytes_are_those_of_the_documentation() {
                 instance: 2,
                 name: 0,
                 name_cut: false,
-                id: 260,
+                id: Some(260),
                 address: 0xffff_0000_1234_5678,
                 name_pointer: 70_000,
             }),
@@ -350,13 +351,14 @@ fn the_bytes_are_those_of_the_documentation() {
                 seen: 1,
                 stored: 1,
                 broken: false,
+                late: false,
                 full: true,
                 changed: vec![delta],
                 gone: vec![9],
             }),
         ),
         at(1_105, Record::Phase(Phase { action: 3, value: -2, begin: true })),
-        at(1_106, Record::Return(SuspendReturn { errno: -16 })),
+        at(1_106, Record::Return(SuspendReturn { errno: Some(-16) })),
         at(1_106, Record::Lost(Lost { events: 251 })),
         at(1_106, Record::End(End { reason: "signal".into() })),
     ];
@@ -364,10 +366,10 @@ fn the_bytes_are_those_of_the_documentation() {
     let payload: Vec<u8> = [
         // length, kind, stamp, body
         &[8, 2, 0, 0, 4, b'r', b't', b'c', 0xff][..],
-        &[22, 3, 20, 2, 0, 0, 251, 4, 1, 253, 0x78, 0x56, 0x34, 0x12, 0, 0, 0xff, 0xff, 252, 0x70, 0x11, 1, 0],
-        &[24, 4, 9, 2, 251, 251, 0, 250, 1, 1, 0, 1, 1, 2, 1, 251, 1, 2, 2, 7, 251, 44, 1, 1, 9],
+        &[23, 3, 20, 2, 0, 0, 1, 251, 4, 1, 253, 0x78, 0x56, 0x34, 0x12, 0, 0, 0xff, 0xff, 252, 0x70, 0x11, 1, 0],
+        &[25, 4, 9, 2, 251, 251, 0, 250, 1, 1, 0, 0, 1, 1, 2, 1, 251, 1, 2, 2, 7, 251, 44, 1, 1, 9],
         &[5, 5, 200, 3, 3, 1],
-        &[3, 6, 2, 31],
+        &[4, 6, 2, 1, 31],
         &[5, 7, 0, 251, 251, 0],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]

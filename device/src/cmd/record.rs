@@ -20,8 +20,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
     let mut session = context::session();
     session.agent = version::build()?;
     session.source = "kfunc".to_owned();
-    session.phase_hook = hooks.phase.to_owned();
-    session.return_hook = hooks.returned.to_owned();
+    session.hooks = hooks.told();
     session.interval_ns = options.interval.as_nanos() as u64;
     // Last of all: a capture that can't begin leaves no file.
     let store = Store::create(&options.output, context::page_size())?;

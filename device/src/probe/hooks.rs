@@ -7,6 +7,7 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, FExit, KProbe, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf};
 use sleepwalk_trace::abi::SuspendEvent;
+use sleepwalk_trace::record::Hook;
 
 use super::btf::Kernel;
 use super::syscall_prog::patiently;
@@ -59,6 +60,13 @@ impl Hooks {
             returned: returned.with_context(|| format!("{SUSPEND} can't be attached to"))?,
             _programs: programs,
         })
+    }
+
+    /// What is seen and how, for the trace.
+    pub fn told(&self) -> Vec<Hook> {
+        let seen = [("phase", self.phase), ("return", self.returned)];
+        seen.map(|(what, how)| Hook { what: what.into(), how: how.into(), why: String::new() })
+            .into()
     }
 
     /// Readable when there are events.

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
-use sleepwalk_trace::record::{Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped};
+use sleepwalk_trace::record::{Hook, Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped};
 use sleepwalk_trace::snapshot::{Replay, SourceState};
 
 use super::json::harmless;
@@ -64,7 +64,7 @@ impl State {
                     "agent": s.agent, "device": s.device, "kernel": s.kernel,
                     "machine": s.machine, "page_size": s.page_size, "boot_id": s.boot_id,
                     "fingerprint": s.fingerprint, "source": s.source,
-                    "return_hook": s.return_hook, "phase_hook": s.phase_hook,
+                    "hooks": hooks(&s.hooks),
                     "interval_ns": s.interval_ns, "edges": s.edges,
                 }),
             ),
@@ -95,6 +95,7 @@ impl State {
                 }),
             ),
             Record::End(end) => ("end", json!({"reason": end.reason})),
+            _ => ("", json!({})),
         };
         line.insert("kind".to_owned(), kind.into());
         line.insert("at_ns".to_owned(), stamped.at.0.into());
@@ -124,9 +125,13 @@ impl State {
         json!({
             "reason": reason(snapshot.reason), "mono_ns": snapshot.mono.0, "took_ns": snapshot.took_ns,
             "seen": snapshot.seen, "stored": snapshot.stored, "broken": snapshot.broken,
-            "full": snapshot.full, "changed": changed, "gone": snapshot.gone,
+            "late": snapshot.late, "full": snapshot.full, "changed": changed, "gone": snapshot.gone,
         })
     }
+}
+
+fn hooks(hooks: &[Hook]) -> Value {
+    hooks.iter().map(|h| json!({"what": h.what, "how": h.how, "why": h.why})).collect()
 }
 
 fn source_state(instance: u32, state: &SourceState) -> Value {

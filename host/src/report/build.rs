@@ -82,8 +82,11 @@ fn session(analysis: &Analysis) -> Session {
         fingerprint: told.fingerprint,
         agent: told.agent,
         source: told.source,
-        phase_hook: told.phase_hook,
-        return_hook: told.return_hook,
+        hooks: told
+            .hooks
+            .into_iter()
+            .map(|h| super::Hook { what: h.what, how: h.how, why: h.why })
+            .collect(),
         edges: told.edges,
         snapshots: model.snapshots,
         records: model.records,

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use sleepwalk_trace::chunk::file_header;
 use sleepwalk_trace::record::{
-    End, Lost, Overhead, Phase, Reason, Record, STATE_ACTIVE, Session, Snapshot, SourceDef,
+    End, Hook, Lost, Overhead, Phase, Reason, Record, STATE_ACTIVE, Session, Snapshot, SourceDef,
     SuspendReturn, Text,
 };
 use sleepwalk_trace::snapshot::{Counters, Differ, SourceState};
@@ -58,8 +58,9 @@ impl Maker {
             boot_id: "d7f7e2a0-0000-4000-8000-5a1e3b1c9d10".to_owned(),
             fingerprint: String::new(),
             source: "kfunc".to_owned(),
-            return_hook: "fexit".to_owned(),
-            phase_hook: "tp_btf".to_owned(),
+            hooks: [("phase", "tp_btf"), ("return", "fexit")]
+                .map(|(what, how)| Hook { what: what.into(), how: how.into(), why: String::new() })
+                .to_vec(),
             interval_ns: 60 * S,
             edges: false,
         }));
@@ -93,7 +94,7 @@ impl Maker {
             instance,
             name,
             name_cut: false,
-            id: instance + 10,
+            id: Some(instance + 10),
             address: 0xffff_0000_1234_0000 + u64::from(instance) * 192,
             name_pointer: 0xffff_0000_5678_0000 + u64::from(instance) * 64,
         }));
@@ -147,6 +148,7 @@ impl Maker {
             seen: stored,
             stored,
             broken: false,
+            late: false,
             full: false,
             changed: Vec::new(),
             gone: Vec::new(),
@@ -164,7 +166,7 @@ impl Maker {
     }
 
     pub fn returned(&mut self, errno: i32) -> &mut Self {
-        self.push(Record::Return(SuspendReturn { errno }));
+        self.push(Record::Return(SuspendReturn { errno: Some(errno) }));
         self
     }
 

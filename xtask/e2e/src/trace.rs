@@ -64,7 +64,7 @@ impl Trace {
                     value: phase.value,
                     begin: phase.begin,
                 },
-                Record::Return(returned) => What::Return(returned.errno),
+                Record::Return(returned) => What::Return(returned.errno.unwrap_or(i32::MAX)),
                 _ => return None,
             };
             Some(Event { at_ns: r.at.0, what })

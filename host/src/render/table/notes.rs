@@ -75,7 +75,8 @@ fn warnings(session: &Session) -> Vec<String> {
             count(s.torn_states, "reading")
         ),
     );
-    let hooked = !s.phase_hook.is_empty() || s.agent.is_empty();
+    let hooked =
+        s.agent.is_empty() || s.hooks.iter().any(|h| h.what == "phase" && !h.how.is_empty());
     warn(u64::from(!hooked), "this kernel let nobody watch attempts to suspend".to_owned());
     warnings
 }

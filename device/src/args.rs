@@ -17,6 +17,7 @@ sleepwalkd: records what keeps this device awake
   sleepwalkd snapshot [--json]           all wakeup sources, now
   sleepwalkd record -o FILE [-d 10m]     snapshots and suspend attempts, until the time is up
              [--interval 60s]            or SIGINT or SIGTERM comes; prints `ready` when it has begun
+             [--no-edges]                leaves out single activations: a smaller trace that tells less
   sleepwalkd measure [--times 30]        how long a snapshot takes here, in ns as JSON, against
              [--only kfunc]              reading debugfs and sysfs, or without these
   sleepwalkd version [--json]            version and checksum of this program
@@ -64,6 +65,8 @@ pub struct RecordOptions {
     pub duration: Option<Duration>,
     pub interval: Duration,
     pub capacity: u32,
+    /// Whether activations are recorded one by one.
+    pub edges: bool,
 }
 
 /// With more, the first snapshot might not fit into one chunk of the trace.
@@ -80,6 +83,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut capacity = DEFAULT_CAPACITY;
     let mut times = 30;
     let mut only_kfunc = false;
+    let mut edges = true;
     let mut given = Vec::new();
     while let Some(arg) = parser.next()? {
         let option = match &arg {
@@ -99,6 +103,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             Long("source") => source(&value(&mut parser)?)?,
             Long("max-sources") => capacity = number("--max-sources", &mut parser, MOST_SOURCES)?,
             Long("only") => only_kfunc = only(&value(&mut parser)?)?,
+            Long("no-edges") => edges = false,
             Long("times") => times = number("--times", &mut parser, MOST_TIMES)?,
             Value(word) if name.is_none() => {
                 name = Some(word.string()?);
@@ -113,9 +118,16 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "version" | "doctor" => &["--json"],
         "snapshot" => &["--json", "--source", "--max-sources"],
         "measure" => &["--times", "--only", "--max-sources"],
-        "record" => {
-            &["-o", "--output", "-d", "--duration", "--interval", "--source", "--max-sources"]
-        }
+        "record" => &[
+            "-o",
+            "--output",
+            "-d",
+            "--duration",
+            "--interval",
+            "--source",
+            "--max-sources",
+            "--no-edges",
+        ],
         _ => bail!("`{name}` is no command: try `sleepwalkd --help`"),
     };
     if let Some(wrong) = given.iter().find(|option| !takes.contains(&option.as_str())) {
@@ -128,7 +140,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "measure" => Command::Measure(MeasureOptions { times, capacity, only_kfunc }),
         _ => {
             let output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
-            Command::Record(RecordOptions { output, duration, interval, capacity })
+            Command::Record(RecordOptions { output, duration, interval, capacity, edges })
         }
     })
 }
@@ -176,6 +188,7 @@ mod tests {
             duration: Some(Duration::from_secs(5)),
             interval: Duration::from_secs(60),
             capacity: 10,
+            edges: true,
         };
         let words = "record -o a.swk -d 5s --source kfunc --max-sources=10";
         assert_eq!(line(words).unwrap(), Command::Record(options));

@@ -4,11 +4,13 @@
 //! same (address, id, name) with counters that did not fall. The last is needed: a source that is
 //! removed and made anew readily gets the same memory and the same id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sleepwalk_trace::record::{Record, STATE_TORN, SourceDef, Text};
+use sleepwalk_trace::record::{EDGE_ACTIVE, Edge, Record, STATE_TORN, SourceDef, Text};
 use sleepwalk_trace::snapshot::{Counters, SourceState};
+use sleepwalk_trace::time::BootNanos;
 
+use crate::pointers::{Meant, Name, Pointers};
 use crate::source::Sample;
 
 /// The sources and strings that the trace has been told of.
@@ -16,6 +18,7 @@ use crate::source::Sample;
 pub struct Instances {
     texts: HashMap<Vec<u8>, u32>,
     known: HashMap<u64, Known>,
+    pointers: Pointers,
     next: u32,
 }
 
@@ -63,8 +66,9 @@ impl Instances {
             known.seen_in = snapshot;
             known.instance
         } else {
-            let instance = self.next;
-            self.next += 1;
+            let called = Name { text: name, cut: sample.name_cut };
+            let met = self.pointers.show(sample.name_pointer, called, self.next);
+            let instance = met.unwrap_or_else(|| self.fresh());
             let known = Known { instance, id: sample.id, name, counters, seen_in: snapshot };
             self.known.insert(sample.address, known);
             tell(Record::Source(SourceDef {
@@ -80,10 +84,78 @@ impl Instances {
         into.insert(instance, state);
     }
 
-    /// Forgets the sources that a complete snapshot did not have: what comes later at their
-    /// addresses is new.
-    pub fn retire(&mut self, snapshot: u64) {
+    /// Forgets the sources that a complete snapshot, taken at `at`, did not have: what comes later at
+    /// their addresses is new.
+    pub fn retire(&mut self, snapshot: u64, at: BootNanos) {
         self.known.retain(|_, known| known.seen_in == snapshot);
+        let live: HashSet<_> = self.known.values().map(|known| known.instance).collect();
+        self.pointers.retire(at, |instance| live.contains(&instance));
+    }
+
+    /// The probe says which name stands at a pointer from now on.
+    pub fn name_pointer(
+        &mut self,
+        pointer: u64,
+        name: &[u8],
+        cut: bool,
+        tell: &mut dyn FnMut(Record),
+    ) {
+        let text = self.text(name, tell);
+        self.pointers.name(pointer, Name { text, cut });
+    }
+
+    /// The edge that the probe saw at `at` on the source with this name pointer, without its state;
+    /// `None` where the name was never told. `tell` gets what introduces a new source.
+    pub fn edge(
+        &mut self,
+        pointer: u64,
+        active: bool,
+        at: BootNanos,
+        tell: &mut dyn FnMut(Record),
+    ) -> Option<Edge> {
+        let name = match self.pointers.meant(pointer, active, at) {
+            Meant::Source(source, what) => return Some(Edge { source, what, state: None }),
+            Meant::New(name) => name,
+            Meant::Unknown => return None,
+        };
+        Some(self.meet(pointer, name, active, tell))
+    }
+
+    /// The same for a pointer of which nothing can be learnt any more.
+    pub fn nameless_edge(
+        &mut self,
+        pointer: u64,
+        active: bool,
+        tell: &mut dyn FnMut(Record),
+    ) -> Edge {
+        let name = Name { text: self.text(b"", tell), cut: true };
+        self.meet(pointer, name, active, tell)
+    }
+
+    fn meet(
+        &mut self,
+        pointer: u64,
+        name: Name,
+        active: bool,
+        tell: &mut dyn FnMut(Record),
+    ) -> Edge {
+        let source = self.fresh();
+        self.pointers.meet(pointer, name, source);
+        tell(Record::Source(SourceDef {
+            instance: source,
+            name: name.text,
+            name_cut: name.cut,
+            id: None,
+            address: 0,
+            name_pointer: pointer,
+        }));
+        Edge { source, what: if active { EDGE_ACTIVE } else { 0 }, state: None }
+    }
+
+    fn fresh(&mut self) -> u32 {
+        let instance = self.next;
+        self.next += 1;
+        instance
     }
 }
 
@@ -127,7 +199,7 @@ mod tests {
             instances.add(sample, number, &mut into, &mut |_| told += 1);
             numbers.extend(into.keys());
         }
-        instances.retire(number);
+        instances.retire(number, BootNanos(number));
         numbers
     }
 

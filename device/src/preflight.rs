@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
+use sleepwalk_trace::record::HOOKS;
 
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
@@ -32,8 +33,8 @@ pub fn walk(kernel: &Kernel, capacity: u32) -> Result<Kfunc> {
 }
 
 /// Loads and attaches the hooks.
-pub fn hooks(kernel: &Kernel) -> Result<Hooks> {
-    Hooks::attach(kernel).context(Unusable)
+pub fn hooks(kernel: &Kernel, edges: bool) -> Result<Hooks> {
+    Hooks::attach(Some(kernel), edges).context(Unusable)
 }
 
 /// How one thing that Sleepwalk needs stands here.
@@ -67,7 +68,7 @@ pub enum State {
 pub fn checks() -> Vec<Check> {
     let kernel = probe::kernel().map_err(|error| format!("{error:#}"));
     let kernel = || kernel.as_ref().map_err(|error| anyhow!(error.clone()));
-    vec![
+    let mut checks = vec![
         check(
             "rights",
             State::Missing,
@@ -97,13 +98,6 @@ pub fn checks() -> Vec<Check> {
             "see the reason; with SELinux enforcing, try `setenforce 0`",
         ),
         check(
-            "hooks",
-            State::Missing,
-            kernel().and_then(Hooks::attach).map(|h| format!("{} and {}", h.phase, h.returned)),
-            "everything: suspend attempts can't be seen",
-            "a kernel with CONFIG_BPF_EVENTS=y and CONFIG_KPROBES=y",
-        ),
-        check(
             "suspend",
             State::Degraded,
             suspend(),
@@ -111,7 +105,43 @@ pub fn checks() -> Vec<Check> {
             "a kernel with CONFIG_SUSPEND=y",
         ),
         selinux(),
-    ]
+    ];
+    checks.extend(hook_checks(kernel().ok()));
+    checks
+}
+
+/// Each thing that is hooked, with what a trace lacks where it can't be.
+fn hook_checks(kernel: Option<&Kernel>) -> Vec<Check> {
+    const LOST: [(&str, &str); HOOKS.len()] = [
+        ("phases", "suspend attempts can't be seen"),
+        ("returns", "how an attempt ended is told by /sys/power/suspend_stats alone"),
+        ("edges", "what sources do between two snapshots"),
+        ("waits", "when user space wanted to suspend and was blocked"),
+        ("saves", "attempts that lost the race for the wakeup count"),
+        ("wakes", "which interrupt woke the device"),
+    ];
+    const MEND: &str = "a kernel with CONFIG_BPF_EVENTS=y and CONFIG_KPROBES=y";
+    match Hooks::attach(kernel, true) {
+        Err(error) => vec![check(
+            "hooks",
+            State::Degraded,
+            Err(error),
+            "all but snapshots: attempts, edges, waits and wakes can't be seen",
+            MEND,
+        )],
+        Ok(hooks) => hooks
+            .told()
+            .iter()
+            .zip(LOST)
+            .map(|(hook, (name, lost))| {
+                let found = match hook.how.as_str() {
+                    "" => Err(anyhow!("{}", hook.why)),
+                    how => Ok(how.to_owned()),
+                };
+                check(name, State::Degraded, found, lost, MEND)
+            })
+            .collect(),
+    }
 }
 
 fn check(

@@ -1,21 +1,15 @@
 //! The loop: events and ticks in, records out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use sleepwalk_trace::abi::{
-    EVENT_PHASE_BEGIN, EVENT_PHASE_END, EVENT_SUSPEND_RETURN, SuspendEvent,
-};
-use sleepwalk_trace::record::{
-    End, Lost, Overhead, Phase, Reason, Record, Session, Snapshot, SuspendReturn,
-};
+use sleepwalk_trace::record::{End, Lost, Overhead, Reason, Record, Session, Snapshot};
 use sleepwalk_trace::snapshot::{Differ, SourceState};
-use sleepwalk_trace::time::BootNanos;
-use sleepwalk_trace::write::ChunkWriter;
 
 use crate::clock;
-use crate::instances::Instances;
+use crate::journal::{Journal, Turn, frozen};
+use crate::probe::events::{ProbeEvent, What};
 use crate::probe::hooks::Hooks;
 use crate::source::SnapshotSource;
 use crate::store::Store;
@@ -24,25 +18,26 @@ use crate::wakeups::{Wakeups, Woken};
 /// Every so many snapshots one is full, so that damage before it costs no more than those.
 const FULL_EVERY: u64 = 64;
 
-/// The phase that opens an attempt (`enter_state`, `kernel/power/suspend.c`, 7.3).
-const ATTEMPT: &[u8] = b"suspend_enter";
-
-/// The phase at whose end user space stands still (`suspend_prepare`, same file).
-const FROZEN: &[u8] = b"freeze_processes";
-
 /// How long an attempt under way keeps a capture from ending.
 const GRACE: Duration = Duration::from_secs(2);
 const GRACE_STEP_MS: u16 = 100;
+
+/// A chunk is closed when it holds so many bytes, however many events there are to come.
+const CHUNK: usize = 64 << 10;
+
+/// After so many events in one go, what else is due has its turn.
+const BATCH: usize = 1 << 16;
 
 /// A capture under way.
 #[derive(Debug)]
 pub struct Recorder<S> {
     source: S,
     store: Store,
-    writer: ChunkWriter,
-    instances: Instances,
+    journal: Journal,
     differ: Differ,
     overhead: Overhead,
+    /// Events that were read ahead.
+    ahead: VecDeque<ProbeEvent>,
     /// An attempt has begun and not returned.
     in_attempt: bool,
 }
@@ -53,16 +48,16 @@ impl<S: SnapshotSource> Recorder<S> {
         let mut recorder = Self {
             source,
             store,
-            writer: ChunkWriter::default(),
-            instances: Instances::default(),
+            journal: Journal::default(),
             differ: Differ::default(),
             overhead: Overhead::default(),
+            ahead: VecDeque::new(),
             in_attempt: false,
         };
-        recorder.writer.push(clock::now().boot, &Record::Session(session));
-        let started = recorder.snapshot(Reason::Start).and_then(|()| {
+        recorder.journal.push_now(&Record::Session(session));
+        let started = recorder.snapshot(Reason::Start, None).and_then(|()| {
             let overhead = recorder.overhead();
-            recorder.writer.push(clock::now().boot, &Record::Overhead(overhead));
+            recorder.journal.push_now(&Record::Overhead(overhead));
             recorder.commit()
         });
         match started {
@@ -92,12 +87,23 @@ impl<S: SnapshotSource> Recorder<S> {
 
     fn record(&mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<&'static str> {
         let mut ending: Option<(&'static str, Instant)> = None;
+        let mut more = false;
         loop {
-            let woken = wakeups.wait(ending.map(|_| GRACE_STEP_MS))?;
+            let most = if more { Some(0) } else { ending.map(|_| GRACE_STEP_MS) };
+            let woken = wakeups.wait(most)?;
             // Events first: when an attempt has begun, every millisecond before the freeze counts.
-            self.drain(hooks)?;
+            let mut events = self.drain(hooks)?;
+            if events == 0 && woken.flush {
+                // Quiet: from here on the next event wakes. One may just have come.
+                hooks.doze()?;
+                events = self.drain(hooks)?;
+            }
+            if events > 0 {
+                wakeups.flush_soon()?;
+            }
+            more = events >= BATCH;
             if woken.tick {
-                self.snapshot(Reason::Tick)?;
+                self.snapshot(Reason::Tick, None)?;
             }
             self.commit()?;
             let asked = match woken {
@@ -110,67 +116,78 @@ impl<S: SnapshotSource> Recorder<S> {
             // has returned: that is waited for.
             if let Some((reason, since)) = ending
                 && !(self.in_attempt && since.elapsed() < GRACE)
+                && !more
             {
                 return Ok(reason);
             }
         }
     }
 
-    fn drain(&mut self, hooks: &mut Hooks) -> Result<()> {
-        let events: Vec<_> = std::iter::from_fn(|| hooks.next_event()).collect();
-        for (n, event) in events.iter().enumerate() {
-            match self.event(event) {
-                Some(Reason::AttemptEnd) => self.snapshot(Reason::AttemptEnd)?,
-                Some(reason) if !events[n..].iter().any(too_late) => self.snapshot(reason)?,
-                _ => {}
+    /// Records what the probe has sent, and says how many events that was.
+    fn drain(&mut self, hooks: &mut Hooks) -> Result<usize> {
+        let mut count = 0;
+        while count < BATCH
+            && let Some(event) = self.ahead.pop_front().or_else(|| hooks.next_event())
+        {
+            count += 1;
+            self.event(&event, hooks)?;
+            if self.journal.pending() >= CHUNK {
+                self.commit()?;
             }
         }
         let events = hooks.newly_dropped()?;
         if events > 0 {
-            self.writer.push(clock::now().boot, &Record::Lost(Lost { events }));
+            self.journal.push_now(&Record::Lost(Lost { events }));
+            // Which sources are active is told by the edges no more.
+            self.snapshot(Reason::Lost, None)?;
         }
-        Ok(())
+        Ok(count)
     }
 
-    /// Records one event; returns the reason for a snapshot, if it is one.
-    fn event(&mut self, event: &SuspendEvent) -> Option<Reason> {
-        let at = BootNanos(event.time_ns);
-        let begin = event.kind == EVENT_PHASE_BEGIN;
-        match event.kind {
-            EVENT_PHASE_BEGIN | EVENT_PHASE_END => {
-                let action = action(event);
-                let writer = &mut self.writer;
-                let action_id = self.instances.text(action, &mut |r| writer.push(at, &r));
-                let phase = Phase { action: action_id, value: event.value, begin };
-                self.writer.push(at, &Record::Phase(phase));
-                let opens = begin && action == ATTEMPT;
-                self.in_attempt |= opens;
-                opens.then_some(Reason::AttemptBegin)
+    fn event(&mut self, event: &ProbeEvent, hooks: &mut Hooks) -> Result<()> {
+        match self.journal.event(event, false) {
+            None => Ok(()),
+            Some(Turn::Begin) => {
+                self.in_attempt = true;
+                self.ahead.extend(std::iter::from_fn(|| hooks.next_event()));
+                // Where it is over already, the snapshot of its end is all that there can be.
+                let over = self.ahead.iter().any(|e| matches!(e.what, What::Return { .. }));
+                if over { Ok(()) } else { self.snapshot(Reason::AttemptBegin, Some(hooks)) }
             }
-            EVENT_SUSPEND_RETURN => {
-                self.writer.push(at, &Record::Return(SuspendReturn { errno: Some(event.value) }));
+            Some(Turn::End) => {
                 self.in_attempt = false;
-                Some(Reason::AttemptEnd)
+                self.snapshot(Reason::AttemptEnd, None)
             }
-            other => {
-                log::warn!("the probe sent an event of the unknown kind {other}");
-                None
+            Some(Turn::Unnamed) => {
+                self.snapshot(Reason::Lost, None)?;
+                self.journal.event(event, true);
+                Ok(())
             }
         }
     }
 
-    fn snapshot(&mut self, reason: Reason) -> Result<()> {
+    /// Takes a snapshot. At an attempt's begin, `hooks` tell whether user space was frozen before.
+    fn snapshot(&mut self, reason: Reason, hooks: Option<&mut Hooks>) -> Result<()> {
         let number = self.overhead.snapshots;
         let mut states: BTreeMap<u32, SourceState> = BTreeMap::new();
-        let (instances, writer) = (&mut self.instances, &mut self.writer);
         let now = clock::now().boot;
+        let mut defined = Vec::new();
+        let instances = &mut self.journal.instances;
         let taken = self.source.take(&mut |sample| {
-            instances.add(sample, number, &mut states, &mut |r| writer.push(now, &r));
+            instances.add(sample, number, &mut states, &mut |record| defined.push(record));
         })?;
+        for record in &defined {
+            self.journal.push(now, record);
+        }
         let whole = !taken.broken && taken.seen == taken.stored;
         if whole {
-            self.instances.retire(number);
+            self.journal.instances.retire(number, taken.begin);
         }
+        if let Some(hooks) = hooks {
+            self.ahead.extend(std::iter::from_fn(|| hooks.next_event()));
+        }
+        let begins = reason == Reason::AttemptBegin;
+        let late = begins && self.ahead.iter().any(|e| frozen(e) && e.at <= taken.begin);
         let took_ns = taken.end.since(taken.begin);
         let mut snapshot = Snapshot {
             reason,
@@ -179,13 +196,13 @@ impl<S: SnapshotSource> Recorder<S> {
             seen: taken.seen,
             stored: taken.stored,
             broken: taken.broken,
-            late: false,
+            late,
             full: false,
             changed: Vec::new(),
             gone: Vec::new(),
         };
         self.differ.diff(&mut snapshot, &states, number.is_multiple_of(FULL_EVERY));
-        self.writer.push(taken.begin, &Record::Snapshot(snapshot));
+        self.journal.push(taken.begin, &Record::Snapshot(snapshot));
         self.overhead.snapshots += 1;
         self.overhead.snapshots_ns += took_ns;
         self.overhead.snapshot_max_ns = self.overhead.snapshot_max_ns.max(took_ns);
@@ -194,24 +211,23 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// Makes what is pending part of the file.
     fn commit(&mut self) -> Result<()> {
-        match self.writer.seal(clock::now()) {
+        match self.journal.seal() {
             Some(chunk) => self.store.append(&chunk),
             None => Ok(()),
         }
     }
 
     fn end(&mut self, reason: &str) -> Result<()> {
-        self.snapshot(Reason::End)?;
-        self.writer.push(clock::now().boot, &Record::Overhead(self.overhead()));
-        let end = End { reason: reason.to_owned() };
-        self.writer.push(clock::now().boot, &Record::End(end));
+        self.snapshot(Reason::End, None)?;
+        self.journal.push_now(&Record::Overhead(self.overhead()));
+        self.journal.push_now(&Record::End(End { reason: reason.to_owned() }));
         self.commit()
     }
 
     /// Keeps what there is, after an error, and says in the trace why it ends.
     fn abandon(mut self, error: anyhow::Error) -> anyhow::Error {
         let end = End { reason: format!("error: {error:#}") };
-        self.writer.push(clock::now().boot, &Record::End(end));
+        self.journal.push_now(&Record::End(end));
         // Where the error is that nothing more can be written, this fails like what came before.
         if let Err(second) = self.commit() {
             log::debug!("what was pending could not be written either: {second:#}");
@@ -222,19 +238,5 @@ impl<S: SnapshotSource> Recorder<S> {
                 error.context(format!("and the trace could not be finished ({second:#})"))
             }
         }
-    }
-}
-
-fn action(event: &SuspendEvent) -> &[u8] {
-    let length = event.action.iter().position(|b| *b == 0);
-    &event.action[..length.unwrap_or(event.action.len())]
-}
-
-/// Whether a snapshot after this event no longer shows an attempt's begin: user space was frozen, so
-/// this process has slept through the attempt, or the attempt is over.
-fn too_late(event: &SuspendEvent) -> bool {
-    match event.kind {
-        EVENT_PHASE_END => action(event) == FROZEN,
-        kind => kind == EVENT_SUSPEND_RETURN,
     }
 }

@@ -20,6 +20,8 @@ pub struct Woken {
     pub deadline: bool,
     /// SIGINT or SIGTERM came.
     pub signal: bool,
+    /// It is time to look for events that did not wake.
+    pub flush: bool,
 }
 
 /// What the agent waits for.
@@ -30,12 +32,19 @@ pub struct Wakeups {
     /// Never set where there is no duration.
     deadline: TimerFd,
     signals: SignalFd,
+    /// Set by [`Wakeups::flush_soon`].
+    flush: TimerFd,
 }
 
 const EVENTS: u64 = 0;
 const TICK: u64 = 1;
 const DEADLINE: u64 = 2;
 const SIGNALS: u64 = 3;
+const FLUSH: u64 = 4;
+
+/// How long events wait that did not wake. A power cut loses what was not written, so it is short; an
+/// agent that runs uses power, so it is not shorter.
+const FLUSH_AFTER: Duration = Duration::from_secs(3);
 
 impl Wakeups {
     /// Waits for `events` besides its own. From here on SIGINT and SIGTERM are taken as requests to
@@ -66,24 +75,35 @@ impl Wakeups {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals = SignalFd::with_flags(&set, flags).context("signalfd")?;
 
+        let flush = timer(ClockId::CLOCK_MONOTONIC)?;
+
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;
         // Never EPOLLWAKEUP: it would make a wakeup source of the agent itself.
+        let level = EpollFlags::EPOLLIN;
         let watched = [
-            (events, EVENTS),
-            (tick.as_fd(), TICK),
-            (deadline.as_fd(), DEADLINE),
-            (signals.as_fd(), SIGNALS),
+            // Only when the probe wakes: events that wait for the next batch make it readable too.
+            (events, level | EpollFlags::EPOLLET, EVENTS),
+            (tick.as_fd(), level, TICK),
+            (deadline.as_fd(), level, DEADLINE),
+            (signals.as_fd(), level, SIGNALS),
+            (flush.as_fd(), level, FLUSH),
         ];
-        for (fd, name) in watched {
-            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, name)).context("epoll_ctl")?;
+        for (fd, flags, name) in watched {
+            epoll.add(fd, EpollEvent::new(flags, name)).context("epoll_ctl")?;
         }
-        Ok(Self { epoll, tick, deadline, signals })
+        Ok(Self { epoll, tick, deadline, signals, flush })
+    }
+
+    /// Wakes after a while, once, for the events that come until then.
+    pub fn flush_soon(&mut self) -> Result<()> {
+        let at = Expiration::OneShot(TimeSpec::from_duration(FLUSH_AFTER));
+        self.flush.set(at, TimerSetTimeFlags::empty()).context("the flush timer can't be set")
     }
 
     /// Sleeps until there is something to do, events from the probe included, or until `most` ms have
     /// gone by.
     pub fn wait(&mut self, most: Option<u16>) -> Result<Woken> {
-        let mut ready = [EpollEvent::empty(); 4];
+        let mut ready = [EpollEvent::empty(); 5];
         let most = most.map_or(EpollTimeout::NONE, EpollTimeout::from);
         let count = match self.epoll.wait(&mut ready, most) {
             // The freezer, or a debugger: nothing happened.
@@ -104,6 +124,10 @@ impl Wakeups {
                 SIGNALS => {
                     while self.signals.read_signal().context("signalfd")?.is_some() {}
                     woken.signal = true;
+                }
+                FLUSH => {
+                    self.flush.wait().context("the flush timer")?;
+                    woken.flush = true;
                 }
                 _ => {}
             }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`Walk`] | the context of one `BPF_PROG_RUN` | agent (the first half), probe (the second) |
 //! | [`Slot`] | one element of the mmap'd array map `SLOTS` | probe |
-//! | [`SuspendEvent`] | one record of the ring buffer `EVENTS` | probe |
+//! | [`Event`] and what it begins | one record of the ring buffer `EVENTS` | probe |
 //!
 //! The probe knows no kernel offset: rustc emits no CO-RE relocations, so the agent reads them from
 //! `/sys/kernel/btf/vmlinux` and passes what the probe needs in [`Walk`]. The probe copies each
@@ -101,28 +101,90 @@ pub const SLOT_NAME_FAULT: u64 = 4;
 /// `kernel/power/`).
 pub const ACTION_ROOM: usize = 32;
 
-/// One record of the ring buffer.
+/// Bytes of the ring buffer. User space stands still from freeze to thaw, so it has to hold all of an
+/// attempt: an edge takes 32 bytes here with the ring's own header, a phase 56.
+pub const RING_BYTES: u32 = 1 << 20;
+
+/// What edges leave free of it, for the suspend events: an attempt has about 40 of these, and each
+/// s2idle re-entry adds 2.
+pub const RING_RESERVE: u32 = RING_BYTES / 8;
+
+/// What every record of the ring buffer begins with; most are no more than this.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct SuspendEvent {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Event {
     /// CLOCK_BOOTTIME in ns.
     pub time_ns: u64,
     /// One of the `EVENT_*` values.
     pub kind: u32,
-    /// `val` of the tracepoint, or what `pm_suspend` returned.
-    pub value: i32,
-    /// The tracepoint's `action`, NUL-terminated; zeroes for a return.
+    /// What the kind says.
+    pub value: u32,
+}
+
+/// `power:suspend_resume` with `start` set, a [`PhaseEvent`]; the value is its `val`.
+pub const EVENT_PHASE_BEGIN: u32 = 1;
+/// `power:suspend_resume` with `start` clear, a [`PhaseEvent`]; the value is its `val`.
+pub const EVENT_PHASE_END: u32 = 2;
+/// `pm_suspend` returned the value.
+pub const EVENT_SUSPEND_RETURN: u32 = 3;
+/// `power:wakeup_source_activate`, an [`EdgeEvent`]; the value is its `state`.
+pub const EVENT_ACTIVATE: u32 = 4;
+/// `power:wakeup_source_deactivate`, an [`EdgeEvent`]; the value is its `state`.
+pub const EVENT_DEACTIVATE: u32 = 5;
+/// From here on edges with this pointer mean this name, a [`NameEvent`]; the value is the name's
+/// length with its NUL, or an errno, as `bpf_probe_read_kernel_str` gives it.
+pub const EVENT_NAME: u32 = 6;
+/// A thread, the value, entered `pm_get_wakeup_count` to wait.
+pub const EVENT_WAIT_BEGIN: u32 = 7;
+/// It came out, because no source was active.
+pub const EVENT_WAIT_IDLE: u32 = 8;
+/// It came out although one was.
+pub const EVENT_WAIT_BROKEN: u32 = 9;
+/// `pm_save_wakeup_count` returned true to a thread, the value.
+pub const EVENT_SAVED: u32 = 10;
+/// `pm_save_wakeup_count` returned false to a thread, the value.
+pub const EVENT_NOT_SAVED: u32 = 11;
+/// `pm_system_irq_wakeup` was called for an interrupt, the value.
+pub const EVENT_WAKE: u32 = 12;
+
+/// A suspend phase.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PhaseEvent {
+    /// When and which.
+    pub event: Event,
+    /// The tracepoint's `action`, NUL-terminated.
     pub action: [u8; ACTION_ROOM],
 }
 
-/// `power:suspend_resume` with `start` set.
-pub const EVENT_PHASE_BEGIN: u32 = 1;
-/// `power:suspend_resume` with `start` clear.
-pub const EVENT_PHASE_END: u32 = 2;
-/// `pm_suspend` returned.
-pub const EVENT_SUSPEND_RETURN: u32 = 3;
+/// An activation or a deactivation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeEvent {
+    /// When and which.
+    pub event: Event,
+    /// Kernel address of the source's name.
+    pub name_pointer: u64,
+}
+
+/// What stands at a name pointer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct NameEvent {
+    /// When.
+    pub event: Event,
+    /// The pointer.
+    pub name_pointer: u64,
+    /// The name, zeroes behind it.
+    pub name: [u64; NAME_WORDS],
+}
+
+/// [`NAME_ROOM`] in words: names are compared by words.
+pub const NAME_WORDS: usize = NAME_ROOM / 8;
 
 // The layout is the contract: no hidden padding.
 const _: () = assert!(size_of::<Walk>() == 80);
 const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
-const _: () = assert!(size_of::<SuspendEvent>() == 16 + ACTION_ROOM);
+const _: () = assert!(size_of::<PhaseEvent>() == 16 + ACTION_ROOM);
+const _: () = assert!(size_of::<EdgeEvent>() == 24);
+const _: () = assert!(size_of::<NameEvent>() == 24 + NAME_ROOM);

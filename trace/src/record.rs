@@ -151,6 +151,8 @@ pub enum Reason {
     AttemptEnd,
     /// Last of the trace.
     End,
+    /// Events were lost, so that what they had told must be looked up.
+    Lost,
 }
 
 /// The sources' counters at one instant, as differences to the snapshot before it.

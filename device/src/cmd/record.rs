@@ -15,12 +15,13 @@ use crate::{context, preflight};
 pub fn run(options: &RecordOptions) -> Result<()> {
     let kernel = preflight::kernel()?;
     let source = preflight::walk(&kernel, options.capacity)?;
-    let mut hooks = preflight::hooks(&kernel)?;
+    let mut hooks = preflight::hooks(&kernel, options.edges)?;
     let mut wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
     let mut session = context::session();
     session.agent = version::build()?;
     session.source = "kfunc".to_owned();
-    session.hooks = hooks.told();
+    session.hooks = hooks.told().to_vec();
+    session.edges = hooks.sees("edge");
     session.interval_ns = options.interval.as_nanos() as u64;
     // Last of all: a capture that can't begin leaves no file.
     let store = Store::create(&options.output, context::page_size())?;

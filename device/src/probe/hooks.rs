@@ -1,75 +1,161 @@
-//! The tracing programs, attached: a stream of suspend events.
+//! The tracing programs, attached: a stream of events.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
-use anyhow::{Context, Result, anyhow};
-use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, FExit, KProbe, ProgramError, RawTracePoint};
+use anyhow::{Context, Result, bail};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
-use sleepwalk_trace::abi::SuspendEvent;
 use sleepwalk_trace::record::Hook;
 
 use super::btf::Kernel;
+use super::events::ProbeEvent;
 use super::syscall_prog::patiently;
 use super::{hooks_object, lean_aya};
 
-/// The traced function.
-pub const SUSPEND: &str = "pm_suspend";
-/// The traced tracepoint.
+/// Something to watch, and the ways to do it, best first.
+struct Watched {
+    /// One of [`sleepwalk_trace::record::HOOKS`].
+    what: &'static str,
+    forms: [Form; 2],
+}
+
+/// One way: what the trace calls it, and its programs with what each attaches to.
+struct Form {
+    how: &'static str,
+    programs: &'static [(&'static str, &'static str)],
+}
+
+const SUSPEND: &str = "pm_suspend";
+const GET: &str = "pm_get_wakeup_count";
+const SAVE: &str = "pm_save_wakeup_count";
+const WAKE: &str = "pm_system_irq_wakeup";
 const PHASE: &str = "suspend_resume";
-/// The typedef that BTF has for it.
-pub const PHASE_TYPE: &str = "btf_trace_suspend_resume";
+const ACTIVATE: &str = "wakeup_source_activate";
+const DEACTIVATE: &str = "wakeup_source_deactivate";
+
+/// In the order of [`sleepwalk_trace::record::HOOKS`].
+const WATCHED: [Watched; 6] = [
+    Watched {
+        what: "phase",
+        forms: [
+            Form { how: "tp_btf", programs: &[("phase_tp_btf", PHASE)] },
+            Form { how: "raw_tp", programs: &[("phase_raw_tp", PHASE)] },
+        ],
+    },
+    Watched {
+        what: "return",
+        forms: [
+            Form { how: "fexit", programs: &[("return_fexit", SUSPEND)] },
+            Form { how: "kretprobe", programs: &[("return_kretprobe", SUSPEND)] },
+        ],
+    },
+    Watched {
+        what: "edge",
+        forms: [
+            Form {
+                how: "tp_btf",
+                programs: &[("activate_tp_btf", ACTIVATE), ("deactivate_tp_btf", DEACTIVATE)],
+            },
+            Form {
+                how: "raw_tp",
+                programs: &[("activate_raw_tp", ACTIVATE), ("deactivate_raw_tp", DEACTIVATE)],
+            },
+        ],
+    },
+    Watched {
+        what: "wait",
+        forms: [
+            Form { how: "fexit", programs: &[("wait_begin_fentry", GET), ("wait_end_fexit", GET)] },
+            Form {
+                how: "kretprobe",
+                programs: &[("wait_begin_kprobe", GET), ("wait_end_kretprobe", GET)],
+            },
+        ],
+    },
+    Watched {
+        what: "save",
+        forms: [
+            Form { how: "fexit", programs: &[("save_fexit", SAVE)] },
+            Form { how: "kretprobe", programs: &[("save_kretprobe", SAVE)] },
+        ],
+    },
+    Watched {
+        what: "wake",
+        forms: [
+            Form { how: "fentry", programs: &[("wake_fentry", WAKE)] },
+            Form { how: "kprobe", programs: &[("wake_kprobe", WAKE)] },
+        ],
+    },
+];
+
+/// What the best forms are looked up by in the kernel's BTF: functions, and the typedefs that it has
+/// for tracepoints.
+pub const TRACED: [&str; 7] = [
+    SUSPEND,
+    GET,
+    SAVE,
+    WAKE,
+    "btf_trace_suspend_resume",
+    "btf_trace_wakeup_source_activate",
+    "btf_trace_wakeup_source_deactivate",
+];
+
+/// Names forms, comma-separated, that are to be taken as impossible: so the others can be tried on a
+/// kernel that takes the first.
+const WITHOUT: &str = "SLEEPWALK_WITHOUT";
 
 /// The attached programs. Dropping it detaches them.
 pub struct Hooks {
     events: RingBuf<MapData>,
     dropped: PerCpuArray<MapData, u64>,
+    awake: Array<MapData, u32>,
     drops_told: u64,
-    /// How the phases of an attempt are seen: `tp_btf` or `raw_tp`.
-    pub phase: &'static str,
-    /// How an attempt's return is seen: `fexit` or `kretprobe`.
-    pub returned: &'static str,
+    told: Vec<Hook>,
     _programs: Ebpf,
 }
 
 impl Hooks {
-    /// Loads and attaches them, each in the first form that this kernel takes.
-    pub fn attach(kernel: &Kernel) -> Result<Self> {
+    /// Loads and attaches them, each in the first form that this kernel takes. Without BTF (`kernel`)
+    /// the first forms are out of reach. What can't be watched in any form is left out, and
+    /// [`Hooks::told`] says why; so are edges where they are not wanted.
+    pub fn attach(kernel: Option<&Kernel>, edges: bool) -> Result<Self> {
         let object = hooks_object()?;
         let mut programs =
             lean_aya::loader()?.load(object).context("the probe's hooks can't be loaded")?;
-        let (phase, returned) = {
-            let btf = lean_aya::lookup_btf(kernel)?;
-            let phase = match tp_btf(&mut programs, &btf) {
-                Ok(()) => Ok("tp_btf"),
-                Err(first) => fallback("tp_btf", first, "raw_tp", raw_tp(&mut programs)),
-            };
-            let returned = match fexit(&mut programs, &btf) {
-                Ok(()) => Ok("fexit"),
-                Err(first) => fallback("fexit", first, "kretprobe", kretprobe(&mut programs)),
-            };
-            (phase, returned)
+        let btf = kernel.map(lean_aya::lookup_btf).transpose()?;
+        let without = std::env::var(WITHOUT).unwrap_or_default();
+        let told = WATCHED.iter().map(|watched| {
+            if watched.what == "edge" && !edges {
+                return Hook { what: "edge".into(), how: "".into(), why: "--no-edges".into() };
+            }
+            watched.attach(&mut programs, btf.as_ref(), &without)
+        });
+        let told = told.collect();
+        let mut map = |name| {
+            programs.take_map(name).with_context(|| format!("the probe lacks the map {name}"))
         };
-        let events = programs.take_map("EVENTS").context("the probe lacks the map EVENTS")?;
-        let dropped = programs.take_map("DROPPED").context("the probe lacks the map DROPPED")?;
         Ok(Self {
-            events: RingBuf::try_from(events)?,
-            dropped: PerCpuArray::try_from(dropped)?,
+            events: RingBuf::try_from(map("EVENTS")?)?,
+            dropped: PerCpuArray::try_from(map("DROPPED")?)?,
+            awake: Array::try_from(map("AWAKE")?)?,
             drops_told: 0,
-            phase: phase.with_context(|| format!("the tracepoint {PHASE} can't be attached to"))?,
-            returned: returned.with_context(|| format!("{SUSPEND} can't be attached to"))?,
+            told,
             _programs: programs,
         })
     }
 
-    /// What is seen and how, for the trace.
-    pub fn told(&self) -> Vec<Hook> {
-        let seen = [("phase", self.phase), ("return", self.returned)];
-        seen.map(|(what, how)| Hook { what: what.into(), how: how.into(), why: String::new() })
-            .into()
+    /// What is seen and how, in the order of [`sleepwalk_trace::record::HOOKS`].
+    pub fn told(&self) -> &[Hook] {
+        &self.told
     }
 
-    /// Readable when there are events.
+    /// Whether `what` is seen.
+    pub fn sees(&self, what: &str) -> bool {
+        self.told.iter().any(|hook| hook.what == what && !hook.how.is_empty())
+    }
+
+    /// Becomes readable when the agent should look for events.
     pub fn fd(&self) -> BorrowedFd<'_> {
         let fd: RawFd = self.events.as_raw_fd();
         // SAFETY: the ring buffer keeps it open for as long as `self` is borrowed.
@@ -77,12 +163,14 @@ impl Hooks {
     }
 
     /// The next event, if there is one.
-    pub fn next_event(&mut self) -> Option<SuspendEvent> {
-        let item = self.events.next()?;
-        let bytes: &[u8; size_of::<SuspendEvent>()] = item.as_ref().try_into().ok()?;
-        // SAFETY: integers only, so every bit pattern is a value; the probe of this very build wrote
-        // it, and the read needs no alignment.
-        Some(unsafe { bytes.as_ptr().cast::<SuspendEvent>().read_unaligned() })
+    pub fn next_event(&mut self) -> Option<ProbeEvent> {
+        loop {
+            let item = self.events.next()?;
+            match ProbeEvent::parse(&item) {
+                Some(event) => return Some(event),
+                None => log::warn!("the probe sent an unknown event of {} bytes", item.len()),
+            }
+        }
     }
 
     /// How many more events were dropped since the last call.
@@ -92,44 +180,94 @@ impl Hooks {
         self.drops_told = total;
         Ok(new)
     }
+
+    /// The agent will not look again by itself: the next event has to wake it. Look once more after
+    /// this, for what came before it.
+    pub fn doze(&mut self) -> Result<()> {
+        self.awake.set(0, 0, 0).context("the probe can't be told that the agent sleeps")
+    }
 }
 
-/// The name of the fallback, if that went well; else what went wrong with both.
-fn fallback(
-    first: &str,
-    error: anyhow::Error,
-    second: &'static str,
-    attempt: Result<()>,
-) -> Result<&'static str> {
-    log::info!("{first}: {error:#}; trying {second}");
-    attempt.map(|()| second).map_err(|e| anyhow!("{first}: {error:#}; {second}: {e:#}"))
+impl Watched {
+    fn attach(&self, programs: &mut Ebpf, btf: Option<&Btf>, without: &str) -> Hook {
+        let mut why = Vec::new();
+        for form in &self.forms {
+            let attached = match without.split(',').any(|how| how == form.how) {
+                true => Err(anyhow::anyhow!("{WITHOUT} forbids it")),
+                false => form.attach(programs, btf),
+            };
+            match attached {
+                Ok(()) => {
+                    return Hook {
+                        what: self.what.into(),
+                        how: form.how.into(),
+                        why: why.join("; "),
+                    };
+                }
+                Err(error) => why.push(format!("{}: {error:#}", form.how)),
+            }
+            log::info!("{}: {}", self.what, why.join("; "));
+        }
+        Hook { what: self.what.into(), how: String::new(), why: why.join("; ") }
+    }
 }
 
-fn tp_btf(programs: &mut Ebpf, btf: &Btf) -> Result<()> {
-    let program: &mut BtfTracePoint = find(programs, "phase_tp_btf")?.try_into()?;
-    patiently(|| program.load(PHASE, btf), interrupted)?;
-    program.attach()?;
+impl Form {
+    /// Attaches all of its programs, or none.
+    fn attach(&self, programs: &mut Ebpf, btf: Option<&Btf>) -> Result<()> {
+        for (n, (name, target)) in self.programs.iter().enumerate() {
+            if let Err(error) = attach(find(programs, name)?, target, btf) {
+                for (name, _) in &self.programs[..n] {
+                    detach(find(programs, name)?)?;
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn attach(program: &mut Program, target: &str, btf: Option<&Btf>) -> Result<()> {
+    let btf = || btf.context("there is no BTF");
+    match program {
+        Program::BtfTracePoint(program) => {
+            let btf = btf()?;
+            patiently(|| program.load(target, btf), interrupted)?;
+            program.attach()?;
+        }
+        Program::RawTracePoint(program) => {
+            patiently(|| program.load(), interrupted)?;
+            program.attach(target)?;
+        }
+        Program::FEntry(program) => {
+            let btf = btf()?;
+            patiently(|| program.load(target, btf), interrupted)?;
+            program.attach()?;
+        }
+        Program::FExit(program) => {
+            let btf = btf()?;
+            patiently(|| program.load(target, btf), interrupted)?;
+            program.attach()?;
+        }
+        Program::KProbe(program) => {
+            patiently(|| program.load(), interrupted)?;
+            program.attach(target, 0)?;
+        }
+        other => bail!("a program of the type {:?} is none of these hooks", other.prog_type()),
+    }
     Ok(())
 }
 
-fn raw_tp(programs: &mut Ebpf) -> Result<()> {
-    let program: &mut RawTracePoint = find(programs, "phase_raw_tp")?.try_into()?;
-    patiently(|| program.load(), interrupted)?;
-    program.attach(PHASE)?;
-    Ok(())
-}
-
-fn fexit(programs: &mut Ebpf, btf: &Btf) -> Result<()> {
-    let program: &mut FExit = find(programs, "return_fexit")?.try_into()?;
-    patiently(|| program.load(SUSPEND, btf), interrupted)?;
-    program.attach()?;
-    Ok(())
-}
-
-fn kretprobe(programs: &mut Ebpf) -> Result<()> {
-    let program: &mut KProbe = find(programs, "return_kretprobe")?.try_into()?;
-    patiently(|| program.load(), interrupted)?;
-    program.attach(SUSPEND, 0)?;
+/// Takes back what [`attach`] did.
+fn detach(program: &mut Program) -> Result<()> {
+    match program {
+        Program::BtfTracePoint(program) => program.unload()?,
+        Program::RawTracePoint(program) => program.unload()?,
+        Program::FEntry(program) => program.unload()?,
+        Program::FExit(program) => program.unload()?,
+        Program::KProbe(program) => program.unload()?,
+        other => bail!("a program of the type {:?} is none of these hooks", other.prog_type()),
+    }
     Ok(())
 }
 
@@ -138,6 +276,18 @@ fn interrupted(error: &ProgramError) -> bool {
     matches!(error, ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == again)
 }
 
-fn find<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::Program> {
+fn find<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
     programs.program_mut(name).with_context(|| format!("the probe lacks the program {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use sleepwalk_trace::record::HOOKS;
+
+    use super::*;
+
+    #[test]
+    fn what_is_watched_has_the_names_of_the_trace() {
+        assert_eq!(WATCHED.map(|watched| watched.what), HOOKS);
+    }
 }

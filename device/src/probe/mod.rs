@@ -2,6 +2,7 @@
 //! [`crate::source`] know aya.
 
 pub mod btf;
+pub mod events;
 pub mod hooks;
 pub mod kfunc_link;
 pub mod layout;
@@ -25,9 +26,6 @@ pub const KFUNCS: [&str; 3] = [
 /// Where the kernel keeps its own type information.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// What else the probe names: the traced function and the tracepoint's type.
-const TRACED: [&str; 2] = [hooks::SUSPEND, hooks::PHASE_TYPE];
-
 /// Reads the kernel's BTF and looks up what the probe needs.
 pub fn kernel() -> Result<Kernel> {
     let mut bytes = Vec::new();
@@ -37,7 +35,7 @@ pub fn kernel() -> Result<Kernel> {
             _ => format!("{VMLINUX} can't be read"),
         }
     })?;
-    Ok(btf::scan(&bytes, &[&KFUNCS[..], &TRACED[..]].concat())?)
+    Ok(btf::scan(&bytes, &[&KFUNCS[..], &hooks::TRACED[..]].concat())?)
 }
 
 /// The object with the walk.

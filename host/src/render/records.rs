@@ -169,5 +169,6 @@ fn reason(reason: Reason) -> &'static str {
         Reason::AttemptBegin => "attempt_begin",
         Reason::AttemptEnd => "attempt_end",
         Reason::End => "end",
+        Reason::Lost => "lost",
     }
 }

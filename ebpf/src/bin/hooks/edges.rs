@@ -1,0 +1,107 @@
+//! Edges: activations and deactivations of wakeup sources.
+//!
+//! The tracepoints pass the source's name, not its address. An edge carries the name's pointer, which
+//! a snapshot's source has too; what stands there is sent when a pointer is met for the first time or
+//! no longer means the same, so that a source that lives and dies between two snapshots has its name.
+
+use core::ffi::c_void;
+use core::ptr::addr_of_mut;
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::macros::{btf_tracepoint, map, raw_tracepoint};
+use aya_ebpf::maps::LruHashMap;
+use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
+use sleepwalk_trace::abi::{
+    EVENT_ACTIVATE, EVENT_DEACTIVATE, EVENT_NAME, EdgeEvent, NAME_ROOM, NAME_WORDS, NameEvent,
+};
+
+use crate::out::{Urgency, emit};
+
+/// The names that the agent was told of, by their pointers.
+#[map]
+static NAMES: LruHashMap<u64, [u64; NAME_WORDS]> = LruHashMap::with_max_entries(4096, 0);
+
+/// `power:wakeup_source_activate(const char *name, unsigned int state)`.
+#[btf_tracepoint(function = "wakeup_source_activate")]
+fn activate_tp_btf(ctx: BtfTracePointContext) -> i32 {
+    edge(EVENT_ACTIVATE, ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// `power:wakeup_source_deactivate(const char *name, unsigned int state)`.
+#[btf_tracepoint(function = "wakeup_source_deactivate")]
+fn deactivate_tp_btf(ctx: BtfTracePointContext) -> i32 {
+    edge(EVENT_DEACTIVATE, ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// The same for kernels whose BTF lacks the tracepoint.
+#[raw_tracepoint(tracepoint = "wakeup_source_activate")]
+fn activate_raw_tp(ctx: RawTracePointContext) -> i32 {
+    raw_edge(EVENT_ACTIVATE, &ctx);
+    0
+}
+
+/// The same for kernels whose BTF lacks the tracepoint.
+#[raw_tracepoint(tracepoint = "wakeup_source_deactivate")]
+fn deactivate_raw_tp(ctx: RawTracePointContext) -> i32 {
+    raw_edge(EVENT_DEACTIVATE, &ctx);
+    0
+}
+
+#[inline(always)]
+fn raw_edge(kind: u32, ctx: &RawTracePointContext) {
+    let args = ctx.as_ptr().cast::<u64>();
+    // SAFETY: the context is the arguments, widened to u64 (`bpf_raw_tracepoint_args`,
+    // `include/uapi/linux/bpf.h`), and these tracepoints have two.
+    let (name, state) = unsafe { (*args, *args.add(1)) };
+    edge(kind, name, state as u32);
+}
+
+#[inline(always)]
+fn edge(kind: u32, pointer: u64, state: u32) {
+    tell_name(pointer);
+    emit::<EdgeEvent>(kind, state, Urgency::Bulk, |event| {
+        // SAFETY: the entry has room for a whole event.
+        unsafe { (*event).name_pointer = pointer };
+    });
+}
+
+/// Sends the name at `pointer` unless the agent has been told that very name there.
+#[inline(always)]
+fn tell_name(pointer: u64) {
+    let mut name = [0u64; NAME_WORDS];
+    // SAFETY: `name` has NAME_ROOM bytes, and the helper checks the source address.
+    let length = unsafe {
+        let from = pointer as *const c_void;
+        bpf_probe_read_kernel_str(name.as_mut_ptr().cast(), NAME_ROOM as u32, from)
+    };
+    // SAFETY: what stands there may be replaced meanwhile, on another CPU; then the names differ, and
+    // one is sent once too often.
+    let told = unsafe { NAMES.get(pointer) };
+    if told.is_some_and(|told| differences(told, &name) == 0) {
+        return;
+    }
+    let sent = emit::<NameEvent>(EVENT_NAME, length as u32, Urgency::Bulk, |event| {
+        // SAFETY: the entry has room for a whole event.
+        unsafe {
+            (*event).name_pointer = pointer;
+            *addr_of_mut!((*event).name) = name;
+        }
+    });
+    if sent {
+        // Where there is no room for it, it is sent again.
+        let _ = NAMES.insert(pointer, name, 0);
+    }
+}
+
+/// Not 0 where the names differ: without a branch for each word, which the verifier would follow.
+#[inline(always)]
+fn differences(a: &[u64; NAME_WORDS], b: &[u64; NAME_WORDS]) -> u64 {
+    let mut differences = 0;
+    for n in 0..NAME_WORDS {
+        differences |= a[n] ^ b[n];
+    }
+    differences
+}

@@ -1,0 +1,77 @@
+//! The way to the agent: the ring buffer, what was dropped, and when the agent is woken.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
+use sleepwalk_trace::abi::{Event, RING_BYTES, RING_RESERVE};
+
+/// To the agent.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// Events that found no room in the ring buffer.
+#[map]
+static DROPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Not 0: the agent was woken and will look again within seconds, without being woken for each event.
+/// The agent clears it when it has found nothing.
+#[map]
+static AWAKE: Array<u32> = Array::with_max_entries(1, 0);
+
+/// How soon the agent has to see an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// At once: the freeze is near, or the attempt is over.
+    Now,
+    /// With the next batch.
+    Batch,
+    /// With the next batch, and dropped sooner than the others when the ring fills.
+    Bulk,
+}
+
+/// Sends a `T`, which begins with an [`Event`] and is filled in by `fill`; false where it was dropped.
+#[inline(always)]
+pub fn emit<T: 'static>(
+    kind: u32,
+    value: u32,
+    urgency: Urgency,
+    fill: impl FnOnce(*mut T),
+) -> bool {
+    let waiting = if urgency == Urgency::Now { 0 } else { EVENTS.query(BPF_RB_AVAIL_DATA.into()) };
+    let full = urgency == Urgency::Bulk && waiting > u64::from(RING_BYTES - RING_RESERVE);
+    let entry = if full { None } else { EVENTS.reserve::<T>(0) };
+    let Some(mut entry) = entry else {
+        if let Some(dropped) = DROPPED.get_ptr_mut(0) {
+            // SAFETY: a per-CPU element, and a tracing program is not preempted by itself.
+            unsafe { *dropped += 1 };
+        }
+        return false;
+    };
+    let to = entry.as_mut_ptr();
+    // SAFETY: the entry has room for a whole `T`, which begins with an event.
+    unsafe {
+        *to.cast::<Event>() = Event { time_ns: bpf_ktime_get_boot_ns(), kind, value };
+    }
+    fill(to);
+    entry.submit(wakeup(urgency, waiting).into());
+    true
+}
+
+/// Sends an [`Event`] alone.
+#[inline(always)]
+pub fn emit_plain(kind: u32, value: u32, urgency: Urgency) {
+    emit::<Event>(kind, value, urgency, |_| {});
+}
+
+#[inline(always)]
+fn wakeup(urgency: Urgency, waiting: u64) -> u32 {
+    let Some(awake) = AWAKE.get_ptr_mut(0) else { return BPF_RB_FORCE_WAKEUP };
+    // SAFETY: a word that probe and agent only ever set whole; what a race costs is one wake-up.
+    let sleeping = unsafe { core::ptr::replace(awake, 1) } == 0;
+    if sleeping || urgency == Urgency::Now || waiting > u64::from(RING_BYTES / 2) {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    }
+}

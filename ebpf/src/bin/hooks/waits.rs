@@ -1,0 +1,79 @@
+//! Waits: user space wants to suspend and asks `/sys/power/wakeup_count` whether it may.
+
+use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
+use aya_ebpf::macros::{fentry, fexit, kprobe, kretprobe};
+use aya_ebpf::programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext};
+use sleepwalk_trace::abi::{
+    EVENT_NOT_SAVED, EVENT_SAVED, EVENT_WAIT_BEGIN, EVENT_WAIT_BROKEN, EVENT_WAIT_IDLE,
+};
+
+use crate::out::{Urgency, emit_plain};
+
+/// `bool pm_get_wakeup_count(unsigned int *count, bool block)`, `drivers/base/power/wakeup.c`.
+#[fentry(function = "pm_get_wakeup_count")]
+fn wait_begin_fentry(ctx: FEntryContext) -> i32 {
+    begin(ctx.arg::<u8>(1));
+    0
+}
+
+/// The same, on its way out.
+#[fexit(function = "pm_get_wakeup_count")]
+fn wait_end_fexit(ctx: FExitContext) -> i32 {
+    end(ctx.arg::<u8>(2));
+    0
+}
+
+/// For kernels without the function tracer.
+#[kprobe(function = "pm_get_wakeup_count")]
+fn wait_begin_kprobe(ctx: ProbeContext) -> u32 {
+    begin(ctx.arg::<u64>(1).unwrap_or(0) as u8);
+    0
+}
+
+/// For kernels without the function tracer.
+#[kretprobe(function = "pm_get_wakeup_count")]
+fn wait_end_kretprobe(ctx: RetProbeContext) -> u32 {
+    end(ctx.ret::<u64>() as u8);
+    0
+}
+
+/// `bool pm_save_wakeup_count(unsigned int count)`, `drivers/base/power/wakeup.c`.
+#[fexit(function = "pm_save_wakeup_count")]
+fn save_fexit(ctx: FExitContext) -> i32 {
+    save(ctx.arg::<u8>(1));
+    0
+}
+
+/// The same for kernels without the function tracer.
+#[kretprobe(function = "pm_save_wakeup_count")]
+fn save_kretprobe(ctx: RetProbeContext) -> u32 {
+    save(ctx.ret::<u64>() as u8);
+    0
+}
+
+/// Only a call that may block is a wait.
+#[inline(always)]
+fn begin(block: u8) {
+    if block != 0 {
+        emit_plain(EVENT_WAIT_BEGIN, thread(), Urgency::Batch);
+    }
+}
+
+#[inline(always)]
+fn end(idle: u8) {
+    let kind = if idle != 0 { EVENT_WAIT_IDLE } else { EVENT_WAIT_BROKEN };
+    emit_plain(kind, thread(), Urgency::Batch);
+}
+
+#[inline(always)]
+fn save(saved: u8) {
+    let kind = if saved != 0 { EVENT_SAVED } else { EVENT_NOT_SAVED };
+    emit_plain(kind, thread(), Urgency::Batch);
+}
+
+/// The kernel's id of the thread under way.
+#[inline(always)]
+fn thread() -> u32 {
+    // SAFETY: it takes nothing and only returns a number.
+    unsafe { bpf_get_current_pid_tgid() as u32 }
+}

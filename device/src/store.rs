@@ -44,7 +44,7 @@ impl Store {
             .with_context(|| format!("{} can't be created", path.display()))?;
         let path = path.to_owned();
         let mut store = Self { path, file, page, map: None, map_at: 0, length: 0 };
-        if let Err(error) = store.write(&file_header(), 0) {
+        if let Err(error) = store.write(&file_header(0), 0) {
             let _ = std::fs::remove_file(&store.path);
             return Err(error);
         }

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::process::Stdio;
 
 use common::{complaint, everyday, file, run, sleepwalk, stderr, stdout};
-use sleepwalk_trace::chunk::{ALIGN, CHUNK_HEADER, FILE_HEADER, crc32c, file_header};
+use sleepwalk_trace::chunk::{ALIGN, CHUNK_HEADER, FILE_HEADER, file_header, header_crc};
 
 /// What `report` and `dump` say of these bytes: exit code 5, one line that names the file.
 fn refused(bytes: &[u8]) -> String {
@@ -64,10 +64,10 @@ fn another_kind_of_file_is_no_trace() {
 
 #[test]
 fn a_newer_version_is_refused_by_name() {
-    let mut header = file_header();
+    let mut header = file_header(0);
     header[8..10].copy_from_slice(&77u16.to_le_bytes());
-    let crc = crc32c(&header[..12]);
-    header[12..].copy_from_slice(&crc.to_le_bytes());
+    let crc = header_crc(&header);
+    header[12..16].copy_from_slice(&crc.to_le_bytes());
     assert!(refused(&header).starts_with("its format is version 77"));
 }
 

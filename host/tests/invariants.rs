@@ -110,7 +110,7 @@ fn chunks() -> impl Strategy<Value = Vec<(Vec<Stamped>, u64)>> {
 
 /// The actions' texts and a full snapshot, and then whatever comes.
 fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
-    let mut bytes = file_header().to_vec();
+    let mut bytes = file_header(0).to_vec();
     let mut writer = ChunkWriter::default();
     let start = chunks[0].0[0].at;
     for (id, action) in ACTIONS.iter().enumerate() {
@@ -207,7 +207,7 @@ proptest! {
 
     #[test]
     fn anything_behind_a_sound_header_is_survived(rest in vec(any::<u8>(), 0..400)) {
-        let bytes = [&file_header()[..FILE_HEADER], &rest].concat();
+        let bytes = [&file_header(0)[..FILE_HEADER], &rest].concat();
         every_report(&bytes)?;
     }
 }

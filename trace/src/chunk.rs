@@ -7,7 +7,8 @@
 //! | 0 | 8 | [`FILE_MAGIC`] |
 //! | 8 | 2 | version, [`VERSION`] |
 //! | 10 | 2 | length of this header; the first chunk begins there |
-//! | 12 | 4 | CRC32C of bytes 0..12 |
+//! | 12 | 4 | CRC32C of bytes 0..12 and 16 to the header's end |
+//! | 16 | 8 | length of a region; 0: all that follows is one region |
 //!
 //! Chunks follow one another, each at a multiple of 8. Chunk header, [`CHUNK_HEADER`] bytes:
 //!
@@ -23,10 +24,23 @@
 //! | 40 | 8 | CLOCK_REALTIME ns since 1970 at the commit, signed |
 //!
 //! The payload is padded with zeroes to a multiple of 8. Files are allocated ahead of what is
-//! written, so zeroes in the place of a chunk's magic end the trace, unless a whole chunk follows:
+//! written, so zeroes in the place of a chunk's magic end the region, unless a whole chunk follows:
 //! then something is damaged. **Commit rule**: a writer
 //! stores the magic after everything else of the chunk, so that a reader of a growing file sees
 //! whole chunks only.
+//!
+//! **Regions** keep a file bounded. The first begins behind the header, all have the length that it
+//! gives (the last may be cut), and no chunk crosses from one into the next. When a region is full the
+//! writer goes on in the next, behind the last in the first. What it finds there is the oldest: it
+//! zeroes the chunks' magics, from the last chunk to the first, and then all of the region. Each region
+//! but the very first written begins with a **prologue**, a chunk of its own that says nothing new: it
+//! repeats what is needed to read on without all that came before. Readers
+//!
+//! - take the regions in the order of their first sound chunks' sequence numbers;
+//! - pass over the prologue of a region if they have read the chunk before it;
+//! - count as dropped, not as damaged, the chunks before the lowest sequence number, and those that are
+//!   missing between the end of the first region in that order and the second: the writer was about to
+//!   drop it.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
@@ -37,7 +51,9 @@ pub const FILE_MAGIC: [u8; 8] = *b"\x89SWK\r\n\x1a\n";
 /// The version that this crate writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
 /// Bytes of the file header.
-pub const FILE_HEADER: usize = 16;
+pub const FILE_HEADER: usize = 24;
+/// No region is shorter, but for the last one of a cut file.
+pub const MIN_REGION: u64 = 4096;
 /// The first bytes of a chunk.
 pub const CHUNK_MAGIC: [u8; 4] = *b"SWCK";
 /// Bytes of a chunk header.
@@ -56,20 +72,37 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
 
-/// The file header of the current version.
-pub fn file_header() -> [u8; FILE_HEADER] {
+/// The file header of the current version, with the length of a region (0, or a multiple of
+/// [`ALIGN`] from [`MIN_REGION`] up).
+pub fn file_header(region: u64) -> [u8; FILE_HEADER] {
     let mut header = [0; FILE_HEADER];
     header[..8].copy_from_slice(&FILE_MAGIC);
     header[8..10].copy_from_slice(&VERSION.to_le_bytes());
     header[10..12].copy_from_slice(&(FILE_HEADER as u16).to_le_bytes());
-    let crc = crc32c(&header[..12]);
-    header[12..].copy_from_slice(&crc.to_le_bytes());
+    header[16..24].copy_from_slice(&region.to_le_bytes());
+    let crc = header_crc(&header);
+    header[12..16].copy_from_slice(&crc.to_le_bytes());
     header
+}
+
+/// The checksum of a file header, which has at least 16 bytes.
+pub fn header_crc(header: &[u8]) -> u32 {
+    let mut digest = CRC.digest();
+    digest.update(&header[..12]);
+    digest.update(&header[16..]);
+    digest.finalize()
 }
 
 /// Length that a chunk with this payload takes in the file.
 pub fn chunk_len(payload: usize) -> usize {
     CHUNK_HEADER + payload.next_multiple_of(ALIGN)
+}
+
+/// The length in the file of the chunk that begins with this header; `None` where none does. The
+/// checksum is not looked at: this is for a writer that walks over its own chunks.
+pub fn length_by_header(header: &[u8; CHUNK_HEADER]) -> Option<usize> {
+    let payload = u32_at(header, 4) as usize;
+    (header[..4] == CHUNK_MAGIC && payload <= MAX_PAYLOAD).then(|| chunk_len(payload))
 }
 
 /// What a chunk's header says, apart from length and checksum.
@@ -148,7 +181,8 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+/// The little-endian `u64` at `at`; the caller has checked the length.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 

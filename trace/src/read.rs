@@ -4,7 +4,8 @@ use bincode::de::Decode;
 use thiserror::Error;
 
 use crate::chunk::{
-    self, ALIGN, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, FILE_HEADER, FILE_MAGIC, VERSION,
+    self, ALIGN, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, FILE_HEADER, FILE_MAGIC, MIN_REGION,
+    VERSION,
 };
 use crate::record::{Record, Stamped};
 use crate::time::BootNanos;
@@ -21,7 +22,7 @@ pub enum OpenError {
     /// It breaks off within its header.
     #[error("it has {0} bytes, and a trace's header alone has {FILE_HEADER}")]
     Short(usize),
-    /// The header's checksum is wrong.
+    /// The header's checksum is wrong, or what it says can't be.
     #[error("its header is damaged: the checksum does not match")]
     DamagedHeader,
     /// Written by a later Sleepwalk.
@@ -56,13 +57,33 @@ pub enum Item {
     Gap,
 }
 
+/// Part of the file, see [`crate::chunk`].
+#[derive(Clone, Copy, Debug)]
+struct Region {
+    start: usize,
+    end: usize,
+    /// Behind the last byte that is not zero: what the writer allocated and has not written is zero,
+    /// and no damage.
+    used: usize,
+}
+
+impl Region {
+    fn new(bytes: &[u8], start: usize, end: usize) -> Self {
+        let last = bytes[start..end].iter().rposition(|b| *b != 0);
+        Self { start, end, used: last.map_or(start, |last| start + last + 1) }
+    }
+}
+
 /// Walks through a trace's chunks and records.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
-    /// Behind the last byte that is not zero: what the writer allocated and has not written is zero,
-    /// and no damage.
-    used: usize,
+    /// In the order in which they are read.
+    regions: Vec<Region>,
+    /// Whether chunks before the first may have been dropped.
+    ring: bool,
+    /// Which of the regions is under way.
+    current: usize,
     /// Where the next chunk is looked for.
     at: usize,
     /// How many more bytes may be checksummed in vain: a forged file full of chunk magics must not
@@ -71,10 +92,12 @@ pub struct Reader<'a> {
     /// What is left of the chunk under way.
     payload: &'a [u8],
     last: BootNanos,
-    next_sequence: u32,
+    /// After the chunk read last; `None` before the first.
+    next_sequence: Option<u32>,
     /// To hand out before going on.
     queued: Option<ChunkHeader>,
     damage: Damage,
+    dropped_chunks: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -90,31 +113,71 @@ impl<'a> Reader<'a> {
         let Some(header) = bytes.get(..FILE_HEADER) else {
             return Err(OpenError::Short(bytes.len()));
         };
-        if chunk::crc32c(&header[..12]) != chunk::u32_at(header, 12) {
+        let length = usize::from(u16::from_le_bytes([header[10], header[11]]));
+        let whole = bytes.get(..length).filter(|_| length >= FILE_HEADER);
+        let sound = whole.is_some_and(|h| chunk::header_crc(h) == chunk::u32_at(h, 12));
+        if !sound {
             return Err(OpenError::DamagedHeader);
         }
         let version = u16::from_le_bytes([header[8], header[9]]);
         if version > VERSION {
             return Err(OpenError::Newer(version));
         }
-        let length = u16::from_le_bytes([header[10], header[11]]);
-        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
-        Ok(Self {
+        let region = chunk::u64_at(header, 16);
+        let possible = region >= MIN_REGION && region.is_multiple_of(ALIGN as u64);
+        if region != 0 && !possible {
+            return Err(OpenError::DamagedHeader);
+        }
+        let mut reader = Self {
             bytes,
-            used,
-            at: usize::from(length),
+            regions: Vec::new(),
+            ring: region != 0,
+            current: 0,
+            at: 0,
             patience: PATIENCE * bytes.len(),
             payload: &[],
             last: BootNanos(0),
-            next_sequence: 0,
+            next_sequence: None,
             queued: None,
             damage: Damage::default(),
-        })
+            dropped_chunks: 0,
+        };
+        reader.arrange(length, region);
+        Ok(reader)
+    }
+
+    /// Finds the regions and their order.
+    fn arrange(&mut self, first: usize, length: u64) {
+        let end = self.bytes.len();
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length == 0 {
+            self.regions.push(Region::new(self.bytes, first, end));
+        } else {
+            let mut found = Vec::new();
+            let mut start = first;
+            while start < end {
+                let stop = start.saturating_add(length).min(end);
+                let region = Region::new(self.bytes, start, stop);
+                // Regions without a sound chunk come last: damage in them has no place in the order.
+                let sequence = self.sound(start, &region).map(|(_, header, _)| header.sequence);
+                found.push((sequence.is_none(), sequence, region));
+                start = stop;
+            }
+            found.sort_by_key(|(empty, sequence, _)| (*empty, *sequence));
+            self.regions.extend(found.into_iter().map(|(_, _, region)| region));
+        }
+        self.at = self.regions.first().map_or(end, |region| region.start);
     }
 
     /// What was found damaged so far; complete once the iterator is at its end.
     pub fn damage(&self) -> Damage {
         self.damage
+    }
+
+    /// Chunks that the writer dropped to keep the file small. They are not damaged, and what is left
+    /// can be read without them.
+    pub fn dropped_chunks(&self) -> u64 {
+        self.dropped_chunks
     }
 
     /// Bytes of the file up to the end of the last chunk read; behind it lies nothing, or the rest
@@ -123,35 +186,65 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// Finds the next sound chunk; `true` in the first place if something is missing before it.
-    fn next_chunk(&mut self) -> Option<(bool, ChunkHeader)> {
-        let start = self.at;
-        for at in (start..self.used).step_by(ALIGN) {
+    /// The next sound chunk of `region` from `start` on, and where it begins.
+    fn sound(&mut self, start: usize, region: &Region) -> Option<(usize, ChunkHeader, &'a [u8])> {
+        let bytes = self.bytes;
+        for at in (start..region.used).step_by(ALIGN) {
             if self.patience == 0 {
                 break;
             }
-            let candidate = &self.bytes[at..];
-            let Some((header, payload)) = chunk::open(candidate) else {
-                self.patience = self.patience.saturating_sub(chunk::cost(candidate));
+            let candidate = &bytes[at..region.end];
+            match chunk::open(candidate) {
+                Some((header, payload)) => return Some((at, header, payload)),
+                None => self.patience = self.patience.saturating_sub(chunk::cost(candidate)),
+            }
+        }
+        None
+    }
+
+    /// Finds the next sound chunk; `true` in the first place if something is missing before it.
+    fn next_chunk(&mut self) -> Option<(bool, ChunkHeader)> {
+        // Whether the first region in order broke off, and nothing was read since.
+        let mut cut = false;
+        loop {
+            let region = *self.regions.get(self.current)?;
+            let start = self.at;
+            let Some((at, header, payload)) = self.sound(start, &region) else {
+                // No magic yet, and nothing behind it: a chunk that is being written, or was when its
+                // writer was killed. It is not damaged, it is not there.
+                let ended = self.bytes[start.min(region.end)..region.end]
+                    .starts_with(&[0; CHUNK_MAGIC.len()]);
+                if !ended {
+                    self.damage.bytes += region.used.saturating_sub(start) as u64;
+                }
+                cut = ended && self.current == 0;
+                self.current += 1;
+                // At the very end `at` stays where the last region's use ends.
+                match self.regions.get(self.current) {
+                    Some(next) => self.at = next.start,
+                    None => self.at = start.max(region.used),
+                }
                 continue;
             };
-            let gap = at > start || header.sequence != self.next_sequence;
-            let missing = header.sequence.saturating_sub(self.next_sequence);
+            let missing = header.sequence.saturating_sub(self.next_sequence.unwrap_or(0));
+            let first = self.next_sequence.is_none();
+            let gap = at > start || self.next_sequence.unwrap_or(0) != header.sequence;
+            let dropped = self.ring && (first || cut && at == start);
+            if dropped {
+                self.dropped_chunks += u64::from(missing);
+            } else {
+                self.damage.missing_chunks += u64::from(missing);
+            }
             self.damage.bytes += (at - start) as u64;
-            self.damage.missing_chunks += u64::from(missing);
-            self.next_sequence = header.sequence.wrapping_add(1);
+            self.next_sequence = Some(header.sequence.wrapping_add(1));
             self.at = at + chunk::chunk_len(payload.len());
-            self.payload = payload;
+            // A prologue says nothing new to those who have read what came before.
+            let prologue = self.ring && at == region.start;
+            self.payload = if prologue && !first && !gap { &[] } else { payload };
             self.last = header.base;
-            return Some((gap, header));
+            // What was dropped before the first chunk is no gap: nothing builds on it.
+            return Some((if first && dropped { at > start } else { gap }, header));
         }
-        // No magic yet, and nothing behind it: a chunk that is being written, or was when its writer
-        // was killed. It is not damaged, it is not there.
-        if !self.bytes[start.min(self.bytes.len())..].starts_with(&[0; CHUNK_MAGIC.len()]) {
-            self.damage.bytes += self.used.saturating_sub(start) as u64;
-        }
-        self.at = start.max(self.used);
-        None
     }
 
     /// The next record of the chunk under way; `None` at its end.

@@ -72,6 +72,19 @@ impl ChunkWriter {
         self.push(stamped.at, &stamped.record);
     }
 
+    /// Drops what was collected since the last [`ChunkWriter::seal`], as if it had never been.
+    pub fn discard(&mut self) {
+        self.chunk.truncate(CHUNK_HEADER);
+    }
+
+    /// A writer for one chunk that comes before the one under way: that one gets the next sequence
+    /// number.
+    pub fn insert(&mut self) -> Self {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        Self { sequence, ..Self::default() }
+    }
+
     /// Closes the chunk and hands out its bytes, header and padding included; the next record opens
     /// a new one. `None` where there is nothing to write.
     pub fn seal(&mut self, clocks: Clocks) -> Option<Vec<u8>> {

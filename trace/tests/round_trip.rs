@@ -83,7 +83,7 @@ fn stamped() -> impl Strategy<Value = Stamped> {
 
 /// A file of these records, a chunk for each inner list.
 fn file(chunks: &[Vec<Stamped>]) -> Vec<u8> {
-    let mut bytes = file_header().to_vec();
+    let mut bytes = file_header(0).to_vec();
     let mut writer = ChunkWriter::default();
     for chunk in chunks {
         for record in chunk {
@@ -219,14 +219,14 @@ fn what_is_no_trace_is_told_apart() {
         open(b"\x7fELF\x02\x01\x01\0\0\0"),
         OpenError::NotATrace(b"\x7fELF\x02\x01\x01\0".to_vec())
     );
-    assert_eq!(open(&file_header()[..9]), OpenError::Short(9));
-    let mut damaged = file_header();
+    assert_eq!(open(&file_header(0)[..9]), OpenError::Short(9));
+    let mut damaged = file_header(0);
     damaged[9] = 1;
     assert_eq!(open(&damaged), OpenError::DamagedHeader);
-    let mut newer = file_header();
+    let mut newer = file_header(0);
     newer[8] = 2;
-    let crc = chunk::crc32c(&newer[..12]);
-    newer[12..].copy_from_slice(&crc.to_le_bytes());
+    let crc = chunk::header_crc(&newer);
+    newer[12..16].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(open(&newer), OpenError::Newer(2));
 }
 
@@ -265,7 +265,7 @@ fn held_time_counts_the_activation_under_way() {
 
 #[test]
 fn a_forged_file_full_of_magics_is_given_up() {
-    let mut bytes = file_header().to_vec();
+    let mut bytes = file_header(0).to_vec();
     let mut forged = vec![0u8; CHUNK_HEADER];
     forged[..4].copy_from_slice(b"SWCK");
     forged[8] = 1;
@@ -316,7 +316,7 @@ fn a_bad_record_does_not_shift_the_stamps_behind_it() {
     chunk.extend(payload);
     let header = chunk::ChunkHeader { base: BootNanos(10), ..Default::default() };
     chunk::seal(&mut chunk, &header);
-    let mut forged = file_header().to_vec();
+    let mut forged = file_header(0).to_vec();
     forged.extend(chunk);
     let mut reader = Reader::open(&forged).expect("a trace");
     let items: Vec<_> = reader.by_ref().skip(1).collect();
@@ -377,7 +377,10 @@ fn the_bytes_are_those_of_the_documentation() {
     let bytes = file(&[records]);
     let chunk = &bytes[FILE_HEADER..];
     assert_eq!(&chunk[CHUNK_HEADER..CHUNK_HEADER + payload.len()], payload);
-    assert_eq!(&bytes[..FILE_HEADER], b"\x89SWK\r\n\x1a\n\x01\0\x10\0\x6f\x55\xd0\xec".as_slice());
+    assert_eq!(
+        &bytes[..FILE_HEADER],
+        b"\x89SWK\r\n\x1a\n\x01\0\x18\0\xb3\x81\xe6\xfb\0\0\0\0\0\0\0\0".as_slice()
+    );
     let mut header = b"SWCK".to_vec();
     header.extend((payload.len() as u32).to_le_bytes());
     header.extend([0; 4]);

@@ -40,7 +40,7 @@ pub struct Maker {
 impl Maker {
     pub fn new() -> Self {
         let mut maker = Self {
-            bytes: file_header().to_vec(),
+            bytes: file_header(0).to_vec(),
             writer: ChunkWriter::default(),
             differ: Differ::default(),
             now: T0,

@@ -147,17 +147,20 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
     ensure!(entered.len() == 4 && frozen.len() == 4, "not all were frozen: {kernel:?}");
     let snapshots = trace.snapshots()?;
     let begins = snapshots.iter().filter(|s| s.snapshot.reason == Reason::AttemptBegin);
-    let mut count = 0;
     for begin in begins {
-        count += 1;
         let mut attempts = entered.iter().zip(&frozen);
         // The agent may be quicker on its CPU than ftrace is on the one that suspends.
-        let within = attempts.any(|(enter, freeze)| {
+        let in_time = attempts.any(|(enter, freeze)| {
             (enter.saturating_sub(TOLERANCE_NS)..*freeze).contains(&begin.at_ns)
         });
-        ensure!(within, "the snapshot at {} lies in none of {entered:?} {frozen:?}", begin.at_ns);
+        // How far the agent gets before the freeze is the machine's affair; that it says so is ours.
+        ensure!(
+            in_time != begin.snapshot.late,
+            "the snapshot at {} says late: {}, where {entered:?} {frozen:?}",
+            begin.at_ns,
+            begin.snapshot.late
+        );
     }
-    ensure!(count >= 1, "the agent was never in time");
     Ok(())
 }
 
@@ -165,11 +168,11 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
 fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
     let device = Device::get()?;
     // While the agent stands still, attempts that a notifier refuses at once fill the ring: it holds
-    // 4,600 events, and each of them gives four.
+    // some 22,000 of their events, and each of them gives four.
     let script = "modprobe pm-notifier-error-inject; \
         inject=/sys/kernel/debug/notifier-error-inject/pm/actions/PM_SUSPEND_PREPARE/error; \
         echo -1 > $inject; kill -STOP $(pidof sleepwalkd); \
-        n=0; while [ $n -lt 1500 ]; do echo mem > /sys/power/state; n=$((n+1)); done 2>/dev/null; \
+        n=0; while [ $n -lt 6500 ]; do echo mem > /sys/power/state; n=$((n+1)); done 2>/dev/null; \
         kill -CONT $(pidof sleepwalkd); echo 0 > $inject; \
         modprobe -r pm-notifier-error-inject; sleep 2";
     let (kernel, trace) = record(&device, script)?;
@@ -179,7 +182,7 @@ fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
         .iter()
         .map(|r| if let Record::Lost(lost) = &r.record { lost.events } else { 0 })
         .sum();
-    ensure!(kernel.len() > 4_700, "only {} events: the ring was not filled", kernel.len());
+    ensure!(kernel.len() > 22_000, "only {} events: the ring was not filled", kernel.len());
     ensure!(returns(&kernel).iter().all(|errno| *errno == -1), "not all were refused");
     assert_eq!(ours.len() as u64 + lost, kernel.len() as u64, "{lost} lost");
     ensure!(lost > 0, "the ring took {} events", kernel.len());

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    End, Lost, Overhead, Phase, Reason, Record, Session, Snapshot, SourceDef, SourceDelta, Stamped,
-    SuspendReturn, Text,
+    Edge, End, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session, Snapshot,
+    SourceDef, SourceDelta, Stamped, Supply, SuspendReturn, SuspendStats, Text, WaitBegin, WaitEnd,
+    Wake,
 };
 use sleepwalk_trace::snapshot::{COUNTERS, Counters, Differ, Replay, ReplayError, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -74,6 +75,30 @@ fn record() -> impl Strategy<Value = Record> {
             Record::Overhead(Overhead { cpu_ns, bytes_written, ..Overhead::default() })
         }),
         any::<String>().prop_map(|reason| Record::End(End { reason })),
+        any::<(u32, u8, Option<u32>)>().prop_map(|(source, what, state)| Record::Edge(Edge {
+            source,
+            what,
+            state
+        })),
+        any::<u32>().prop_map(|thread| Record::WaitBegin(WaitBegin { thread })),
+        any::<(u32, bool)>().prop_map(|(thread, idle)| Record::WaitEnd(WaitEnd { thread, idle })),
+        any::<(u32, bool)>()
+            .prop_map(|(thread, saved)| Record::SaveCount(SaveCount { thread, saved })),
+        any::<(u32, u32, u32)>().prop_map(|(number, name, chip)| Record::Irq(IrqDef {
+            number,
+            name,
+            chip
+        })),
+        any::<u32>().prop_map(|irq| Record::Wake(Wake { irq })),
+        any::<((u32, u32, u32), [Option<i64>; 4])>().prop_map(|((name, kind, status), values)| {
+            let [capacity, charge_uah, current_ua, online] = values;
+            Record::Supply(Supply { name, kind, status, capacity, charge_uah, current_ua, online })
+        }),
+        (vec(any::<(u32, u64)>(), 0..9), any::<(u32, i32, u32)>()).prop_map(
+            |(counters, (last_device, last_errno, last_step))| {
+                Record::SuspendStats(SuspendStats { counters, last_device, last_errno, last_step })
+            }
+        ),
     ]
 }
 
@@ -360,7 +385,35 @@ fn the_bytes_are_those_of_the_documentation() {
         at(1_105, Record::Phase(Phase { action: 3, value: -2, begin: true })),
         at(1_106, Record::Return(SuspendReturn { errno: Some(-16) })),
         at(1_106, Record::Lost(Lost { events: 251 })),
-        at(1_106, Record::End(End { reason: "signal".into() })),
+        at(1_106, Record::Edge(Edge { source: 2, what: 1, state: Some(65_537) })),
+        at(1_206, Record::Edge(Edge { source: 2, what: 0, state: None })),
+        at(1_206, Record::WaitBegin(WaitBegin { thread: 7 })),
+        at(1_206, Record::WaitEnd(WaitEnd { thread: 7, idle: true })),
+        at(1_206, Record::SaveCount(SaveCount { thread: 7, saved: false })),
+        at(1_206, Record::Irq(IrqDef { number: 22, name: 4, chip: 5 })),
+        at(1_206, Record::Wake(Wake { irq: 22 })),
+        at(
+            1_206,
+            Record::Supply(Supply {
+                name: 6,
+                kind: 7,
+                status: 8,
+                capacity: Some(50),
+                charge_uah: None,
+                current_ua: Some(-3),
+                online: Some(1),
+            }),
+        ),
+        at(
+            1_206,
+            Record::SuspendStats(SuspendStats {
+                counters: vec![(9, 10), (11, 300)],
+                last_device: 12,
+                last_errno: -16,
+                last_step: 13,
+            }),
+        ),
+        at(1_206, Record::End(End { reason: "signal".into() })),
     ];
     #[rustfmt::skip]
     let payload: Vec<u8> = [
@@ -371,6 +424,15 @@ fn the_bytes_are_those_of_the_documentation() {
         &[5, 5, 200, 3, 3, 1],
         &[4, 6, 2, 1, 31],
         &[5, 7, 0, 251, 251, 0],
+        &[10, 10, 0, 2, 1, 1, 252, 1, 0, 1, 0],
+        &[5, 10, 200, 2, 0, 0],
+        &[3, 11, 0, 7],
+        &[4, 12, 0, 7, 1],
+        &[4, 13, 0, 7, 0],
+        &[5, 14, 0, 22, 4, 5],
+        &[3, 15, 0, 22],
+        &[12, 16, 0, 6, 7, 8, 1, 100, 0, 1, 5, 1, 2],
+        &[12, 17, 0, 2, 9, 10, 11, 251, 44, 1, 12, 31, 13],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
     .concat();

@@ -9,7 +9,9 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
-use sleepwalk_trace::record::{Hook, Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped};
+use sleepwalk_trace::record::{
+    EDGE_ACTIVE, EDGE_SHARED, Hook, Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped,
+};
 use sleepwalk_trace::snapshot::{Replay, SourceState};
 
 use super::json::harmless;
@@ -95,7 +97,41 @@ impl State {
                 }),
             ),
             Record::End(end) => ("end", json!({"reason": end.reason})),
-            _ => ("", json!({})),
+            Record::Edge(e) => (
+                "edge",
+                json!({
+                    "instance": e.source, "active": e.what & EDGE_ACTIVE != 0,
+                    "shared": e.what & EDGE_SHARED != 0, "state": e.state,
+                }),
+            ),
+            Record::WaitBegin(w) => ("wait_begin", json!({"thread": w.thread})),
+            Record::WaitEnd(w) => ("wait_end", json!({"thread": w.thread, "idle": w.idle})),
+            Record::SaveCount(s) => ("save", json!({"thread": s.thread, "saved": s.saved})),
+            Record::Irq(irq) => {
+                let body = self.with_text(json!({"number": irq.number}), "name", irq.name);
+                ("irq", self.with_text(body, "chip", irq.chip))
+            }
+            Record::Wake(wake) => ("wake", json!({"irq": wake.irq})),
+            Record::Supply(s) => {
+                let body = json!({
+                    "capacity": s.capacity, "charge_uah": s.charge_uah,
+                    "current_ua": s.current_ua, "online": s.online,
+                });
+                let body = self.with_text(body, "name", s.name);
+                let body = self.with_text(body, "type", s.kind);
+                ("supply", self.with_text(body, "status", s.status))
+            }
+            Record::SuspendStats(stats) => {
+                let counters = stats
+                    .counters
+                    .iter()
+                    .map(|(name, value)| self.with_text(json!({"value": value}), "name", *name));
+                let body = json!({
+                    "counters": counters.collect::<Vec<_>>(), "last_errno": stats.last_errno,
+                });
+                let body = self.with_text(body, "last_device", stats.last_device);
+                ("suspend_stats", self.with_text(body, "last_step", stats.last_step))
+            }
         };
         line.insert("kind".to_owned(), kind.into());
         line.insert("at_ns".to_owned(), stamped.at.0.into());

@@ -1,5 +1,5 @@
-//! The kernel's own record of suspend attempts: ftrace's `power` events and a probe on
-//! `pm_suspend`'s return that is none of ours.
+//! The kernel's own record: ftrace's `power` events, and its probes on the functions that we watch
+//! with probes of our own.
 
 use anyhow::{Context, Result};
 
@@ -30,6 +30,43 @@ pub enum What {
     },
     /// `pm_suspend` returned this.
     Return(i32),
+    /// `power:wakeup_source_activate` or `_deactivate`.
+    Edge {
+        /// The source's.
+        name: String,
+        /// Wakeup events registered << 16 | in progress.
+        state: u32,
+        /// Activated, else deactivated.
+        active: bool,
+    },
+    /// A thread entered a blocking `pm_get_wakeup_count`.
+    WaitBegin {
+        /// Its id.
+        thread: u32,
+    },
+    /// It came out.
+    WaitEnd {
+        /// Its id.
+        thread: u32,
+        /// What was returned.
+        idle: bool,
+    },
+    /// `pm_save_wakeup_count` returned.
+    Save {
+        /// The thread's id.
+        thread: u32,
+        /// What was returned.
+        saved: bool,
+    },
+    /// `pm_system_irq_wakeup` was called for this interrupt.
+    Wake(u32),
+}
+
+impl What {
+    /// Belongs to an attempt itself: a phase or a return.
+    pub fn of_attempt(&self) -> bool {
+        matches!(self, Self::Phase { .. } | Self::Return(_))
+    }
 }
 
 /// ftrace at work; [`Ftrace::stop`] says what it saw.
@@ -45,11 +82,26 @@ impl<'a> Ftrace<'a> {
             "cd {TRACING}; echo 0 > tracing_on; echo > trace; echo boot > trace_clock
              echo 0 > events/enable; echo > kprobe_events; echo 4096 > buffer_size_kb
              echo 'r:e2e_return pm_suspend ret=$retval:s32' > kprobe_events
+             echo 'p:e2e_wait pm_get_wakeup_count block=$arg2:u8' >> kprobe_events
+             echo 'r:e2e_waited pm_get_wakeup_count ret=$retval:u8' >> kprobe_events
+             echo 'r:e2e_save pm_save_wakeup_count ret=$retval:u8' >> kprobe_events
+             echo 'p:e2e_wake pm_system_irq_wakeup irq=$arg1:u32' >> kprobe_events
              echo 1 > events/power/suspend_resume/enable
-             echo 1 > events/kprobes/e2e_return/enable
+             echo 1 > events/power/wakeup_source_activate/enable
+             echo 1 > events/power/wakeup_source_deactivate/enable
+             echo 1 > events/kprobes/enable
              echo 1 > tracing_on"
         ))?;
         Ok(Self { device })
+    }
+
+    /// How many events there were, more than its buffers can hold.
+    pub fn stop_counting(self) -> Result<u64> {
+        let stats = self.device.sh(&format!(
+            "cd {TRACING}; echo 0 > tracing_on; cat per_cpu/cpu*/stats; echo 0 > events/enable
+             echo > kprobe_events"
+        ))?;
+        count(&stats)
     }
 
     /// What it saw, in order.
@@ -63,6 +115,17 @@ impl<'a> Ftrace<'a> {
     }
 }
 
+/// The sum over all CPUs' `stats`: what is in the buffers, and what had no room any more.
+fn count(stats: &str) -> Result<u64> {
+    let counts = stats.lines().filter_map(|line| {
+        let (name, count) = line.split_once(": ")?;
+        ["entries", "overrun", "commit overrun", "dropped events"].contains(&name).then_some(count)
+    });
+    counts
+        .map(|count| count.trim().parse::<u64>().with_context(|| format!("ftrace's `{count}`")))
+        .sum()
+}
+
 /// Lines look like `   sh-257  [000] .....  1017.470310: suspend_resume: suspend_enter[1] begin`.
 fn parse(text: &str) -> Result<Vec<Event>> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -74,7 +137,18 @@ fn event(line: &str) -> Option<Event> {
     let (seconds, micros) = head.rsplit(' ').next()?.split_once('.')?;
     let at_us = seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?;
     let (name, rest) = rest.split_once(": ")?;
+    let thread = || head.split_once(" [")?.0.trim_end().rsplit_once('-')?.1.parse().ok();
+    let value = |key| rest.rsplit_once(key)?.1.trim().parse::<u32>().ok();
     let what = match name {
+        "wakeup_source_activate" | "wakeup_source_deactivate" => {
+            let (source, state) = rest.rsplit_once(" state=0x")?;
+            let state = u32::from_str_radix(state.trim(), 16).ok()?;
+            What::Edge { name: source.to_owned(), state, active: name == "wakeup_source_activate" }
+        }
+        "e2e_wait" if value("block=")? != 0 => What::WaitBegin { thread: thread()? },
+        "e2e_waited" => What::WaitEnd { thread: thread()?, idle: value("ret=")? != 0 },
+        "e2e_save" => What::Save { thread: thread()?, saved: value("ret=")? != 0 },
+        "e2e_wake" => What::Wake(value("irq=")?),
         "suspend_resume" => {
             let (action, rest) = rest.rsplit_once('[')?;
             let (value, edge) = rest.split_once("] ")?;
@@ -95,13 +169,22 @@ mod tests {
     fn events_and_returns_are_read() {
         let text = "# tracer: nop\n\
             \x20  sh-257     [000] .....  1017.470310: suspend_resume: suspend_enter[1] begin\n\
-            \x20  sh-257     [000] d..1.  1017.500000: e2e_return: (state_store+0x90/0x140 <- pm_suspend) ret=-16\n";
+            \x20  sh-257     [000] d..1.  1017.500000: e2e_return: (state_store+0x90/0x140 <- pm_suspend) ret=-16\n\
+            \x20  a-b-12     [001] d..1.  1018.000001: wakeup_source_deactivate: a b: c state=0x1ffff\n\
+            \x20  a-b-12     [001] d..1.  1018.000002: e2e_waited: (x+0x1/0x2 <- pm_get_wakeup_count) ret=1\n";
         let phase = What::Phase { action: "suspend_enter".into(), value: 1, begin: true };
         let expected = [
             Event { at_ns: 1_017_470_310_000, what: phase },
             Event { at_ns: 1_017_500_000_000, what: What::Return(-16) },
+            Event {
+                at_ns: 1_018_000_001_000,
+                what: What::Edge { name: "a b: c".into(), state: 0x1_ffff, active: false },
+            },
+            Event { at_ns: 1_018_000_002_000, what: What::WaitEnd { thread: 12, idle: true } },
         ];
         assert_eq!(parse(text).unwrap(), expected);
         assert!(parse("nonsense\n").is_err());
+        let stats = "entries: 5\noverrun: 7\nbytes: 99\nentries: 1\ndropped events: 2\n";
+        assert_eq!(count(stats).unwrap(), 15);
     }
 }

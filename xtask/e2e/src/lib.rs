@@ -9,4 +9,23 @@ pub mod device;
 pub mod ftrace;
 pub mod trace;
 
+use anyhow::{Result, ensure};
+
 pub use device::Device;
+
+use ftrace::{Event, Ftrace};
+use trace::Trace;
+
+/// Records while `script` runs; what ftrace saw of it, and our trace.
+pub fn capture(device: &Device, script: &str) -> Result<(Vec<Event>, Trace)> {
+    let agent = device.start("./sleepwalkd record -o a.swk --interval 1s", "ready")?;
+    let ftrace = Ftrace::start(device)?;
+    let ran = device.sh(script);
+    let kernel = ftrace.stop()?;
+    let (_, well) = agent.stop()?;
+    ran?;
+    ensure!(well, "the agent failed");
+    let trace = Trace::read(&device.pull("a.swk")?)?;
+    ensure!(trace.complete(), "the trace has no end");
+    Ok((kernel, trace))
+}

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use sleepwalk_trace::read::{Item, Reader};
-use sleepwalk_trace::record::{Record, Snapshot, Stamped};
+use sleepwalk_trace::record::{EDGE_ACTIVE, Record, Snapshot, Stamped, next_state};
 use sleepwalk_trace::snapshot::{Replay, SourceState};
 
 use crate::ftrace::{Event, What};
@@ -54,35 +54,64 @@ impl Trace {
         texts.collect()
     }
 
-    /// The suspend events, in order, in the form that ftrace has them in.
-    pub fn events(&self) -> Vec<Event> {
-        let texts = self.texts();
-        let events = self.records.iter().filter_map(|r| {
-            let what = match &r.record {
+    /// What ftrace has too, in the form that it has it in, in order.
+    pub fn events(&self) -> Result<Vec<Event>> {
+        let (texts, names) = (self.texts(), self.names());
+        let text = |id: &u32| {
+            let bytes = texts.get(id).with_context(|| format!("text {id} is not defined"))?;
+            Ok::<_, anyhow::Error>(String::from_utf8_lossy(bytes).into_owned())
+        };
+        let mut events = Vec::new();
+        let mut left = None;
+        for stamped in &self.records {
+            let what = match &stamped.record {
                 Record::Phase(phase) => What::Phase {
-                    action: String::from_utf8_lossy(&texts[&phase.action]).into_owned(),
+                    action: text(&phase.action)?,
                     value: phase.value,
                     begin: phase.begin,
                 },
-                Record::Return(returned) => What::Return(returned.errno.unwrap_or(i32::MAX)),
-                _ => return None,
+                Record::Return(returned) => {
+                    What::Return(returned.errno.context("a return without errno")?)
+                }
+                Record::Edge(edge) => {
+                    let active = edge.what & EDGE_ACTIVE != 0;
+                    let follows = left.map(|left| next_state(left, active));
+                    let state = edge.state.or(follows).context("the first edge has no state")?;
+                    left = Some(state);
+                    let name =
+                        names.get(&edge.source).context("an edge's source is not defined")?;
+                    What::Edge { name: text(name)?, state, active }
+                }
+                Record::WaitBegin(wait) => What::WaitBegin { thread: wait.thread },
+                Record::WaitEnd(wait) => What::WaitEnd { thread: wait.thread, idle: wait.idle },
+                Record::SaveCount(save) => What::Save { thread: save.thread, saved: save.saved },
+                Record::Wake(wake) => What::Wake(wake.irq),
+                _ => continue,
             };
-            Some(Event { at_ns: r.at.0, what })
+            events.push(Event { at_ns: stamped.at.0, what });
+        }
+        Ok(events)
+    }
+
+    /// The numbers of the sources' names, by instance.
+    pub fn names(&self) -> BTreeMap<u32, u32> {
+        let names = self.records.iter().filter_map(|r| match &r.record {
+            Record::Source(source) => Some((source.instance, source.name)),
+            _ => None,
         });
-        events.collect()
+        names.collect()
+    }
+
+    /// Events that the probe could not hand over.
+    pub fn lost(&self) -> u64 {
+        let lost = |r: &Stamped| if let Record::Lost(l) = &r.record { l.events } else { 0 };
+        self.records.iter().map(lost).sum()
     }
 
     /// The snapshots with every source's state.
     pub fn snapshots(&self) -> Result<Vec<Sources>> {
         let texts = self.texts();
-        let names: BTreeMap<u32, u32> = self
-            .records
-            .iter()
-            .filter_map(|r| match &r.record {
-                Record::Source(source) => Some((source.instance, source.name)),
-                _ => None,
-            })
-            .collect();
+        let names = self.names();
         let mut replay = Replay::default();
         let mut snapshots = Vec::new();
         for stamped in &self.records {

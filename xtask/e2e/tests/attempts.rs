@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use sleepwalk_e2e::ftrace::{Event, Ftrace, What};
+use sleepwalk_e2e::capture;
+use sleepwalk_e2e::ftrace::{Event, What};
 use sleepwalk_e2e::trace::{Sources, Trace};
 use sleepwalk_e2e::{Device, debugfs};
 use sleepwalk_trace::record::{Reason, Record};
@@ -17,18 +18,14 @@ fn returns(events: &[Event]) -> Vec<i32> {
     events.iter().filter_map(errno).collect()
 }
 
-/// Records while `script` runs; what ftrace saw of it, and our trace.
-fn record(device: &Device, script: &str) -> Result<(Vec<Event>, Trace)> {
-    let agent = device.start("./sleepwalkd record -o a.swk --interval 1s", "ready")?;
-    let ftrace = Ftrace::start(device)?;
-    let ran = device.sh(script);
-    let kernel = ftrace.stop()?;
-    let (_, well) = agent.stop()?;
-    ran?;
-    ensure!(well, "the agent failed");
-    let trace = Trace::read(&device.pull("a.swk")?)?;
-    ensure!(trace.complete(), "the trace has no end");
-    Ok((kernel, trace))
+/// Records attempts while `script` runs; what ftrace saw of them, what we did, and our trace.
+fn record(device: &Device, script: &str) -> Result<(Vec<Event>, Vec<Event>, Trace)> {
+    let (mut kernel, trace) = capture(device, script)?;
+    let mut ours = trace.events()?;
+    for events in [&mut kernel, &mut ours] {
+        events.retain(|event| event.what.of_attempt());
+    }
+    Ok((kernel, ours, trace))
 }
 
 /// Same events in the same order, at the same time.
@@ -44,10 +41,10 @@ fn assert_same(kernel: &[Event], ours: &[Event]) {
 #[test]
 fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
     let device = Device::get()?;
-    let (kernel, trace) =
+    let (kernel, ours, _) =
         record(&device, "./sleepwalk-workload suspend --times 2 --alarm 2s --gap 200ms")?;
     assert_eq!(returns(&kernel), [0, 0]);
-    assert_same(&kernel, &trace.events());
+    assert_same(&kernel, &ours);
     let slept =
         |e: &&Event| matches!(&e.what, What::Phase { action, .. } if action == "machine_suspend");
     ensure!(kernel.iter().filter(slept).count() >= 4, "nothing slept");
@@ -65,9 +62,9 @@ fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> 
         while ! grep -q activate blocker.out; do sleep 0.05; done; \
         echo mem > /sys/power/state; wait; cat /sys/power/suspend_stats/fail";
     let before: u64 = device.sh("cat /sys/power/suspend_stats/fail")?.parse()?;
-    let (kernel, trace) = record(&device, script)?;
+    let (kernel, ours, trace) = record(&device, script)?;
     assert_eq!(returns(&kernel), [-16]);
-    assert_same(&kernel, &trace.events());
+    assert_same(&kernel, &ours);
     let after: u64 = device.sh("cat /sys/power/suspend_stats/fail")?.parse()?;
     assert_eq!(after, before + 1, "the kernel counts one failure");
     let snapshots = trace.snapshots()?;
@@ -83,8 +80,8 @@ fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> 
 #[test]
 fn the_demo_workload_is_recorded_attempt_by_attempt() -> Result<()> {
     let device = Device::get()?;
-    let (kernel, trace) = record(&device, "./sleepwalk-workload demo --for 20s > demo.out")?;
-    assert_same(&kernel, &trace.events());
+    let (kernel, ours, trace) = record(&device, "./sleepwalk-workload demo --for 20s > demo.out")?;
+    assert_same(&kernel, &ours);
     let errnos = returns(&kernel);
     ensure!(errnos.contains(&0) && errnos.contains(&-16), "the demo gave {errnos:?}");
     let ends =
@@ -98,9 +95,9 @@ fn an_attempt_that_pm_test_ends_says_success_and_never_reaches_the_machine() -> 
     let device = Device::get()?;
     let script = "echo freezer > /sys/power/pm_test; echo mem > /sys/power/state; \
         echo none > /sys/power/pm_test";
-    let (kernel, trace) = record(&device, script)?;
+    let (kernel, ours, _) = record(&device, script)?;
     assert_eq!(returns(&kernel), [0]);
-    assert_same(&kernel, &trace.events());
+    assert_same(&kernel, &ours);
     Ok(())
 }
 
@@ -110,7 +107,7 @@ fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
     // Held once, then idle for long enough that debugfs and a tick see the same.
     let script = "./sleepwalk-workload source --name holder --after 3s --hold 1500ms --times 2 & \
         sleep 6; cat /sys/kernel/debug/wakeup_sources > then.txt; wait";
-    let (_, trace) = record(&device, script)?;
+    let (_, _, trace) = record(&device, script)?;
     let lines = debugfs::parse(&device.pull("then.txt")?)?;
     let line = lines.iter().find(|l| l.name == b"holder").context("debugfs lacks it")?;
     ensure!(line.active_count == 1 && line.active_since == 0, "the machine is too slow: {line:?}");
@@ -134,12 +131,12 @@ fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
 #[test]
 fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
     let device = Device::get()?;
-    let (kernel, trace) =
+    let (kernel, _, trace) =
         record(&device, "./sleepwalk-workload suspend --times 4 --alarm 1s --gap 200ms")?;
     let at = |wanted: &str, wanted_begin: bool| {
         let hits = kernel.iter().filter(move |e| match &e.what {
             What::Phase { action, begin, .. } => action == wanted && *begin == wanted_begin,
-            What::Return(_) => false,
+            _ => false,
         });
         hits.map(|e| e.at_ns).collect::<Vec<_>>()
     };
@@ -175,13 +172,8 @@ fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
         n=0; while [ $n -lt 6500 ]; do echo mem > /sys/power/state; n=$((n+1)); done 2>/dev/null; \
         kill -CONT $(pidof sleepwalkd); echo 0 > $inject; \
         modprobe -r pm-notifier-error-inject; sleep 2";
-    let (kernel, trace) = record(&device, script)?;
-    let ours = trace.events();
-    let lost: u64 = trace
-        .records
-        .iter()
-        .map(|r| if let Record::Lost(lost) = &r.record { lost.events } else { 0 })
-        .sum();
+    let (kernel, ours, trace) = record(&device, script)?;
+    let lost = trace.lost();
     ensure!(kernel.len() > 22_000, "only {} events: the ring was not filled", kernel.len());
     ensure!(returns(&kernel).iter().all(|errno| *errno == -1), "not all were refused");
     assert_eq!(ours.len() as u64 + lost, kernel.len() as u64, "{lost} lost");
@@ -206,9 +198,9 @@ fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
 #[test]
 fn nothing_is_lost_and_the_capture_says_what_it_cost() -> Result<()> {
     let device = Device::get()?;
-    let (kernel, trace) =
+    let (kernel, ours, trace) =
         record(&device, "./sleepwalk-workload suspend --times 2 --alarm 1s --gap 1s")?;
-    assert_eq!(trace.events().len(), kernel.len());
+    assert_eq!(ours.len(), kernel.len());
     let lost = trace.records.iter().any(|r| matches!(r.record, Record::Lost(_)));
     ensure!(!lost, "events were lost");
     let overheads: Vec<_> = trace

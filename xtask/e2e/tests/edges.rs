@@ -1,0 +1,131 @@
+//! Our record of edges, waits and wakes against ftrace's.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use sleepwalk_e2e::ftrace::{Event, Ftrace, What};
+use sleepwalk_e2e::trace::Trace;
+use sleepwalk_e2e::{Device, capture};
+use sleepwalk_trace::record::{Reason, Record};
+
+/// Both stamp inside one tracepoint or function, one after the other; emulated CPUs are slow, and may
+/// be taken away in between.
+const TOLERANCE_NS: u64 = 20_000_000;
+
+/// Sources with all kinds of habits, a loop like Android's SystemSuspend, and alarms that wake.
+const DEMO: &str = "sleep 14 | ./sleepwalk-workload demo > demo.jsonl";
+
+/// What happens to one thing happens in one order, whichever CPU it is on; between things there is
+/// none to compare.
+fn by_thing(events: &[Event]) -> BTreeMap<String, Vec<&Event>> {
+    let mut things: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
+    for event in events {
+        let thing = match &event.what {
+            What::Phase { .. } | What::Return(_) => "attempts".to_owned(),
+            What::Edge { name, .. } => format!("source {name}"),
+            What::WaitBegin { thread } | What::WaitEnd { thread, .. } => format!("wait {thread}"),
+            What::Save { thread, .. } => format!("save {thread}"),
+            What::Wake(_) => "wakes".to_owned(),
+        };
+        things.entry(thing).or_default().push(event);
+    }
+    things
+}
+
+#[test]
+fn every_edge_wait_save_and_wake_is_ftraces() -> Result<()> {
+    let device = Device::get()?;
+    let (kernel, trace) = capture(&device, DEMO)?;
+    let ours = trace.events()?;
+    ensure!(trace.lost() == 0, "{} events were lost", trace.lost());
+    let (kernel, ours) = (by_thing(&kernel), by_thing(&ours));
+    assert_eq!(ours.keys().collect::<Vec<_>>(), kernel.keys().collect::<Vec<_>>());
+    for (thing, kernel) in &kernel {
+        let ours = &ours[thing];
+        let what = |events: &[&Event]| events.iter().map(|e| e.what.clone()).collect::<Vec<_>>();
+        assert_eq!(what(ours), what(kernel), "{thing}");
+        for (our, kernel) in ours.iter().zip(kernel) {
+            let apart = our.at_ns.abs_diff(kernel.at_ns);
+            assert!(apart < TOLERANCE_NS, "{our:?} and {kernel:?} are {apart} ns apart");
+        }
+    }
+    let count = |prefix: &str| -> usize {
+        kernel.iter().filter(|(thing, _)| thing.starts_with(prefix)).map(|(_, e)| e.len()).sum()
+    };
+    for (prefix, least) in [("source ", 50), ("wait ", 6), ("save ", 3), ("wakes", 1)] {
+        ensure!(count(prefix) >= least, "ftrace saw only {} of `{prefix}`", count(prefix));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_source_that_lives_between_two_snapshots_has_its_name() -> Result<()> {
+    let device = Device::get()?;
+    let agent = device.start("./sleepwalkd record -o a.swk --interval 1h", "ready")?;
+    device.sh("sleep 1 | ./sleepwalk-workload demo > demo.jsonl")?;
+    let (_, well) = agent.stop()?;
+    ensure!(well, "the agent failed");
+    let trace = Trace::read(&device.pull("a.swk")?)?;
+    let shown = trace
+        .snapshots()?
+        .into_iter()
+        .filter(|s| matches!(s.snapshot.reason, Reason::Start | Reason::End));
+    let shown: Vec<_> = shown.flat_map(|s| s.by_name.into_keys()).collect();
+    let texts = trace.texts();
+    let met = trace.records.iter().filter_map(|r| match &r.record {
+        Record::Source(source) => Some(texts[&source.name].as_slice()),
+        _ => None,
+    });
+    let met: Vec<_> = met.collect();
+    for name in ["modem_rx", "sensor_hub", "touchscreen"] {
+        ensure!(met.contains(&name.as_bytes()), "{name} is not in the trace");
+        ensure!(!shown.iter().any(|n| n == name.as_bytes()), "{name} lived longer than planned");
+    }
+    Ok(())
+}
+
+#[test]
+fn edges_do_not_wake_the_agent_one_by_one() -> Result<()> {
+    let device = Device::get()?;
+    let agent = device.start("./sleepwalkd record -o a.swk --interval 1h", "ready")?;
+    let switches = || -> Result<u64> {
+        let status = device.sh("cat /proc/$(pidof sleepwalkd)/status")?;
+        let line = status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+        Ok(line.unwrap_or_default().trim().parse()?)
+    };
+    let before = switches()?;
+    device.sh(
+        "sleep 9 | ./sleepwalk-workload sources --count 20 --churn 100 --for 8s > sources.txt",
+    )?;
+    let woken = switches()? - before;
+    let (_, well) = agent.stop()?;
+    ensure!(well, "the agent failed");
+    let trace = Trace::read(&device.pull("a.swk")?)?;
+    let edges = trace.records.iter().filter(|r| matches!(r.record, Record::Edge(_))).count();
+    ensure!(edges > 400, "only {edges} edges");
+    ensure!(woken < edges as u64 / 20, "{edges} edges, and the agent slept {woken} times");
+    Ok(())
+}
+
+/// As fast as sources can be made to change here, for 10 s.
+#[test]
+fn a_storm_of_edges_is_recorded_or_counted_to_the_last() -> Result<()> {
+    let device = Device::get()?;
+    let agent = device.start("./sleepwalkd record -o a.swk --interval 1h", "ready")?;
+    let ftrace = Ftrace::start(&device)?;
+    let ran = device
+        .sh("sleep 11 | ./sleepwalk-workload sources --count 50 --churn 1000000 --for 10s > sources.txt");
+    let kernel = ftrace.stop_counting()?;
+    let (_, well) = agent.stop()?;
+    ran?;
+    ensure!(well, "the agent failed");
+    let trace = Trace::read(&device.pull("a.swk")?)?;
+    let (ours, lost) = (trace.events()?.len() as u64, trace.lost());
+    println!("ftrace saw {kernel} events in 10 s; we have {ours} and lost {lost}");
+    ensure!(kernel > 10_000, "only {kernel} events");
+    // What announces a name is an event too, and is counted where it is lost.
+    let names = trace.names().len() as u64;
+    ensure!(ours <= kernel && kernel - ours <= lost, "{kernel} events, {ours} ours, {lost} lost");
+    ensure!(lost <= kernel - ours + names, "{kernel} events, {ours} ours, {lost} lost");
+    Ok(())
+}

@@ -65,8 +65,8 @@ pub enum Event<'a> {
     Return {
         /// When.
         at: BootNanos,
-        /// 0 or a negative errno.
-        errno: i32,
+        /// 0 or a negative errno; `None` where it failed and no errno could be had.
+        errno: Option<i32>,
     },
     /// Something is missing here.
     Gap,
@@ -189,7 +189,7 @@ impl Model {
                 sink(&Event::Phase { at, action, value, begin });
             }
             Record::Return(returned) => {
-                let errno = returned.errno.unwrap_or(-1);
+                let errno = returned.errno;
                 sink(&Event::Return { at, errno });
             }
             Record::Lost(lost) => {

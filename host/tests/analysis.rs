@@ -6,7 +6,7 @@ use common::{MS, Maker, S};
 use sleepwalk::analyze::attempts::{Attempt, Evidence, Mode, Outcome, Stage};
 use sleepwalk::analyze::sources::Tally;
 use sleepwalk::analyze::{Analysis, analyze};
-use sleepwalk_trace::record::Reason;
+use sleepwalk_trace::record::{Reason, Record, SuspendReturn};
 
 fn analysis(m: &mut Maker) -> Analysis {
     analyze(&m.finish()).expect("a trace")
@@ -400,4 +400,13 @@ fn everything_that_was_lost_is_counted() {
     assert_eq!(all.model.lost_events, 7);
     assert!(!all.model.complete());
     assert!(analysis(maker().snapshot(Reason::Start)).model.complete());
+}
+
+#[test]
+fn a_failure_without_an_errno_is_a_failure() {
+    let mut m = maker();
+    m.snapshot(Reason::Start).down(1, "dpm_suspend");
+    m.push(Record::Return(SuspendReturn { errno: None }));
+    let attempt = only(&mut m);
+    assert_eq!((attempt.outcome, attempt.errno), (Outcome::Failed, None));
 }

@@ -108,7 +108,7 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// Where it ended.
     pub stage: Stage,
-    /// What `pm_suspend` returned; `None` where that is not in the trace.
+    /// What `pm_suspend` returned; `None` where the trace does not say.
     pub errno: Option<i32>,
     /// How often `machine_suspend` was entered.
     pub entries: u64,
@@ -223,16 +223,18 @@ impl Open {
         self.last_stay = Some((since, stayed));
     }
 
-    fn close(self, end: BootNanos, errno: Option<i32>) -> Attempt {
+    fn close(self, end: BootNanos, returned: Returned) -> Attempt {
+        let errno = if let Returned::Errno(errno) = returned { Some(errno) } else { None };
         // Below s2idle an error from the platform means that it did not even try to sleep, and what
         // passed meanwhile was spent awake.
-        let refused = self.mode != Mode::S2idle && errno.is_some_and(|errno| errno != 0);
-        let outcome = match errno {
+        let well = matches!(returned, Returned::Errno(0) | Returned::Unseen);
+        let refused = self.mode != Mode::S2idle && !well;
+        let outcome = match returned {
             _ if self.longest_ns >= STAYED_NS && !refused => Outcome::Slept,
-            Some(0) => Outcome::NoSleep,
-            Some(EBUSY) => Outcome::Aborted,
-            Some(_) => Outcome::Failed,
-            None => Outcome::Unknown,
+            Returned::Errno(0) => Outcome::NoSleep,
+            Returned::Errno(EBUSY) => Outcome::Aborted,
+            Returned::Errno(_) | Returned::Failed => Outcome::Failed,
+            Returned::Unseen => Outcome::Unknown,
         };
         Attempt {
             start: self.start,
@@ -249,6 +251,17 @@ impl Open {
             wake: None,
         }
     }
+}
+
+/// What is known of an attempt's end.
+#[derive(Clone, Copy, Debug)]
+enum Returned {
+    /// `pm_suspend` returned this.
+    Errno(i32),
+    /// It failed, and why is not known.
+    Failed,
+    /// The trace does not have it.
+    Unseen,
 }
 
 /// Builds attempts event by event; each method returns the attempt that it ended, if any.
@@ -274,7 +287,7 @@ impl Tracker {
             self.tail = false;
             return lost.map(|open| {
                 let last = open.last;
-                open.close(last, None)
+                open.close(last, Returned::Unseen)
             });
         }
         match &mut self.open {
@@ -291,16 +304,18 @@ impl Tracker {
     }
 
     /// `pm_suspend` returned.
-    pub fn returned(&mut self, at: BootNanos, errno: i32) -> Option<Attempt> {
+    /// Without an errno it failed, and that is all that is known.
+    pub fn returned(&mut self, at: BootNanos, errno: Option<i32>) -> Option<Attempt> {
+        let returned = errno.map_or(Returned::Failed, Returned::Errno);
         if let Some(open) = self.open.take() {
-            return Some(open.close(at, Some(errno)));
+            return Some(open.close(at, returned));
         }
         if std::mem::take(&mut self.tail) {
             // Its begin lies before the trace: nothing is known of it but that it is over.
             return None;
         }
         // `pm_suspend` refused the state before `enter_state` could say that it began.
-        Some(Open::new(at, Mode::Unknown).close(at, Some(errno)))
+        Some(Open::new(at, Mode::Unknown).close(at, returned))
     }
 
     /// Records are missing here.
@@ -312,7 +327,7 @@ impl Tracker {
     pub fn finish(&mut self) -> Option<Attempt> {
         let open = self.open.take()?;
         let last = open.last;
-        Some(open.close(last, None))
+        Some(open.close(last, Returned::Unseen))
     }
 }
 

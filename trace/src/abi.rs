@@ -49,8 +49,10 @@ pub struct Walk {
     pub capacity: u32,
     /// In: the bit of `active` within its word.
     pub active_mask: u64,
+    /// In, for the walk without the lock: address of the list's head, `wakeup_sources`.
+    pub head: u64,
 
-    /// Out: CLOCK_BOOTTIME in ns, after the lock was taken.
+    /// Out: CLOCK_BOOTTIME in ns, after the lock was taken, where one is.
     pub begin_ns: u64,
     /// Out: CLOCK_MONOTONIC in ns, at the same time.
     pub begin_mono_ns: u64,
@@ -72,6 +74,9 @@ pub const WALK_DONE: u32 = 1;
 pub const WALK_FAULT: u32 = 2;
 /// [`MAX_NODES`] were passed and the head did not come.
 pub const WALK_ENDLESS: u32 = 3;
+/// Without the lock: a node does not point back to the one that led to it, so the list changed under
+/// the walk; the slots before it are good.
+pub const WALK_CHANGED: u32 = 4;
 
 /// One wakeup source as the probe copied it.
 #[repr(C)]
@@ -183,7 +188,7 @@ pub struct NameEvent {
 pub const NAME_WORDS: usize = NAME_ROOM / 8;
 
 // The layout is the contract: no hidden padding.
-const _: () = assert!(size_of::<Walk>() == 80);
+const _: () = assert!(size_of::<Walk>() == 88);
 const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
 const _: () = assert!(size_of::<PhaseEvent>() == 16 + ACTION_ROOM);
 const _: () = assert!(size_of::<EdgeEvent>() == 24);

@@ -16,13 +16,17 @@ use super::btf::Named;
 /// `BPF_PSEUDO_KFUNC_CALL`, `include/uapi/linux/bpf.h`.
 const PSEUDO_KFUNC_CALL: u8 = 2;
 
-/// Points every call of an undefined function in `object` at the kernel function of that name.
+/// Points every call of an undefined function in `program`, of `object`, at the kernel function of that
+/// name. Other programs may call what this kernel lacks.
 pub fn link(
     elf: &[u8],
     object: &mut aya_obj::Object,
+    program: &str,
     ids: &BTreeMap<&'static str, Named>,
 ) -> Result<()> {
-    for call in calls(elf)? {
+    let section = object.programs.get(program).map(|program| program.function_key().0);
+    let section = section.with_context(|| format!("the probe lacks the program {program}"))?;
+    for call in calls(elf)?.into_iter().filter(|call| call.section == section) {
         let Some(function) = ids.get(call.name.as_str()) else {
             bail!("this kernel has no function {}", call.name);
         };

@@ -68,10 +68,14 @@ impl Layout {
             Ok(Bits { word: Word(word as usize), shift, mask })
         };
         let word = |name| bits(name, 64).map(|bits| bits.word);
+        let entry = word("entry")?;
+        if entry.offset() + 16 > size {
+            return Err(BtfError::Damaged("no room for the member entry of struct wakeup_source"));
+        }
         Ok(Self {
             size,
             name: word("name")?,
-            entry: word("entry")?,
+            entry,
             id: bits("id", 32)?,
             active: bits("active", 1)?,
             autosleep: bits("autosleep_enabled", 1)?,

@@ -33,6 +33,11 @@ impl SyscallProgram {
         map_name: &str,
         map: &MapData,
     ) -> Result<Self> {
+        // The others may call what this kernel lacks, which nothing can resolve.
+        let others = object.programs.iter().filter(|(name, _)| *name != program);
+        let others: Vec<_> = others.map(|(_, program)| program.function_key()).collect();
+        object.functions.retain(|key, _| !others.contains(key));
+        object.programs.retain(|name, _| name == program);
         let text = object.functions.keys().map(|(section, _)| *section).collect();
         let definition = object.maps.get(map_name).context("the probe lacks its map")?.clone();
         let fd = map.fd().as_fd().as_raw_fd();

@@ -1,35 +1,17 @@
 //! Snapshots by the probe's walk, under the kernel's own lock.
 
-use std::os::fd::AsFd as _;
+use anyhow::{Result, bail};
 
-use anyhow::{Context, Result, bail};
-use aya::maps::MapData;
-use memmap2::{MmapOptions, MmapRaw};
-use sleepwalk_trace::abi::{
-    SLOT_NAME_CUT, SLOT_NAME_FAULT, SLOT_TORN, Slot, WALK_DONE, WALK_ENDLESS, WALK_FAULT, Walk,
-};
-use sleepwalk_trace::record::STATE_TORN;
-use sleepwalk_trace::time::{BootNanos, MonoNanos};
-
+use super::walker::Walker;
 use super::{Sample, SnapshotSource, Taken};
+use crate::probe::KFUNCS;
 use crate::probe::btf::Kernel;
-use crate::probe::layout::Layout;
-use crate::probe::syscall_prog::SyscallProgram;
-use crate::probe::{KFUNCS, kfunc_link, walk_object};
 
-const MAP: &str = "SLOTS";
 const PROGRAM: &str = "walk_locked";
 
 /// The walk, loaded.
 #[derive(Debug)]
-pub struct Kfunc {
-    program: SyscallProgram,
-    layout: Layout,
-    slots: MmapRaw,
-    capacity: u32,
-    /// Keeps the map's descriptor, and with it the mapping's object, for [`Kfunc::slots`].
-    _map: MapData,
-}
+pub struct Kfunc(Walker);
 
 impl Kfunc {
     /// Loads the walk with room for `capacity` sources.
@@ -39,29 +21,7 @@ impl Kfunc {
                 "this kernel has no {missing}: it needs Linux 7.2, android16-6.12 of mid-2026, or later"
             );
         }
-        let layout = Layout::new(kernel)?;
-        let elf = walk_object()?;
-        let mut object = aya_obj::Object::parse(elf).context("the probe can't be parsed")?;
-        kfunc_link::link(elf, &mut object, &kernel.ids)?;
-
-        let mut definition = object.maps.get(MAP).context("the probe lacks its map")?.clone();
-        definition.set_max_entries(capacity);
-        let map = MapData::create(definition, MAP, None)
-            .with_context(|| format!("the kernel gives no map for {capacity} sources"))?;
-        let program = SyscallProgram::load(object, PROGRAM, MAP, &map)?;
-        let length = capacity as usize * size_of::<Slot>();
-        let slots = MmapOptions::new()
-            .len(length)
-            .map_raw_read_only(&map.fd().as_fd())
-            .context("the probe's map can't be mapped")?;
-        Ok(Self { program, layout, slots, capacity, _map: map })
-    }
-
-    fn slot(&self, n: usize) -> &Slot {
-        debug_assert!(n < self.capacity as usize);
-        // SAFETY: within the mapping, which is page-aligned and holds `capacity` slots of integers
-        // only; the probe writes them in `run` alone, which takes `self` mutably.
-        unsafe { &*self.slots.as_ptr().cast::<Slot>().add(n) }
+        Walker::load(kernel, PROGRAM, 0, capacity).map(Self)
     }
 }
 
@@ -71,36 +31,7 @@ impl SnapshotSource for Kfunc {
     }
 
     fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
-        let mut walk: Walk = self.layout.walk(self.capacity);
-        self.program.run(&mut walk).context("the walk can't be run")?;
-        let broken = match walk.status {
-            WALK_DONE => false,
-            WALK_FAULT | WALK_ENDLESS => true,
-            other => bail!("the walk ended with the unknown status {other}"),
-        };
-        let stored = walk.stored.min(self.capacity);
-        for slot in (0..stored as usize).map(|n| self.slot(n)) {
-            let mut state = self.layout.state(&slot.node);
-            if slot.flags & SLOT_TORN != 0 {
-                state.state |= STATE_TORN;
-            }
-            let length = slot.name.iter().position(|b| *b == 0).unwrap_or(slot.name.len());
-            visit(&Sample {
-                address: slot.address,
-                name_pointer: slot.name_pointer,
-                id: self.layout.id(&slot.node),
-                name: &slot.name[..length],
-                name_cut: slot.flags & (SLOT_NAME_CUT | SLOT_NAME_FAULT) != 0,
-                state,
-            });
-        }
-        Ok(Taken {
-            begin: BootNanos(walk.begin_ns),
-            mono: MonoNanos(walk.begin_mono_ns),
-            end: BootNanos(walk.end_ns),
-            seen: walk.seen,
-            stored,
-            broken,
-        })
+        let walk = self.0.run()?;
+        Ok(self.0.tell(&walk, visit))
     }
 }

@@ -1,5 +1,8 @@
 //! The list walk: copies every `struct wakeup_source` into the slots that the agent maps.
 //!
+//! There are two programs, of which the agent loads one: [`walk_locked`] calls the kfuncs, and
+//! [`walk_unlocked`] does for kernels that have none, from an address that the agent gives.
+//!
 //! Runs as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; its context is a [`Walk`]. The list is
 //! circular through a head that is no source (`wakeup_sources`, `drivers/base/power/wakeup.c`).
 //! `bpf_loop` verifies [`visit`] once, however many nodes there are; the loop's index is what
@@ -48,6 +51,10 @@ unsafe extern "C" {
 struct Cursor {
     /// `struct list_head *` of the next node.
     next: u64,
+    /// `struct list_head *` of the node that led there.
+    previous: u64,
+    /// All ones where each node has to point back to the one before it, else 0.
+    strict: u64,
     head: u64,
     node_size: u64,
     entry_offset: u64,
@@ -72,9 +79,22 @@ extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
     unsafe {
         let lock = bpf_wakeup_sources_read_lock();
         let head = bpf_wakeup_sources_get_head();
-        run(walk, head as u64);
+        run(walk, head as u64, 0);
         bpf_wakeup_sources_read_unlock(lock);
     }
+    0
+}
+
+/// Walks without the lock, on a list that may change meanwhile.
+///
+/// `list_del_rcu` leaves a removed node's `next` as it is and spoils its `prev`, and memory that was
+/// given back may hold anything. So each node has to point back to the one that led to it: that ends a
+/// walk that has left the list before it goes astray.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp/walk_unlocked")]
+extern "C" fn walk_unlocked(walk: *mut Walk) -> u32 {
+    // SAFETY: `walk` is the context.
+    unsafe { run(walk, (*walk).head, u64::MAX) };
     0
 }
 
@@ -82,7 +102,7 @@ extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
 ///
 /// `walk` is the program's context, of at least `size_of::<Walk>()` bytes.
 #[inline(always)]
-unsafe fn run(walk: *mut Walk, head: u64) {
+unsafe fn run(walk: *mut Walk, head: u64, strict: u64) {
     // SAFETY: the kernel has checked the context's size against the accesses here
     // (`bpf_prog_test_run_syscall`, `net/bpf/test_run.c`, 7.3).
     unsafe {
@@ -90,6 +110,8 @@ unsafe fn run(walk: *mut Walk, head: u64) {
         let begin_mono_ns = bpf_ktime_get_ns();
         let mut cursor = Cursor {
             next: 0,
+            previous: head,
+            strict,
             head,
             node_size: u64::from((*walk).node_size),
             entry_offset: u64::from((*walk).entry_offset),
@@ -135,22 +157,33 @@ unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
         }
         let node = cursor.next.wrapping_sub(cursor.entry_offset);
         let stored = if index < cursor.capacity { SLOTS.get_ptr_mut(index) } else { None };
+        // `struct list_head`: `next`, `prev`.
+        let mut links = [0u64; 2];
         let read = match stored {
-            Some(slot) => store(cursor, node, slot),
-            None => read_u64(cursor.next, &mut cursor.next),
+            Some(slot) => store(cursor, node, slot, &mut links),
+            None => {
+                let to = addr_of_mut!(links).cast();
+                bpf_probe_read_kernel(to, 16, cursor.next as *const c_void) == 0
+            }
         };
         if !read {
             cursor.status = WALK_FAULT;
             return STOP;
         }
+        if (links[1] ^ cursor.previous) & cursor.strict != 0 {
+            cursor.status = WALK_CHANGED;
+            return STOP;
+        }
+        cursor.previous = cursor.next;
+        cursor.next = links[0];
         cursor.seen = index.wrapping_add(1);
         GO_ON
     }
 }
 
-/// Copies the source at `node` and moves the cursor on; `false` if it can't be read.
+/// Copies the source at `node`, and where it leads; `false` if it can't be read.
 #[inline(always)]
-unsafe fn store(cursor: &mut Cursor, node: u64, slot: *mut Slot) -> bool {
+unsafe fn store(cursor: &Cursor, node: u64, slot: *mut Slot, links: &mut [u64; 2]) -> bool {
     // SAFETY: `slot` points to a whole element of the map.
     unsafe {
         if !copy(cursor, node, slot) {
@@ -166,7 +199,7 @@ unsafe fn store(cursor: &mut Cursor, node: u64, slot: *mut Slot) -> bool {
         (*slot).address = node;
         (*slot).name_pointer = name;
         (*slot).flags = flags | copy_name(name, slot);
-        cursor.next = field(slot, cursor.entry_offset);
+        *links = [field(slot, cursor.entry_offset), field(slot, cursor.entry_offset + 8)];
         true
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use lexopt::prelude::*;
 use sleepwalk_trace::abi::DEFAULT_CAPACITY;
 
+use crate::source::Kind;
 use crate::units;
 
 /// What `--help` prints.
@@ -22,7 +23,8 @@ sleepwalkd: records what keeps this device awake
              [--only kfunc]              reading debugfs and sysfs, or without these
   sleepwalkd version [--json]            version and checksum of this program
 
-  --source auto|kfunc     where snapshots come from (snapshot, record)
+  --source auto|kfunc|kallsyms|debugfs|sysfs
+                          where snapshots come from: auto is the first that works (snapshot, record)
   --max-sources 4096      room for so many sources, 408 bytes each (snapshot, record, measure)
 
 SLEEPWALK_LOG=debug says more on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device
@@ -44,6 +46,8 @@ pub enum Command {
 #[derive(Debug, PartialEq, Eq)]
 pub struct SnapshotOptions {
     pub json: bool,
+    /// The best that works, where there is none.
+    pub source: Option<Kind>,
     pub capacity: u32,
 }
 
@@ -64,6 +68,8 @@ pub struct RecordOptions {
     /// Until a signal comes, where there is none.
     pub duration: Option<Duration>,
     pub interval: Duration,
+    /// The best that works, where there is none.
+    pub source: Option<Kind>,
     pub capacity: u32,
     /// Whether activations are recorded one by one.
     pub edges: bool,
@@ -84,6 +90,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut times = 30;
     let mut only_kfunc = false;
     let mut edges = true;
+    let mut source = None;
     let mut given = Vec::new();
     while let Some(arg) = parser.next()? {
         let option = match &arg {
@@ -100,7 +107,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                 duration = Some(units::duration(&value(&mut parser)?)?)
             }
             Long("interval") => interval = units::duration(&value(&mut parser)?)?,
-            Long("source") => source(&value(&mut parser)?)?,
+            Long("source") => source = kind(&value(&mut parser)?)?,
             Long("max-sources") => capacity = number("--max-sources", &mut parser, MOST_SOURCES)?,
             Long("only") => only_kfunc = only(&value(&mut parser)?)?,
             Long("no-edges") => edges = false,
@@ -136,11 +143,11 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     Ok(match name.as_str() {
         "version" => Command::Version { json },
         "doctor" => Command::Doctor { json },
-        "snapshot" => Command::Snapshot(SnapshotOptions { json, capacity }),
+        "snapshot" => Command::Snapshot(SnapshotOptions { json, source, capacity }),
         "measure" => Command::Measure(MeasureOptions { times, capacity, only_kfunc }),
         _ => {
             let output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
-            Command::Record(RecordOptions { output, duration, interval, capacity, edges })
+            Command::Record(RecordOptions { output, duration, interval, source, capacity, edges })
         }
     })
 }
@@ -150,11 +157,13 @@ fn value(parser: &mut lexopt::Parser) -> Result<String> {
 }
 
 /// There is one source of snapshots so far, and `auto` takes the best.
-fn source(name: &str) -> Result<()> {
-    match name {
-        "auto" | "kfunc" => Ok(()),
-        _ => bail!("`{name}` is no source of snapshots that this sleepwalkd has: auto, kfunc"),
+fn kind(name: &str) -> Result<Option<Kind>> {
+    let known = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+    if known.is_none() && name != "auto" {
+        let names = Kind::ALL.map(Kind::name).join(", ");
+        bail!("`{name}` is no source of snapshots: auto, {names}");
     }
+    Ok(known)
 }
 
 /// What `measure` may be told to leave all else out for.
@@ -187,10 +196,11 @@ mod tests {
             output: "a.swk".into(),
             duration: Some(Duration::from_secs(5)),
             interval: Duration::from_secs(60),
+            source: Some(Kind::Kfunc),
             capacity: 10,
-            edges: true,
+            edges: false,
         };
-        let words = "record -o a.swk -d 5s --source kfunc --max-sources=10";
+        let words = "record -o a.swk -d 5s --source kfunc --max-sources=10 --no-edges";
         assert_eq!(line(words).unwrap(), Command::Record(options));
         assert_eq!(line("doctor --json").unwrap(), Command::Doctor { json: true });
         assert_eq!(line("--help").unwrap(), Command::Help);

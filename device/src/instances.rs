@@ -1,7 +1,7 @@
 //! Which source is which: kernel addresses and ids are used again, names are not unique.
 //!
 //! An instance is one source from its registration to its removal, as far as snapshots can tell: the
-//! same (address, id, name) with counters that did not fall. The last is needed: a source that is
+//! same (address, id, name), or what of it the snapshots have, with counters that did not fall. The last is needed: a source that is
 //! removed and made anew readily gets the same memory and the same id.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,21 +11,25 @@ use sleepwalk_trace::snapshot::{Counters, SourceState};
 use sleepwalk_trace::time::BootNanos;
 
 use crate::pointers::{Meant, Name, Pointers};
-use crate::source::Sample;
+use crate::source::{Key, Sample};
 
 /// The sources and strings that the trace has been told of.
 #[derive(Debug, Default)]
 pub struct Instances {
     texts: HashMap<Vec<u8>, u32>,
-    known: HashMap<u64, Known>,
+    known: HashMap<Place, Known>,
     pointers: Pointers,
     next: u32,
 }
 
+/// Where a snapshot shows a source, the same in the next: its key, and its name's number where the key
+/// means nothing without.
+type Place = (Key, Option<u32>);
+
 #[derive(Debug)]
 struct Known {
     instance: u32,
-    id: u32,
+    id: Option<u32>,
     name: u32,
     counters: Counters,
     /// Number of the last snapshot that had it.
@@ -55,7 +59,8 @@ impl Instances {
         let name = self.text(sample.name, tell);
         let mut state = sample.state;
         let counters = state.counters;
-        let same = self.known.get_mut(&sample.address).filter(|known| {
+        let place = (sample.key, matches!(sample.key, Key::Nth(_)).then_some(name));
+        let same = self.known.get_mut(&place).filter(|known| {
             known.id == sample.id && known.name == name && !fell(&known.counters, &counters)
         });
         let instance = if let Some(known) = same {
@@ -70,13 +75,13 @@ impl Instances {
             let met = self.pointers.show(sample.name_pointer, called, self.next);
             let instance = met.unwrap_or_else(|| self.fresh());
             let known = Known { instance, id: sample.id, name, counters, seen_in: snapshot };
-            self.known.insert(sample.address, known);
+            self.known.insert(place, known);
             tell(Record::Source(SourceDef {
                 instance,
                 name,
                 name_cut: sample.name_cut,
-                id: Some(sample.id),
-                address: sample.address,
+                id: sample.id,
+                address: sample.address(),
                 name_pointer: sample.name_pointer,
             }));
             instance
@@ -187,7 +192,14 @@ mod tests {
     fn sample(address: u64, id: u32, name: &[u8], active_count: u64) -> Sample<'_> {
         let counters = Counters { active_count, last_ns: active_count, ..Counters::default() };
         let state = SourceState { state: 0, counters };
-        Sample { address, name_pointer: address + 8, id, name, name_cut: false, state }
+        Sample {
+            key: Key::Address(address),
+            name_pointer: address + 8,
+            id: Some(id),
+            name,
+            name_cut: false,
+            state,
+        }
     }
 
     /// The instances that one snapshot gets.

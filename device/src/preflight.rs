@@ -4,13 +4,13 @@ use std::fmt;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
+use sleepwalk_trace::abi;
 use sleepwalk_trace::record::HOOKS;
 
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
 use crate::probe::{self, KFUNCS, VMLINUX};
-use crate::source::SnapshotSource as _;
-use crate::source::kfunc::Kfunc;
+use crate::source::{self, Kind, SnapshotSource};
 
 /// The context of an error that another device would not have.
 #[derive(Clone, Copy, Debug)]
@@ -22,19 +22,28 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Checks the rights and reads what the kernel says of itself.
+/// What the kernel says of its own types; an error where it does not, which some sources and hooks can
+/// do without.
 pub fn kernel() -> Result<Kernel> {
-    rights().and_then(|_| probe::kernel()).context(Unusable)
+    probe::kernel().inspect_err(|error| log::info!("{error:#}"))
 }
 
-/// Loads the walk.
-pub fn walk(kernel: &Kernel, capacity: u32) -> Result<Kfunc> {
-    Kfunc::load(kernel, capacity).context(Unusable)
+/// Checks the rights, and makes the source of snapshots ready: the one asked for, or the best.
+pub fn source(
+    kind: Option<Kind>,
+    kernel: Result<&Kernel, &anyhow::Error>,
+    capacity: u32,
+) -> Result<Box<dyn SnapshotSource>> {
+    let source = rights().and_then(|_| match kind {
+        Some(kind) => kind.open(kernel, capacity),
+        None => source::best(kernel, capacity),
+    });
+    source.context(Unusable)
 }
 
 /// Loads and attaches the hooks.
-pub fn hooks(kernel: &Kernel, edges: bool) -> Result<Hooks> {
-    Hooks::attach(Some(kernel), edges).context(Unusable)
+pub fn hooks(kernel: Option<&Kernel>, edges: bool) -> Result<Hooks> {
+    Hooks::attach(kernel, edges).context(Unusable)
 }
 
 /// How one thing that Sleepwalk needs stands here.
@@ -78,24 +87,24 @@ pub fn checks() -> Vec<Check> {
         ),
         check(
             "BTF",
-            State::Missing,
+            State::Degraded,
             kernel().map(|_| VMLINUX.to_owned()),
-            "everything: where the kernel keeps a source's counters is not known",
+            "snapshots in ns: debugfs and sysfs print ms",
             "a kernel with CONFIG_DEBUG_INFO_BTF=y (every GKI since android12-5.10)",
         ),
         check(
             "kfuncs",
-            State::Missing,
+            State::Degraded,
             kernel().and_then(kfuncs),
-            "snapshots",
+            "snapshots under the kernel's own lock",
             "a kernel of Linux 7.2, android16-6.12 of mid-2026, or later",
         ),
         check(
-            "walk",
-            State::Missing,
-            kernel().and_then(try_walk),
             "snapshots",
-            "see the reason; with SELinux enforcing, try `setenforce 0`",
+            State::Missing,
+            try_best(kernel()),
+            "everything: nothing tells what is active",
+            "see the reasons; with SELinux enforcing, try `setenforce 0`",
         ),
         check(
             "suspend",
@@ -190,12 +199,12 @@ fn kfuncs(kernel: &Kernel) -> Result<String> {
     Ok(KFUNCS.join(", "))
 }
 
-fn try_walk(kernel: &Kernel) -> Result<String> {
-    let mut walk = Kfunc::load(kernel, sleepwalk_trace::abi::DEFAULT_CAPACITY)?;
-    let taken = walk.take(&mut |_| {})?;
-    ensure!(!taken.broken, "the walk broke off after {} sources", taken.seen);
+fn try_best(kernel: Result<&Kernel>) -> Result<String> {
+    let mut source = source::best(kernel.as_ref().copied(), abi::DEFAULT_CAPACITY)?;
+    let taken = source.take(&mut |_| {})?;
+    ensure!(!taken.broken, "{} broke off after {} sources", source.name(), taken.seen);
     let micros = taken.end.since(taken.begin) as f64 / 1e3;
-    Ok(format!("{} sources in {micros:.0} µs", taken.seen))
+    Ok(format!("{}: {} sources in {micros:.0} µs", source.name(), taken.seen))
 }
 
 fn suspend() -> Result<String> {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::args::MeasureOptions;
 use crate::preflight;
-use crate::source::SnapshotSource as _;
+use crate::source::{Kind, SnapshotSource as _};
 
 const DEBUGFS: &str = "/sys/kernel/debug/wakeup_sources";
 const SYSFS: &str = "/sys/class/wakeup";
@@ -47,8 +47,8 @@ struct Measured {
 
 /// The text to print.
 pub fn run(options: &MeasureOptions) -> Result<String> {
-    let kernel = preflight::kernel()?;
-    let mut walk = preflight::walk(&kernel, options.capacity)?;
+    let kernel = preflight::kernel();
+    let mut walk = preflight::source(Some(Kind::Kfunc), kernel.as_ref(), options.capacity)?;
     let debugfs = Path::new(DEBUGFS).exists();
     let mut measured = Measured::default();
     let mut buffer = Vec::new();

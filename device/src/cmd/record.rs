@@ -7,19 +7,20 @@ use anyhow::Result;
 use crate::args::RecordOptions;
 use crate::cmd::version;
 use crate::recorder::Recorder;
+use crate::source::SnapshotSource as _;
 use crate::store::Store;
 use crate::wakeups::Wakeups;
 use crate::{context, preflight};
 
 /// Records.
 pub fn run(options: &RecordOptions) -> Result<()> {
-    let kernel = preflight::kernel()?;
-    let source = preflight::walk(&kernel, options.capacity)?;
-    let mut hooks = preflight::hooks(&kernel, options.edges)?;
+    let kernel = preflight::kernel();
+    let source = preflight::source(options.source, kernel.as_ref(), options.capacity)?;
+    let mut hooks = preflight::hooks(kernel.as_ref().ok(), options.edges)?;
     let mut wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
     let mut session = context::session();
     session.agent = version::build()?;
-    session.source = "kfunc".to_owned();
+    session.source = source.name().to_owned();
     session.hooks = hooks.told().to_vec();
     session.edges = hooks.sees("edge");
     session.interval_ns = options.interval.as_nanos() as u64;

@@ -20,8 +20,9 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     name_hex: Option<String>,
     name_cut: bool,
-    id: u32,
-    address: String,
+    /// Null where the source of snapshots does not have it, as `address`.
+    id: Option<u32>,
+    address: Option<String>,
     active: bool,
     torn: bool,
     held_ns: u64,
@@ -45,7 +46,10 @@ impl Row {
             name_hex,
             name_cut: sample.name_cut,
             id: sample.id,
-            address: format!("{:#x}", sample.address),
+            address: match sample.address() {
+                0 => None,
+                address => Some(format!("{address:#x}")),
+            },
             active: sample.state.active(),
             torn: sample.state.torn(),
             held_ns: sample.state.held_ns(now),
@@ -64,7 +68,8 @@ impl Row {
 
 /// The text to print.
 pub fn run(options: &SnapshotOptions) -> Result<String> {
-    let mut source = preflight::walk(&preflight::kernel()?, options.capacity)?;
+    let mut source =
+        preflight::source(options.source, preflight::kernel().as_ref(), options.capacity)?;
     let clocks = clock::now();
     let now = clocks.mono_at(clocks.boot);
     let mut rows = Vec::new();

@@ -63,7 +63,9 @@ impl SnapshotSource for Kallsyms {
 fn head(mut symbols: impl BufRead) -> Result<u64> {
     let mut found = Vec::new();
     let mut line = Vec::new();
-    while symbols.read_until(b'\n', &mut line).with_context(|| format!("{KALLSYMS} can't be read"))?
+    while symbols
+        .read_until(b'\n', &mut line)
+        .with_context(|| format!("{KALLSYMS} can't be read"))?
         > 0
     {
         found.extend(address(&line));

@@ -116,9 +116,7 @@ fn source(folder: &Path) -> Result<Option<(Vec<u8>, SourceState)>> {
             Ok(Some((name, state)))
         }
         Err(error) if gone(&error) => Ok(None),
-        Err(error) => {
-            Err(error).with_context(|| format!("{} can't be read", folder.display()))
-        }
+        Err(error) => Err(error).with_context(|| format!("{} can't be read", folder.display())),
     }
 }
 
@@ -131,9 +129,8 @@ fn gone(error: &io::Error) -> bool {
 /// The numbers, and whether they belong together.
 fn numbers(folder: &Path) -> io::Result<(Printed, bool)> {
     let number = |name| number(folder, name);
-    let transition = || -> io::Result<_> {
-        Ok((number("active_count")?, number("last_change_ms")?))
-    };
+    let transition =
+        || -> io::Result<_> { Ok((number("active_count")?, number("last_change_ms")?)) };
     let before = transition()?;
     let printed = Printed {
         active_count: before.0,
@@ -196,9 +193,7 @@ mod tests {
         fs::create_dir(class.path().join("other")).unwrap();
         let mut sysfs = Sysfs::at(class.path().into(), 4).unwrap();
         let mut told = Vec::new();
-        let taken = sysfs
-            .take(&mut |s| told.push((s.key, s.name.to_vec(), s.state)))
-            .unwrap();
+        let taken = sysfs.take(&mut |s| told.push((s.key, s.name.to_vec(), s.state))).unwrap();
         assert_eq!((taken.seen, taken.stored, taken.broken), (1, 1, false));
         let [(key, name, state)] = &told[..] else { panic!("{told:?}") };
         assert_eq!((*key, name.as_slice()), (Key::Id(7), &b"a\n\x1b[31m\xff\n"[..]));

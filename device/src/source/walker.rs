@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use aya::maps::MapData;
 use memmap2::{MmapOptions, MmapRaw};
 use sleepwalk_trace::abi::{
-    SLOT_NAME_CUT, SLOT_NAME_FAULT, SLOT_TORN, Slot, WALK_CHANGED, WALK_DONE, WALK_ENDLESS, WALK_FAULT,
-    Walk,
+    SLOT_NAME_CUT, SLOT_NAME_FAULT, SLOT_TORN, Slot, WALK_CHANGED, WALK_DONE, WALK_ENDLESS,
+    WALK_FAULT, Walk,
 };
 use sleepwalk_trace::record::STATE_TORN;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};

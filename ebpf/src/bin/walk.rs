@@ -24,7 +24,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use sleepwalk_trace::abi::{
     DEFAULT_CAPACITY, MAX_NODES, NAME_ROOM, NODE_ROOM, SLOT_NAME_CUT, SLOT_NAME_FAULT, SLOT_TORN,
-    Slot, WALK_DONE, WALK_ENDLESS, WALK_FAULT, Walk,
+    Slot, WALK_CHANGED, WALK_DONE, WALK_ENDLESS, WALK_FAULT, Walk,
 };
 
 /// One element per source. The agent sets the number of elements, maps it, and reads the first

@@ -16,7 +16,7 @@ fn said(output: &Output) -> String {
 fn a_kernel_without_the_kfuncs_is_told_apart() -> Result<()> {
     let device = Device::without_kfuncs()?;
     for command in ["record -o a.swk -d 1s", "snapshot"] {
-        let output = device.try_sh(&format!("./sleepwalkd {command}"))?;
+        let output = device.try_sh(&format!("./sleepwalkd {command} --source kfunc"))?;
         let text = said(&output);
         assert_eq!(output.status.code(), Some(4), "{text}");
         assert_eq!(text.lines().count(), 1, "{text}");
@@ -26,16 +26,8 @@ fn a_kernel_without_the_kfuncs_is_told_apart() -> Result<()> {
     let left = device.sh("ls")?;
     ensure!(!left.contains("a.swk"), "it left {left}");
     let doctor = device.try_sh("./sleepwalkd doctor")?;
-    assert_eq!(doctor.status.code(), Some(4));
-    ensure!(said(&doctor).contains("missing   kfuncs"), "{}", said(&doctor));
-
-    let folder = tempfile::tempdir()?;
-    let output = device.sleepwalk().args(["record", "-d", "1s"]).current_dir(&folder).output()?;
-    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    assert_eq!(output.status.code(), Some(4), "{text}");
-    ensure!(text.contains("bpf_wakeup_sources_read_lock"), "{text}");
-    assert_eq!(std::fs::read_dir(&folder)?.count(), 0, "a file was left on the host");
-    ensure!(device.try_sh("ls /data/local/tmp/sleepwalk")?.stdout.is_empty(), "files were left");
+    ensure!(said(&doctor).contains("degraded  kfuncs"), "{}", said(&doctor));
+    ensure!(said(&doctor).contains("kallsyms: "), "{}", said(&doctor));
     Ok(())
 }
 

@@ -82,9 +82,18 @@ fn record_ranks_what_the_kernel_says_was_held_and_leaves_nothing_behind() -> Res
 fn doctor_says_that_all_is_well() -> Result<()> {
     let device = Device::get()?;
     let text = run(device.sleepwalk().arg("doctor"))?;
-    for check in
-        ["adb", "rights", "BTF", "kfuncs", "walk", "suspend", "returns", "edges", "waits", "wakes"]
-    {
+    for check in [
+        "adb",
+        "rights",
+        "BTF",
+        "kfuncs",
+        "snapshots",
+        "suspend",
+        "returns",
+        "edges",
+        "waits",
+        "wakes",
+    ] {
         ensure!(text.contains(check), "{check} is missing in: {text}");
     }
     ensure!(!text.contains("missing"), "{text}");

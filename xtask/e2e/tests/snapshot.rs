@@ -4,6 +4,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sleepwalk_e2e::Device;
 use sleepwalk_e2e::debugfs::{self, Line};
+use sleepwalk_e2e::trace::Trace;
+use sleepwalk_trace::record::Record;
 
 /// `sleepwalkd snapshot --json`.
 fn snapshot(device: &Device, options: &str) -> Result<Value> {
@@ -175,5 +177,58 @@ fn one_walk_takes_more_than_four_thousand_sources() -> Result<()> {
     let (lines, ours) = compare(&device, "--max-sources 5000")?;
     assert_eq!((number(&ours, "seen"), number(&ours, "stored")), (kernel, kernel));
     ensure!(lines.len() > 4200, "only {} lines compared", lines.len());
+    Ok(())
+}
+
+#[test]
+fn every_source_of_snapshots_says_what_debugfs_says() -> Result<()> {
+    for (device, best) in [(Device::get()?, "kfunc"), (Device::without_kfuncs()?, "kallsyms")] {
+        let _idle =
+            device.start("./sleepwalk-workload sources --count 40 --prefix idle", "ready")?;
+        // Two of one name.
+        let _twins = [
+            device.start("./sleepwalk-workload sources --count 1 --prefix twin", "ready")?,
+            device.start("./sleepwalk-workload sources --count 1 --prefix twin", "ready")?,
+        ];
+        let auto = snapshot(&device, "")?;
+        assert_eq!(auto["source"], best);
+        for source in ["kfunc", "kallsyms", "debugfs", "sysfs"] {
+            if source == "kfunc" && best != "kfunc" {
+                continue;
+            }
+            let (kernel, ours) = compare(&device, &format!("--source {source}"))
+                .with_context(|| format!("{source}, where the best is {best}"))?;
+            assert_eq!(ours["source"], source);
+            ensure!(kernel.len() > 40, "only {} sources to compare", kernel.len());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_capture_goes_by_the_best_source_there_is_and_says_so() -> Result<()> {
+    for (device, best) in [(Device::get()?, "kfunc"), (Device::without_kfuncs()?, "kallsyms")] {
+        for (asked, expected) in [("auto", best), ("debugfs", "debugfs"), ("sysfs", "sysfs")] {
+            let agent = device
+                .start(&format!("./sleepwalkd record -o {asked}.swk --source {asked}"), "ready")?;
+            device.sh("sleep 2 | ./sleepwalk-workload demo > demo.jsonl")?;
+            let (_, well) = agent.stop()?;
+            ensure!(well, "the agent failed");
+            let trace = Trace::read(&device.pull(&format!("{asked}.swk"))?)?;
+            let Some(Record::Session(session)) = trace.records.first().map(|r| &r.record) else {
+                anyhow::bail!("the trace does not begin with its session");
+            };
+            assert_eq!(session.source, expected);
+            // Whatever snapshots come from, edges have their names.
+            let texts = trace.texts();
+            let names = trace.names();
+            let edges = trace.records.iter().filter_map(|r| match &r.record {
+                Record::Edge(edge) => texts.get(names.get(&edge.source)?).map(Vec::as_slice),
+                _ => None,
+            });
+            let edges: std::collections::BTreeSet<_> = edges.collect();
+            ensure!(edges.contains(&b"modem_rx"[..]), "{asked}: edges of {} names", edges.len());
+        }
+    }
     Ok(())
 }

@@ -75,6 +75,13 @@ fn warnings(session: &Session) -> Vec<String> {
             count(s.torn_states, "reading")
         ),
     );
+    let cost = match s.source.as_str() {
+        "kallsyms" => "snapshots were walked without the kernel's lock: sources may be missed",
+        "debugfs" => "snapshots are debugfs': whole ms, and sources of one name may be mixed up",
+        "sysfs" => "snapshots are sysfs': whole ms, and no one instant, for each takes long",
+        _ => "",
+    };
+    warn(u64::from(!cost.is_empty()), cost.to_owned());
     let hooked =
         s.agent.is_empty() || s.hooks.iter().any(|h| h.what == "phase" && !h.how.is_empty());
     warn(u64::from(!hooked), "this kernel let nobody watch attempts to suspend".to_owned());

@@ -18,7 +18,17 @@ use trace::Trace;
 
 /// Records while `script` runs; what ftrace saw of it, and our trace.
 pub fn capture(device: &Device, script: &str) -> Result<(Vec<Event>, Trace)> {
-    let agent = device.start("./sleepwalkd record -o a.swk --interval 1s", "ready")?;
+    capture_with(device, "", script)
+}
+
+/// The same by an agent with such an environment, in the shell's words.
+pub fn capture_with(
+    device: &Device,
+    environment: &str,
+    script: &str,
+) -> Result<(Vec<Event>, Trace)> {
+    let program = format!("{environment} ./sleepwalkd record -o a.swk --interval 1s");
+    let agent = device.start(program.trim(), "ready")?;
     let ftrace = Ftrace::start(device)?;
     let ran = device.sh(script);
     let kernel = ftrace.stop()?;

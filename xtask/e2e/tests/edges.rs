@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use sleepwalk_e2e::ftrace::{Event, Ftrace, What};
 use sleepwalk_e2e::trace::Trace;
-use sleepwalk_e2e::{Device, capture};
+use sleepwalk_e2e::{Device, capture, capture_with};
 use sleepwalk_trace::record::{Reason, Record};
 
 /// Both stamp inside one tracepoint or function, one after the other; emulated CPUs are slow, and may
@@ -34,8 +34,23 @@ fn by_thing(events: &[Event]) -> BTreeMap<String, Vec<&Event>> {
 
 #[test]
 fn every_edge_wait_save_and_wake_is_ftraces() -> Result<()> {
-    let device = Device::get()?;
-    let (kernel, trace) = capture(&device, DEMO)?;
+    same_as_ftrace(capture(&Device::get()?, DEMO)?)
+}
+
+/// By raw tracepoints and kprobes, and on the newest kernel without the kfuncs.
+#[test]
+fn every_event_is_ftraces_with_the_second_choice_of_each_hook() -> Result<()> {
+    let without = "env SLEEPWALK_WITHOUT=tp_btf,fentry,fexit";
+    let (kernel, trace) = capture_with(&Device::without_kfuncs()?, without, DEMO)?;
+    let Some(Record::Session(session)) = trace.records.first().map(|r| &r.record) else {
+        bail!("the trace does not begin with its session");
+    };
+    let hows: Vec<_> = session.hooks.iter().map(|hook| hook.how.as_str()).collect();
+    assert_eq!(hows, ["raw_tp", "kretprobe", "raw_tp", "kretprobe", "kretprobe", "kprobe"]);
+    same_as_ftrace((kernel, trace))
+}
+
+fn same_as_ftrace((kernel, trace): (Vec<Event>, Trace)) -> Result<()> {
     let ours = trace.events()?;
     ensure!(trace.lost() == 0, "{} events were lost", trace.lost());
     let (kernel, ours) = (by_thing(&kernel), by_thing(&ours));

@@ -41,7 +41,7 @@ fn every_warning_fits_80_columns() {
     let mut again = Maker::new();
     again.lost(1_234_567).commit();
     bytes.extend_from_slice(&[7; 1_000]);
-    bytes.extend_from_slice(&again.cut()[16..]);
+    bytes.extend_from_slice(&again.cut()[sleepwalk_trace::chunk::FILE_HEADER..]);
     let (_dir, path) = file(&bytes);
     let output = run(&["report", path.to_str().expect("UTF-8")]);
     let text = stdout(&output);

@@ -79,14 +79,20 @@ fn an_output_that_exists_or_can_not_be_is_refused() -> Result<()> {
 fn a_kernel_without_btf_is_told_apart() -> Result<()> {
     let device = Device::get()?;
     device.sh("mount -t tmpfs none /sys/kernel/btf")?;
-    let output = device.try_sh("./sleepwalkd record -o a.swk -d 1s");
+    let walk = device.try_sh("./sleepwalkd record -o a.swk -d 1s --source kfunc");
+    let best = device.try_sh("./sleepwalkd record -o b.swk -d 1s");
     device.sh("umount /sys/kernel/btf")?;
-    let output = output?;
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(4), "{text}");
+    let (walk, best) = (walk?, best?);
+    let text = said(&walk);
+    assert_eq!(walk.status.code(), Some(4), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
-    ensure!(text.contains("/sys/kernel/btf/vmlinux"), "{text}");
-    ensure!(text.contains("CONFIG_DEBUG_INFO_BTF"), "{text}");
+    for text in [text, said(&best)] {
+        ensure!(text.contains("/sys/kernel/btf/vmlinux"), "{text}");
+        ensure!(text.contains("CONFIG_DEBUG_INFO_BTF"), "{text}");
+    }
     ensure!(!device.sh("ls")?.contains("a.swk"), "it left a trace");
+    assert_eq!(best.status.code(), Some(0), "{}", said(&best));
+    ensure!(said(&best).contains("snapshots come from debugfs"), "{}", said(&best));
+    ensure!(Trace::read(&device.pull("b.swk")?)?.complete(), "the trace has no end");
     Ok(())
 }

@@ -21,6 +21,7 @@ pub fn session() -> Session {
         page_size: page_size() as u32,
         boot_id: line("/proc/sys/kernel/random/boot_id"),
         fingerprint: property("ro.build.fingerprint"),
+        serial: property("ro.serialno"),
         ..Session::default()
     }
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    End, Overhead, Phase, Record, Session, Snapshot, SourceDef, Stamped,
+    EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, Record, SaveCount, Session,
+    Snapshot, SourceDef, Stamped, Supply, SuspendStats, WaitBegin, WaitEnd, Wake,
 };
 use sleepwalk_trace::snapshot::{Replay, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -68,6 +69,70 @@ pub enum Event<'a> {
         /// 0 or a negative errno; `None` where it failed and no errno could be had.
         errno: Option<i32>,
     },
+    /// A source was activated or deactivated.
+    Edge {
+        /// When.
+        at: BootNanos,
+        /// The source's instance.
+        source: u32,
+        /// Activated, else deactivated.
+        active: bool,
+        /// Several living sources had the pointer by which the kernel told it; `source` is the lowest.
+        shared: bool,
+    },
+    /// A thread asked for the wakeup count and waits while any source is active.
+    WaitBegin {
+        /// When.
+        at: BootNanos,
+        /// Its id.
+        thread: u32,
+    },
+    /// It has its answer. One that waited since before the trace has no begin.
+    WaitEnd {
+        /// When.
+        at: BootNanos,
+        /// Its id.
+        thread: u32,
+        /// No source was active; else the wait was broken off.
+        idle: bool,
+    },
+    /// A thread wrote the wakeup count back.
+    Save {
+        /// When.
+        at: BootNanos,
+        /// Its id.
+        thread: u32,
+        /// Taken; else an event had come since the count was read.
+        saved: bool,
+    },
+    /// An interrupt woke the system.
+    Wake {
+        /// When.
+        at: BootNanos,
+        /// Its number, a key of [`Model::irqs`].
+        irq: u32,
+    },
+    /// A power supply was read.
+    Supply {
+        /// When.
+        at: BootNanos,
+        /// What it said; its texts are numbers in [`Model::texts`].
+        supply: &'a Supply,
+    },
+    /// `/sys/power/suspend_stats` was read.
+    SuspendStats {
+        /// When.
+        at: BootNanos,
+        /// What changed of it.
+        stats: &'a SuspendStats,
+    },
+    /// Events that the probe could not hand over, at some time since the last edge.
+    Lost {
+        /// When it was noticed.
+        at: BootNanos,
+        /// How many.
+        events: u64,
+    },
     /// Something is missing here.
     Gap,
 }
@@ -107,8 +172,14 @@ pub struct Model {
     pub texts: BTreeMap<u32, Vec<u8>>,
     /// Sources by instance.
     pub sources: BTreeMap<u32, SourceDef>,
+    /// Interrupts by number.
+    pub irqs: BTreeMap<u32, IrqDef>,
     /// Records read.
     pub records: u64,
+    /// Edges read.
+    pub edges: u64,
+    /// Chunks that the writer dropped to keep the file small.
+    pub dropped_chunks: u64,
     /// Snapshots read.
     pub snapshots: u64,
     /// Snapshots that did not hold every source.
@@ -150,6 +221,7 @@ impl Model {
             }
         }
         model.damage = reader.damage();
+        model.dropped_chunks = reader.dropped_chunks();
         if model.records == 0 {
             return Err(Unreadable::NoRecords(model.damage.bytes));
         }
@@ -192,15 +264,33 @@ impl Model {
                 let errno = returned.errno;
                 sink(&Event::Return { at, errno });
             }
-            Record::Lost(lost) => {
-                self.lost_events = self.lost_events.saturating_add(lost.events);
+            Record::Lost(Lost { events }) => {
+                self.lost_events = self.lost_events.saturating_add(events);
+                sink(&Event::Lost { at, events });
             }
             Record::Overhead(overhead) => {
                 self.started = self.started.or(Some(overhead));
                 self.overhead = Some(overhead);
             }
             Record::End(end) => self.finish = Some(end),
-            _ => {}
+            Record::Edge(Edge { source, what, .. }) => {
+                self.edges += 1;
+                let (active, shared) = (what & EDGE_ACTIVE != 0, what & EDGE_SHARED != 0);
+                sink(&Event::Edge { at, source, active, shared });
+            }
+            Record::WaitBegin(WaitBegin { thread }) => sink(&Event::WaitBegin { at, thread }),
+            Record::WaitEnd(WaitEnd { thread, idle }) => {
+                sink(&Event::WaitEnd { at, thread, idle });
+            }
+            Record::SaveCount(SaveCount { thread, saved }) => {
+                sink(&Event::Save { at, thread, saved });
+            }
+            Record::Irq(irq) => {
+                self.irqs.insert(irq.number, irq);
+            }
+            Record::Wake(Wake { irq }) => sink(&Event::Wake { at, irq }),
+            Record::Supply(supply) => sink(&Event::Supply { at, supply: &supply }),
+            Record::SuspendStats(stats) => sink(&Event::SuspendStats { at, stats: &stats }),
         }
     }
 
@@ -214,11 +304,14 @@ impl Model {
         self.clocks.real_at(self.start)
     }
 
+    /// A string by its number; empty where it was lost.
+    pub fn text(&self, id: u32) -> &[u8] {
+        self.texts.get(&id).map_or(&[], Vec::as_slice)
+    }
+
     /// The name of a source; empty where it was lost with a damaged chunk.
     pub fn name(&self, instance: u32) -> &[u8] {
-        let source = self.sources.get(&instance);
-        let text = source.and_then(|source| self.texts.get(&source.name));
-        text.map_or(&[], Vec::as_slice)
+        self.sources.get(&instance).map_or(&[], |source| self.text(source.name))
     }
 
     /// Whether nothing is missing: it ended in order, nothing is damaged, nothing was lost.

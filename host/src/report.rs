@@ -37,6 +37,8 @@ pub struct Report {
     pub sources: Vec<Source>,
     /// Sources that `--top` left out of `sources`.
     pub sources_left_out: u64,
+    /// The batteries and chargers.
+    pub power: Power,
     /// What the capture itself cost; null where the trace broke off before it was said.
     pub overhead: Option<Overhead>,
     /// Conclusions in words; none are drawn yet.
@@ -64,6 +66,8 @@ pub struct Session {
     pub boot_id: String,
     /// Android's build fingerprint; empty elsewhere.
     pub fingerprint: String,
+    /// Android's serial number; empty elsewhere.
+    pub serial: String,
     /// The agent's version and build.
     pub agent: String,
     /// Where snapshots come from.
@@ -78,6 +82,8 @@ pub struct Session {
     pub records: u64,
     /// Events that the probe could not hand over.
     pub lost_events: u64,
+    /// Chunks that the agent dropped to keep the trace small: the session begins after them.
+    pub dropped_chunks: u64,
     /// Snapshots that did not hold every source.
     pub truncated_snapshots: u64,
     /// Snapshots that build on a lost one.
@@ -152,12 +158,25 @@ pub struct Attempt {
     pub errno: Option<i32>,
     /// How long it slept.
     pub slept_ns: u64,
+    /// Its steps, in order.
+    pub steps: Vec<Step>,
     /// How often s2idle was entered; 0 in other modes.
     pub s2idle_entries: u64,
     /// Who kept it from sleeping.
     pub causes: Vec<Cause>,
     /// What ended the sleep; null where it did not sleep.
     pub wake: Option<Wake>,
+}
+
+/// One step of an attempt: a `power:suspend_resume` pair.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Step {
+    /// The kernel's name of it: `freeze_processes`, `dpm_suspend`, `machine_suspend`, …
+    pub step: &'static str,
+    /// It began.
+    pub start_ns: u64,
+    /// It ended; null where the attempt was aborted within it.
+    pub end_ns: Option<u64>,
 }
 
 /// A source to blame.
@@ -196,11 +215,85 @@ pub struct WakeSource {
 }
 
 /// A blocking read of wakeup_count.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Wait {
-    /// It began.
+    /// It began, or the session did.
     pub start_ns: u64,
-    /// It returned.
+    /// It returned, or the session ended.
+    pub end_ns: u64,
+    /// The thread's id.
+    pub thread: u32,
+    /// What it returned: no source was active; null where it had not returned.
+    pub idle: Option<bool>,
+    /// The sources active in it, the longest share first.
+    pub blockers: Vec<Blocker>,
+}
+
+/// A source that a wait waited for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Blocker {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: Name,
+    /// Its number in the trace.
+    pub instance: u32,
+    /// Its split of the wait.
+    pub share_ns: u64,
+}
+
+/// The batteries and chargers.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Power {
+    /// Every reading.
+    pub readings: Vec<Reading>,
+    /// Time between readings at both of which a charger was online or a battery charging: what the
+    /// device does on a charger tells little of what it does off it. Null where nothing was read.
+    pub charger_ns: Option<u64>,
+    /// How fast the battery drained, off the charger; null where it can't be told.
+    pub drain: Option<Drain>,
+}
+
+/// A power supply at one instant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reading {
+    /// When.
+    pub at_ns: u64,
+    /// The supply's name.
+    #[serde(flatten)]
+    pub name: Name,
+    /// Its `type`: `Battery`, `Mains`, `USB`, …
+    pub kind: String,
+    /// Its `status`; empty where it has none.
+    pub status: String,
+    /// Per cent.
+    pub capacity: Option<i64>,
+    /// `charge_counter`, µAh.
+    pub charge_uah: Option<i64>,
+    /// `current_now`, µA, with the driver's sign.
+    pub current_ua: Option<i64>,
+    /// It delivers.
+    pub online: Option<bool>,
+}
+
+/// Charge that left the battery, told apart by what the device did meanwhile.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Drain {
+    /// Time over which the device slept, by readings before and after each sleep.
+    pub asleep_ns: u64,
+    /// Charge that went in it, µAh.
+    pub asleep_uah: i64,
+    /// The rest of the time off the charger.
+    pub awake_ns: u64,
+    /// Charge that went in it, µAh.
+    pub awake_uah: i64,
+}
+
+/// From one instant to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// From.
+    pub start_ns: u64,
+    /// To.
     pub end_ns: u64,
 }
 
@@ -280,6 +373,10 @@ pub struct Source {
     pub expiries: u64,
     /// Active when last seen.
     pub active_at_end: bool,
+    /// When it was held; only where the report was built to be drawn, and not part of the JSON. Spans
+    /// that are nearer to each other than a pixel can show are one.
+    #[serde(skip)]
+    pub spans: Vec<Span>,
 }
 
 /// What the capture itself cost.

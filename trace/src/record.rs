@@ -89,6 +89,9 @@ pub struct Session {
     pub interval_ns: u64,
     /// Whether activations were recorded one by one.
     pub edges: bool,
+    /// Android's serial number (`ro.serialno`), which tells two devices of one model apart; empty
+    /// elsewhere.
+    pub serial: String,
 }
 
 /// What can be hooked, by the names in [`Hook::what`]: suspend phases, `pm_suspend`'s return, edges,

@@ -49,6 +49,7 @@ pub fn analyze(bytes: &[u8]) -> Result<Analysis, Unreadable> {
             sources.gap();
             causes.gap();
         }
+        _ => {}
     })?;
     causes.ended(attempts.finish());
     let (mut attempts, late_snapshots) = causes.finish();

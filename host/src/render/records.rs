@@ -65,7 +65,7 @@ impl State {
                 json!({
                     "agent": s.agent, "device": s.device, "kernel": s.kernel,
                     "machine": s.machine, "page_size": s.page_size, "boot_id": s.boot_id,
-                    "fingerprint": s.fingerprint, "source": s.source,
+                    "fingerprint": s.fingerprint, "serial": s.serial, "source": s.source,
                     "hooks": hooks(&s.hooks),
                     "interval_ns": s.interval_ns, "edges": s.edges,
                 }),

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{
-    Attempt, By, Cause, Ledger, Name, Overhead, Report, SCHEMA, Session, Source, Wake, WakeSource,
-    Walks,
+    Attempt, By, Cause, Ledger, Name, Overhead, Power, Report, SCHEMA, Session, Source, Wake,
+    WakeSource, Walks,
 };
 use crate::analyze::Analysis;
 use crate::analyze::attempts::{self, Evidence, Mode, Outcome, Stage};
@@ -42,6 +42,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         waits: Vec::new(),
         sources,
         sources_left_out,
+        power: Power::default(),
         overhead: model.overhead.map(|o| Overhead {
             agent_cpu_ns: o.cpu_ns,
             agent_start_cpu_ns: model.started.unwrap_or(o).cpu_ns.min(o.cpu_ns),
@@ -80,6 +81,7 @@ fn session(analysis: &Analysis) -> Session {
         machine: told.machine,
         boot_id: told.boot_id,
         fingerprint: told.fingerprint,
+        serial: told.serial,
         agent: told.agent,
         source: told.source,
         hooks: told
@@ -91,6 +93,7 @@ fn session(analysis: &Analysis) -> Session {
         snapshots: model.snapshots,
         records: model.records,
         lost_events: model.lost_events,
+        dropped_chunks: model.dropped_chunks,
         truncated_snapshots: model.truncated_snapshots,
         orphaned_snapshots: model.orphaned_snapshots,
         late_snapshots: analysis.late_snapshots,
@@ -120,6 +123,7 @@ fn attempt(model: &Model, index: u64, attempt: &attempts::Attempt) -> Attempt {
         stage: stage(attempt.stage),
         errno: attempt.errno,
         slept_ns: attempt.slept_ns(),
+        steps: Vec::new(),
         s2idle_entries: if attempt.mode == Mode::S2idle { attempt.entries } else { 0 },
         causes: attempt.causes.iter().map(cause).collect(),
         wake: slept.then(|| Wake {
@@ -187,6 +191,7 @@ fn source(model: &Model, tally: &Tally) -> Source {
         events: tally.events,
         expiries: tally.expiries,
         active_at_end: tally.active,
+        spans: Vec::new(),
     }
 }
 

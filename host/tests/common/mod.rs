@@ -63,6 +63,7 @@ impl Maker {
                 .to_vec(),
             interval_ns: 60 * S,
             edges: false,
+            serial: String::new(),
         }));
         maker
     }

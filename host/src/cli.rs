@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::cmd::{doctor, dump, pull, record, report};
+use crate::cmd::{doctor, dump, pull, record, report, status, stop};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -30,6 +30,10 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Record on the device, bring the trace here, and rank what kept the device awake
     Record(record::Args),
+    /// List the captures on the device, and how each is doing
+    Status(status::Args),
+    /// End a capture that was left running
+    Stop(stop::Args),
     /// Bring a trace here that lies on the device
     Pull(pull::Args),
     /// Tell where the time went and what kept the device awake

@@ -35,8 +35,7 @@ fn wrong_usage_is_exit_code_2() {
         &["record", "-d", "0s"],
         &["record", "-d", "10"],
         &["record", "--source", "guess"],
-        // Not built yet.
-        &["record", "--source", "sysfs"],
+        &["record", "--detach", "-o", "here.swk"],
         &["dump"],
     ] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");

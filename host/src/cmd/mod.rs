@@ -5,6 +5,8 @@ pub mod dump;
 pub mod pull;
 pub mod record;
 pub mod report;
+pub mod status;
+pub mod stop;
 
 mod output;
 
@@ -28,6 +30,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Doctor(args) => doctor::run(&args),
         Command::Record(args) => record::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Stop(args) => stop::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Dump(args) => dump::run(&args),

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
-use crate::capture::{self, DIR};
+use crate::adb::Device;
+use crate::capture::{self, DIR, Remote, State};
 use crate::cli::Target;
 use crate::interrupt;
 use crate::model;
@@ -26,6 +27,9 @@ pub struct Args {
     /// Overwrite a file that exists
     #[arg(long)]
     force: bool,
+    /// Remove it from the device once it is here
+    #[arg(long = "rm")]
+    remove: bool,
 }
 
 /// Brings a trace here and checks that it can be read.
@@ -61,7 +65,21 @@ fn pull(args: &Args) -> Result<ExitCode> {
     // Checked under the name that it will have: that is the one in warnings.
     super::decode(Path::new(name), &model::load(output.part())?)?;
     let path = output.finish()?;
+    if args.remove {
+        remove(&device, &remote)?;
+    }
     let shown = one_line(&path.display().to_string());
     super::print(&format!("{shown} ({})\n", size(bytes)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Removes a trace from the device, with what lies beside it, unless it is still being written.
+fn remove(device: &Device, trace: &str) -> Result<()> {
+    let (dir, name) = trace.rsplit_once('/').unwrap_or((".", trace));
+    let remote = Remote::new(device, dir, name.strip_suffix(".swk").unwrap_or(name));
+    if remote.exists()? && !matches!(remote.state()?, State::Ended(_)) {
+        super::say(&format!("{trace} is still being recorded, and stays on the device"));
+        return Ok(());
+    }
+    Ok(remote.remove(true)?)
 }

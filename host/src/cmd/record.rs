@@ -24,9 +24,9 @@ use crate::units::{Utc, parse_duration, size, time};
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// How long, like 90s, 10m or 8h
-    #[arg(short, long, default_value = "10m", value_parser = parse_duration)]
-    duration: Duration,
+    /// How long, like 90s, 10m or 8h [default: 10m; with --detach until `sleepwalk stop`]
+    #[arg(short, long, value_parser = parse_duration)]
+    duration: Option<Duration>,
     /// The trace [default: sleepwalk-DATE-TIME.swk in this folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -36,6 +36,12 @@ pub struct Args {
     /// Where snapshots come from
     #[arg(long, value_enum, default_value_t = Source::Auto)]
     source: Source,
+    /// Leave single activations out: a smaller trace that tells less
+    #[arg(long)]
+    no_edges: bool,
+    /// Leave it running and return: `sleepwalk status`, `stop` and `pull` go on from there
+    #[arg(long, conflicts_with_all = ["output", "force", "keep"])]
+    detach: bool,
     /// Another agent than the one that this program brings
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -54,6 +60,12 @@ enum Source {
     Auto,
     /// The kernel's own functions for it
     Kfunc,
+    /// The same walk by the list's address, without the kernel's lock
+    Kallsyms,
+    /// The kernel's table, in ms
+    Debugfs,
+    /// The attributes of each source, in ms and slow
+    Sysfs,
 }
 
 /// Until the first question to the device while it captures, which tells a capture that failed early;
@@ -66,10 +78,18 @@ const OVERDUE: Duration = Duration::from_secs(2);
 /// How long a device may not answer after the capture's time is over.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Records, brings the trace here, and ranks.
+/// Without `-d`, where somebody waits for the end.
+const DURATION: Duration = Duration::from_secs(10 * 60);
+
+/// Records, brings the trace here, and ranks; or lets the agent record alone.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let stamp = Utc::from_unix(now.as_secs() as i64).compact();
+    let name = format!("record-{stamp}-{}", std::process::id());
+    if args.detach {
+        return detach(args, &name);
+    }
+    let duration = args.duration.unwrap_or(DURATION);
     let path = args.output.clone().unwrap_or_else(|| format!("sleepwalk-{stamp}.swk").into());
     let output = Output::begin(&path, args.force)?;
     interrupt::watch()?;
@@ -79,18 +99,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let installed = Installed::new(&device, &agent, DIR)?;
     give_up_if_interrupted()?;
 
-    let name = format!("record-{stamp}-{}", std::process::id());
-    let mut capture = Capture::start(installed, &name, &agent_args(args))?;
-    let failure = match wait(&mut capture, args.duration, device.serial())? {
+    let mut capture = Capture::start(installed, &name, &agent_args(args, Some(duration)))?;
+    let failure = match wait(&mut capture, duration, device.serial())? {
         Some(0) => None,
-        code => Some(capture.failed(code)),
+        code => Some(capture.remote().failed(code)),
     };
     // What a failed agent saw until then may be what it was started for.
     let bytes = match capture.fetch(output.part()) {
         Ok(bytes) => bytes,
         Err(error) => {
             capture.leave_trace();
-            let (trace, what) = (capture.trace(), if failure.is_some() { "may be" } else { "is" });
+            let (trace, what) =
+                (capture.remote().trace(), if failure.is_some() { "may be" } else { "is" });
             super::say(&format!(
                 "the trace {what} {trace} on the device: `sleepwalk pull` brings it"
             ));
@@ -107,7 +127,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Err(error) => return Err(failure.unwrap_or(error.into())),
     };
     if args.keep {
-        super::say(&format!("{} stays on the device", capture.trace()));
+        super::say(&format!("{} stays on the device", capture.remote().trace()));
     }
     capture.done(args.keep);
     if analysis.model.finish.is_none() {
@@ -121,14 +141,36 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
-fn agent_args(args: &Args) -> Vec<String> {
+/// Starts a capture and leaves it to itself.
+fn detach(args: &Args, name: &str) -> Result<ExitCode> {
+    interrupt::watch()?;
+    let device = super::connect(args.target.serial())?;
+    let agent = Agent::find(args.agent.as_deref())?;
+    give_up_if_interrupted()?;
+    let installed = Installed::new(&device, &agent, DIR)?;
+    give_up_if_interrupted()?;
+    let mut capture = Capture::start(installed, name, &agent_args(args, args.duration))?;
+    capture.leave();
+    let until = match args.duration {
+        Some(duration) => format!("for {}", time(duration.as_nanos() as u64)),
+        None => "until `sleepwalk stop`".to_owned(),
+    };
+    super::say(&format!("{name} records on {} {until}", device.serial()));
+    super::say("pull the cable, then later: `sleepwalk status`, `stop`, `pull`");
+    super::print(&format!("{name}.swk\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn agent_args(args: &Args, duration: Option<Duration>) -> Vec<String> {
     let source = args.source.to_possible_value();
-    let mut list = vec![
-        "-d".to_owned(),
-        format!("{}s", args.duration.as_secs()),
-        "--interval".to_owned(),
-        format!("{}s", args.interval.as_secs()),
-    ];
+    let mut list = Vec::new();
+    if let Some(duration) = duration {
+        list.extend(["-d".to_owned(), format!("{}s", duration.as_secs())]);
+    }
+    list.extend(["--interval".to_owned(), format!("{}s", args.interval.as_secs())]);
+    if args.no_edges {
+        list.push("--no-edges".to_owned());
+    }
     if let (Some(source), false) = (source, matches!(args.source, Source::Auto)) {
         list.extend(["--source".to_owned(), source.get_name().to_owned()]);
     }
@@ -178,7 +220,7 @@ fn wait(capture: &mut Capture<'_>, duration: Duration, serial: &str) -> Result<O
             }
             Err(why) => {
                 capture.leave();
-                let trace = capture.trace();
+                let trace = capture.remote().trace();
                 return Err(anyhow::Error::new(why).context(format!(
                     "the capture's time is over and device {serial} does not answer: \
                      its trace is {trace}: `sleepwalk pull` brings it here"

@@ -13,6 +13,7 @@ case $1 in
     record)
         [ -f "$FAKE/fails" ] && { cat "$FAKE/fails" >&2; exit "$(cat "$FAKE/code")"; }
         [ "$2" = -o ] && out=$3
+        left=600
         [ "$4" = -d ] && left=$((${5%s} * 10))
         end() {
             cp "$FAKE/canned" "$out"

@@ -1,0 +1,77 @@
+//! Captures that are left to themselves, against a made-up adb.
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+
+use common::fake::{Fake, ON_DEVICE};
+use common::{complaint, everyday, stderr, stdout};
+
+fn detach(fake: &Fake, more: &[&str]) -> String {
+    let output = fake.run(&[&["record", "--detach", "--agent", "agent"], more].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    stdout(&output).trim().to_owned()
+}
+
+#[test]
+fn a_capture_goes_on_alone_until_it_is_stopped_and_pulled() {
+    let fake = Fake::new();
+    let trace = detach(&fake, &["--no-edges"]);
+    assert!(fake.calls().contains("--interval 60s --no-edges"), "{}", fake.calls());
+    assert!(!fake.running().is_empty(), "it goes on");
+    // The made-up agent writes its trace at the end: until then there is nothing to list.
+    fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/{trace}")), "half").expect("a file");
+    let status = fake.run(&["status"]);
+    assert!(stdout(&status).starts_with("capturing"), "{}", stdout(&status));
+    let stopped = fake.run(&["stop"]);
+    assert_eq!(stopped.status.code(), Some(0), "{}", stderr(&stopped));
+    assert!(stderr(&stopped).contains("`sleepwalk pull` brings it"));
+    fake.runs_nothing();
+    let status = stdout(&fake.run(&["status", "--json"]));
+    assert!(status.contains(r#""exit_code":0,"state":"ended""#), "{status}");
+    let pulled = fake.run(&["pull", "-o", "t.swk", "--rm"]);
+    assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
+    assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
+    assert_eq!(fake.left(), ["sleepwalk", "sleepwalkd"]);
+}
+
+#[test]
+fn a_capture_that_is_still_written_is_pulled_and_stays() {
+    let fake = Fake::new();
+    let trace = detach(&fake, &["-d", "60s"]);
+    fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/{trace}")), everyday()).expect("a file");
+    let pulled = fake.run(&["pull", "-o", "t.swk", "--rm"]);
+    assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
+    assert!(stderr(&pulled).contains("still being recorded"), "{}", stderr(&pulled));
+    assert!(fake.left().contains(&trace));
+    assert_eq!(fake.run(&["stop", &trace]).status.code(), Some(0));
+    fake.runs_nothing();
+}
+
+#[test]
+fn one_that_failed_says_so_and_nothing_is_stopped_twice() {
+    let fake = Fake::new();
+    let output = fake.run(&["stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("nothing is being recorded on device FAKE1"));
+    fake.write("dies", "");
+    let trace = detach(&fake, &["-d", "1s"]);
+    fake.runs_nothing();
+    let status = stdout(&fake.run(&["status"]));
+    assert!(status.starts_with("failed (1)") && status.contains(&trace), "{status}");
+    let output = fake.run(&["stop", &trace]);
+    assert!(complaint(&output).contains(&format!("{trace} is not being recorded")));
+}
+
+#[test]
+fn a_stale_number_of_a_process_is_no_capture() {
+    let fake = Fake::new();
+    let there = fake.path(&format!("{ON_DEVICE}/sleepwalk"));
+    fs::create_dir(&there).expect("a folder");
+    fs::write(there.join("old.swk"), everyday()).expect("a file");
+    // After a reboot it is another program's.
+    fs::write(there.join("old.pid"), std::process::id().to_string()).expect("a file");
+    let status = stdout(&fake.run(&["status"]));
+    assert!(status.starts_with("broken off"), "{status}");
+}

@@ -192,7 +192,7 @@ impl<'a> Replay<'a> {
         match (before > 0, depth > 0) {
             (false, true) => {
                 let start = self.model.start;
-                self.turn(instance, at, Turn::Began { before: at < start });
+                self.turn(instance, at, Turn::Began { before: at <= start });
             }
             (true, false) => self.turn(instance, at, Turn::Ended),
             _ => {}

@@ -7,7 +7,7 @@
 
 mod attempts;
 mod packets;
-mod proto;
+pub mod proto;
 mod tracks;
 
 use std::collections::BTreeMap;
@@ -223,7 +223,7 @@ impl<'a, W: Write> Export<'a, W> {
     fn tells_waits(&self) -> bool {
         let session = self.model.session.iter();
         let hook = session.flat_map(|s| &s.hooks).find(|hook| hook.what == "wait");
-        hook.is_some_and(|hook| hook.how != "kretprobe")
+        hook.is_none_or(|hook| hook.how != "kretprobe")
     }
 
     fn supply(&mut self, at: BootNanos, supply: &Supply) -> io::Result<()> {

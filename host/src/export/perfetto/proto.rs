@@ -4,6 +4,7 @@
 //! Names and field numbers are those of `perfetto/trace/perfetto_trace.proto`, as the Python package
 //! `perfetto` 0.59.1 carries it in `perfetto_trace_pb2`; `cargo xtask test` decodes an export with
 //! that package, and fails where it does not know a field. All fields are `optional` there (proto2).
+#![expect(missing_docs, reason = "the fields are Perfetto's, and described in its reference")]
 
 use prost::Message;
 

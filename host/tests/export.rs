@@ -18,8 +18,9 @@ use sleepwalk_trace::record::{
 };
 
 /// A trace with everything in it that an export has: edges, waits, wakes, supplies, names that are
-/// hostile, or those of several, a source held at the begin and one at the end.
-fn all_of_it() -> Vec<u8> {
+/// hostile, or those of several, a source held at the begin and one at the end; `lossy`: some edges
+/// are not, and the trace says so.
+fn all_of_it(lossy: bool) -> Vec<u8> {
     let mut m = Maker::new();
     let sources = [&b"modem_rx"[..], b"alarm", b"evil\x1b[31m\xff\n", b"eventpoll", b"eventpoll"];
     let [modem, alarm, evil, poll, other] = sources.map(|name| m.source(name, 3));
@@ -50,8 +51,16 @@ fn all_of_it() -> Vec<u8> {
     m.relax(alarm);
     m.push(Record::WaitEnd(WaitEnd { thread: 71, idle: true }));
     m.push(Record::SaveCount(SaveCount { thread: 71, saved: false }));
-    m.lost(3).wait(S);
-    m.aborted_in_sync(modem, 120 * MS);
+    m.wait(S);
+    if lossy {
+        m.lost(2).aborted_in_sync(modem, 120 * MS);
+    } else {
+        edge(&mut m, modem, EDGE_ACTIVE);
+        m.aborted_in_sync(modem, 120 * MS);
+        m.now -= MS;
+        edge(&mut m, modem, 0);
+        m.now += MS;
+    }
     edge(&mut m, poll, EDGE_ACTIVE | EDGE_SHARED);
     m.push(Record::WaitBegin(WaitBegin { thread: 71 }));
     m.wait(MS);
@@ -179,13 +188,13 @@ fn notes(notes: &[DebugAnnotation]) -> String {
 
 #[test]
 fn json_lines_look_like_this() {
-    let text = String::from_utf8(export(&all_of_it(), "jsonl")).expect("UTF-8");
+    let text = String::from_utf8(export(&all_of_it(false), "jsonl")).expect("UTF-8");
     golden("export.jsonl", &text);
 }
 
 #[test]
 fn json_lines_are_in_order_and_harmless() {
-    let text = String::from_utf8(export(&all_of_it(), "jsonl")).expect("UTF-8");
+    let text = String::from_utf8(export(&all_of_it(false), "jsonl")).expect("UTF-8");
     let mut last = 0;
     for line in text.lines() {
         assert!(!line.contains(char::is_control), "{line:?}");
@@ -200,7 +209,14 @@ fn json_lines_are_in_order_and_harmless() {
 
 #[test]
 fn packets_look_like_this() {
-    golden("export.perfetto.txt", &text(&packets(&export(&all_of_it(), "perfetto"))));
+    golden("export.perfetto.txt", &text(&packets(&export(&all_of_it(false), "perfetto"))));
+}
+
+#[test]
+fn what_edges_did_not_tell_snapshots_do() {
+    let text = text(&packets(&export(&all_of_it(true), "perfetto")));
+    assert!(text.contains("\"events lost\" { events=2 }"), "{text}");
+    assert_eq!(text.matches("begin \"modem_rx\"").count(), 2, "{text}");
 }
 
 /// `cargo xtask test` runs it, with a Python that has the package.
@@ -209,7 +225,9 @@ fn packets_look_like_this() {
 fn perfetto_itself_reads_what_is_in_the_trace() {
     let python = std::env::var_os("SLEEPWALK_PERFETTO_PYTHON").expect("SLEEPWALK_PERFETTO_PYTHON");
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/perfetto/check.py");
-    for (name, trace) in [("all", all_of_it()), ("everyday", common::everyday())] {
+    for (name, trace) in
+        [("all", all_of_it(false)), ("lossy", all_of_it(true)), ("snapshots", common::everyday())]
+    {
         let (dir, path) = file(&trace);
         let path = path.to_str().expect("UTF-8");
         for (part, args) in [
@@ -229,22 +247,22 @@ fn perfetto_itself_reads_what_is_in_the_trace() {
 
 #[test]
 fn an_export_goes_where_it_is_told_to_and_never_over_the_trace() {
-    let (dir, path) = file(&all_of_it());
+    let (dir, path) = file(&all_of_it(false));
     let trace = path.to_str().expect("UTF-8");
     let other = dir.path().join("t.pftrace");
     let out = other.to_str().expect("UTF-8");
     let output = run(&["export", trace, "--to", "perfetto", "-o", out]);
     assert!(output.status.success() && output.stdout.is_empty(), "{}", stderr(&output));
-    assert_eq!(fs::read(&other).expect("a file"), export(&all_of_it(), "perfetto"));
+    assert_eq!(fs::read(&other).expect("a file"), export(&all_of_it(false), "perfetto"));
     let output = run(&["export", trace, "--to", "jsonl", "-o", trace]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("is the trace itself"), "{}", stderr(&output));
-    assert_eq!(fs::read(&path).expect("a file"), all_of_it());
+    assert_eq!(fs::read(&path).expect("a file"), all_of_it(false));
 }
 
 #[test]
 fn a_full_disk_is_an_error_and_no_trace_exits_5() {
-    let (_dir, path) = file(&all_of_it());
+    let (_dir, path) = file(&all_of_it(false));
     let mut command = sleepwalk();
     command.args(["export", path.to_str().expect("UTF-8"), "--to", "perfetto", "-o", "/dev/full"]);
     let output = command.output().expect("the program starts");

@@ -7,11 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use common::packets::decode;
 use common::{MS, Maker, S, file, golden, run, sleepwalk, stderr, stdout};
-use prost::Message as _;
-use sleepwalk::export::perfetto::proto::{
-    DebugAnnotation, Ftrace, PACKET_TAG, TracePacket, TrackEvent,
-};
+use sleepwalk::export::perfetto::proto::{DebugAnnotation, Ftrace, TracePacket, TrackEvent};
 use sleepwalk_trace::record::{
     EDGE_ACTIVE, EDGE_SHARED, Edge, IrqDef, Reason, Record, SaveCount, Supply, Text, WaitBegin,
     WaitEnd, Wake,
@@ -94,16 +92,6 @@ fn export(trace: &[u8], to: &str) -> Vec<u8> {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
     output.stdout
-}
-
-fn packets(mut bytes: &[u8]) -> Vec<TracePacket> {
-    let mut packets = Vec::new();
-    while let Some((tag, rest)) = bytes.split_first() {
-        assert_eq!(*tag, PACKET_TAG);
-        bytes = rest;
-        packets.push(TracePacket::decode_length_delimited(&mut bytes).expect("a packet"));
-    }
-    packets
 }
 
 /// One line a packet.
@@ -209,12 +197,12 @@ fn json_lines_are_in_order_and_harmless() {
 
 #[test]
 fn packets_look_like_this() {
-    golden("export.perfetto.txt", &text(&packets(&export(&all_of_it(false), "perfetto"))));
+    golden("export.perfetto.txt", &text(&decode(&export(&all_of_it(false), "perfetto"))));
 }
 
 #[test]
 fn what_edges_did_not_tell_snapshots_do() {
-    let text = text(&packets(&export(&all_of_it(true), "perfetto")));
+    let text = text(&decode(&export(&all_of_it(true), "perfetto")));
     assert!(text.contains("\"events lost\" { events=2 }"), "{text}");
     assert_eq!(text.matches("begin \"modem_rx\"").count(), 2, "{text}");
 }

@@ -14,6 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as pb
 
 BOOTTIME = pb.BuiltinClock.Value("BUILTIN_CLOCK_BOOTTIME")
+MONOTONIC = pb.BuiltinClock.Value("BUILTIN_CLOCK_MONOTONIC")
 BEGIN, END, INSTANT, COUNTER = (
     pb.TrackEvent.Type.Value("TYPE_" + name)
     for name in ("SLICE_BEGIN", "SLICE_END", "INSTANT", "COUNTER")
@@ -121,6 +122,11 @@ def check(export, records, report):
     top = export.named("Sleepwalk")
     uuids = {name: uuid for uuid, name in top.items()}
 
+    # The clocks, at the begin and at each snapshot after it.
+    readings = {(s["at_ns"], s["mono_ns"]) for s in of["snapshot"] if s["at_ns"] > start}
+    told = {(clocks[BOOTTIME], clocks[MONOTONIC]) for clocks in export.clocks[1:]}
+    assert told == readings, told ^ readings
+
     # Ftrace events.
     kinds = collections.Counter(event.WhichOneof("event") for event in export.ftrace)
     active = [edge for edge in of["edge"] if edge["active"]]
@@ -160,7 +166,12 @@ def check(export, records, report):
         for p in of["phase"]
         if p["begin"] and any(a[0] <= p["at_ns"] <= a[1] for a in wanted)
     ]
-    assert len(steps) == len(within), (len(steps), len(within))
+    begun = collections.Counter((step[0], step[2]) for step in steps)
+    assert begun == collections.Counter((p["at_ns"], p["action"]) for p in within)
+    ended = collections.Counter((s[1], s[2]) for s in steps if "unfinished" not in s[4])
+    assert not ended - collections.Counter(
+        (p["at_ns"], p["action"]) for p in of["phase"] if not p["begin"]
+    ), "a step ends where no phase does"
 
     # Sources: every pair of edges is a slice of exactly that length. Where events were lost, or
     # names are shared, snapshots have a say, so there only the balance is sure.
@@ -182,14 +193,25 @@ def check(export, records, report):
         if not of["lost"] and not of["gap"]:
             begins = len([e for e in edges if e["active"]])
             assert begins <= len(held) <= begins + 1, (instance, begins, held)
+    held = [s for uuid in tracks.values() for s in slices[uuid]]
+    going_on = [s for s in held if "unfinished" in s[4]]
     counted = [e for e in export.events if e[2].type == COUNTER and e[1] == uuids["Sources held"]]
-    assert all(e[2].counter_value >= 0 for e in counted)
+    assert len(counted) == 1 + 2 * len(held) - len(going_on)
+    assert counted[0][2].counter_value == 0 and counted[-1][2].counter_value == len(going_on)
+    # What snapshots tell late is counted when it is told.
+    for stamp, value in {e[0]: e[2].counter_value for e in counted}.items():
+        open_ = [s for s in held if s[0] <= stamp and (stamp < s[1] or s in going_on)]
+        assert of["lost"] or value == len(open_), (stamp, value, open_)
 
     # Waits, wakes, supplies.
     threads = export.named("Waits for wakeup_count")
     waits = [s for uuid in threads for s in slices[uuid]]
-    begins = len(of["wait_begin"])
-    assert begins <= len(waits) <= begins + len(threads), (begins, waits)
+    begins = [w["at_ns"] for w in of["wait_begin"]]
+    ends = [w["at_ns"] for w in of["wait_end"]]
+    known_begins = sorted(w[0] for w in waits if "since_before" not in w[4])
+    assert known_begins == sorted(begins), (waits, begins)
+    known_ends = collections.Counter(w[1] for w in waits if "unfinished" not in w[4])
+    assert not known_ends - collections.Counter(ends), (waits, ends)
     instants = collections.Counter(e[1] for e in export.events if e[2].type == INSTANT)
     assert sum(instants[uuid] for uuid in threads) == len(of["save"])
     assert instants[uuids.get("Wakes", 0)] == len(of["wake"])

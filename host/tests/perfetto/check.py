@@ -185,14 +185,16 @@ def check(export, records, report):
         edges = sorted(
             (e for e in of["edge"] if e["instance"] == instance), key=lambda e: e["at_ns"]
         )
-        held = {(s[0], s[1]) for s in slices[tracks[instance]]}
+        own = {(s[0], s[1]) for s in slices[tracks[instance]]}
         for one, other in zip(edges, edges[1:]):
             if one["active"] and not other["active"] and not of["lost"]:
-                assert (one["at_ns"], other["at_ns"]) in held, (instance, one, other)
+                assert (one["at_ns"], other["at_ns"]) in own, (instance, one, other)
                 pairs += 1
         if not of["lost"] and not of["gap"]:
             begins = len([e for e in edges if e["active"]])
-            assert begins <= len(held) <= begins + 1, (instance, begins, held)
+            assert begins <= len(own) <= begins + 1, (instance, begins, own)
+    removed = [e for e in export.events if e[2].type == INSTANT and e[3] == "removed"]
+    assert len(removed) == sum(len(s["gone"]) for s in of["snapshot"])
     held = [s for uuid in tracks.values() for s in slices[uuid]]
     going_on = [s for s in held if "unfinished" in s[4]]
     counted = [e for e in export.events if e[2].type == COUNTER and e[1] == uuids["Sources held"]]

@@ -164,7 +164,7 @@ impl<'a> Attempts<'a> {
 fn notes(attempt: &Attempt, names: &Names<'_>) -> Vec<DebugAnnotation> {
     let blame = |instance, evidence: &str| {
         vec![
-            note("name", Value::Text(names.plain(instance))),
+            note("name", Value::Text(names.plain(instance).into_owned())),
             note("instance", Value::Unsigned(instance.into())),
             note("evidence", Value::Text(evidence.to_owned())),
         ]

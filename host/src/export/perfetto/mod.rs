@@ -155,30 +155,33 @@ impl<'a, W: Write> Export<'a, W> {
             self.clocks(at, changes.now, None)?;
         }
         self.replay.snapshot(at, changes);
-        self.turns()
+        self.turns(false)
     }
 
     fn edge(&mut self, at: BootNanos, source: u32, active: bool, shared: bool) -> io::Result<()> {
-        let event = WakeupSource { name: Some(self.names.plain(source)) };
+        let event = WakeupSource { name: Some(self.names.plain(source).into_owned()) };
         let event = match active {
             true => Ftrace::WakeupSourceActivate(event),
             false => Ftrace::WakeupSourceDeactivate(event),
         };
         self.packets.ftrace(at, event)?;
         self.replay.edge(at, source, active, shared);
-        self.turns()
+        self.turns(shared)
     }
 
-    fn turns(&mut self) -> io::Result<()> {
+    /// `shared`: it may have been any source with the name's pointer.
+    fn turns(&mut self, shared: bool) -> io::Result<()> {
         for turned in self.replay.turns() {
             let (track, at) = (self.track(Track::Source(turned.instance))?, turned.at);
             match turned.turn {
                 Turn::Appeared => self.packets.instant(track, at, "appeared", Vec::new())?,
                 Turn::Removed => self.packets.instant(track, at, "removed", Vec::new())?,
                 Turn::Began { before } => {
-                    let before = before.then(|| note("since_before", Value::Bool(true)));
-                    let name = self.names.source(turned.instance);
-                    self.packets.begin(track, at, &name, before.into_iter().collect())?;
+                    let notes = [("since_before", before), ("shared", shared)];
+                    let notes = notes.into_iter().filter(|(_, holds)| *holds);
+                    let notes = notes.map(|(name, holds)| note(name, Value::Bool(holds)));
+                    let name = self.names.unique(turned.instance);
+                    self.packets.begin(track, at, &name, notes.collect())?;
                     self.count(at, 1)?;
                 }
                 Turn::Ended => {

@@ -1,5 +1,6 @@
 //! The tracks, and how they are named.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sleepwalk_trace::record::SourceDef;
@@ -78,48 +79,57 @@ impl Track {
     }
 }
 
+/// What has no name, or whose name was lost.
+const NO_NAME: &str = "(no name)";
+
 /// Names and describes tracks.
 #[derive(Debug)]
 pub struct Names<'a> {
     model: &'a Model,
-    /// How many sources have a name.
-    sources: BTreeMap<&'a [u8], u32>,
+    sources: BTreeMap<u32, SourceName>,
+}
+
+#[derive(Debug)]
+struct SourceName {
+    plain: String,
+    unique: String,
 }
 
 impl<'a> Names<'a> {
     /// Of the trace with this model.
     pub fn new(model: &'a Model) -> Self {
-        let mut sources = BTreeMap::new();
+        let mut count = BTreeMap::<&[u8], u32>::new();
         for instance in model.sources.keys() {
-            *sources.entry(model.name(*instance)).or_default() += 1;
+            *count.entry(model.name(*instance)).or_default() += 1;
         }
-        Self { model, sources }
+        let name = |(instance, source): (&u32, &SourceDef)| {
+            let name = model.name(*instance);
+            let alone = count.get(name) == Some(&1) && !name.is_empty();
+            (*instance, SourceName::new(name, source.name_cut, (!alone).then_some(*instance)))
+        };
+        Self { model, sources: model.sources.iter().map(name).collect() }
     }
 
-    /// A source's full name, harmless; several of one name are told apart by their numbers in the
-    /// trace.
-    pub fn source(&self, instance: u32) -> String {
-        let name = self.model.name(instance);
-        let plain = self.plain(instance);
-        let alone = !name.is_empty() && self.sources.get(name).is_none_or(|count| *count == 1);
-        if alone { plain } else { format!("{plain} #{instance}") }
+    /// A source's name as the kernel has it, harmless.
+    pub fn plain(&self, instance: u32) -> Cow<'_, str> {
+        match self.sources.get(&instance) {
+            Some(source) => source.plain.as_str().into(),
+            None => NO_NAME.into(),
+        }
     }
 
-    /// The name alone, as the kernel has it.
-    pub fn plain(&self, instance: u32) -> String {
-        let name = self.model.name(instance);
-        let cut = self.model.sources.get(&instance).is_some_and(|source| source.name_cut);
-        match (name, cut) {
-            ([], _) => "(no name)".to_owned(),
-            (name, true) => format!("{}…", escape(name)),
-            (name, false) => escape(name),
+    /// A source's name, by which several of one name are told apart: with their numbers in the trace.
+    pub fn unique(&self, instance: u32) -> Cow<'_, str> {
+        match self.sources.get(&instance) {
+            Some(source) => source.unique.as_str().into(),
+            None => format!("{NO_NAME} #{instance}").into(),
         }
     }
 
     /// An interrupt's number and name.
     pub fn irq(&self, number: u32) -> String {
         let name = self.model.irqs.get(&number).map_or(&[][..], |irq| self.model.text(irq.name));
-        let name = if name.is_empty() { "(no name)".to_owned() } else { escape(name) };
+        let name = if name.is_empty() { NO_NAME.to_owned() } else { escape(name) };
         format!("irq {number} {name}")
     }
 
@@ -151,7 +161,7 @@ impl<'a> Names<'a> {
             Track::Sources => group("Wakeup sources", 5, track::LEXICOGRAPHIC),
             Track::Source(instance) => TrackDescriptor {
                 description: self.model.sources.get(&instance).map(describe),
-                ..plain(&self.source(instance), 0)
+                ..plain(&self.unique(instance), 0)
             },
             Track::Supplies => group("Power supplies", 6, track::LEXICOGRAPHIC),
             Track::Supply(name, Quantity::Capacity) => {
@@ -165,6 +175,18 @@ impl<'a> Names<'a> {
             }
             Track::Missing => plain("Missing from the trace", 7),
         }
+    }
+}
+
+impl SourceName {
+    fn new(name: &[u8], cut: bool, number: Option<u32>) -> Self {
+        let plain = match (name, cut) {
+            ([], _) => NO_NAME.to_owned(),
+            (name, true) => format!("{}…", escape(name)),
+            (name, false) => escape(name),
+        };
+        let unique = number.map_or_else(|| plain.clone(), |number| format!("{plain} #{number}"));
+        Self { plain, unique }
     }
 }
 

@@ -209,3 +209,117 @@ impl<'a> Replay<'a> {
         self.model.sources.get(&instance).map_or(0, |source| source.name_pointer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sleepwalk_trace::record::{Reason, STATE_ACTIVE, SourceDef};
+    use sleepwalk_trace::snapshot::Counters;
+
+    use super::*;
+
+    /// Three sources, of which the first two share a name's pointer.
+    fn model(edges: u64) -> Model {
+        let source = |(instance, name_pointer)| SourceDef {
+            instance,
+            name: 0,
+            name_cut: false,
+            id: None,
+            address: 0,
+            name_pointer,
+        };
+        let sources = [(1, 64), (2, 64), (3, 128)].map(|s| (s.0, source(s)));
+        let (start, end) = (BootNanos(1_000), BootNanos(9_000));
+        Model { sources: sources.into(), edges, start, end, ..Model::default() }
+    }
+
+    /// At this stamp, on a clock 500 behind: (instance, active, activations, last change by its
+    /// stamp).
+    fn snapshot(replay: &mut Replay<'_>, at: u64, full: bool, states: &[(u32, bool, u64, u64)]) {
+        let state = |&(instance, active, active_count, last)| {
+            let last_ns = last - 500;
+            let counters = Counters { active_count, last_ns, ..Counters::default() };
+            (instance, SourceState { state: if active { STATE_ACTIVE } else { 0 }, counters })
+        };
+        replay.snapshot(
+            BootNanos(at),
+            &Changes {
+                reason: Reason::Tick,
+                now: MonoNanos(at - 500),
+                took_ns: 1,
+                whole: true,
+                full,
+                changed: states.iter().map(state).collect(),
+                gone: Vec::new(),
+            },
+        );
+    }
+
+    fn turned(replay: &mut Replay<'_>) -> Vec<(u32, u64, Turn)> {
+        replay.turns().into_iter().map(|t| (t.instance, t.at.0, t.turn)).collect()
+    }
+
+    #[test]
+    fn of_a_shared_name_the_lowest_is_held_while_any_is() {
+        let model = model(4);
+        let mut replay = Replay::new(&model);
+        snapshot(
+            &mut replay,
+            1_500,
+            true,
+            &[(1, false, 0, 600), (2, true, 1, 700), (3, false, 0, 600)],
+        );
+        assert_eq!(turned(&mut replay), [(1, 1_000, Turn::Began { before: true })]);
+        replay.edge(BootNanos(2_000), 1, true, true);
+        replay.edge(BootNanos(2_100), 1, false, true);
+        assert_eq!(turned(&mut replay), []);
+        replay.edge(BootNanos(2_200), 1, false, true);
+        assert_eq!(turned(&mut replay), [(1, 2_200, Turn::Ended)]);
+    }
+
+    #[test]
+    fn edges_tell_to_the_nanosecond_and_snapshots_only_what_they_did_not() {
+        let model = model(3);
+        let mut replay = Replay::new(&model);
+        snapshot(&mut replay, 1_500, true, &[(3, false, 0, 600)]);
+        replay.edge(BootNanos(2_000), 3, true, false);
+        snapshot(&mut replay, 2_500, false, &[(3, true, 1, 1_999)]);
+        replay.edge(BootNanos(3_000), 3, false, false);
+        // Activated within the walk: the edge is still to come.
+        snapshot(&mut replay, 3_500, false, &[(3, true, 2, 3_501)]);
+        replay.edge(BootNanos(3_501), 3, true, false);
+        // The edge that ended it was lost.
+        snapshot(&mut replay, 5_000, false, &[(3, false, 2, 4_000)]);
+        let began = |at| (3, at, Turn::Began { before: false });
+        let ended = |at| (3, at, Turn::Ended);
+        assert_eq!(turned(&mut replay), [began(2_000), ended(3_000), began(3_501), ended(4_000)]);
+    }
+
+    #[test]
+    fn without_edges_only_what_snapshots_prove_is_held() {
+        let model = model(0);
+        let mut replay = Replay::new(&model);
+        snapshot(&mut replay, 1_500, true, &[(3, true, 1, 1_200)]);
+        // It was let go and held again, nobody knows how often.
+        snapshot(&mut replay, 2_500, false, &[(3, true, 4, 2_400)]);
+        snapshot(&mut replay, 3_500, false, &[(3, false, 4, 3_000)]);
+        // Again within two snapshots.
+        snapshot(&mut replay, 4_500, false, &[(3, false, 5, 4_000)]);
+        // A full one without it: it is gone.
+        snapshot(&mut replay, 5_500, false, &[(3, true, 6, 5_000)]);
+        snapshot(&mut replay, 6_500, true, &[]);
+        let began = |at| (3, at, Turn::Began { before: false });
+        let ended = |at| (3, at, Turn::Ended);
+        assert_eq!(
+            turned(&mut replay),
+            [
+                began(1_200),
+                ended(1_500),
+                began(2_400),
+                ended(3_000),
+                began(5_000),
+                ended(6_500),
+                (3, 6_500, Turn::Removed),
+            ]
+        );
+    }
+}

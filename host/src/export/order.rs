@@ -165,3 +165,51 @@ impl PartialEq for Held {
 }
 
 impl Eq for Held {}
+
+#[cfg(test)]
+mod tests {
+    use sleepwalk_trace::chunk::file_header;
+    use sleepwalk_trace::record::{Record, Wake};
+    use sleepwalk_trace::time::Clocks;
+    use sleepwalk_trace::write::ChunkWriter;
+
+    use super::*;
+
+    fn trace(stamps: impl Iterator<Item = u64>) -> Vec<u8> {
+        let mut writer = ChunkWriter::default();
+        for (number, at) in stamps.enumerate() {
+            writer.push(BootNanos(at), &Record::Wake(Wake { irq: number as u32 }));
+        }
+        let chunk = writer.seal(Clocks::default()).expect("records");
+        [&file_header(0)[..], &chunk].concat()
+    }
+
+    #[test]
+    fn a_ring_s_worth_comes_in_order_and_equals_as_they_were() {
+        let ring = 1u64 << 15;
+        // A snapshot's worth later than all that lay in the ring meanwhile, twice.
+        let stamps = [ring].into_iter().chain(0..ring).chain([2 * ring]).chain(ring..2 * ring);
+        let mut last = (BootNanos(0), 0);
+        let mut count = 0;
+        let result = in_order(&trace(stamps), |event| {
+            let What::Wake { irq } = event.what else { panic!("{event:?}") };
+            assert!((event.at, irq) >= last, "{event:?} after {last:?}");
+            last = (event.at, irq);
+            count += 1;
+            Ok(())
+        });
+        assert!(result.is_ok());
+        assert_eq!(count, 2 * ring + 2);
+    }
+
+    #[test]
+    fn nothing_more_is_told_after_an_error() {
+        let mut told = 0;
+        let result = in_order(&trace(0..3), |_| {
+            told += 1;
+            Err(io::Error::other("full"))
+        });
+        assert!(matches!(result, Err(ExportError::Write(_))));
+        assert_eq!(told, 1);
+    }
+}

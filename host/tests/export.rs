@@ -70,6 +70,24 @@ fn all_of_it(lossy: bool) -> Vec<u8> {
     m.activate(late).wait(2 * MS).finish()
 }
 
+/// A suspend to RAM, in which the clock stands still until syscore resumes, and one that the platform
+/// refuses.
+fn deep() -> Vec<u8> {
+    let mut m = Maker::new();
+    m.source(b"rtc", 0);
+    m.snapshot(Reason::Start);
+    for (slept, errno) in [(40 * S, 0), (0, -22)] {
+        m.wait(S).down(3, "");
+        m.phase("syscore_suspend", 0, true).wait(MS).phase("syscore_suspend", 0, false);
+        m.phase("machine_suspend", 3, true).phase("machine_suspend", 3, false);
+        m.phase("syscore_resume", 0, true).wait(slept + MS);
+        m.suspended += slept;
+        m.phase("syscore_resume", 0, false).up().wait(MS).returned(errno);
+        m.wait(MS).snapshot(Reason::AttemptEnd).commit();
+    }
+    m.wait(S).finish()
+}
+
 fn edge(m: &mut Maker, source: u32, what: u8) {
     m.push(Record::Edge(Edge { source, what, state: Some(7) }));
 }
@@ -175,6 +193,17 @@ fn notes(notes: &[DebugAnnotation]) -> String {
 }
 
 #[test]
+fn a_deep_sleep_lasts_until_syscore_resumes() {
+    let packets = decode(&export(&deep(), "perfetto"));
+    let events = packets.iter().flat_map(|packet| &packet.ftrace_events).flat_map(|b| &b.event);
+    let sleeps = events.filter(|e| matches!(e.event, Some(Ftrace::SuspendResumeMinimal(_))));
+    let sleeps = sleeps.map(|e| e.timestamp.unwrap_or_default()).collect::<Vec<_>>();
+    // The platform refused the other.
+    assert_eq!(sleeps.len(), 2, "{sleeps:?}");
+    assert_eq!(sleeps[1] - sleeps[0], 40 * S + MS);
+}
+
+#[test]
 fn json_lines_look_like_this() {
     let text = String::from_utf8(export(&all_of_it(false), "jsonl")).expect("UTF-8");
     golden("export.jsonl", &text);
@@ -213,9 +242,13 @@ fn what_edges_did_not_tell_snapshots_do() {
 fn perfetto_itself_reads_what_is_in_the_trace() {
     let python = std::env::var_os("SLEEPWALK_PERFETTO_PYTHON").expect("SLEEPWALK_PERFETTO_PYTHON");
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/perfetto/check.py");
-    for (name, trace) in
-        [("all", all_of_it(false)), ("lossy", all_of_it(true)), ("snapshots", common::everyday())]
-    {
+    let traces = [
+        ("all", all_of_it(false)),
+        ("lossy", all_of_it(true)),
+        ("deep", deep()),
+        ("snapshots", common::everyday()),
+    ];
+    for (name, trace) in traces {
         let (dir, path) = file(&trace);
         let path = path.to_str().expect("UTF-8");
         for (part, args) in [

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
-use sleepwalk::export::perfetto::proto::{PACKET_TAG, TracePacket, event};
+use sleepwalk::export::perfetto::proto::{Ftrace, PACKET_TAG, TracePacket, event};
 
 /// The packets of an export.
 pub fn decode(mut bytes: &[u8]) -> Vec<TracePacket> {
@@ -17,8 +17,7 @@ pub fn decode(mut bytes: &[u8]) -> Vec<TracePacket> {
 }
 
 /// What must hold of every export: stamps are within the session, tracks are described before their
-/// events, slices begin before they end and all of them end, and never is a number of sources held
-/// that is none.
+/// events, slices begin before they end and all of them end, and so do sleeps.
 pub fn check(packets: &[TracePacket], start: u64, end: u64) -> Result<(), String> {
     let signed = |stamp: u64| stamp.min(i64::MAX as u64);
     let session = signed(start)..=signed(end);
@@ -27,6 +26,7 @@ pub fn check(packets: &[TracePacket], start: u64, end: u64) -> Result<(), String
         stamp => Err(format!("{stamp:?} is not in {session:?}")),
     };
     let mut tracks = BTreeSet::new();
+    let mut asleep = false;
     let mut slices: BTreeMap<u64, Vec<(u64, bool)>> = BTreeMap::new();
     for packet in packets {
         if let Some(track) = &packet.track_descriptor {
@@ -37,6 +37,12 @@ pub fn check(packets: &[TracePacket], start: u64, end: u64) -> Result<(), String
         }
         for event in packet.ftrace_events.iter().flat_map(|bundle| &bundle.event) {
             inside(event.timestamp)?;
+            if let Some(Ftrace::SuspendResumeMinimal(sleep)) = &event.event {
+                if sleep.start != Some(u32::from(!asleep)) {
+                    return Err(format!("asleep: {asleep}, and then {sleep:?}"));
+                }
+                asleep = !asleep;
+            }
         }
         let Some(happened) = &packet.track_event else { continue };
         let at = inside(packet.timestamp)?;
@@ -49,6 +55,9 @@ pub fn check(packets: &[TracePacket], start: u64, end: u64) -> Result<(), String
             Some(event::SLICE_END) => slices.entry(track).or_default().push((at, false)),
             _ => {}
         }
+    }
+    if asleep {
+        return Err("a sleep does not end".to_owned());
     }
     for (track, mut ends) in slices {
         // As Perfetto does it: by stamp, and of equals in the order of the file.

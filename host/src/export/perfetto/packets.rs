@@ -83,13 +83,8 @@ impl<W: Write> Packets<W> {
         name: &str,
         notes: Vec<DebugAnnotation>,
     ) -> io::Result<()> {
-        let name_iid = Some(self.intern(name));
-        self.event(
-            track,
-            at,
-            event::SLICE_BEGIN,
-            TrackEvent { name_iid, debug_annotations: notes, ..TrackEvent::default() },
-        )
+        let event = self.named(name, notes);
+        self.event(track, at, event::SLICE_BEGIN, event)
     }
 
     /// The slice of `track` that began last ends.
@@ -111,13 +106,8 @@ impl<W: Write> Packets<W> {
         name: &str,
         notes: Vec<DebugAnnotation>,
     ) -> io::Result<()> {
-        let name_iid = Some(self.intern(name));
-        self.event(
-            track,
-            at,
-            event::INSTANT,
-            TrackEvent { name_iid, debug_annotations: notes, ..TrackEvent::default() },
-        )
+        let event = self.named(name, notes);
+        self.event(track, at, event::INSTANT, event)
     }
 
     /// A counter's new value.
@@ -159,6 +149,11 @@ impl<W: Write> Packets<W> {
             interned_data: (!event_names.is_empty()).then_some(InternedData { event_names }),
             ..TracePacket::default()
         })
+    }
+
+    fn named(&mut self, name: &str, notes: Vec<DebugAnnotation>) -> TrackEvent {
+        let name_iid = Some(self.intern(name));
+        TrackEvent { name_iid, debug_annotations: notes, ..TrackEvent::default() }
     }
 
     fn intern(&mut self, name: &str) -> u64 {

@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::cmd::{doctor, dump, pull, record, report, status, stop};
+use crate::cmd::{doctor, dump, export, pull, record, report, status, stop};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -38,6 +38,8 @@ pub enum Command {
     Pull(pull::Args),
     /// Tell where the time went and what kept the device awake
     Report(report::Args),
+    /// Write a trace for other programs: for ui.perfetto.dev, or for scripts
+    Export(export::Args),
     /// Print every record of a trace, one JSON object a line
     Dump(dump::Args),
 }

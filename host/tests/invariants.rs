@@ -4,14 +4,15 @@ mod common;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sleepwalk::analyze::analyze;
+use sleepwalk::analyze::{Analysis, analyze};
+use sleepwalk::export::{jsonl, perfetto};
 use sleepwalk::render::table::{self, Look};
 use sleepwalk::render::{json, records};
 use sleepwalk::report::{By, build};
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    End, Lost, Overhead, Phase, Reason, Record, Snapshot, SourceDef, SourceDelta, Stamped,
-    SuspendReturn, Text,
+    Edge, End, Lost, Overhead, Phase, Reason, Record, Snapshot, SourceDef, SourceDelta, Stamped,
+    SuspendReturn, Text, WaitBegin, WaitEnd,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -92,10 +93,16 @@ fn record() -> impl Strategy<Value = Record> {
             Record::Overhead(Overhead { cpu_ns, snapshots_ns, snapshots: 3, ..Overhead::default() })
         }),
         1 => (0u32..6, 0u32..30, any::<u64>()).prop_map(|(instance, name, address)| {
-            Record::Source(SourceDef { instance, name, name_cut: false, id: Some(0), address, name_pointer: 0 })
+            Record::Source(SourceDef { instance, name, name_cut: false, id: Some(0), address, name_pointer: address % 3 })
         }),
         1 => (20u32..30, vec(any::<u8>(), 0..40))
             .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
+        6 => (0u32..6, 0u8..4).prop_map(|(source, what)| {
+            Record::Edge(Edge { source, what, state: Some(0) })
+        }),
+        2 => (0u32..3).prop_map(|thread| Record::WaitBegin(WaitBegin { thread })),
+        2 => (0u32..3, any::<bool>())
+            .prop_map(|(thread, idle)| Record::WaitEnd(WaitEnd { thread, idle })),
         1 => ".*".prop_map(|reason| Record::End(End { reason })),
     ]
 }
@@ -175,6 +182,20 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
             prop_assert!(color || text.lines().all(|line| !line.contains(char::is_control)));
         }
         prop_assert!(json::render(&report).is_ok());
+    }
+    every_export(bytes, &analysis)
+}
+
+fn every_export(bytes: &[u8], analysis: &Analysis) -> Result<(), TestCaseError> {
+    let mut out = Vec::new();
+    perfetto::write(bytes, analysis, &mut out).expect("a Vec takes everything");
+    let (start, end) = (analysis.model.start, analysis.model.end);
+    let checked = common::packets::check(&common::packets::decode(&out), start.0, end.0);
+    prop_assert_eq!(checked, Ok(()));
+    out.clear();
+    jsonl::write(bytes, analysis, &mut out).expect("a Vec takes everything");
+    for line in out.split(|byte| *byte == b'\n') {
+        prop_assert!(line.is_empty() || serde_json::from_slice::<serde_json::Value>(line).is_ok());
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod dump;
+pub mod export;
 pub mod pull;
 pub mod record;
 pub mod report;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Stop(args) => stop::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Dump(args) => dump::run(&args),
     }
 }

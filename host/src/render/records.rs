@@ -198,7 +198,8 @@ fn with(mut body: Value, key: &str, value: Value) -> Value {
     body
 }
 
-fn reason(reason: Reason) -> &'static str {
+/// A reason's name.
+pub fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Start => "start",
         Reason::Tick => "tick",

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod fake;
+pub mod packets;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@
 pub mod apt;
 pub mod bpf_linker;
 pub mod packages;
+pub mod perfetto;
 pub mod rust_src;
 pub mod rustc;
 pub mod system;
@@ -91,12 +92,19 @@ pub fn adb() -> Result<PathBuf> {
     }
 }
 
+/// The folder with the Python packages that the check of exports needs.
+pub fn perfetto() -> Result<PathBuf> {
+    let _alone = alone()?;
+    perfetto::ensure()
+}
+
 /// Everything, for `cargo xtask setup`: one part that cannot be had does not hold up the others.
 pub fn all() -> Result<()> {
     let parts = [
         ("the probe", probe().map(drop)),
         ("the agent", agent().map(drop)),
         ("the virtual device", device(Kernel::default()).map(drop)),
+        ("Perfetto's descriptors", perfetto().map(drop)),
     ];
     let mut missing = String::new();
     for (part, result) in parts {

@@ -61,7 +61,7 @@ pub fn ensure() -> Result<Zig> {
 
 fn install(home: &Path) -> Result<()> {
     let mend = "install python3-pip, or put ziglang and cargo-zigbuild where pip finds them";
-    let mut pip = pip()?;
+    let mut pip = pip("cargo-zigbuild links the agent")?;
     pip.args(["install", "--quiet", "--upgrade", "--no-compile", "--no-deps"])
         .args(["--root-user-action=ignore", "--target"])
         .arg(home)
@@ -69,8 +69,8 @@ fn install(home: &Path) -> Result<()> {
     sh::run_logged("zig", &mut pip, sh::LONG, mend)
 }
 
-/// pip as it is, else in a virtual environment, else out of Debian.
-fn pip() -> Result<Command> {
+/// pip as it is, else in a virtual environment, else out of Debian, which is told `why`.
+pub(super) fn pip(why: &str) -> Result<Command> {
     let has_pip = || sh::read(Command::new("python3").args(["-m", "pip", "--version"])).is_ok();
     if !has_pip() {
         let venv = paths::tools().join("python");
@@ -82,7 +82,7 @@ fn pip() -> Result<Command> {
             pip.args(["-m", "pip"]);
             return Ok(pip);
         }
-        system::install(&["python3-pip"], "cargo-zigbuild links the agent")?;
+        system::install(&["python3-pip"], why)?;
     }
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip"]);

@@ -1,0 +1,197 @@
+//! The tracks, and how they are named.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use sleepwalk_trace::record::SourceDef;
+
+use super::proto::{CounterDescriptor, TrackDescriptor, track};
+use crate::model::Model;
+use crate::text::escape;
+
+/// A track; all of them stand below one named Sleepwalk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Track {
+    Root,
+    /// Attempts to suspend, and their steps in them.
+    Attempts,
+    /// How many sources are held.
+    Held,
+    /// What woke the system.
+    Wakes,
+    /// Where the trace has holes.
+    Missing,
+    /// The threads that wait for the wakeup count.
+    Waits,
+    /// One of them.
+    Thread(u32),
+    /// Power supplies.
+    Supplies,
+    /// A quantity of one, by its name's number.
+    Supply(u32, Quantity),
+    /// The wakeup sources.
+    Sources,
+    /// One of them, by instance.
+    Source(u32),
+}
+
+/// What is counted of a power supply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// Per cent.
+    Capacity,
+    /// µAh.
+    Charge,
+    /// µA.
+    Current,
+}
+
+impl Track {
+    /// Its number in the export: the letters SWK, the kind, and which of that kind.
+    pub fn uuid(self) -> u64 {
+        let (kind, which) = match self {
+            Self::Root => (0, 0),
+            Self::Attempts => (1, 0),
+            Self::Held => (2, 0),
+            Self::Wakes => (3, 0),
+            Self::Missing => (4, 0),
+            Self::Waits => (5, 0),
+            Self::Thread(id) => (6, id),
+            Self::Supplies => (7, 0),
+            Self::Supply(name, Quantity::Capacity) => (8, name),
+            Self::Supply(name, Quantity::Charge) => (9, name),
+            Self::Supply(name, Quantity::Current) => (10, name),
+            Self::Sources => (11, 0),
+            Self::Source(instance) => (12, instance),
+        };
+        0x53_574b << 40 | kind << 32 | u64::from(which)
+    }
+
+    /// What it is part of.
+    pub fn parent(self) -> Option<Self> {
+        match self {
+            Self::Root => None,
+            Self::Thread(_) => Some(Self::Waits),
+            Self::Supply(..) => Some(Self::Supplies),
+            Self::Source(_) => Some(Self::Sources),
+            _ => Some(Self::Root),
+        }
+    }
+}
+
+/// What has no name, or whose name was lost.
+const NO_NAME: &str = "(no name)";
+
+/// Names and describes tracks.
+#[derive(Debug)]
+pub struct Names<'a> {
+    model: &'a Model,
+    sources: BTreeMap<u32, SourceName>,
+}
+
+#[derive(Debug)]
+struct SourceName {
+    plain: String,
+    unique: String,
+}
+
+impl<'a> Names<'a> {
+    /// Of the trace with this model.
+    pub fn new(model: &'a Model) -> Self {
+        let mut count = BTreeMap::<&[u8], u32>::new();
+        for instance in model.sources.keys() {
+            *count.entry(model.name(*instance)).or_default() += 1;
+        }
+        let name = |(instance, source): (&u32, &SourceDef)| {
+            let name = model.name(*instance);
+            let alone = count.get(name) == Some(&1) && !name.is_empty();
+            (*instance, SourceName::new(name, source.name_cut, (!alone).then_some(*instance)))
+        };
+        Self { model, sources: model.sources.iter().map(name).collect() }
+    }
+
+    /// A source's name as the kernel has it, harmless.
+    pub fn plain(&self, instance: u32) -> Cow<'_, str> {
+        match self.sources.get(&instance) {
+            Some(source) => source.plain.as_str().into(),
+            None => NO_NAME.into(),
+        }
+    }
+
+    /// A source's name, by which several of one name are told apart: with their numbers in the trace.
+    pub fn unique(&self, instance: u32) -> Cow<'_, str> {
+        match self.sources.get(&instance) {
+            Some(source) => source.unique.as_str().into(),
+            None => format!("{NO_NAME} #{instance}").into(),
+        }
+    }
+
+    /// An interrupt's number and name.
+    pub fn irq(&self, number: u32) -> String {
+        let name = self.model.irqs.get(&number).map_or(&[][..], |irq| self.model.text(irq.name));
+        let name = if name.is_empty() { NO_NAME.to_owned() } else { escape(name) };
+        format!("irq {number} {name}")
+    }
+
+    /// What a track is called, and how it stands among others.
+    pub fn describe(&self, which: Track) -> TrackDescriptor {
+        let plain = |name: &str, rank| TrackDescriptor {
+            name: Some(name.to_owned()),
+            parent_uuid: which.parent().map(Track::uuid),
+            sibling_order_rank: Some(rank),
+            sibling_merge_behavior: Some(track::NEVER_MERGED),
+            ..TrackDescriptor::default()
+        };
+        let group = |name, rank, ordering| TrackDescriptor {
+            child_ordering: Some(ordering),
+            ..plain(name, rank)
+        };
+        let counter = |descriptor, unit: &str| TrackDescriptor {
+            counter: Some(CounterDescriptor { unit_name: Some(unit.to_owned()) }),
+            ..descriptor
+        };
+        let supply = |name, what| format!("{} {what}", escape(self.model.text(name)));
+        match which {
+            Track::Root => group("Sleepwalk", 0, track::EXPLICIT),
+            Track::Attempts => plain("Attempts to suspend", 1),
+            Track::Wakes => plain("Wakes", 2),
+            Track::Held => counter(plain("Sources held", 3), "sources"),
+            Track::Waits => group("Waits for wakeup_count", 4, track::LEXICOGRAPHIC),
+            Track::Thread(id) => plain(&format!("thread {id}"), 0),
+            Track::Sources => group("Wakeup sources", 5, track::LEXICOGRAPHIC),
+            Track::Source(instance) => TrackDescriptor {
+                description: self.model.sources.get(&instance).map(describe),
+                ..plain(&self.unique(instance), 0)
+            },
+            Track::Supplies => group("Power supplies", 6, track::LEXICOGRAPHIC),
+            Track::Supply(name, Quantity::Capacity) => {
+                counter(plain(&supply(name, "capacity"), 0), "%")
+            }
+            Track::Supply(name, Quantity::Charge) => {
+                counter(plain(&supply(name, "charge"), 0), "µAh")
+            }
+            Track::Supply(name, Quantity::Current) => {
+                counter(plain(&supply(name, "current"), 0), "µA")
+            }
+            Track::Missing => plain("Missing from the trace", 7),
+        }
+    }
+}
+
+impl SourceName {
+    fn new(name: &[u8], cut: bool, number: Option<u32>) -> Self {
+        let plain = match (name, cut) {
+            ([], _) => NO_NAME.to_owned(),
+            (name, true) => format!("{}…", escape(name)),
+            (name, false) => escape(name),
+        };
+        let unique = number.map_or_else(|| plain.clone(), |number| format!("{plain} #{number}"));
+        Self { plain, unique }
+    }
+}
+
+/// What a source's track says of it; its addresses are kept secret.
+fn describe(source: &SourceDef) -> String {
+    let id = source.id.map_or_else(|| "no id known".to_owned(), |id| format!("wakeup{id}"));
+    format!("source {} of the trace, {id}", source.instance)
+}

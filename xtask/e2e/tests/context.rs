@@ -273,7 +273,7 @@ fn rights(device: &Device, pid: u32) -> Result<BTreeMap<String, String>> {
 
 /// Records attempts, a busy time and an end with what rights are left; the trace, and those rights.
 fn with_few_rights(device: &Device, run_as: &str) -> Result<(Trace, BTreeMap<String, String>)> {
-    device.sh("mkdir -p open; chmod 777 open")?;
+    device.sh("mkdir -p open; chmod 777 open; rm -f open/a.swk")?;
     let program = format!("{run_as} ./sleepwalkd record -o open/a.swk --interval 100ms");
     let agent = device.start(program.trim(), "ready")?;
     let rights = rights(device, agent.pid)?;

@@ -1,12 +1,13 @@
 //! What happened, as records: the chunk under way, and what the trace has been told of.
 
 use sleepwalk_trace::record::{
-    Edge, Phase, Record, SaveCount, SuspendReturn, WaitBegin, WaitEnd, Wake, next_state,
+    Edge, IrqDef, Phase, Record, SaveCount, SuspendReturn, WaitBegin, WaitEnd, Wake, next_state,
 };
 use sleepwalk_trace::time::BootNanos;
 use sleepwalk_trace::write::ChunkWriter;
 
 use crate::clock;
+use crate::context::irqs::Irqs;
 use crate::instances::Instances;
 use crate::probe::events::{ProbeEvent, What};
 
@@ -24,6 +25,7 @@ pub struct Journal {
     pub instances: Instances,
     /// What the last edge of this chunk left.
     state: Option<u32>,
+    irqs: Irqs,
 }
 
 /// What an event means for the capture.
@@ -65,6 +67,14 @@ impl Journal {
         self.instances.text(bytes, &mut |record| writer.push(at, &record))
     }
 
+    /// Says what an interrupt is called, if that is news.
+    fn irq(&mut self, at: BootNanos, number: u32) {
+        if let Some(irq) = self.irqs.news(number) {
+            let (name, chip) = (self.text(at, &irq.name), self.text(at, &irq.chip));
+            self.push(at, &Record::Irq(IrqDef { number, name, chip }));
+        }
+    }
+
     /// Records one event. An edge whose source's name is `lost` for good is recorded without.
     pub fn event(&mut self, event: &ProbeEvent, lost: bool) -> Option<Turn> {
         let at = event.at;
@@ -72,7 +82,7 @@ impl Journal {
             What::Phase { ref action, value, begin } => {
                 let phase = Phase { action: self.text(at, action.bytes()), value, begin };
                 self.push(at, &Record::Phase(phase));
-                return (begin && action.bytes() == ATTEMPT).then_some(Turn::Begin);
+                return begins_attempt(event).then_some(Turn::Begin);
             }
             What::Return { errno } => {
                 self.push(at, &Record::Return(SuspendReturn { errno: Some(errno) }));
@@ -100,11 +110,19 @@ impl Journal {
             What::WaitBegin { thread } => Record::WaitBegin(WaitBegin { thread }),
             What::WaitEnd { thread, idle } => Record::WaitEnd(WaitEnd { thread, idle }),
             What::Save { thread, saved } => Record::SaveCount(SaveCount { thread, saved }),
-            What::Wake { irq } => Record::Wake(Wake { irq }),
+            What::Wake { irq } => {
+                self.irq(at, irq);
+                Record::Wake(Wake { irq })
+            }
         };
         self.push(at, &record);
         None
     }
+}
+
+/// Whether an attempt begins with this event.
+pub fn begins_attempt(event: &ProbeEvent) -> bool {
+    matches!(&event.what, What::Phase { action, begin: true, .. } if action.bytes() == ATTEMPT)
 }
 
 /// Whether user space stood still at this event, so that a snapshot taken after it does not show an

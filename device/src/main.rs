@@ -14,6 +14,8 @@ mod pointers;
 mod preflight;
 mod probe;
 mod recorder;
+mod returns;
+mod rights;
 mod source;
 mod store;
 mod units;

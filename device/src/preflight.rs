@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
 use sleepwalk_trace::abi;
 use sleepwalk_trace::record::HOOKS;
 
+use crate::context::suspend_stats::SuspendStats;
+use crate::context::{irqs, supplies};
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
 use crate::probe::{self, KFUNCS, VMLINUX};
+use crate::rights;
 use crate::source::{self, Kind, SnapshotSource};
 
 /// The context of an error that another device would not have.
@@ -34,7 +37,7 @@ pub fn source(
     kernel: Result<&Kernel, &anyhow::Error>,
     capacity: u32,
 ) -> Result<Box<dyn SnapshotSource>> {
-    let source = rights().and_then(|_| match kind {
+    let source = rights::required().and_then(|()| match kind {
         Some(kind) => kind.open(kernel, capacity),
         None => source::best(kernel, capacity),
     });
@@ -77,14 +80,8 @@ pub enum State {
 pub fn checks() -> Vec<Check> {
     let kernel = probe::kernel().map_err(|error| format!("{error:#}"));
     let kernel = || kernel.as_ref().map_err(|error| anyhow!(error.clone()));
-    let mut checks = vec![
-        check(
-            "rights",
-            State::Missing,
-            rights(),
-            "everything: the kernel loads no probe",
-            "run it as root: `adb root`, or through `su`",
-        ),
+    let mut checks = rights::checks();
+    checks.extend([
         check(
             "BTF",
             State::Degraded,
@@ -114,9 +111,55 @@ pub fn checks() -> Vec<Check> {
             "a kernel with CONFIG_SUSPEND=y",
         ),
         selinux(),
-    ];
+    ]);
     checks.extend(hook_checks(kernel().ok()));
+    checks.extend(surroundings());
     checks
+}
+
+/// What is read beside the probe's events.
+fn surroundings() -> [Check; 3] {
+    [
+        check(
+            "suspend_stats",
+            State::Degraded,
+            SuspendStats::open().map(|stats| stats.place().to_owned()),
+            "the kernel's own count of attempts to check against, and how they ended where `returns` is \
+             missing",
+            "a kernel of Linux 5.4 or later with CONFIG_SUSPEND=y; before it, debugfs",
+        ),
+        check(
+            "supplies",
+            State::Degraded,
+            power_supplies(),
+            "how much charge sleep and wakefulness cost, and whether a charger was there",
+            "a kernel with CONFIG_POWER_SUPPLY=y and a driver for the battery; none where the device has \
+             no battery",
+        ),
+        check(
+            "interrupts",
+            State::Degraded,
+            interrupts(),
+            "the names of the interrupts that wake the device: their numbers stay",
+            "a kernel with CONFIG_SPARSE_IRQ=y, and sysfs mounted",
+        ),
+    ]
+}
+
+fn power_supplies() -> Result<String> {
+    let found = supplies::found();
+    ensure!(!found.is_empty(), "/sys/class/power_supply has none");
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).escape_debug().to_string();
+    let named = found
+        .iter()
+        .map(|(name, kind, values)| format!("{} ({}, {values} values)", lossy(name), lossy(kind)));
+    Ok(named.collect::<Vec<_>>().join(", "))
+}
+
+fn interrupts() -> Result<String> {
+    let named = irqs::named();
+    ensure!(named > 0, "/sys/kernel/irq has no names");
+    Ok(format!("{named} have names"))
 }
 
 /// Each thing that is hooked, with what a trace lacks where it can't be.
@@ -153,7 +196,7 @@ fn hook_checks(kernel: Option<&Kernel>) -> Vec<Check> {
     }
 }
 
-fn check(
+pub(crate) fn check(
     name: &'static str,
     otherwise: State,
     result: Result<String>,
@@ -164,33 +207,6 @@ fn check(
         Ok(found) => Check { name, state: State::Ok, found, lost: "", mend: "" },
         Err(error) => Check { name, state: otherwise, found: format!("{error:#}"), lost, mend },
     }
-}
-
-/// Bits of the capabilities that stand for each other here (`include/uapi/linux/capability.h`).
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
-
-fn rights() -> Result<String> {
-    const STATUS: &str = "/proc/self/status";
-    let status =
-        std::fs::read_to_string(STATUS).with_context(|| format!("{STATUS} can't be read"))?;
-    let effective = effective_capabilities(&status)
-        .with_context(|| format!("{STATUS} has no CapEff line that can be read"))?;
-    let has = |bit: u32| effective >> bit & 1 == 1;
-    let missing: Vec<_> = [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
-        .into_iter()
-        .filter(|(bit, _)| !has(*bit) && !has(CAP_SYS_ADMIN))
-        .map(|(_, name)| name)
-        .collect();
-    ensure!(missing.is_empty(), "not root: {} is missing", missing.join(" and "));
-    let uid = nix::unistd::geteuid();
-    Ok(format!("user {uid}, with CAP_BPF and CAP_PERFMON"))
-}
-
-fn effective_capabilities(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
 }
 
 fn kfuncs(kernel: &Kernel) -> Result<String> {
@@ -224,17 +240,4 @@ fn selinux() -> Check {
         Err(_) => "none",
     };
     check("SELinux", State::Degraded, Ok(found.to_owned()), "", "")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn capabilities_are_read_from_the_status() {
-        let status = "Name:\tx\nCapPrm:\t0000000000000000\nCapEff:\t000001ffffffffff\n";
-        assert_eq!(effective_capabilities(status), Some(0x1ff_ffff_ffff));
-        assert_eq!(effective_capabilities("Name:\tx\n"), None);
-        assert_eq!(effective_capabilities("CapEff:\tzz\n"), None);
-    }
 }

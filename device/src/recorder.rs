@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sleepwalk_trace::record::{End, Lost, Overhead, Reason, Record, Session, Snapshot};
 use sleepwalk_trace::snapshot::{Differ, SourceState};
+use sleepwalk_trace::time::BootNanos;
 
 use crate::clock;
-use crate::journal::{Journal, Turn, frozen};
+use crate::context::supplies::When;
+use crate::context::{BY_STATS, Surroundings};
+use crate::journal::{Journal, Turn, begins_attempt, frozen};
 use crate::probe::events::{ProbeEvent, What};
 use crate::probe::hooks::Hooks;
+use crate::returns::Returns;
 use crate::source::SnapshotSource;
 use crate::store::Store;
 use crate::wakeups::{Wakeups, Woken};
@@ -40,11 +44,15 @@ pub struct Recorder<S> {
     ahead: VecDeque<ProbeEvent>,
     /// An attempt has begun and not returned.
     in_attempt: bool,
+    around: Surroundings,
+    /// Where no hook shows returns.
+    returns: Option<Returns>,
 }
 
 impl<S: SnapshotSource> Recorder<S> {
     /// Writes what opens a trace, and the first snapshot.
-    pub fn start(source: S, store: Store, session: Session) -> Result<Self> {
+    pub fn start(source: S, store: Store, session: Session, around: Surroundings) -> Result<Self> {
+        let by_stats = session.hooks.iter().any(|hook| hook.how == BY_STATS);
         let mut recorder = Self {
             source,
             store,
@@ -53,8 +61,13 @@ impl<S: SnapshotSource> Recorder<S> {
             overhead: Overhead::default(),
             ahead: VecDeque::new(),
             in_attempt: false,
+            around,
+            returns: None,
         };
         recorder.journal.push_now(&Record::Session(session));
+        recorder.around.supplies(When::Edge, &mut recorder.journal);
+        let stats = recorder.around.stats(&mut recorder.journal);
+        recorder.returns = stats.filter(|_| by_stats).map(|stats| Returns::new(&stats));
         let started = recorder.snapshot(Reason::Start, None).and_then(|()| {
             let overhead = recorder.overhead();
             recorder.journal.push_now(&Record::Overhead(overhead));
@@ -80,6 +93,17 @@ impl<S: SnapshotSource> Recorder<S> {
         }
     }
 
+    /// Whether all that a capture does goes well. Nothing of it is recorded.
+    pub fn works(&mut self, hooks: &mut Hooks) -> Result<()> {
+        self.source.take(&mut |_| {})?;
+        hooks.doze()
+    }
+
+    /// How many values beside the probe's can be read.
+    pub fn readable(&mut self) -> usize {
+        self.around.readable()
+    }
+
     /// What the capture has cost so far.
     pub fn overhead(&self) -> Overhead {
         Overhead { cpu_ns: clock::cpu_ns(), bytes_written: self.store.length(), ..self.overhead }
@@ -89,7 +113,9 @@ impl<S: SnapshotSource> Recorder<S> {
         let mut ending: Option<(&'static str, Instant)> = None;
         let mut more = false;
         loop {
-            let most = if more { Some(0) } else { ending.map(|_| GRACE_STEP_MS) };
+            let look = self.returns.as_ref().and_then(Returns::wait);
+            let grace = ending.map(|_| GRACE_STEP_MS);
+            let most = if more { Some(0) } else { grace.into_iter().chain(look).min() };
             let woken = wakeups.wait(most)?;
             // Events first: when an attempt has begun, every millisecond before the freeze counts.
             let mut events = self.drain(hooks)?;
@@ -102,8 +128,14 @@ impl<S: SnapshotSource> Recorder<S> {
                 wakeups.flush_soon()?;
             }
             more = events >= BATCH;
+            if self.counted() {
+                // What came before the return is recorded before it.
+                self.drain(hooks)?;
+                self.settle(None)?;
+            }
             if woken.tick {
                 self.snapshot(Reason::Tick, None)?;
+                self.around.supplies(When::Between, &mut self.journal);
             }
             self.commit()?;
             let asked = match woken {
@@ -145,25 +177,66 @@ impl<S: SnapshotSource> Recorder<S> {
     }
 
     fn event(&mut self, event: &ProbeEvent, hooks: &mut Hooks) -> Result<()> {
+        // The one before has returned by now, whether that was seen or not.
+        if begins_attempt(event) && self.counted() {
+            self.settle(Some(event.at))?;
+        }
+        if let Some(returns) = &mut self.returns {
+            returns.note(event);
+        }
         match self.journal.event(event, false) {
             None => Ok(()),
             Some(Turn::Begin) => {
                 self.in_attempt = true;
                 self.ahead.extend(std::iter::from_fn(|| hooks.next_event()));
                 // Where it is over already, the snapshot of its end is all that there can be.
-                let over = self.ahead.iter().any(|e| matches!(e.what, What::Return { .. }));
-                if over { Ok(()) } else { self.snapshot(Reason::AttemptBegin, Some(hooks)) }
+                let ends = |e: &ProbeEvent| matches!(e.what, What::Return { .. });
+                if !self.ahead.iter().any(|e| ends(e) || begins_attempt(e)) {
+                    self.snapshot(Reason::AttemptBegin, Some(hooks))?;
+                    // After the snapshot: a slow gauge may be overtaken by the freeze.
+                    self.around.supplies(When::Between, &mut self.journal);
+                }
+                Ok(())
             }
-            Some(Turn::End) => {
-                self.in_attempt = false;
-                self.snapshot(Reason::AttemptEnd, None)
-            }
+            Some(Turn::End) => self.attempt_over(),
             Some(Turn::Unnamed) => {
                 self.snapshot(Reason::Lost, None)?;
                 self.journal.event(event, true);
                 Ok(())
             }
         }
+    }
+
+    fn attempt_over(&mut self) -> Result<()> {
+        self.in_attempt = false;
+        self.snapshot(Reason::AttemptEnd, None)?;
+        self.around.stats(&mut self.journal);
+        self.around.supplies(When::Between, &mut self.journal);
+        Ok(())
+    }
+
+    /// Where no hook shows returns: looks whether open attempts were counted.
+    fn counted(&mut self) -> bool {
+        let Some(returns) = self.returns.as_mut().filter(|returns| returns.any_open()) else {
+            return false;
+        };
+        let read_at = clock::now().boot;
+        if !returns.has_left()
+            && let Some(stats) = self.around.stats(&mut self.journal)
+        {
+            returns.look(&stats, read_at);
+        }
+        returns.has_left()
+    }
+
+    /// Records the returns of attempts that were counted, which was before `limit`, if that is given.
+    fn settle(&mut self, limit: Option<BootNanos>) -> Result<()> {
+        while let Some(returned) = self.returns.as_mut().and_then(Returns::settle) {
+            let now = clock::now().boot;
+            self.journal.push(limit.unwrap_or(now).min(now), &Record::Return(returned));
+            self.attempt_over()?;
+        }
+        Ok(())
     }
 
     /// Takes a snapshot. At an attempt's begin, `hooks` tell whether user space was frozen before.
@@ -219,6 +292,8 @@ impl<S: SnapshotSource> Recorder<S> {
 
     fn end(&mut self, reason: &str) -> Result<()> {
         self.snapshot(Reason::End, None)?;
+        self.around.supplies(When::Edge, &mut self.journal);
+        self.around.stats(&mut self.journal);
         self.journal.push_now(&Record::Overhead(self.overhead()));
         self.journal.push_now(&Record::End(End { reason: reason.to_owned() }));
         self.commit()

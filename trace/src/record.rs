@@ -351,12 +351,12 @@ pub struct SuspendStats {
     /// [`Text::id`] of a counter's name and its value; those that changed since the record before it,
     /// all of them in the first.
     pub counters: Vec<(u32, u64)>,
-    /// [`Text::id`] of `last_failed_dev`, which keeps old values: it says something of an attempt only
-    /// where a `failed_*` counter rose.
+    /// [`Text::id`] of `last_failed_dev`, which keeps old values: of an empty text where no `failed_*`
+    /// counter rose.
     pub last_device: u32,
-    /// `last_failed_errno`.
+    /// `last_failed_errno`; 0 where neither `fail` nor a `failed_*` counter rose.
     pub last_errno: i32,
-    /// [`Text::id`] of `last_failed_step`.
+    /// [`Text::id`] of `last_failed_step`; like the device.
     pub last_step: u32,
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::args::RecordOptions;
 use crate::cmd::version;
@@ -10,23 +10,31 @@ use crate::recorder::Recorder;
 use crate::source::SnapshotSource as _;
 use crate::store::Store;
 use crate::wakeups::Wakeups;
-use crate::{context, preflight};
+use crate::{context, preflight, rights};
 
 /// Records.
 pub fn run(options: &RecordOptions) -> Result<()> {
     let kernel = preflight::kernel();
+    rights::raise_memlock();
     let source = preflight::source(options.source, kernel.as_ref(), options.capacity)?;
     let mut hooks = preflight::hooks(kernel.as_ref().ok(), options.edges)?;
     let mut wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
+    let around = context::Surroundings::open();
     let mut session = context::session();
     session.agent = version::build()?;
     session.source = source.name().to_owned();
-    session.hooks = hooks.told().to_vec();
+    session.hooks = around.hooks(hooks.told());
     session.edges = hooks.sees("edge");
     session.interval_ns = options.interval.as_nanos() as u64;
     // Last of all: a capture that can't begin leaves no file.
     let store = Store::create(&options.output, context::page_size())?;
-    let recorder = Recorder::start(source, store, session)?;
+    let mut recorder = Recorder::start(source, store, session, around)?;
+    let readable = recorder.readable();
+    rights::give_up(|| {
+        recorder.works(&mut hooks)?;
+        ensure!(recorder.readable() >= readable, "less can be read than before");
+        Ok(())
+    });
     // The host waits for this line.
     let mut out = std::io::stdout();
     let _ = writeln!(out, "ready").and_then(|()| out.flush());

@@ -4,6 +4,7 @@
 //! The tests speak to the device through adb alone, and take as true only what ftrace, debugfs and
 //! sysfs say.
 
+pub mod battery;
 pub mod debugfs;
 pub mod device;
 pub mod ftrace;

@@ -84,7 +84,8 @@ fn doctor_says_that_all_is_well() -> Result<()> {
     let text = run(device.sleepwalk().arg("doctor"))?;
     for check in [
         "adb",
-        "rights",
+        "CAP_BPF",
+        "CAP_PERFMON",
         "BTF",
         "kfuncs",
         "snapshots",

@@ -17,9 +17,18 @@ use crate::setup::rustc::list;
 const INIT: &str = include_str!("init.sh");
 
 /// Loaded at boot: the network under adb, and the power key. Then what tests load: a disk that
-/// survives a power cut, and failures on demand in the prepare step of a suspend.
-const MODULES: [&str; 6] =
-    ["virtio_pci", "virtio_net", "gpio_keys", "virtio_blk", "ext4", "pm_notifier_error_inject"];
+/// survives a power cut, failures on demand in the prepare step of a suspend, and a battery (that of a
+/// keyboard which a program makes).
+const MODULES: [&str; 8] = [
+    "virtio_pci",
+    "virtio_net",
+    "gpio_keys",
+    "virtio_blk",
+    "ext4",
+    "pm_notifier_error_inject",
+    "uhid",
+    "hid_generic",
+];
 
 /// Writes the archive.
 pub fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<()> {

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use caps::Capability;
 use lexopt::prelude::*;
 
 use crate::units;
@@ -26,6 +27,8 @@ sleepwalk-workload: keeps a device awake on purpose, so that Sleepwalk has somet
   sleepwalk-workload demo [--for 30s]    a phone in miniature: sleeps, aborts, long waits; a JSON
                                          line for everything it does, with a CLOCK_BOOTTIME stamp
                                          in ns (sort by it: threads print when they can)
+  sleepwalk-workload run-as --user 2000  becomes that user with no more than these capabilities, all
+      [--rights bpf,perfmon] -- PROG …   five sets alike, and runs a program
 
 All need root. FIFOs live in a new folder in the current one, and go with the program.
 Exit codes: 0 done, 1 failed or stopped early, 2 wrong usage.
@@ -39,6 +42,16 @@ pub enum Command {
     Source(SourceOptions),
     Suspend(SuspendOptions),
     Demo { length: Duration },
+    RunAs(RunAsOptions),
+}
+
+/// `run-as`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RunAsOptions {
+    pub user: u32,
+    pub rights: Vec<Capability>,
+    /// With its arguments.
+    pub program: Vec<OsString>,
 }
 
 /// `sources`.
@@ -86,6 +99,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "source" => source(&mut parser),
         "suspend" => suspend(&mut parser),
         "demo" => demo(&mut parser),
+        "run-as" => run_as(&mut parser),
         _ => bail!("`{command}` is no command: try `sleepwalk-workload --help`"),
     }
 }
@@ -155,6 +169,36 @@ fn demo(parser: &mut lexopt::Parser) -> Result<Command> {
         bail!("--for {length:?} is too short for anything to happen: give at least 5s");
     }
     Ok(Command::Demo { length })
+}
+
+fn run_as(parser: &mut lexopt::Parser) -> Result<Command> {
+    let (mut user, mut rights, mut program) = (None, Vec::new(), Vec::new());
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Long("user") => user = Some(number(parser, "--user", u32::MAX - 1)?),
+            Long("rights") => rights = capabilities(&parser.value()?.string()?)?,
+            Value(name) => {
+                program.push(name);
+                program.extend(parser.raw_args()?);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let user = user.context("`run-as` needs --user NUMBER")?;
+    ensure!(!program.is_empty(), "`run-as` needs a program to run");
+    Ok(Command::RunAs(RunAsOptions { user, rights, program }))
+}
+
+/// `bpf,perfmon`: the kernel's names in small letters, without what they begin with.
+fn capabilities(list: &str) -> Result<Vec<Capability>> {
+    let names = list.split(',').filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            let known = format!("CAP_{}", name.to_ascii_uppercase()).parse().ok();
+            known.with_context(|| format!("--rights: `{name}` is no capability"))
+        })
+        .collect()
 }
 
 fn duration(parser: &mut lexopt::Parser) -> Result<Duration> {

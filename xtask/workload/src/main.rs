@@ -10,6 +10,7 @@ mod demo;
 mod event;
 mod fifo;
 mod rights;
+mod run_as;
 mod scratch;
 mod source;
 mod sources;
@@ -48,6 +49,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Source(options) => source::run(options),
         Command::Suspend(options) => suspend::run(options),
         Command::Demo { length } => demo::run(*length),
+        Command::RunAs(options) => run_as::run(options),
     }
 }
 

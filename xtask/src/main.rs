@@ -8,10 +8,12 @@ mod edges;
 mod paths;
 mod setup;
 mod sh;
+mod synth;
 mod test;
 mod vdev;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +36,8 @@ Usage: cargo xtask TASK
   bench          what a snapshot and the agent cost, on a quiet machine: a table and
                  target/bench.json; fails where a figure misses its limit
   build [PART]   target/dist/sleepwalk and sleepwalkd; PART: probe, agent, workload or host
+  synth FILE [--edges N] [--attempts N] [--sources N]
+                 a large trace of a device that never was, the same each time
   vdev up [--kernel kfunc|6.12|6.1], vdev down, status, shell [ARGUMENT...], qmp COMMAND
                  the virtual device, or with --name NAME another one: `up` prints its serial,
                  `shell` is `adb shell`, `qmp quit` cuts its power
@@ -66,6 +70,7 @@ fn task() -> Result<()> {
         "bench" => done(args).and_then(|()| bench::run()),
         "build" => build(args),
         "vdev" => vdev(args),
+        "synth" => synth(args),
         "deny" => done(args).and_then(|()| deny::check()),
         "edges" => done(args).and_then(|()| edges::check()),
         "check-android" => done(args).and_then(|()| build::check_android()),
@@ -89,6 +94,20 @@ fn build(mut args: lexopt::Parser) -> Result<()> {
         other => bail!("no part {other:?}: it is probe, agent, workload or host"),
     };
     made.map(drop)
+}
+
+fn synth(mut args: lexopt::Parser) -> Result<()> {
+    let (mut file, mut size) = (None, synth::LARGE);
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("edges") => size.edges = args.value()?.parse()?,
+            Long("attempts") => size.attempts = args.value()?.parse()?,
+            Long("sources") => size.sources = args.value()?.parse()?,
+            Value(name) if file.is_none() => file = Some(PathBuf::from(name)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    synth::write(&file.context("synth wants the file that it is to write")?, size)
 }
 
 fn vdev(mut args: lexopt::Parser) -> Result<()> {

@@ -7,8 +7,9 @@ use crate::chunk::{
     self, ALIGN, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, FILE_HEADER, FILE_MAGIC, MIN_REGION,
     VERSION,
 };
-use crate::record::{Record, Stamped};
+use crate::record::{Edge, Record, Stamped};
 use crate::time::BootNanos;
+use crate::varint;
 
 /// No trace can be read from these bytes.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -247,6 +248,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next record, if it is a sound edge: these are nearly all of a long trace, and handing out
+    /// one by the general way costs more in moving a [`Record`], whose largest kind has hundreds of
+    /// bytes, than in decoding it.
+    fn next_edge(&mut self) -> Option<(BootNanos, Edge)> {
+        let (frame, rest) = split_frame(self.payload)?;
+        let (&EDGE, stamped) = frame.split_first()? else { return None };
+        let (since, body) = varint::i64(stamped)?;
+        let edge = varint::edge(body)?;
+        self.payload = rest;
+        self.last = BootNanos(self.last.0.wrapping_add_signed(since));
+        Some((self.last, edge))
+    }
+
     /// The next record of the chunk under way; `None` at its end.
     fn next_record(&mut self) -> Option<Item> {
         while !self.payload.is_empty() {
@@ -289,6 +303,9 @@ impl Iterator for Reader<'_> {
             if let Some(header) = self.queued.take() {
                 return Some(Item::Chunk(header));
             }
+            if let Some((at, edge)) = self.next_edge() {
+                return Some(Item::Record(Stamped { at, record: Record::Edge(edge) }));
+            }
             if let Some(item) = self.next_record() {
                 return Some(item);
             }
@@ -301,6 +318,9 @@ impl Iterator for Reader<'_> {
     }
 }
 
+/// The kind of [`Record::Edge`].
+const EDGE: u8 = 10;
+
 enum Undecoded {
     /// Of a kind this version does not know; the stamp counts on.
     Unknown(BootNanos),
@@ -309,15 +329,14 @@ enum Undecoded {
 }
 
 fn split_frame(payload: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, used) = get::<u32>(payload)?;
-    payload.get(used..)?.split_at_checked(length as usize)
+    let (length, rest) = varint::u32(payload)?;
+    rest.split_at_checked(length as usize)
 }
 
 fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
     let (&kind, rest) = frame.split_first().ok_or(Undecoded::Bad(None))?;
-    let (since, used) = get::<i64>(rest).ok_or(Undecoded::Bad(None))?;
+    let (since, body) = varint::i64(rest).ok_or(Undecoded::Bad(None))?;
     let at = BootNanos(last.0.wrapping_add_signed(since));
-    let body = &rest[used..];
     let record = match kind {
         1 => whole(body).map(Record::Session),
         2 => whole(body).map(Record::Text),
@@ -328,7 +347,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         7 => whole(body).map(Record::Lost),
         8 => whole(body).map(Record::Overhead),
         9 => whole(body).map(Record::End),
-        10 => whole(body).map(Record::Edge),
+        EDGE => varint::edge(body).map(Record::Edge),
         11 => whole(body).map(Record::WaitBegin),
         12 => whole(body).map(Record::WaitEnd),
         13 => whole(body).map(Record::SaveCount),

@@ -373,8 +373,9 @@ fn whole<T: Decode<()>>(body: &[u8]) -> Option<T> {
     get(body).filter(|(_, used)| *used == body.len()).map(|(value, _)| value)
 }
 
-/// Decodes one value. The limit keeps a forged length from asking for memory: a chunk is at most
-/// [`chunk::MAX_PAYLOAD`] long, and its elements grow by less than 8 in memory.
+/// Decodes one value. The limit keeps a forged length from asking for memory. What a writer has to say
+/// stays far below it, though elements may take more than 8 times their bytes: millions of sources in
+/// one snapshot would be needed.
 fn get<T: Decode<()>>(bytes: &[u8]) -> Option<(T, usize)> {
     const LIMIT: usize = 8 * chunk::MAX_PAYLOAD;
     let config = bincode::config::standard().with_limit::<LIMIT>();

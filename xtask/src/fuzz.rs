@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::setup::cargo_tool;
 use crate::{paths, sh};
 
 /// cargo-fuzz's version; the targets build with its flags.
@@ -28,7 +29,7 @@ pub const SECONDS: u64 = 60;
 pub fn run(seconds: u64, keep: bool) -> Result<()> {
     ensure!(seconds >= 3, "--seconds {seconds}: at least 3, one for each target");
     nightly()?;
-    let fuzz = ensure()?;
+    let fuzz = cargo_tool::ensure("cargo-fuzz", VERSION)?;
     let part = seconds / TARGETS.len() as u64;
     for target in TARGETS {
         let found = paths::target().join("fuzz").join(target);
@@ -112,28 +113,4 @@ fn nightly() -> Result<()> {
         bail!("{version:?} is no nightly: {mend}");
     }
     Ok(())
-}
-
-/// The program; built when it is missing.
-fn ensure() -> Result<PathBuf> {
-    let home = paths::tools().join(format!("cargo-fuzz-{VERSION}"));
-    let program = home.join("bin/cargo-fuzz");
-    if program.is_file() {
-        return Ok(program);
-    }
-    sh::say(format!("cargo-fuzz {VERSION}: building"));
-    sh::retry(|| {
-        let mut cargo = sh::cargo();
-        cargo
-            .args(["install", "cargo-fuzz", "--locked", "--force", "--version", VERSION, "--root"])
-            .arg(&home)
-            .arg("--target-dir")
-            .arg(home.join("build"))
-            // As for bpf-linker: it runs for seconds.
-            .args(["--profile", "dev"])
-            .env("CARGO_PROFILE_DEV_DEBUG", "0");
-        sh::run_logged("cargo-fuzz", &mut cargo, sh::LONG, "cargo-fuzz does not build here")
-    })?;
-    let _ = fs::remove_dir_all(home.join("build"));
-    Ok(program)
 }

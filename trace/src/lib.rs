@@ -23,4 +23,6 @@ pub mod snapshot;
 #[cfg(feature = "file")]
 pub mod time;
 #[cfg(feature = "file")]
+mod varint;
+#[cfg(feature = "file")]
 pub mod write;

@@ -7,8 +7,9 @@ use crate::chunk::{
     self, ALIGN, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, FILE_HEADER, FILE_MAGIC, MIN_REGION,
     VERSION,
 };
-use crate::record::{Record, Stamped};
+use crate::record::{Edge, Record, Stamped};
 use crate::time::BootNanos;
+use crate::varint;
 
 /// No trace can be read from these bytes.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -94,6 +95,8 @@ pub struct Reader<'a> {
     last: BootNanos,
     /// After the chunk read last; `None` before the first.
     next_sequence: Option<u32>,
+    /// Nothing is missing since the last prologue read, or the begin.
+    whole: bool,
     /// To hand out before going on.
     queued: Option<ChunkHeader>,
     damage: Damage,
@@ -138,6 +141,7 @@ impl<'a> Reader<'a> {
             payload: &[],
             last: BootNanos(0),
             next_sequence: None,
+            whole: true,
             queued: None,
             damage: Damage::default(),
             dropped_chunks: 0,
@@ -238,13 +242,29 @@ impl<'a> Reader<'a> {
             self.damage.bytes += (at - start) as u64;
             self.next_sequence = Some(header.sequence.wrapping_add(1));
             self.at = at + chunk::chunk_len(payload.len());
-            // A prologue says nothing new to those who have read what came before.
-            let prologue = self.ring && at == region.start;
-            self.payload = if prologue && !first && !gap { &[] } else { payload };
-            self.last = header.base;
             // What was dropped before the first chunk is no gap: nothing builds on it.
-            return Some((if first && dropped { at > start } else { gap }, header));
+            let gap = if first && dropped { at > start } else { gap };
+            self.whole &= !gap;
+            // A prologue says nothing new to those who have read all that came before.
+            let prologue = self.ring && at == region.start;
+            self.payload = if prologue && !first && self.whole { &[] } else { payload };
+            self.whole |= prologue;
+            self.last = header.base;
+            return Some((gap, header));
         }
+    }
+
+    /// The next record, if it is a sound edge: these are nearly all of a long trace, and handing out
+    /// one by the general way costs more in moving a [`Record`], whose largest kind has hundreds of
+    /// bytes, than in decoding it.
+    fn next_edge(&mut self) -> Option<(BootNanos, Edge)> {
+        let (frame, rest) = split_frame(self.payload)?;
+        let (&EDGE, stamped) = frame.split_first()? else { return None };
+        let (since, body) = varint::i64(stamped)?;
+        let edge = varint::edge(body)?;
+        self.payload = rest;
+        self.last = BootNanos(self.last.0.wrapping_add_signed(since));
+        Some((self.last, edge))
     }
 
     /// The next record of the chunk under way; `None` at its end.
@@ -254,6 +274,7 @@ impl<'a> Reader<'a> {
                 // Lengths within the chunk can't be trusted any more.
                 self.payload = &[];
                 self.damage.bad_records += 1;
+                self.whole = false;
                 return Some(Item::Gap);
             };
             self.payload = rest;
@@ -273,6 +294,7 @@ impl<'a> Reader<'a> {
                         None => self.payload = &[],
                     }
                     self.damage.bad_records += 1;
+                    self.whole = false;
                     return Some(Item::Gap);
                 }
             }
@@ -289,6 +311,9 @@ impl Iterator for Reader<'_> {
             if let Some(header) = self.queued.take() {
                 return Some(Item::Chunk(header));
             }
+            if let Some((at, edge)) = self.next_edge() {
+                return Some(Item::Record(Stamped { at, record: Record::Edge(edge) }));
+            }
             if let Some(item) = self.next_record() {
                 return Some(item);
             }
@@ -301,6 +326,9 @@ impl Iterator for Reader<'_> {
     }
 }
 
+/// The kind of [`Record::Edge`].
+const EDGE: u8 = 10;
+
 enum Undecoded {
     /// Of a kind this version does not know; the stamp counts on.
     Unknown(BootNanos),
@@ -309,15 +337,14 @@ enum Undecoded {
 }
 
 fn split_frame(payload: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, used) = get::<u32>(payload)?;
-    payload.get(used..)?.split_at_checked(length as usize)
+    let (length, rest) = varint::u32(payload)?;
+    rest.split_at_checked(length as usize)
 }
 
 fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
     let (&kind, rest) = frame.split_first().ok_or(Undecoded::Bad(None))?;
-    let (since, used) = get::<i64>(rest).ok_or(Undecoded::Bad(None))?;
+    let (since, body) = varint::i64(rest).ok_or(Undecoded::Bad(None))?;
     let at = BootNanos(last.0.wrapping_add_signed(since));
-    let body = &rest[used..];
     let record = match kind {
         1 => whole(body).map(Record::Session),
         2 => whole(body).map(Record::Text),
@@ -328,7 +355,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         7 => whole(body).map(Record::Lost),
         8 => whole(body).map(Record::Overhead),
         9 => whole(body).map(Record::End),
-        10 => whole(body).map(Record::Edge),
+        EDGE => varint::edge(body).map(Record::Edge),
         11 => whole(body).map(Record::WaitBegin),
         12 => whole(body).map(Record::WaitEnd),
         13 => whole(body).map(Record::SaveCount),
@@ -346,8 +373,9 @@ fn whole<T: Decode<()>>(body: &[u8]) -> Option<T> {
     get(body).filter(|(_, used)| *used == body.len()).map(|(value, _)| value)
 }
 
-/// Decodes one value. The limit keeps a forged length from asking for memory: a chunk is at most
-/// [`chunk::MAX_PAYLOAD`] long, and its elements grow by less than 8 in memory.
+/// Decodes one value. The limit keeps a forged length from asking for memory. What a writer has to say
+/// stays far below it, though elements may take more than 8 times their bytes: millions of sources in
+/// one snapshot would be needed.
 fn get<T: Decode<()>>(bytes: &[u8]) -> Option<(T, usize)> {
     const LIMIT: usize = 8 * chunk::MAX_PAYLOAD;
     let config = bincode::config::standard().with_limit::<LIMIT>();

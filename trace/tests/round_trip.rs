@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    Edge, End, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session, Snapshot,
+    Edge, End, Hook, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session, Snapshot,
     SourceDef, SourceDelta, Stamped, Supply, SuspendReturn, SuspendStats, Text, WaitBegin, WaitEnd,
     Wake,
 };
@@ -40,18 +40,63 @@ fn snapshot(sources: usize) -> Snapshot {
     }
 }
 
+fn session() -> impl Strategy<Value = Session> {
+    let hook = any::<[String; 3]>().prop_map(|[what, how, why]| Hook { what, how, why });
+    (any::<[String; 8]>(), vec(hook, 0..4), any::<(u32, u64, bool)>()).prop_map(
+        |(texts, hooks, (page_size, interval_ns, edges))| {
+            let [agent, device, kernel, machine, boot_id, fingerprint, source, serial] = texts;
+            Session {
+                agent,
+                device,
+                kernel,
+                machine,
+                page_size,
+                boot_id,
+                fingerprint,
+                source,
+                hooks,
+                interval_ns,
+                edges,
+                serial,
+            }
+        },
+    )
+}
+
+/// Also such as no agent writes.
+fn any_snapshot() -> impl Strategy<Value = Snapshot> {
+    let reason = prop::sample::select(vec![
+        Reason::Start,
+        Reason::Tick,
+        Reason::AttemptBegin,
+        Reason::AttemptEnd,
+        Reason::End,
+        Reason::Lost,
+    ]);
+    let delta = (any::<(u32, u8, u16)>(), vec(any::<u64>(), 0..12)).prop_map(
+        |((instance, state, mask), deltas)| SourceDelta { instance, state, mask, deltas },
+    );
+    (reason, any::<(u64, u64, u32, u32)>(), any::<[bool; 3]>(), vec(delta, 0..9), any::<[u32; 3]>())
+        .prop_map(|(reason, (mono, took_ns, seen, stored), flags, changed, gone)| {
+            let [broken, late, full] = flags;
+            Snapshot {
+                reason,
+                mono: MonoNanos(mono),
+                took_ns,
+                seen,
+                stored,
+                broken,
+                late,
+                full,
+                changed,
+                gone: gone.to_vec(),
+            }
+        })
+}
+
 fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
-        any::<(String, String, u32, u64, bool)>().prop_map(|(agent, kernel, page, ns, edges)| {
-            Record::Session(Session {
-                agent,
-                kernel,
-                page_size: page,
-                interval_ns: ns,
-                edges,
-                ..Session::default()
-            })
-        }),
+        session().prop_map(Record::Session),
         (any::<u32>(), vec(any::<u8>(), 0..200))
             .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
         any::<(u32, u32, bool, Option<u32>, u64, u64)>().prop_map(
@@ -59,21 +104,25 @@ fn record() -> impl Strategy<Value = Record> {
                 Record::Source(SourceDef { instance, name, name_cut, id, address, name_pointer })
             }
         ),
-        (states(), any::<bool>()).prop_map(|(now, full)| {
-            let mut made = snapshot(now.len());
-            Differ::default().diff(&mut made, &now, full);
-            Record::Snapshot(made)
-        }),
+        any_snapshot().prop_map(Record::Snapshot),
         any::<(u32, i32, bool)>().prop_map(|(action, value, begin)| Record::Phase(Phase {
             action,
             value,
             begin
         })),
-        any::<i32>().prop_map(|errno| Record::Return(SuspendReturn { errno: Some(errno) })),
+        any::<Option<i32>>().prop_map(|errno| Record::Return(SuspendReturn { errno })),
         any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
-        any::<(u64, u64)>().prop_map(|(cpu_ns, bytes_written)| {
-            Record::Overhead(Overhead { cpu_ns, bytes_written, ..Overhead::default() })
-        }),
+        any::<[u64; 5]>().prop_map(
+            |[cpu_ns, snapshots, snapshots_ns, snapshot_max_ns, bytes_written]| {
+                Record::Overhead(Overhead {
+                    cpu_ns,
+                    snapshots,
+                    snapshots_ns,
+                    snapshot_max_ns,
+                    bytes_written,
+                })
+            }
+        ),
         any::<String>().prop_map(|reason| Record::End(End { reason })),
         any::<(u32, u8, Option<u32>)>().prop_map(|(source, what, state)| Record::Edge(Edge {
             source,
@@ -117,6 +166,64 @@ fn file(chunks: &[Vec<Stamped>]) -> Vec<u8> {
         bytes.extend(writer.seal(CLOCKS).unwrap_or_default());
     }
     bytes
+}
+
+/// One record as it stands in a payload, its stamp that of the record before it.
+fn payload(record: &Stamped) -> Vec<u8> {
+    let bytes = file(&[vec![record.clone()]]);
+    let chunk = &bytes[FILE_HEADER..];
+    let length = u32::from_le_bytes(chunk[4..8].try_into().expect("four bytes")) as usize;
+    chunk[CHUNK_HEADER..CHUNK_HEADER + length].to_vec()
+}
+
+/// A ring of some regions, written as the format says, a numbered record a chunk; the numbers that
+/// must be read from it, and how many chunks were dropped.
+fn ring(sizes: &[usize], count: usize) -> (Vec<u8>, Vec<u32>, u64) {
+    let mut writer = ChunkWriter::default();
+    let mut chunk = |id: u32, bytes: Vec<u8>| {
+        writer.push(BootNanos(u64::from(id)), &Record::Text(Text { id, bytes }));
+        writer.seal(CLOCKS).expect("a chunk")
+    };
+    let size = chunk::MIN_REGION as usize;
+    // What the chunks of each say; a prologue says nothing new.
+    let mut regions: Vec<Vec<Option<u32>>> = vec![Vec::new(); count];
+    let mut bytes: Vec<Vec<u8>> = vec![Vec::new(); count];
+    let (mut current, mut dropped) = (0, 0);
+    for (number, length) in (0..).zip(sizes) {
+        // By its length alone: its sequence number comes after the prologue's.
+        let needed = chunk::chunk_len(*length + 20);
+        if bytes[current].len() + needed > size {
+            current = (current + 1) % count;
+            dropped += regions[current].len() as u64;
+            regions[current].clear();
+            bytes[current] = chunk(PROLOGUE, Vec::new());
+            regions[current].push(None);
+        }
+        let next = chunk(number, vec![b'x'; *length]);
+        regions[current].push(Some(number));
+        bytes[current].extend(next);
+    }
+    let oldest = (1..=count).map(|n| (current + n) % count);
+    let kept = oldest.flat_map(|n| &regions[n]).filter_map(|number| *number).collect();
+    let mut file = file_header(chunk::MIN_REGION).to_vec();
+    let used = regions.iter().rposition(|region| !region.is_empty()).map_or(0, |last| last + 1);
+    for mut region in bytes.into_iter().take(used) {
+        region.resize(size, 0);
+        file.extend(region);
+    }
+    (file, kept, dropped)
+}
+
+/// The text that stands in a ring's prologues.
+const PROLOGUE: u32 = u32::MAX;
+
+/// The numbers of the texts, without those of prologues.
+fn numbers(items: &[Item]) -> Vec<u32> {
+    let number = |item: &Item| match item {
+        Item::Record(Stamped { record: Record::Text(text), .. }) => Some(text.id),
+        _ => None,
+    };
+    items.iter().filter_map(number).filter(|id| *id != PROLOGUE).collect()
 }
 
 fn records(bytes: &[u8]) -> Vec<Stamped> {
@@ -184,6 +291,71 @@ proptest! {
         prop_assert_eq!(read, chunks.concat().len());
         let noise = tail.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
         prop_assert!(reader.damage().bytes + 7 >= noise as u64);
+    }
+
+    /// A later version's kinds, between ours: nothing but them is missing, and no stamp shifts.
+    #[test]
+    fn unknown_kinds_are_passed_over(
+        known in vec(stamped(), 1..5),
+        kind in 18u8..,
+        body in vec(any::<u8>(), 0..300),
+    ) {
+        let later = |last: u64, at: u64| {
+            let since = at.wrapping_sub(last) as i64;
+            let mut frame = vec![kind];
+            frame.extend(bincode::encode_to_vec(since, bincode::config::standard()).expect("a stamp"));
+            frame.extend(&body);
+            let length = frame.len() as u32;
+            let mut framed =
+                bincode::encode_to_vec(length, bincode::config::standard()).expect("a length");
+            framed.extend(frame);
+            framed
+        };
+        // Each known record alone in its chunk has its stamp as the base, and counts 0 from it.
+        let mut chunk = vec![0; CHUNK_HEADER];
+        let mut last = 7;
+        for record in &known {
+            chunk.extend(later(last, record.at.0));
+            chunk.extend(payload(record));
+            last = record.at.0;
+        }
+        chunk.extend(later(last, 3));
+        let header = chunk::ChunkHeader { base: BootNanos(7), ..Default::default() };
+        chunk::seal(&mut chunk, &header);
+        let bytes = [&file_header(0)[..], &chunk].concat();
+        let mut reader = Reader::open(&bytes).expect("a trace");
+        let items: Vec<_> = reader.by_ref().skip(1).collect();
+        let wanted: Vec<_> = known.iter().cloned().map(Item::Record).collect();
+        prop_assert_eq!(items, wanted);
+        prop_assert_eq!(reader.damage().unknown_records, known.len() as u64 + 1);
+        prop_assert_eq!(reader.damage().bad_records, 0);
+    }
+
+    /// Wherever the writer of a ring stops, the rest reads as written, in order.
+    #[test]
+    fn a_ring_keeps_its_newest(
+        sizes in vec(0usize..1500, 1..60),
+        regions in 2usize..5,
+        cut in any::<prop::sample::Index>(),
+        flip in any::<Option<(prop::sample::Index, u8)>>(),
+    ) {
+        let (file, kept, dropped) = ring(&sizes, regions);
+        let mut reader = Reader::open(&file).expect("a trace");
+        let items: Vec<_> = reader.by_ref().collect();
+        prop_assert_eq!(numbers(&items), kept.clone());
+        prop_assert!(!items.contains(&Item::Gap));
+        prop_assert_eq!(reader.damage(), Default::default());
+        prop_assert_eq!(reader.dropped_chunks(), dropped);
+        // Damaged or cut, it hands out less, never something else, and in order.
+        let mut hurt = file.clone();
+        if let Some((at, flip)) = flip {
+            let at = FILE_HEADER + at.index(hurt.len() - FILE_HEADER);
+            hurt[at] ^= flip;
+        }
+        hurt.truncate(FILE_HEADER + cut.index(hurt.len() - FILE_HEADER));
+        let left = numbers(&Reader::open(&hurt).expect("a trace").collect::<Vec<_>>());
+        prop_assert!(left.is_sorted());
+        prop_assert!(left.iter().all(|n| kept.contains(n)));
     }
 
     #[test]

@@ -5,13 +5,17 @@ mod build;
 mod demo;
 mod deny;
 mod edges;
+mod fuzz;
+mod golden;
 mod paths;
 mod setup;
 mod sh;
+mod synth;
 mod test;
 mod vdev;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -31,9 +35,18 @@ Usage: cargo xtask TASK
   test [-- ARGUMENT...]
                  everything: the tests that need no device, then the end-to-end tests in virtual
                  devices of their own; with arguments only the latter, as `test -- attempts`
-  bench          what a snapshot and the agent cost, on a quiet machine: a table and
-                 target/bench.json; fails where a figure misses its limit
+  bench [device|host] [--keep]
+                 what a snapshot and the agent cost, and what reading traces costs, on a quiet
+                 machine: a table and target/bench.json; fails where a figure misses its limit;
+                 --keep leaves the large trace in target/bench
   build [PART]   target/dist/sleepwalk and sleepwalkd; PART: probe, agent, workload or host
+  fuzz [--seconds N] [--keep]
+                 the decoder's fuzz targets, for a minute; --keep adds what reaches new code to the
+                 corpus
+  golden [NAME...]
+                 records the golden traces anew: everyday, debugfs, ring
+  synth FILE [--edges N] [--attempts N] [--sources N]
+                 a large trace of a device that never was, the same each time
   vdev up [--kernel kfunc|6.12|6.1], vdev down, status, shell [ARGUMENT...], qmp COMMAND
                  the virtual device, or with --name NAME another one: `up` prints its serial,
                  `shell` is `adb shell`, `qmp quit` cuts its power
@@ -63,9 +76,15 @@ fn task() -> Result<()> {
         "setup" => done(args).and_then(|()| setup::all()),
         "demo" => done(args).and_then(|()| demo::run()),
         "test" => test::run(&words(args)?),
-        "bench" => done(args).and_then(|()| bench::run()),
+        "bench" => bench(args),
         "build" => build(args),
         "vdev" => vdev(args),
+        "fuzz" => fuzz(args),
+        "golden" => {
+            let names = words(args)?.into_iter().map(|n| n.to_string_lossy().into_owned());
+            golden::run(&names.collect::<Vec<_>>())
+        }
+        "synth" => synth(args),
         "deny" => done(args).and_then(|()| deny::check()),
         "edges" => done(args).and_then(|()| edges::check()),
         "check-android" => done(args).and_then(|()| build::check_android()),
@@ -89,6 +108,45 @@ fn build(mut args: lexopt::Parser) -> Result<()> {
         other => bail!("no part {other:?}: it is probe, agent, workload or host"),
     };
     made.map(drop)
+}
+
+fn bench(mut args: lexopt::Parser) -> Result<()> {
+    let (mut part, mut keep) = (bench::Part::All, false);
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("keep") => keep = true,
+            Value(word) if word == "device" => part = bench::Part::Device,
+            Value(word) if word == "host" => part = bench::Part::Host,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    bench::run(part, keep)
+}
+
+fn fuzz(mut args: lexopt::Parser) -> Result<()> {
+    let (mut seconds, mut keep) = (fuzz::SECONDS, false);
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("seconds") => seconds = args.value()?.parse()?,
+            Long("keep") => keep = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    fuzz::run(seconds, keep)
+}
+
+fn synth(mut args: lexopt::Parser) -> Result<()> {
+    let (mut file, mut size) = (None, synth::LARGE);
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("edges") => size.edges = args.value()?.parse()?,
+            Long("attempts") => size.attempts = args.value()?.parse()?,
+            Long("sources") => size.sources = args.value()?.parse()?,
+            Value(name) if file.is_none() => file = Some(PathBuf::from(name)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    synth::write(&file.context("synth wants the file that it is to write")?, size)
 }
 
 fn vdev(mut args: lexopt::Parser) -> Result<()> {

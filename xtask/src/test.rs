@@ -61,6 +61,7 @@ fn said(result: Result<()>, part: &'static str) -> Option<&'static str> {
 }
 
 fn without_device() -> Result<()> {
+    setup::system::ensure("python3", "python3", "reads traces by their documentation")?;
     sh::run(sh::cargo().args(["test", "--no-fail-fast"]))
 }
 

@@ -1,10 +1,12 @@
-//! `cargo xtask bench`: what a snapshot and the agent cost, measured in a virtual device of its own.
+//! `cargo xtask bench`: what a snapshot and the agent cost, measured in a virtual device of its own,
+//! and what reading traces costs on this machine.
 //!
 //! The figures are ratios where they can be: an emulated core's milliseconds say little. They mean
 //! something on a quiet machine only, so the load before is among them.
 
 mod agent;
 mod figure;
+mod host;
 mod snapshot;
 
 use std::fs;
@@ -19,19 +21,25 @@ use crate::{build, paths, sh};
 /// The sources that a device has while the agent is measured.
 const SOURCES: u32 = 300;
 
-/// Measures, prints, writes `target/bench.json`; an error where a limit is missed.
-pub fn run() -> Result<()> {
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    All,
+    Device,
+    Host,
+}
+
+/// Measures, prints, writes `target/bench.json`; an error where a limit is missed. With `keep`, the
+/// large trace that the host's part makes stays.
+pub fn run(part: Part, keep: bool) -> Result<()> {
     let load = load()?;
-    build::agent()?;
-    build::workload()?;
-    let own = OwnDevice::boot("bench", Kernel::Kfunc)?;
-    let measured = figures(&own).map_err(|error| match own.alive() {
-        true => error,
-        false => error.context(format!("the device ended by itself; {}", own.console())),
-    });
-    drop(own);
     let mut figures = vec![Figure::told("load of this machine before, 1 min", load, "")];
-    figures.extend(measured?);
+    if part != Part::Device {
+        figures.extend(host::figures(keep)?);
+    }
+    if part != Part::Host {
+        figures.extend(on_device()?);
+    }
 
     let file = paths::target().join("bench.json");
     fs::write(&file, figure::json(&figures))
@@ -43,6 +51,18 @@ pub fn run() -> Result<()> {
     }
     sh::say("all within their limits; target/bench.json has the figures");
     Ok(())
+}
+
+fn on_device() -> Result<Vec<Figure>> {
+    build::agent()?;
+    build::workload()?;
+    let own = OwnDevice::boot("bench", Kernel::Kfunc)?;
+    let measured = figures(&own).map_err(|error| match own.alive() {
+        true => error,
+        false => error.context(format!("the device ended by itself; {}", own.console())),
+    });
+    drop(own);
+    measured
 }
 
 fn figures(own: &OwnDevice) -> Result<Vec<Figure>> {

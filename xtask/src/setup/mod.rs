@@ -6,6 +6,7 @@
 
 pub mod apt;
 pub mod bpf_linker;
+pub mod cargo_tool;
 pub mod packages;
 pub mod perfetto;
 pub mod rust_src;

@@ -1,0 +1,6 @@
+//! Any bytes, to the end.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    sleepwalk_trace_fuzz::read(bytes);
+});

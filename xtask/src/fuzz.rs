@@ -1,0 +1,116 @@
+//! `cargo xtask fuzz`: the decoder's fuzz targets in `trace/fuzz`, for a while.
+//!
+//! The seeds are `trace/fuzz/corpus` and the golden traces. What a run finds goes to `target/fuzz`,
+//! where the next run takes it up; `--keep` merges what reaches new code into `trace/fuzz/corpus`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::setup::cargo_tool;
+use crate::{paths, sh};
+
+/// cargo-fuzz's version; the targets build with its flags.
+const VERSION: &str = "0.13.2";
+
+/// As in `trace/fuzz/Cargo.toml`.
+const TARGETS: [&str; 3] = ["read", "records", "round_trip"];
+
+/// Four regions of the shortest kind. Longer inputs are slower and reach nothing new.
+const LONGEST: &str = "16640";
+
+/// How long all targets run together unless told otherwise.
+pub const SECONDS: u64 = 60;
+
+/// Runs each target for its part of `seconds`; with `keep`, the corpus grows by what was found.
+pub fn run(seconds: u64, keep: bool) -> Result<()> {
+    ensure!(seconds >= 3, "--seconds {seconds}: at least 3, one for each target");
+    nightly()?;
+    let fuzz = cargo_tool::ensure("cargo-fuzz", VERSION)?;
+    let part = seconds / TARGETS.len() as u64;
+    for target in TARGETS {
+        let found = paths::target().join("fuzz").join(target);
+        fs::create_dir_all(&found)
+            .with_context(|| format!("{} cannot be made", found.display()))?;
+        cargo_fuzz(
+            &fuzz,
+            target,
+            &[&found, &corpus(), &goldens()],
+            &format!("-max_total_time={part}"),
+        )
+        .with_context(|| {
+            format!(
+                "{target} found an input that breaks the decoder: trace/fuzz/artifacts/{target}"
+            )
+        })?;
+        if keep {
+            cargo_fuzz(&fuzz, target, &[&corpus(), &found, &goldens()], "-merge=1")?;
+        }
+    }
+    sh::say("no input broke the decoder");
+    Ok(())
+}
+
+fn cargo_fuzz(fuzz: &Path, target: &str, folders: &[&Path], option: &str) -> Result<()> {
+    let mut command = Command::new("cargo");
+    sh::plain_rust(&mut command);
+    // It calls cargo and rustc by name: both are to be the nightly's.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let bin = fuzz.parent().unwrap_or(fuzz).to_owned();
+    let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path)))?;
+    command
+        .env("PATH", path)
+        .env("RUSTUP_TOOLCHAIN", NIGHTLY)
+        .env_remove("CARGO")
+        .env_remove("RUSTC")
+        .args(["fuzz", "run", "--fuzz-dir"])
+        .arg(paths::root().join("trace/fuzz"))
+        .arg("--target-dir")
+        .arg(paths::target().join("fuzz-build"))
+        .arg(target)
+        .args(folders)
+        .arg("--")
+        .args([option, "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=0"])
+        .arg(format!("-max_len={LONGEST}"))
+        .current_dir(paths::root().join("trace"));
+    sh::run_logged(
+        &format!("fuzz-{target}"),
+        &mut command,
+        Duration::from_secs(30 * 60),
+        "the fuzzer's words follow",
+    )?;
+    let log = fs::read_to_string(paths::logs().join(format!("fuzz-{target}.log")))?;
+    if let Some(runs) =
+        log.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
+    {
+        sh::say(format!("{target}: {} inputs", runs.trim()));
+    }
+    Ok(())
+}
+
+fn corpus() -> PathBuf {
+    paths::root().join("trace/fuzz/corpus")
+}
+
+fn goldens() -> PathBuf {
+    paths::root().join("trace/tests/golden")
+}
+
+/// The sanitizer's flags are a nightly's.
+const NIGHTLY: &str = "nightly";
+
+fn nightly() -> Result<()> {
+    let mut rustc = Command::new("rustup");
+    sh::plain_rust(&mut rustc);
+    rustc.args(["run", NIGHTLY, "rustc", "--version"]);
+    let mend =
+        "the fuzzer needs a nightly Rust: `rustup toolchain install nightly --profile minimal`";
+    let version = sh::read(&mut rustc).context(mend)?;
+    if !version.contains("nightly") {
+        bail!("{version:?} is no nightly: {mend}");
+    }
+    Ok(())
+}

@@ -9,8 +9,9 @@ use std::process::{Command, Output};
 
 use sleepwalk_trace::chunk::file_header;
 use sleepwalk_trace::record::{
-    End, Hook, Lost, Overhead, Phase, Reason, Record, STATE_ACTIVE, Session, Snapshot, SourceDef,
-    SuspendReturn, Text,
+    EDGE_ACTIVE, EDGE_SHARED, Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, Reason,
+    Record, STATE_ACTIVE, SaveCount, Session, Snapshot, SourceDef, Supply, SuspendReturn, Text,
+    WaitBegin, WaitEnd, Wake,
 };
 use sleepwalk_trace::snapshot::{Counters, Differ, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -35,10 +36,23 @@ pub struct Maker {
     texts: BTreeMap<Vec<u8>, u32>,
     states: BTreeMap<u32, SourceState>,
     snapshots: u64,
+    /// Activations and deactivations are recorded.
+    pub edges: bool,
 }
 
 impl Maker {
+    /// With snapshots and attempts alone.
     pub fn new() -> Self {
+        Self::hooked(&[("phase", "tp_btf"), ("return", "fexit")])
+    }
+
+    /// With all that can be hooked.
+    pub fn full() -> Self {
+        Self::hooked(&HOOKS.map(|what| (what, "fexit")))
+    }
+
+    pub fn hooked(hooks: &[(&str, &str)]) -> Self {
+        let edges = hooks.iter().any(|(what, _)| *what == "edge");
         let mut maker = Self {
             bytes: file_header(0).to_vec(),
             writer: ChunkWriter::default(),
@@ -48,6 +62,7 @@ impl Maker {
             texts: BTreeMap::new(),
             states: BTreeMap::new(),
             snapshots: 0,
+            edges,
         };
         maker.push(Record::Session(Session {
             agent: "0.1.0".to_owned(),
@@ -58,11 +73,12 @@ impl Maker {
             boot_id: "d7f7e2a0-0000-4000-8000-5a1e3b1c9d10".to_owned(),
             fingerprint: String::new(),
             source: "kfunc".to_owned(),
-            hooks: [("phase", "tp_btf"), ("return", "fexit")]
-                .map(|(what, how)| Hook { what: what.into(), how: how.into(), why: String::new() })
-                .to_vec(),
+            hooks: hooks
+                .iter()
+                .map(|&(what, how)| Hook { what: what.into(), how: how.into(), why: String::new() })
+                .collect(),
             interval_ns: 60 * S,
-            edges: false,
+            edges,
             serial: String::new(),
         }));
         maker
@@ -126,7 +142,55 @@ impl Maker {
             source.counters.event_count += 1;
             source.counters.last_ns = mono;
         }
+        self.edge(instance, true, false)
+    }
+
+    /// An edge, whatever the counters say.
+    pub fn edge(&mut self, source: u32, active: bool, shared: bool) -> &mut Self {
+        if self.edges {
+            let bits = [(active, EDGE_ACTIVE), (shared, EDGE_SHARED)];
+            let what = bits.iter().filter(|(is, _)| *is).map(|(_, bit)| bit).sum();
+            self.push(Record::Edge(Edge { source, what, state: Some(0) }));
+        }
         self
+    }
+
+    pub fn wait_begin(&mut self, thread: u32) -> &mut Self {
+        self.push(Record::WaitBegin(WaitBegin { thread }));
+        self
+    }
+
+    pub fn wait_end(&mut self, thread: u32) -> &mut Self {
+        self.push(Record::WaitEnd(WaitEnd { thread, idle: true }));
+        self
+    }
+
+    pub fn save(&mut self, saved: bool) -> &mut Self {
+        self.push(Record::SaveCount(SaveCount { thread: 1, saved }));
+        self
+    }
+
+    pub fn woken_by(&mut self, number: u32, name: &str) -> &mut Self {
+        let (name, chip) = (self.text(name.as_bytes()), self.text(b"GICv3"));
+        self.push(Record::Irq(IrqDef { number, name, chip }));
+        self.push(Record::Wake(Wake { irq: number }));
+        self
+    }
+
+    /// A battery, or with `online` a charger.
+    pub fn supply(&mut self, status: &str, charge_uah: Option<i64>, online: Option<i64>) {
+        let (name, kind) = if online.is_some() { ("usb", "USB") } else { ("battery", "Battery") };
+        let [name, kind, status] = [name, kind, status].map(|text| self.text(text.as_bytes()));
+        let capacity = charge_uah.map(|uah| uah / 40_000);
+        self.push(Record::Supply(Supply {
+            name,
+            kind,
+            status,
+            capacity,
+            charge_uah,
+            current_ua: None,
+            online,
+        }));
     }
 
     pub fn relax(&mut self, instance: u32) -> &mut Self {
@@ -137,7 +201,7 @@ impl Maker {
             source.counters.total_ns += mono - source.counters.last_ns;
             source.counters.last_ns = mono;
         }
-        self
+        self.edge(instance, false, false)
     }
 
     pub fn snapshot(&mut self, reason: Reason) -> &mut Self {

@@ -5,8 +5,12 @@
 //! the [`Model`].
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use memmap2::Mmap;
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
     EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, Record, SaveCount, Session,
@@ -34,15 +38,57 @@ pub enum Unreadable {
     Open(#[from] OpenError),
     /// It could not be read from the disk.
     #[error("it cannot be read: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// A sound header, and nothing whole behind it.
     #[error("it holds no whole record: {0} bytes are damaged or cut off")]
     NoRecords(u64),
 }
 
-/// Reads a whole file into memory. Nothing limits its size: it grows with the capture's length.
-pub fn load(path: &Path) -> Result<Vec<u8>, TraceError> {
-    std::fs::read(path).map_err(|error| TraceError { path: path.to_owned(), why: error.into() })
+/// Up to this size a file is read; a larger one is mapped, so that it need not fit into memory.
+const READ_UP_TO: u64 = 8 << 20;
+
+/// The bytes of a trace.
+#[derive(Debug)]
+pub enum Bytes {
+    /// A copy of them.
+    Read(Vec<u8>),
+    /// The file itself, as long as it was when it was opened.
+    Mapped(Mmap),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+/// A whole file. Nothing limits its size: it grows with the capture's length. Of one that is being
+/// written this is what it holds now; what its last chunk lacks is passed over like any damage.
+///
+/// A large file that is cut short by another program meanwhile ends this one with SIGBUS. Sleepwalk
+/// itself never cuts a trace on the host: a new one gets its name when it is whole, and the file that
+/// had the name stays as it is for those who have it open.
+pub fn load(path: &Path) -> Result<Bytes, TraceError> {
+    bytes(path).map_err(|error| TraceError { path: path.to_owned(), why: error.into() })
+}
+
+fn bytes(path: &Path) -> io::Result<Bytes> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.len() > READ_UP_TO {
+        // SAFETY: the map is read-only and goes with its owner. Whoever writes into the file
+        // meanwhile changes bytes that the reader looks at one by one and never trusts: lengths are
+        // checked where they are used.
+        return Ok(Bytes::Mapped(unsafe { Mmap::map(&file) }?));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Bytes::Read(bytes))
 }
 
 /// What happened, in the order of the file. That is nearly the order of the stamps: events that
@@ -201,6 +247,14 @@ pub struct Model {
 impl Model {
     /// Decodes the trace in `bytes` and hands each event to `sink`.
     pub fn read(bytes: &[u8], mut sink: impl FnMut(&Event<'_>)) -> Result<Self, Unreadable> {
+        Self::read_along(bytes, |_, event| sink(event))
+    }
+
+    /// As [`Model::read`], for a sink that looks up what the trace has said so far.
+    pub fn read_along(
+        bytes: &[u8],
+        mut sink: impl FnMut(&Self, &Event<'_>),
+    ) -> Result<Self, Unreadable> {
         let mut reader = Reader::open(bytes)?;
         let mut model = Self::default();
         let mut replay = Replay::default();
@@ -215,7 +269,7 @@ impl Model {
                 }
                 Item::Gap => {
                     replay.forget();
-                    sink(&Event::Gap);
+                    sink(&model, &Event::Gap);
                 }
                 Item::Record(stamped) => model.record(stamped, &mut replay, &mut sink),
             }
@@ -232,7 +286,7 @@ impl Model {
         &mut self,
         Stamped { at, record }: Stamped,
         replay: &mut Replay,
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut impl FnMut(&Self, &Event<'_>),
     ) {
         let first = self.records == 0;
         self.start = if first { at } else { self.start.min(at) };
@@ -254,19 +308,19 @@ impl Model {
                 };
                 let view = View { at, now: record.mono, record: &record, states };
                 self.truncated_snapshots += u64::from(!view.whole());
-                sink(&Event::Snapshot(view));
+                sink(self, &Event::Snapshot(view));
             }
             Record::Phase(Phase { action, value, begin }) => {
                 let action = self.texts.get(&action).map_or(&[][..], Vec::as_slice);
-                sink(&Event::Phase { at, action, value, begin });
+                sink(self, &Event::Phase { at, action, value, begin });
             }
             Record::Return(returned) => {
                 let errno = returned.errno;
-                sink(&Event::Return { at, errno });
+                sink(self, &Event::Return { at, errno });
             }
             Record::Lost(Lost { events }) => {
                 self.lost_events = self.lost_events.saturating_add(events);
-                sink(&Event::Lost { at, events });
+                sink(self, &Event::Lost { at, events });
             }
             Record::Overhead(overhead) => {
                 self.started = self.started.or(Some(overhead));
@@ -276,21 +330,21 @@ impl Model {
             Record::Edge(Edge { source, what, .. }) => {
                 self.edges += 1;
                 let (active, shared) = (what & EDGE_ACTIVE != 0, what & EDGE_SHARED != 0);
-                sink(&Event::Edge { at, source, active, shared });
+                sink(self, &Event::Edge { at, source, active, shared });
             }
-            Record::WaitBegin(WaitBegin { thread }) => sink(&Event::WaitBegin { at, thread }),
+            Record::WaitBegin(WaitBegin { thread }) => sink(self, &Event::WaitBegin { at, thread }),
             Record::WaitEnd(WaitEnd { thread, idle }) => {
-                sink(&Event::WaitEnd { at, thread, idle });
+                sink(self, &Event::WaitEnd { at, thread, idle });
             }
             Record::SaveCount(SaveCount { thread, saved }) => {
-                sink(&Event::Save { at, thread, saved });
+                sink(self, &Event::Save { at, thread, saved });
             }
             Record::Irq(irq) => {
                 self.irqs.insert(irq.number, irq);
             }
-            Record::Wake(Wake { irq }) => sink(&Event::Wake { at, irq }),
-            Record::Supply(supply) => sink(&Event::Supply { at, supply: &supply }),
-            Record::SuspendStats(stats) => sink(&Event::SuspendStats { at, stats: &stats }),
+            Record::Wake(Wake { irq }) => sink(self, &Event::Wake { at, irq }),
+            Record::Supply(supply) => sink(self, &Event::Supply { at, supply: &supply }),
+            Record::SuspendStats(stats) => sink(self, &Event::SuspendStats { at, stats: &stats }),
         }
     }
 

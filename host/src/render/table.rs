@@ -2,7 +2,7 @@
 //! columns, and names from the device are escaped.
 
 mod columns;
-mod notes;
+pub(super) mod notes;
 
 use std::collections::BTreeMap;
 
@@ -99,7 +99,7 @@ fn title(out: &mut Page, report: &Report) {
 }
 
 /// Outcomes in the order in which they are shown, and their words.
-const OUTCOMES: [(&str, &str); 5] = [
+pub(super) const OUTCOMES: [(&str, &str); 5] = [
     ("slept", "slept"),
     ("no_sleep", "did not sleep"),
     ("aborted", "aborted"),
@@ -107,7 +107,7 @@ const OUTCOMES: [(&str, &str); 5] = [
     ("unknown", "unfinished"),
 ];
 
-fn order(outcome: &str) -> usize {
+pub(super) fn order(outcome: &str) -> usize {
     OUTCOMES.iter().position(|(key, _)| *key == outcome).unwrap_or(OUTCOMES.len() - 1)
 }
 
@@ -202,7 +202,7 @@ fn ranking(out: &mut Page, report: &Report, top: usize) {
     out.styled(DIM, "  time awake after its wakes until the next attempt; holds: its activations");
 }
 
-fn shown(source: &Source) -> String {
+pub(super) fn shown(source: &Source) -> String {
     let mut name = name(&source.name);
     if source.name_cut {
         name.push('…');
@@ -215,7 +215,7 @@ fn shown(source: &Source) -> String {
     name
 }
 
-fn name(name: &Name) -> String {
+pub(super) fn name(name: &Name) -> String {
     if name.bytes.is_empty() { "(no name)".to_owned() } else { escape(&name.bytes) }
 }
 
@@ -299,7 +299,7 @@ fn attempts(out: &mut Page, report: &Report) {
 }
 
 /// `pm_suspend`'s return value with the name of the errno (asm-generic/errno.h).
-fn returned(errno: Option<i32>) -> String {
+pub(super) fn returned(errno: Option<i32>) -> String {
     let Some(errno) = errno else { return "–".to_owned() };
     let name = match errno.unsigned_abs() {
         0 => return "0".to_owned(),

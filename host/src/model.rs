@@ -201,6 +201,14 @@ pub struct Model {
 impl Model {
     /// Decodes the trace in `bytes` and hands each event to `sink`.
     pub fn read(bytes: &[u8], mut sink: impl FnMut(&Event<'_>)) -> Result<Self, Unreadable> {
+        Self::read_along(bytes, |_, event| sink(event))
+    }
+
+    /// As [`Model::read`], for a sink that looks up what the trace has said so far.
+    pub fn read_along(
+        bytes: &[u8],
+        mut sink: impl FnMut(&Self, &Event<'_>),
+    ) -> Result<Self, Unreadable> {
         let mut reader = Reader::open(bytes)?;
         let mut model = Self::default();
         let mut replay = Replay::default();
@@ -215,7 +223,7 @@ impl Model {
                 }
                 Item::Gap => {
                     replay.forget();
-                    sink(&Event::Gap);
+                    sink(&model, &Event::Gap);
                 }
                 Item::Record(stamped) => model.record(stamped, &mut replay, &mut sink),
             }
@@ -232,7 +240,7 @@ impl Model {
         &mut self,
         Stamped { at, record }: Stamped,
         replay: &mut Replay,
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut impl FnMut(&Self, &Event<'_>),
     ) {
         let first = self.records == 0;
         self.start = if first { at } else { self.start.min(at) };
@@ -254,19 +262,19 @@ impl Model {
                 };
                 let view = View { at, now: record.mono, record: &record, states };
                 self.truncated_snapshots += u64::from(!view.whole());
-                sink(&Event::Snapshot(view));
+                sink(self, &Event::Snapshot(view));
             }
             Record::Phase(Phase { action, value, begin }) => {
                 let action = self.texts.get(&action).map_or(&[][..], Vec::as_slice);
-                sink(&Event::Phase { at, action, value, begin });
+                sink(self, &Event::Phase { at, action, value, begin });
             }
             Record::Return(returned) => {
                 let errno = returned.errno;
-                sink(&Event::Return { at, errno });
+                sink(self, &Event::Return { at, errno });
             }
             Record::Lost(Lost { events }) => {
                 self.lost_events = self.lost_events.saturating_add(events);
-                sink(&Event::Lost { at, events });
+                sink(self, &Event::Lost { at, events });
             }
             Record::Overhead(overhead) => {
                 self.started = self.started.or(Some(overhead));
@@ -276,21 +284,21 @@ impl Model {
             Record::Edge(Edge { source, what, .. }) => {
                 self.edges += 1;
                 let (active, shared) = (what & EDGE_ACTIVE != 0, what & EDGE_SHARED != 0);
-                sink(&Event::Edge { at, source, active, shared });
+                sink(self, &Event::Edge { at, source, active, shared });
             }
-            Record::WaitBegin(WaitBegin { thread }) => sink(&Event::WaitBegin { at, thread }),
+            Record::WaitBegin(WaitBegin { thread }) => sink(self, &Event::WaitBegin { at, thread }),
             Record::WaitEnd(WaitEnd { thread, idle }) => {
-                sink(&Event::WaitEnd { at, thread, idle });
+                sink(self, &Event::WaitEnd { at, thread, idle });
             }
             Record::SaveCount(SaveCount { thread, saved }) => {
-                sink(&Event::Save { at, thread, saved });
+                sink(self, &Event::Save { at, thread, saved });
             }
             Record::Irq(irq) => {
                 self.irqs.insert(irq.number, irq);
             }
-            Record::Wake(Wake { irq }) => sink(&Event::Wake { at, irq }),
-            Record::Supply(supply) => sink(&Event::Supply { at, supply: &supply }),
-            Record::SuspendStats(stats) => sink(&Event::SuspendStats { at, stats: &stats }),
+            Record::Wake(Wake { irq }) => sink(self, &Event::Wake { at, irq }),
+            Record::Supply(supply) => sink(self, &Event::Supply { at, supply: &supply }),
+            Record::SuspendStats(stats) => sink(self, &Event::SuspendStats { at, stats: &stats }),
         }
     }
 

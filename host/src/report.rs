@@ -31,7 +31,7 @@ pub struct Report {
     pub ledger: Ledger,
     /// Every attempt to suspend.
     pub attempts: Vec<Attempt>,
-    /// Times in which user space wanted to suspend and a source forbade it; none are captured yet.
+    /// Times in which user space wanted to suspend and a source forbade it, by their begin.
     pub waits: Vec<Wait>,
     /// The sources, the most costly first.
     pub sources: Vec<Source>,
@@ -41,7 +41,7 @@ pub struct Report {
     pub power: Power,
     /// What the capture itself cost; null where the trace broke off before it was said.
     pub overhead: Option<Overhead>,
-    /// Conclusions in words; none are drawn yet.
+    /// Conclusions in words, the most important first.
     pub findings: Vec<Finding>,
 }
 
@@ -133,7 +133,8 @@ pub struct Ledger {
     pub blocked_ns: Option<u64>,
     /// Nobody asked to suspend; null without edges and waits.
     pub not_trying_ns: Option<u64>,
-    /// The two above as one, where they can't be told apart; else null.
+    /// What can't be told apart of the two above: both as one without edges and waits; else what is
+    /// missing in the trace, or null where nothing is.
     pub untold_ns: Option<u64>,
     /// The part of the lines above that could not be charged to anybody.
     pub unattributed_ns: u64,
@@ -158,7 +159,7 @@ pub struct Attempt {
     pub errno: Option<i32>,
     /// How long it slept.
     pub slept_ns: u64,
-    /// Its steps, in order.
+    /// Its steps, in the order of their begins; of more than 512 the first.
     pub steps: Vec<Step>,
     /// How often s2idle was entered; 0 in other modes.
     pub s2idle_entries: u64,
@@ -194,13 +195,13 @@ pub struct Cause {
 /// What ended a sleep.
 #[derive(Clone, Debug, Serialize)]
 pub struct Wake {
-    /// The waking interrupt; not captured yet.
+    /// The interrupt that came first after the last `machine_suspend` had begun.
     pub irq: Option<u32>,
     /// Its name.
     pub irq_name: Option<String>,
     /// The source that was first activated.
     pub source: Option<WakeSource>,
-    /// `proven`, `likely` or `unknown`.
+    /// How the source is known: `proven`, `likely` or `unknown`.
     pub evidence: &'static str,
 }
 
@@ -225,7 +226,7 @@ pub struct Wait {
     pub thread: u32,
     /// What it returned: no source was active; null where it had not returned.
     pub idle: Option<bool>,
-    /// The sources active in it, the longest share first.
+    /// The sources active in it, the longest share first; of more than 8 the first.
     pub blockers: Vec<Blocker>,
 }
 
@@ -249,6 +250,9 @@ pub struct Power {
     /// Time between readings at both of which a charger was online or a battery charging: what the
     /// device does on a charger tells little of what it does off it. Null where nothing was read.
     pub charger_ns: Option<u64>,
+    /// When that was; to be drawn, and not part of the JSON.
+    #[serde(skip)]
+    pub charger: Vec<Span>,
     /// How fast the battery drained, off the charger; null where it can't be told.
     pub drain: Option<Drain>,
 }
@@ -278,7 +282,7 @@ pub struct Reading {
 /// Charge that left the battery, told apart by what the device did meanwhile.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Drain {
-    /// Time over which the device slept, by readings before and after each sleep.
+    /// Time between readings of which the device slept more than half.
     pub asleep_ns: u64,
     /// Charge that went in it, µAh.
     pub asleep_uah: i64,
@@ -351,9 +355,10 @@ pub struct Source {
     pub died: bool,
     /// Time active.
     pub held_ns: u64,
-    /// Its split of `blocked`; null without edges.
+    /// Its split of `blocked`; null without edges and waits.
     pub blocked_share_ns: Option<u64>,
-    /// Blocked time in which it alone was active; null without edges.
+    /// Blocked time in which it alone was active, which is what mending it alone would gain; null
+    /// without edges and waits.
     pub blocked_sole_ns: Option<u64>,
     /// Attempts that it kept from sleeping, alone or with others.
     pub aborts: u64,
@@ -361,9 +366,9 @@ pub struct Source {
     pub abort_ns: u64,
     /// Sleeps that it ended.
     pub wakes: u64,
-    /// Awake time after those, until the next attempt.
+    /// Awake time after those, until the next attempt or wait.
     pub after_wake_ns: u64,
-    /// What is known of its cost.
+    /// What is known of its cost: `blocked_share_ns`, `abort_ns` and `after_wake_ns` together.
     pub cost_ns: u64,
     /// Inactive → active.
     pub activations: u64,
@@ -406,7 +411,7 @@ pub struct Walks {
 /// A conclusion in words.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// How much it matters.
+    /// How much it matters: `high`, `medium` or `low`.
     pub severity: &'static str,
     /// The words, with a number.
     pub text: String,

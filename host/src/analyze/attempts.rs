@@ -24,6 +24,41 @@ pub const STAYED_NS: u64 = 1_000_000;
 /// `-EBUSY`: the kernel's word for a pending wakeup.
 const EBUSY: i32 = -16;
 
+/// Steps kept of one attempt: a night of s2idle may be entered again thousands of times.
+const STEPS: usize = 512;
+
+/// The kernel's names of the steps (callers of `trace_suspend_resume`, 7.3 and before it).
+const NAMES: [&str; 23] = [
+    "suspend_enter",
+    "sync_filesystems",
+    "freeze_processes",
+    "dpm_prepare",
+    "dpm_suspend",
+    "dpm_suspend_late",
+    "dpm_suspend_noirq",
+    "CPU_OFF",
+    "syscore_suspend",
+    "machine_suspend",
+    "syscore_resume",
+    "CPU_ON",
+    "dpm_resume_noirq",
+    "dpm_resume_early",
+    "dpm_resume",
+    "dpm_complete",
+    "thaw_processes",
+    "suspend_console",
+    "resume_console",
+    "console_suspend_all",
+    "console_resume_all",
+    "acpi_suspend",
+    "timekeeping_freeze",
+];
+
+/// A step's name, kept once; empty where this version does not know it.
+pub fn step_name(action: &[u8]) -> &'static str {
+    NAMES.into_iter().find(|name| name.as_bytes() == action).unwrap_or("")
+}
+
 /// How deep an attempt meant to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
@@ -78,9 +113,9 @@ pub enum Stage {
 /// How it is known who is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Evidence {
-    /// It was the only source active when the attempt began, and no other was active after.
+    /// It was activated meanwhile, by an edge that means no other; or no other source was active.
     Proven,
-    /// Only counters differ between the snapshots around it, or there is more than one.
+    /// Only counters differ between the snapshots around it, or others were active as well.
     Likely,
     /// Nobody is known.
     Unknown,
@@ -93,6 +128,17 @@ pub struct Cause {
     pub instance: u32,
     /// How that is known.
     pub evidence: Evidence,
+}
+
+/// A step of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The kernel's name of it.
+    pub name: &'static str,
+    /// It began.
+    pub start: BootNanos,
+    /// It ended; `None` where it was broken off.
+    pub end: Option<BootNanos>,
 }
 
 /// One call of `pm_suspend`.
@@ -122,6 +168,12 @@ pub struct Attempt {
     pub causes: Vec<Cause>,
     /// What ended the sleep: the first source to be activated, as far as is known.
     pub wake: Option<Cause>,
+    /// The interrupt that ended it.
+    pub irq: Option<u32>,
+    /// Awake time after the sleep, until the next attempt or wait began.
+    pub after_ns: u64,
+    /// Its steps, in the order of their begins; of very many only the first.
+    pub steps: Vec<Step>,
 }
 
 impl Attempt {
@@ -133,6 +185,19 @@ impl Attempt {
     /// How long it really slept.
     pub fn slept_ns(&self) -> u64 {
         if self.outcome == Outcome::Slept { self.stayed_ns } else { 0 }
+    }
+
+    /// From its begin to the first `machine_suspend`, if it slept.
+    pub fn suspending_ns(&self) -> u64 {
+        let first = self.first_entry.filter(|_| self.outcome == Outcome::Slept);
+        first.map_or(0, |first| first.since(self.start))
+    }
+
+    /// From there to its return, but for the sleep, if it slept.
+    pub fn resuming_ns(&self) -> u64 {
+        let slept = self.outcome == Outcome::Slept;
+        let rest = self.duration_ns().saturating_sub(self.suspending_ns());
+        if slept { rest.saturating_sub(self.stayed_ns) } else { 0 }
     }
 
     /// Whether a wakeup source can have kept it from sleeping: not where a driver refused, or where
@@ -162,6 +227,15 @@ struct Open {
     inside: Option<BootNanos>,
     /// The last `machine_suspend`: its begin and how much of it is in `stayed_ns`.
     last_stay: Option<(BootNanos, u64)>,
+    /// It is on its way back: what comes now did not turn it around.
+    turned: bool,
+    /// User space runs again.
+    thawed: bool,
+    /// Since the last `machine_suspend` began: the first interrupt that woke, and the first source
+    /// that was activated.
+    irq: Option<u32>,
+    waker: Option<Cause>,
+    steps: Vec<Step>,
 }
 
 impl Open {
@@ -178,28 +252,51 @@ impl Open {
             first_entry: None,
             inside: None,
             last_stay: None,
+            turned: false,
+            thawed: false,
+            irq: None,
+            waker: None,
+            steps: Vec::new(),
         }
     }
 
-    fn phase(&mut self, at: BootNanos, action: &[u8], begin: bool) {
+    fn step(&mut self, at: BootNanos, name: &'static str, begin: bool) {
+        if begin {
+            if !name.is_empty() && self.steps.len() < STEPS {
+                self.steps.push(Step { name, start: at, end: None });
+            }
+            return;
+        }
+        let began = self.steps.iter_mut().rev().find(|step| step.name == name);
+        if let Some(step) = began.filter(|step| step.end.is_none()) {
+            step.end = Some(at);
+        }
+    }
+
+    fn phase(&mut self, at: BootNanos, action: &'static str, begin: bool) {
         self.last = self.last.max(at);
+        self.step(at, action, begin);
+        self.turned |= begin && upwards(action);
+        self.thawed |= (action, begin) == ("thaw_processes", false);
         if let (Some(stage), true) = (stage_of(action), begin) {
             self.stage = self.stage.max(stage);
         }
         match (action, begin) {
             // Nothing after it is traced until the notifiers are through.
-            (b"sync_filesystems", false) => self.stage = self.stage.max(Stage::Prepare),
-            (b"freeze_processes", true) => self.frozen = self.frozen.or(Some(at)),
+            ("sync_filesystems", false) => self.stage = self.stage.max(Stage::Prepare),
+            ("freeze_processes", true) => self.frozen = self.frozen.or(Some(at)),
             // User space is frozen and stays so: the devices are next.
-            (b"suspend_enter", false) => self.stage = self.stage.max(Stage::DpmPrepare),
-            (b"dpm_prepare", false) => self.stage = self.stage.max(Stage::Suspend),
-            (b"machine_suspend", true) => {
+            ("suspend_enter", false) => self.stage = self.stage.max(Stage::DpmPrepare),
+            ("dpm_prepare", false) => self.stage = self.stage.max(Stage::Suspend),
+            ("machine_suspend", true) => {
                 self.entries += 1;
                 self.first_entry = self.first_entry.or(Some(at));
                 self.inside = Some(at);
                 self.last_stay = None;
+                self.irq = None;
+                self.waker = None;
             }
-            (b"machine_suspend", false) => {
+            ("machine_suspend", false) => {
                 if let Some(since) = self.inside.take() {
                     self.stay(since, at, 0);
                 }
@@ -207,7 +304,7 @@ impl Open {
             // Below s2idle, timekeeping stands still from before `machine_suspend` begins until
             // syscore resumes (`timekeeping_suspend`, `timekeeping_resume`): the stamps of
             // `machine_suspend`'s begin and end are the same, and the sleep shows only here.
-            (b"syscore_resume", false) if self.mode != Mode::S2idle => {
+            ("syscore_resume", false) if self.mode != Mode::S2idle => {
                 if let Some((since, counted)) = self.last_stay.take() {
                     self.stay(since, at, counted);
                 }
@@ -248,7 +345,10 @@ impl Open {
             first_entry: self.first_entry,
             frozen: self.frozen,
             causes: Vec::new(),
-            wake: None,
+            wake: if outcome == Outcome::Slept { self.waker } else { None },
+            irq: if outcome == Outcome::Slept { self.irq } else { None },
+            after_ns: 0,
+            steps: self.steps,
         }
     }
 }
@@ -277,13 +377,15 @@ impl Tracker {
     pub fn phase(
         &mut self,
         at: BootNanos,
-        action: &[u8],
+        action: &'static str,
         value: i32,
         begin: bool,
     ) -> Option<Attempt> {
-        if action == b"suspend_enter" && begin {
+        if action == "suspend_enter" && begin {
             // Still one open: its return was lost, and all that is known is its last phase.
-            let lost = self.open.replace(Open::new(at, mode_of(value)));
+            let mut open = Open::new(at, mode_of(value));
+            open.step(at, action, begin);
+            let lost = self.open.replace(open);
             self.tail = false;
             return lost.map(|open| {
                 let last = open.last;
@@ -318,6 +420,32 @@ impl Tracker {
         Some(Open::new(at, Mode::Unknown).close(at, returned))
     }
 
+    /// Whether one is under way.
+    pub fn open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the one under way may still be turned around by a source.
+    pub fn falling(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.turned)
+    }
+
+    /// A source was activated; if it is the first in a wake-up, that is whom the wake is blamed on.
+    pub fn activated(&mut self, instance: u32, shared: bool) {
+        let waking = self.open.as_mut().filter(|open| open.first_entry.is_some() && !open.thawed);
+        if let Some(open) = waking {
+            let evidence = if shared { Evidence::Likely } else { Evidence::Proven };
+            open.waker = open.waker.or(Some(Cause { instance, evidence }));
+        }
+    }
+
+    /// An interrupt woke the system.
+    pub fn woken(&mut self, irq: u32) {
+        if let Some(open) = &mut self.open {
+            open.irq = open.irq.or(Some(irq));
+        }
+    }
+
     /// Records are missing here.
     pub fn gap(&mut self) {
         self.tail = self.open.is_none();
@@ -341,30 +469,29 @@ fn mode_of(value: i32) -> Mode {
 }
 
 /// The stage that begins with a phase on the way down.
-fn stage_of(action: &[u8]) -> Option<Stage> {
+fn stage_of(action: &str) -> Option<Stage> {
     Some(match action {
-        b"sync_filesystems" => Stage::Sync,
-        b"freeze_processes" => Stage::Freeze,
-        b"dpm_prepare" => Stage::DpmPrepare,
-        b"dpm_suspend" => Stage::Suspend,
-        b"dpm_suspend_late" => Stage::SuspendLate,
-        b"dpm_suspend_noirq" => Stage::SuspendNoirq,
-        b"CPU_OFF" | b"syscore_suspend" | b"machine_suspend" => Stage::Machine,
+        "sync_filesystems" => Stage::Sync,
+        "freeze_processes" => Stage::Freeze,
+        "dpm_prepare" => Stage::DpmPrepare,
+        "dpm_suspend" => Stage::Suspend,
+        "dpm_suspend_late" => Stage::SuspendLate,
+        "dpm_suspend_noirq" => Stage::SuspendNoirq,
+        "CPU_OFF" | "syscore_suspend" | "machine_suspend" => Stage::Machine,
         _ => return None,
     })
 }
 
-/// Cuts attempts to the session and to each other, so that no nanosecond stands in two of them. In a
-/// sound trace this changes nothing.
-pub fn settle(attempts: &mut [Attempt], start: BootNanos, end: BootNanos) {
-    let mut free = start;
-    for attempt in attempts {
-        attempt.start = attempt.start.clamp(free, end.max(free));
-        attempt.end = attempt.end.clamp(attempt.start, end.max(free));
-        free = attempt.end;
-        let first = attempt.first_entry.map(|at| at.clamp(attempt.start, attempt.end));
-        attempt.first_entry = first;
-        let room = first.map_or(0, |first| attempt.end.since(first));
-        attempt.stayed_ns = attempt.stayed_ns.min(room);
-    }
+/// Whether a phase belongs to the way up.
+fn upwards(action: &str) -> bool {
+    matches!(
+        action,
+        "syscore_resume"
+            | "CPU_ON"
+            | "dpm_resume_noirq"
+            | "dpm_resume_early"
+            | "dpm_resume"
+            | "dpm_complete"
+            | "thaw_processes"
+    )
 }

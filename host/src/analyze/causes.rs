@@ -1,4 +1,4 @@
-//! Who ended each attempt, out of the snapshots around it.
+//! Who ended each attempt, out of the snapshots around it, where edges have not told.
 //!
 //! Without edges the evidence is what was active when the attempt began, and what changed between
 //! the snapshots before and after it and says by its own time that it did so meanwhile. Many
@@ -36,15 +36,30 @@ impl Finder {
         self.resolve(false);
     }
 
-    /// An attempt ended, if there is one.
-    pub fn ended(&mut self, attempt: Option<Attempt>) {
-        self.attempts.extend(attempt);
+    /// An attempt ended.
+    pub fn ended(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
+    }
+
+    /// How long the device was awake after the last attempt, if that slept.
+    pub fn awake(&mut self, ns: u64) {
+        let last = self.attempts.last_mut();
+        if let Some(last) = last.filter(|attempt| attempt.outcome == Outcome::Slept) {
+            last.after_ns = ns;
+        }
     }
 
     /// Records are missing here: what changed across it may have changed at any time.
     pub fn gap(&mut self) {
         self.resolve(true);
         self.marks.clear();
+    }
+
+    /// It turns out that user space waited since then, so that no awake time follows a wake.
+    pub fn waited(&mut self, since: BootNanos) {
+        for attempt in self.attempts.iter_mut().rev().take_while(|a| a.end >= since) {
+            attempt.after_ns = 0;
+        }
     }
 
     /// The trace is over: every attempt, and how many begins were walked too late.
@@ -62,9 +77,10 @@ impl Finder {
             }
             let window = Window::around(&self.marks, attempt, after);
             self.late += u64::from(window.late);
-            if attempt.blames_sources() {
+            // What edges have told stands.
+            if attempt.blames_sources() && attempt.causes.is_empty() {
                 attempt.causes = window.causes();
-            } else if attempt.outcome == Outcome::Slept {
+            } else if attempt.outcome == Outcome::Slept && attempt.wake.is_none() {
                 attempt.wake = window.wake();
             }
             self.resolved += 1;

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sleepwalk_trace::time::BootNanos;
-
 use super::attempts::{Attempt, Outcome};
 use crate::model::Model;
 
@@ -19,19 +17,37 @@ pub struct Ledger {
     pub resuming_ns: u64,
     /// Attempts that did not sleep.
     pub aborted_ns: u64,
-    /// Awake outside attempts: user space wanted to suspend and was blocked, or did not try. Without
-    /// edges and waits these can't be told apart.
+    /// Outside attempts, while user space waited to suspend; `None` where waits and edges were not
+    /// recorded.
+    pub blocked_ns: Option<u64>,
+    /// The rest: awake, and nobody asked to suspend; `None` likewise.
+    pub not_trying_ns: Option<u64>,
+    /// What can't be told apart of the two: all of it without waits and edges; else what is missing
+    /// in the trace, and what followed an attempt whose return is.
     pub untold_ns: u64,
     /// The part of the lines above that could have been charged to somebody and was not.
     pub unattributed_ns: u64,
 }
 
+/// What was found outside attempts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outside {
+    /// Waits and edges were recorded.
+    pub told: bool,
+    /// Blocked.
+    pub blocked_ns: u64,
+    /// Blocked by nobody who is known.
+    pub nobody_ns: u64,
+    /// Of which nothing is known.
+    pub missing_ns: u64,
+}
+
 impl Ledger {
-    /// Adds up attempts that [`super::attempts::settle`] has cut to the session.
-    pub fn new(model: &Model, attempts: &[Attempt]) -> Self {
+    /// Adds up attempts, which lie in the session and do not overlap, and the rest.
+    pub fn new(model: &Model, attempts: &[Attempt], outside: &Outside) -> Self {
         let mut ledger = Self::default();
         let mut after_wakes_ns = 0;
-        for (index, attempt) in attempts.iter().enumerate() {
+        for attempt in attempts {
             let whole_ns = attempt.duration_ns();
             if attempt.outcome != Outcome::Slept {
                 ledger.aborted_ns += whole_ns;
@@ -40,68 +56,67 @@ impl Ledger {
                 }
                 continue;
             }
-            let suspending_ns = attempt.first_entry.map_or(0, |first| first.since(attempt.start));
-            let resuming_ns = whole_ns - suspending_ns - attempt.stayed_ns;
-            ledger.suspending_ns += suspending_ns;
+            ledger.suspending_ns += attempt.suspending_ns();
             ledger.asleep_ns += attempt.stayed_ns;
-            ledger.resuming_ns += resuming_ns;
-            match attempt.wake {
-                Some(_) => after_wakes_ns += after_ns(attempts, index, model.end),
-                None => ledger.unattributed_ns += resuming_ns,
+            ledger.resuming_ns += attempt.resuming_ns();
+            if attempt.wake.is_none() && attempt.irq.is_none() {
+                ledger.unattributed_ns += attempt.resuming_ns();
+            }
+            if attempt.wake.is_some() {
+                after_wakes_ns += attempt.after_ns;
             }
         }
         let told = ledger.asleep_ns + ledger.suspending_ns + ledger.resuming_ns + ledger.aborted_ns;
-        ledger.untold_ns = model.duration_ns() - told;
-        ledger.unattributed_ns += ledger.untold_ns - after_wakes_ns;
+        let rest_ns = model.duration_ns() - told;
+        if outside.told {
+            ledger.blocked_ns = Some(outside.blocked_ns);
+            ledger.untold_ns = outside.missing_ns;
+            ledger.not_trying_ns = Some(rest_ns - outside.blocked_ns - outside.missing_ns);
+            ledger.unattributed_ns += outside.nobody_ns + outside.missing_ns;
+        } else {
+            ledger.untold_ns = rest_ns;
+            ledger.unattributed_ns += rest_ns - after_wakes_ns;
+        }
         ledger
     }
 
     /// The sum of the lines.
     pub fn total_ns(&self) -> u64 {
-        self.asleep_ns + self.suspending_ns + self.resuming_ns + self.aborted_ns + self.untold_ns
+        let outside = self.blocked_ns.unwrap_or(0) + self.not_trying_ns.unwrap_or(0);
+        let attempts = self.asleep_ns + self.suspending_ns + self.resuming_ns + self.aborted_ns;
+        attempts + outside + self.untold_ns
     }
 }
 
 /// What one source, or all sources of one name, cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
+    /// Its split of blocked time.
+    pub blocked_share_ns: u64,
+    /// Blocked time in which no other was active: what mending it alone would gain.
+    pub blocked_sole_ns: u64,
     /// Attempts that it kept from sleeping, alone or with others.
     pub aborts: u64,
     /// Its share of the time that those took.
     pub abort_ns: u64,
     /// Sleeps that it ended.
     pub wakes: u64,
-    /// Awake time that followed those until the next attempt.
+    /// Awake time that followed those until the next attempt or wait.
     pub after_wake_ns: u64,
 }
 
 impl Charge {
     /// What is known of its cost.
     pub fn cost_ns(&self) -> u64 {
-        self.abort_ns.saturating_add(self.after_wake_ns)
+        self.blocked_share_ns.saturating_add(self.abort_ns).saturating_add(self.after_wake_ns)
     }
 }
 
-/// What each of `instances` cost, in their order.
-pub fn charge(
-    attempts: &[Attempt],
-    instances: impl Iterator<Item = u32>,
-    end: BootNanos,
-) -> Vec<Charge> {
-    let instances: Vec<u32> = instances.collect();
-    let charges = charge_by(attempts, end, |instance| instance);
-    instances.iter().map(|i| charges.get(i).copied().unwrap_or_default()).collect()
-}
-
-/// What each group of sources cost: an attempt that two sources of one group ended counts once.
-/// Where several groups share an attempt its time is split equally, to the nanosecond.
-pub fn charge_by<K: Ord>(
-    attempts: &[Attempt],
-    end: BootNanos,
-    group: impl Fn(u32) -> K,
-) -> BTreeMap<K, Charge> {
+/// What attempts cost each group of sources: an attempt that two sources of one group ended counts
+/// once. Where several share an attempt its time is split equally, to the nanosecond.
+pub fn charge_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTreeMap<K, Charge> {
     let mut charges = BTreeMap::<K, Charge>::new();
-    for (index, attempt) in attempts.iter().enumerate() {
+    for attempt in attempts {
         let sharers = attempt.causes.len() as u64;
         let mut shares = BTreeMap::<K, u64>::new();
         for (nth, cause) in attempt.causes.iter().enumerate() {
@@ -118,14 +133,8 @@ pub fn charge_by<K: Ord>(
         if let Some(wake) = attempt.wake {
             let charge = charges.entry(group(wake.instance)).or_default();
             charge.wakes += 1;
-            charge.after_wake_ns += after_ns(attempts, index, end);
+            charge.after_wake_ns += attempt.after_ns;
         }
     }
     charges
-}
-
-/// From the end of an attempt to the next one's begin.
-fn after_ns(attempts: &[Attempt], index: usize, end: BootNanos) -> u64 {
-    let next = attempts.get(index + 1).map_or(end, |next| next.start);
-    next.since(attempts[index].end)
 }

@@ -6,7 +6,7 @@ use sleepwalk_trace::record::Reason;
 use sleepwalk_trace::snapshot::{Counters, SourceState};
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use crate::model::View;
+use super::order::Taken;
 
 /// One source over the session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,36 +85,27 @@ pub struct Tracker {
 
 impl Tracker {
     /// Takes in one snapshot.
-    pub fn snapshot(&mut self, view: &View<'_>) -> Mark {
-        let record = view.record;
+    pub fn snapshot(&mut self, view: &Taken) -> Mark {
         let mut changes = Vec::new();
-        if record.full {
-            for (&instance, state) in view.states {
-                changes.extend(self.source(view, instance, state));
-            }
-        } else {
-            for delta in &record.changed {
-                if let Some(state) = view.states.get(&delta.instance) {
-                    changes.extend(self.source(view, delta.instance, state));
-                }
-            }
+        for (instance, state) in &view.states {
+            changes.extend(self.source(view, *instance, state));
         }
-        if view.whole() {
+        if view.whole {
             self.remove_the_dead(view);
         }
         self.seen = Some((view.at, view.now));
-        self.whole = view.whole();
+        self.whole = view.whole;
         Mark {
             at: view.at,
             now: view.now,
-            reason: record.reason,
-            whole: view.whole(),
+            reason: view.reason,
+            whole: view.whole,
             active: self.active.clone(),
             changes,
         }
     }
 
-    fn source(&mut self, view: &View<'_>, instance: u32, state: &SourceState) -> Option<Change> {
+    fn source(&mut self, view: &Taken, instance: u32, state: &SourceState) -> Option<Change> {
         let counters = state.counters;
         let held_ns = state.held_ns(view.now);
         let tally = self.tallies.entry(instance).or_insert_with(|| Tally {
@@ -176,12 +167,19 @@ impl Tracker {
         changed.then_some(Change { instance, rose, last })
     }
 
-    fn remove_the_dead(&mut self, view: &View<'_>) {
-        let gone: Vec<u32> = if view.record.full {
+    /// Whether a source was active in the last snapshot.
+    pub fn active(&self, instance: u32) -> bool {
+        self.active.contains(&instance)
+    }
+
+    fn remove_the_dead(&mut self, view: &Taken) {
+        let gone: Vec<u32> = if view.full {
+            // By instance, as `view.states` is too.
+            let there = |i: &u32| view.states.binary_search_by_key(i, |(i, _)| *i).is_ok();
             let present = self.last.iter().filter(|(_, last)| last.present);
-            present.map(|(&i, _)| i).filter(|i| !view.states.contains_key(i)).collect()
+            present.map(|(&i, _)| i).filter(|i| !there(i)).collect()
         } else {
-            view.record.gone.clone()
+            view.gone.clone()
         };
         for instance in gone {
             self.active.remove(&instance);

@@ -4,13 +4,17 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{
-    Attempt, By, Cause, Ledger, Name, Overhead, Power, Report, SCHEMA, Session, Source, Wake,
-    WakeSource, Walks,
+    Attempt, Blocker, By, Cause, Drain, Finding, Ledger, Name, Overhead, Power, Reading, Report,
+    SCHEMA, Session, Source, Span, Step, Wait, Wake, WakeSource, Walks,
 };
-use crate::analyze::Analysis;
+use sleepwalk_trace::record::Supply;
+use sleepwalk_trace::time::BootNanos;
+
 use crate::analyze::attempts::{self, Evidence, Mode, Outcome, Stage};
+use crate::analyze::findings::{self, Severity};
 use crate::analyze::ledger::{self, Charge};
 use crate::analyze::sources::Tally;
+use crate::analyze::{Analysis, spans, waits};
 use crate::model::Model;
 
 /// The report with the `top` most costly sources, or all.
@@ -20,6 +24,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         By::Instance => by_instance(analysis),
         By::Name => by_name(analysis),
     };
+    let findings = findings::findings(analysis);
     sources.sort_by(|a, b| rank(a).cmp(&rank(b)));
     let kept = top.unwrap_or(usize::MAX).min(sources.len());
     let sources_left_out = (sources.len() - kept) as u64;
@@ -33,16 +38,16 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
             suspending_ns: analysis.ledger.suspending_ns,
             resuming_ns: analysis.ledger.resuming_ns,
             aborted_ns: analysis.ledger.aborted_ns,
-            blocked_ns: None,
-            not_trying_ns: None,
-            untold_ns: Some(analysis.ledger.untold_ns),
+            blocked_ns: analysis.ledger.blocked_ns,
+            not_trying_ns: analysis.ledger.not_trying_ns,
+            untold_ns: untold_ns(&analysis.ledger),
             unattributed_ns: analysis.ledger.unattributed_ns,
         },
         attempts: attempts.map(|(index, a)| attempt(model, index as u64, a)).collect(),
-        waits: Vec::new(),
+        waits: analysis.waits.iter().map(|wait| self::wait(model, wait)).collect(),
         sources,
         sources_left_out,
-        power: Power::default(),
+        power: power(analysis),
         overhead: model.overhead.map(|o| Overhead {
             agent_cpu_ns: o.cpu_ns,
             agent_start_cpu_ns: model.started.unwrap_or(o).cpu_ns.min(o.cpu_ns),
@@ -53,19 +58,41 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
             },
             bytes_written: o.bytes_written,
         }),
-        findings: Vec::new(),
+        findings: findings.into_iter().map(finding).collect(),
     }
 }
 
-/// The most costly first; the rest keeps equals in one order.
+/// Null where there is none of it and there need not be.
+fn untold_ns(ledger: &ledger::Ledger) -> Option<u64> {
+    (ledger.blocked_ns.is_none() || ledger.untold_ns > 0).then_some(ledger.untold_ns)
+}
+
+fn finding(finding: findings::Finding) -> Finding {
+    Finding {
+        severity: match finding.severity {
+            Severity::High => "high",
+            Severity::Medium => "medium",
+            Severity::Low => "low",
+        },
+        text: finding.text,
+        sources: finding.sources,
+        gain_ns: finding.gain_ns,
+    }
+}
+
+/// The most costly first, then those held longest; the rest keeps equals in one order.
 ///
-/// How much of what a source held did block the device can't be told without edges, so all of it
-/// counts: a source that is held for hours must not stand behind one that aborted an attempt. What
-/// it held and the time awake after its wakes are mostly the same time, so the longer counts.
+/// How much of what a source held did block the device can't be told without edges and waits, so all
+/// of it counts then: a source that is held for hours must not stand behind one that aborted an
+/// attempt. What it held and the time awake after its wakes are mostly the same time, so the longer
+/// counts.
 fn rank(source: &Source) -> impl Ord + '_ {
     let Source { abort_ns, after_wake_ns, held_ns, name, instance, .. } = source;
-    let awake_ns = *held_ns.max(after_wake_ns);
-    (Reverse(abort_ns.saturating_add(awake_ns)), &name.bytes, *instance)
+    let cost_ns = match source.blocked_share_ns {
+        Some(_) => source.cost_ns,
+        None => abort_ns.saturating_add(*held_ns.max(after_wake_ns)),
+    };
+    (Reverse((cost_ns, *held_ns)), &name.bytes, *instance)
 }
 
 fn session(analysis: &Analysis) -> Session {
@@ -123,12 +150,20 @@ fn attempt(model: &Model, index: u64, attempt: &attempts::Attempt) -> Attempt {
         stage: stage(attempt.stage),
         errno: attempt.errno,
         slept_ns: attempt.slept_ns(),
-        steps: Vec::new(),
+        steps: attempt
+            .steps
+            .iter()
+            .map(|step| Step {
+                step: step.name,
+                start_ns: step.start.0,
+                end_ns: step.end.map(|end| end.0),
+            })
+            .collect(),
         s2idle_entries: if attempt.mode == Mode::S2idle { attempt.entries } else { 0 },
         causes: attempt.causes.iter().map(cause).collect(),
         wake: slept.then(|| Wake {
-            irq: None,
-            irq_name: None,
+            irq: attempt.irq,
+            irq_name: attempt.irq.and_then(|irq| irq_name(model, irq)),
             source: attempt.wake.map(|wake| WakeSource {
                 name: Name::new(model.name(wake.instance)),
                 instance: wake.instance,
@@ -138,17 +173,71 @@ fn attempt(model: &Model, index: u64, attempt: &attempts::Attempt) -> Attempt {
     }
 }
 
+/// What an interrupt is called: its handlers' names, else its controller's.
+fn irq_name(model: &Model, irq: u32) -> Option<String> {
+    let known = model.irqs.get(&irq)?;
+    let names = [model.text(known.name), model.text(known.chip)];
+    let name = names.into_iter().find(|name| !name.is_empty())?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
+fn wait(model: &Model, wait: &waits::Wait) -> Wait {
+    let blocker = |&(instance, share_ns): &(u32, u64)| Blocker {
+        name: Name::new(model.name(instance)),
+        instance,
+        share_ns,
+    };
+    Wait {
+        start_ns: wait.start.0,
+        end_ns: wait.end.0,
+        thread: wait.thread,
+        idle: wait.idle,
+        blockers: wait.blockers.iter().map(blocker).collect(),
+    }
+}
+
+fn power(analysis: &Analysis) -> Power {
+    let (model, power) = (&analysis.model, &analysis.power);
+    let text = |id| String::from_utf8_lossy(model.text(id)).into_owned();
+    let reading = |(at, supply): &(BootNanos, Supply)| Reading {
+        at_ns: at.0,
+        name: Name::new(model.text(supply.name)),
+        kind: text(supply.kind),
+        status: text(supply.status),
+        capacity: supply.capacity,
+        charge_uah: supply.charge_uah,
+        current_ua: supply.current_ua,
+        online: supply.online.map(|online| online > 0),
+    };
+    Power {
+        readings: power.readings.iter().map(reading).collect(),
+        charger_ns: power.charger_ns(),
+        charger: power.charger.iter().map(span).collect(),
+        drain: power.drain.map(|d| Drain {
+            asleep_ns: d.asleep_ns,
+            asleep_uah: d.asleep_uah,
+            awake_ns: d.awake_ns,
+            awake_uah: d.awake_uah,
+        }),
+    }
+}
+
+fn span(&(start, end): &spans::Span) -> Span {
+    Span { start_ns: start.0, end_ns: end.0 }
+}
+
 fn by_instance(analysis: &Analysis) -> Vec<Source> {
     let mut addresses = BTreeMap::new();
-    let sources = analysis.sources.iter().zip(&analysis.charges);
+    let sources = analysis.sources.iter().zip(&analysis.charges).zip(&analysis.spans);
     sources
-        .map(|(tally, charge)| {
+        .map(|((tally, charge), held)| {
             let known = analysis.model.sources.get(&tally.instance);
             let next = addresses.len() as u32;
             let mut source = source(&analysis.model, tally);
             source.instance = Some(tally.instance);
             source.address_id = known.map(|def| *addresses.entry(def.address).or_insert(next));
-            source.charged(charge)
+            source.spans = held.iter().map(span).collect();
+            source.charged(charge, analysis.ledger.blocked_ns.is_some())
         })
         .collect()
 }
@@ -156,14 +245,20 @@ fn by_instance(analysis: &Analysis) -> Vec<Source> {
 fn by_name(analysis: &Analysis) -> Vec<Source> {
     let model = &analysis.model;
     let mut sources = BTreeMap::<&[u8], Source>::new();
-    for tally in &analysis.sources {
-        let one = source(model, tally);
-        sources.entry(model.name(tally.instance)).and_modify(|sum| sum.add(&one)).or_insert(one);
+    for (tally, held) in analysis.sources.iter().zip(&analysis.spans) {
+        let mut one = source(model, tally);
+        one.spans = held.iter().map(span).collect();
+        match sources.get_mut(model.name(tally.instance)) {
+            Some(sum) => sum.add(one),
+            None => {
+                sources.insert(model.name(tally.instance), one);
+            }
+        }
     }
-    let charges = ledger::charge_by(&analysis.attempts, model.end, |i| model.name(i));
+    let charges = analysis.charges_by_name();
     let charged = sources.into_iter().map(|(name, source)| {
         let charge = charges.get(name).copied().unwrap_or_default();
-        source.charged(&charge)
+        source.charged(&charge, analysis.ledger.blocked_ns.is_some())
     });
     charged.collect()
 }
@@ -196,7 +291,9 @@ fn source(model: &Model, tally: &Tally) -> Source {
 }
 
 impl Source {
-    fn charged(mut self, charge: &Charge) -> Self {
+    fn charged(mut self, charge: &Charge, told: bool) -> Self {
+        self.blocked_share_ns = told.then_some(charge.blocked_share_ns);
+        self.blocked_sole_ns = told.then_some(charge.blocked_sole_ns);
         self.aborts = charge.aborts;
         self.abort_ns = charge.abort_ns;
         self.wakes = charge.wakes;
@@ -206,7 +303,8 @@ impl Source {
     }
 
     /// Another source of the name: born and died only if all of them were.
-    fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: Self) {
+        self.spans = merged(std::mem::take(&mut self.spans), other.spans);
         self.name_cut |= other.name_cut;
         self.instances += other.instances;
         self.first_ns = self.first_ns.min(other.first_ns);
@@ -219,6 +317,20 @@ impl Source {
         self.expiries = self.expiries.saturating_add(other.expiries);
         self.active_at_end |= other.active_at_end;
     }
+}
+
+/// Spans of two sources as those in which either was held.
+fn merged(mut spans: Vec<Span>, more: Vec<Span>) -> Vec<Span> {
+    spans.extend(more);
+    spans.sort_by_key(|span| (span.start_ns, span.end_ns));
+    spans.dedup_by(|next, kept| {
+        let touches = next.start_ns <= kept.end_ns;
+        if touches {
+            kept.end_ns = kept.end_ns.max(next.end_ns);
+        }
+        touches
+    });
+    spans
 }
 
 fn mode(mode: Mode) -> &'static str {

@@ -1,0 +1,168 @@
+//! Waits for `/sys/power/wakeup_count`: user space wants to suspend, and an active source forbids it.
+
+use std::collections::BTreeSet;
+
+use sleepwalk_trace::time::BootNanos;
+
+use super::active::Active;
+
+/// Sources told of one wait: the rest held it up for less.
+const BLOCKERS: usize = 8;
+
+/// Threads that are remembered; there is one that suspends, and perhaps a few that look.
+const THREADS: usize = 4_096;
+
+/// One blocking read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// It began, or the session did.
+    pub start: BootNanos,
+    /// It returned, or the session ended.
+    pub end: BootNanos,
+    /// The thread's id.
+    pub thread: u32,
+    /// What it returned; `None` where it had not.
+    pub idle: Option<bool>,
+    /// The sources active in it and their splits in ns, the longest first; no more than
+    /// [`BLOCKERS`].
+    pub blockers: Vec<(u32, u64)>,
+}
+
+#[derive(Debug)]
+struct Open {
+    thread: u32,
+    start: BootNanos,
+    /// What the sources' shares in the stretch were at its begin; empty for the first wait of it.
+    base: Vec<(u32, u128)>,
+}
+
+/// The waits under way and those that are over.
+#[derive(Debug)]
+pub struct Waits {
+    open: Vec<Open>,
+    over: Vec<Wait>,
+    /// Threads that were heard of since the session began, or what is missing of it ended.
+    known: BTreeSet<u32>,
+    /// Since when a thread may wait of which nothing was heard yet; `None` where that can't be told.
+    since: Option<BootNanos>,
+}
+
+impl Waits {
+    /// At the session's start. `ends`: an end without a begin means a wait from before.
+    pub fn new(start: BootNanos, ends: bool) -> Self {
+        let since = ends.then_some(start);
+        Self { open: Vec::new(), over: Vec::new(), known: BTreeSet::new(), since }
+    }
+
+    /// Whether any thread waits.
+    pub fn any(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Whether it may turn out that one does.
+    pub fn maybe(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// A thread begins to wait.
+    pub fn begin(&mut self, thread: u32, at: BootNanos, active: &mut Active) {
+        self.close(thread, at, None, active);
+        self.hear_of(thread);
+        let base = if self.any() {
+            active.shares_in_stretch().collect()
+        } else {
+            active.open_stretch();
+            Vec::new()
+        };
+        self.open.push(Open { thread, start: at, base });
+    }
+
+    /// A thread has its answer. Returns since when the session was blocked, where only this tells
+    /// that it was.
+    pub fn end(
+        &mut self,
+        thread: u32,
+        at: BootNanos,
+        idle: bool,
+        active: &mut Active,
+    ) -> Option<BootNanos> {
+        if self.close(thread, at, Some(idle), active) {
+            return None;
+        }
+        let start = self.since.filter(|_| !self.known.contains(&thread));
+        self.hear_of(thread);
+        let start = start?;
+        let blockers = blockers(active.maybe_shares().into_iter());
+        active.confirm();
+        self.over.push(Wait { start, end: at, thread, idle: Some(idle), blockers });
+        Some(start)
+    }
+
+    fn hear_of(&mut self, thread: u32) {
+        self.known.insert(thread);
+        if self.known.len() > THREADS {
+            self.since = None;
+        }
+    }
+
+    fn close(
+        &mut self,
+        thread: u32,
+        at: BootNanos,
+        idle: Option<bool>,
+        active: &mut Active,
+    ) -> bool {
+        let Some(place) = self.open.iter().position(|open| open.thread == thread) else {
+            return false;
+        };
+        let Open { thread, start, mut base } = self.open.remove(place);
+        base.sort_unstable_by_key(|(instance, _)| *instance);
+        let shares = active.shares_in_stretch().map(|(instance, share)| {
+            let before = base.binary_search_by_key(&instance, |(i, _)| *i);
+            let before = before.map_or(0, |place| base[place].1);
+            (instance, share.saturating_sub(before))
+        });
+        let blockers = blockers(shares);
+        self.over.push(Wait { start, end: at, thread, idle, blockers });
+        true
+    }
+
+    /// Events were lost: an end without a begin may be of a wait whose begin was among them.
+    pub fn lost(&mut self, active: &mut Active) {
+        self.since = None;
+        active.forget_maybe();
+    }
+
+    /// Something is missing: nobody is known to wait.
+    pub fn gap(&mut self, at: BootNanos, active: &mut Active) {
+        while let Some(open) = self.open.first() {
+            let thread = open.thread;
+            self.close(thread, at, None, active);
+        }
+        active.forget_maybe();
+        self.known.clear();
+        self.since = None;
+    }
+
+    /// What is missing ends here. `ends` as in [`Waits::new`].
+    pub fn resume(&mut self, at: BootNanos, ends: bool) {
+        self.since = ends.then_some(at);
+    }
+
+    /// The trace is over.
+    pub fn finish(mut self, at: BootNanos, active: &mut Active) -> Vec<Wait> {
+        self.gap(at, active);
+        self.over.sort_by_key(|wait| (wait.start, wait.end, wait.thread));
+        self.over
+    }
+}
+
+/// Out of shares in 2⁻³² ns.
+fn blockers(shares: impl Iterator<Item = (u32, u128)>) -> Vec<(u32, u64)> {
+    let whole = shares.map(|(instance, share)| (instance, (share >> 32) as u64));
+    let mut blockers: Vec<_> = whole.filter(|(_, ns)| *ns > 0).collect();
+    blockers.sort_unstable_by_key(|(instance, ns)| (u64::MAX - ns, *instance));
+    blockers.truncate(BLOCKERS);
+    blockers.shrink_to_fit();
+    blockers
+}

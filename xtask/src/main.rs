@@ -29,8 +29,9 @@ Usage: cargo xtask TASK
   demo           boot the virtual device, keep it awake on purpose, record it, rank it; the device
                  stays up
   test [-- ARGUMENT...]
-                 everything: the tests that need no device, then the end-to-end tests in virtual
-                 devices of their own; with arguments only the latter, as `test -- attempts`
+                 everything: the tests that need no device, those in Chromium, then the end-to-end
+                 tests in virtual devices of their own; with arguments only the last, as
+                 `test -- attempts`
   bench          what a snapshot and the agent cost, on a quiet machine: a table and
                  target/bench.json; fails where a figure misses its limit
   build [PART]   target/dist/sleepwalk and sleepwalkd; PART: probe, agent, workload or host

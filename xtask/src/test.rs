@@ -1,5 +1,5 @@
-//! `cargo xtask test`: the tests that need nothing but Rust, then the end-to-end tests in two virtual
-//! devices of their own.
+//! `cargo xtask test`: the tests that need nothing but Rust, those of the HTML report in Chromium, then
+//! the end-to-end tests in two virtual devices of their own.
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
@@ -21,16 +21,20 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 pub fn run(filter: &[OsString]) -> Result<()> {
     let mut failed = Vec::new();
     if filter.is_empty() {
-        sh::say("step 1 of 4: the tests that need no device");
+        sh::say("step 1 of 5: the tests that need no device");
         failed.extend(said(without_device(), "the tests that need no device"));
     }
-    sh::say("step 2 of 4: the programs");
+    if filter.is_empty() {
+        sh::say("step 2 of 5: the HTML report in Chromium");
+        failed.extend(said(in_the_browser(), "the HTML report in Chromium"));
+    }
+    sh::say("step 3 of 5: the programs");
     build::all()?;
-    sh::say("step 3 of 4: the devices");
+    sh::say("step 4 of 5: the devices");
     let [with, without] = DEVICES;
     let with = OwnDevice::boot(with.0, with.1)?;
     let without = OwnDevice::boot(without.0, without.1)?;
-    sh::say("step 4 of 4: the end-to-end tests");
+    sh::say("step 5 of 5: the end-to-end tests");
     let started = Instant::now();
     if let Some(part) = said(end_to_end(&with, &without, filter), "the end-to-end tests") {
         failed.push(part);
@@ -60,6 +64,16 @@ fn said(result: Result<()>, part: &'static str) -> Option<&'static str> {
 
 fn without_device() -> Result<()> {
     sh::run(sh::cargo().args(["test", "--no-fail-fast"]))
+}
+
+fn in_the_browser() -> Result<()> {
+    let mut cargo = sh::cargo();
+    cargo
+        .args(["test", "--package", "sleepwalk-browser", "--no-fail-fast"])
+        // How soon a page is drawn is told. Each test has a browser, and each browser takes a core.
+        .args(["--", "--test-threads=2", "--show-output"])
+        .env("CHROMIUM", setup::chromium()?);
+    sh::run_within(LIMIT, &mut cargo)
 }
 
 fn end_to_end(with: &OwnDevice, without: &OwnDevice, filter: &[OsString]) -> Result<()> {

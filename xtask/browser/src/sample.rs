@@ -118,6 +118,9 @@ pub fn report(attempts: usize, sources: usize) -> Report {
             source.blocked_share_ns.unwrap_or(0) + source.abort_ns + source.after_wake_ns;
     }
     report.sources.sort_by_key(|source| std::cmp::Reverse(source.cost_ns));
+    report.power.charger_ns = Some((end - START) / 20);
+    report.power.charger =
+        vec![Span { start_ns: START + S, end_ns: START + S + (end - START) / 20 }];
     report.findings = findings(&report);
     report
 }

@@ -9,10 +9,16 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::render::table::{OUTCOMES, name, order, returned, shown};
-use crate::report::{Attempt, Name, Report, Source};
+use crate::report::{Attempt, Name, Report, Source, Span};
 
 /// Blockers of a wait that are named one by one.
 const BLOCKERS: usize = 4;
+
+/// Spans that a page holds: more would make it slow to open.
+const SPANS: usize = 250_000;
+
+/// A drawing has fewer columns.
+const COLUMNS: u64 = 16_384;
 
 /// The whole of it.
 #[derive(Serialize)]
@@ -33,6 +39,8 @@ pub(super) struct Data {
     waits: Vec<Wait>,
     /// By source, then gap and length in turn.
     spans: Vec<Vec<u64>>,
+    /// Spans no farther apart than this are one, µs; 0 where they are as the report has them.
+    grain: u64,
     /// Gap and length of the time on a charger, in turn.
     charger: Vec<u64>,
 }
@@ -88,14 +96,18 @@ pub(super) fn compact(report: &Report) -> Data {
         Wait(gap, took, idle, named.collect(), wait.blockers.len().saturating_sub(BLOCKERS))
     });
     let waits = waits.collect();
+    let took = clock.at(report.session.end_ns) as u64;
+    let held: Vec<_> = report.sources.iter().map(|s| s.spans.as_slice()).collect();
+    let (grain, spans) = clock.spans(&held, took);
     Data {
         start_real: report.session.start_realtime_ns.div_euclid(1_000),
-        took: clock.at(report.session.end_ns) as u64,
+        took,
         outcomes: OUTCOMES.iter().map(|(_, word)| *word).collect(),
         attempts,
         waits,
-        spans: report.sources.iter().map(|s| clock.spans(s)).collect(),
-        charger: clock.charger(report),
+        spans,
+        grain,
+        charger: clock.flat(&report.power.charger, 0),
         labels: names.labels,
         words: words.items,
         wakes: wakes.items,
@@ -169,29 +181,28 @@ impl Clock {
         (start, end.saturating_sub(start).max(0) as u64)
     }
 
-    fn spans(self, source: &Source) -> Vec<u64> {
-        let mut flat = Flat::default();
-        for span in &source.spans {
+    /// Gap and length in turn; what is not farther apart than `grain` µs is one.
+    fn flat(self, spans: &[Span], grain: u64) -> Vec<u64> {
+        let mut flat = Flat { grain, ..Flat::default() };
+        for span in spans {
             let (at, took) = self.span(span.start_ns, span.end_ns);
             flat.push(at as u64, took);
         }
         flat.turns
     }
 
-    /// Between instants at both of which a reading shows a charger.
-    fn charger(self, report: &Report) -> Vec<u64> {
-        let online = |r: &crate::report::Reading| {
-            r.online == Some(true) || r.status == "Charging" || r.status == "Full"
-        };
-        let times: Vec<_> = report.power.readings.chunk_by(|a, b| a.at_ns == b.at_ns).collect();
-        let mut flat = Flat::default();
-        for pair in times.windows(2) {
-            if pair.iter().all(|readings| readings.iter().any(online)) {
-                let (from, took) = self.span(pair[0][0].at_ns, pair[1][0].at_ns);
-                flat.push(from as u64, took);
+    /// The spans of all sources, and the grain that keeps them few enough.
+    fn spans(self, sources: &[&[Span]], took: u64) -> (u64, Vec<Vec<u64>>) {
+        let mut grain = 0;
+        loop {
+            let spans: Vec<_> = sources.iter().map(|s| self.flat(s, grain)).collect();
+            // Both ends of a span are a number.
+            let few = spans.iter().map(Vec::len).sum::<usize>() <= 2 * SPANS;
+            if few || grain >= took {
+                return (grain, spans);
             }
+            grain = (2 * grain).max(took / COLUMNS).max(1);
         }
-        flat.turns
     }
 }
 
@@ -200,16 +211,16 @@ impl Clock {
 struct Flat {
     turns: Vec<u64>,
     end: u64,
+    grain: u64,
 }
 
 impl Flat {
     fn push(&mut self, at: u64, took: u64) {
-        let end = (at + took).max(self.end);
+        let end = at.saturating_add(took).max(self.end);
         let at = at.max(self.end);
-        let took = end - at;
         match self.turns.last_mut() {
-            Some(last) if at == self.end => *last += took,
-            _ => self.turns.extend([at - self.end, took]),
+            Some(last) if at - self.end <= self.grain => *last += end - self.end,
+            _ => self.turns.extend([at - self.end, end - at]),
         }
         self.end = end;
     }
@@ -284,6 +295,25 @@ mod tests {
         }
         // The last overlaps the one before it: together they end where it ends.
         assert_eq!(flat.turns, [5, 7, 8, 3]);
+        let mut flat = Flat { grain: 8, ..Flat::default() };
+        for (at, took) in [(5, 5), (10, 2), (20, 1), (30, 4)] {
+            flat.push(at, took);
+        }
+        assert_eq!(flat.turns, [5, 16, 9, 4]);
+    }
+
+    #[test]
+    fn spans_are_made_coarser_until_a_page_can_hold_them() {
+        let n = SPANS as u64 * 2;
+        let span = |i: u64| Span { start_ns: i * 1_000_000, end_ns: i * 1_000_000 + 400_000 };
+        let held: Vec<_> = (0..n).map(span).collect();
+        let clock = Clock { start_ns: 0 };
+        let (grain, spans) = clock.spans(&[&held], n * 1_000);
+        assert!(grain > 0 && spans[0].len() <= 2 * SPANS, "{grain} {}", spans[0].len());
+        // None is left out: together they reach from the first to the last.
+        assert_eq!(spans[0].iter().sum::<u64>(), (n - 1) * 1_000 + 400);
+        let few = clock.spans(&[&held[..3]], n * 1_000);
+        assert_eq!(few, (0, vec![vec![0, 400, 600, 400, 600, 400]]));
     }
 
     #[test]

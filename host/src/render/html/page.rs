@@ -85,34 +85,49 @@ fn header(report: &Report, device: &str) -> Markup {
     }
 }
 
+/// Findings that are shown at once: they stand in the order of their weight.
+const FINDINGS: usize = 8;
+
 fn findings(report: &Report) -> Markup {
     let warnings = warnings(&report.session);
+    let (first, rest) = report.findings.split_at(report.findings.len().min(FINDINGS));
     html! {
         section #findings aria-labelledby="findings-h" {
             h2 #findings-h { "Findings" }
-            @if report.findings.is_empty() && warnings.is_empty() {
+            @if first.is_empty() && warnings.is_empty() {
                 p.empty { "Nothing stands out in this trace." }
-            } @else {
-                ul.findings {
-                    @for finding in &report.findings { (one_finding(finding)) }
-                    @for warning in &warnings {
-                        li.warning { span.severity { "doubt" } p { (warning) } }
-                    }
+            }
+            ul.findings {
+                @for finding in first { (one_finding(finding, &report.sources)) }
+                @for warning in &warnings {
+                    li.doubt { span.severity { "in doubt" } p { (warning) } }
+                }
+            }
+            @if !rest.is_empty() {
+                details {
+                    summary { (rest.len()) " more of less weight" }
+                    ul.findings { @for finding in rest { (one_finding(finding, &report.sources)) } }
                 }
             }
         }
     }
 }
 
-fn one_finding(finding: &Finding) -> Markup {
+fn one_finding(finding: &Finding, sources: &[Source]) -> Markup {
     html! {
         li class=(finding.severity) {
             span.severity { (finding.severity) }
             p {
                 (one_line(&finding.text))
                 @for name in &finding.sources {
-                    @let name = escape(name.as_bytes());
-                    " " button.chip type="button" data-find=(name) { (name) }
+                    " "
+                    @match sources.iter().find(|source| source.name.name == *name) {
+                        Some(source) => {
+                            @let name = escape(&source.name.bytes);
+                            button.chip type="button" data-find=(name) title="show in the ranking" { (name) }
+                        }
+                        None => span.chip { (escape(name.as_bytes())) }
+                    }
                 }
             }
             @if let Some(gain) = finding.gain_ns {
@@ -155,8 +170,8 @@ fn lines(l: &Ledger) -> impl Iterator<Item = (u64, Line)> {
             l.untold_ns,
             (
                 "awake, outside attempts",
-                "blocked, or nobody asked to suspend: this capture can't tell",
-                "idle",
+                "blocked, or nobody asked to suspend: the trace can't tell",
+                "untold",
             ),
         ),
     ];

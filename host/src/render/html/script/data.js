@@ -68,6 +68,8 @@ const data = (() => {
     labels: raw.labels,
     sources: raw.spans.map(spans),
     charger: spans(raw.charger),
+    // Holds no farther apart than this are drawn as one.
+    grain: raw.grain,
     attempts,
     waits,
   };

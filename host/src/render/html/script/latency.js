@@ -129,7 +129,7 @@
   function chart() {
     plot?.destroy();
     plot = null;
-    el("stage").textContent = chosen ? `${chosen.name.replaceAll("_", " ")} over time` : "a stage shows its course over time";
+    el("stage").textContent = chosen ? `${chosen.name.replaceAll("_", " ")} over time` : "choose one to see it over time";
     if (!chosen) return;
     const { from, to } = range.get();
     const slept = [], other = [], times = [];

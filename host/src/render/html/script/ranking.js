@@ -78,11 +78,14 @@ const ranking = (() => {
   });
   show();
   return {
-    /** Shows what has `name` in its name, and picks the first. */
+    /** Shows what has `name` in its name, and picks what is called so. */
     find(name) {
       el("filter").value = name;
       show();
-      picked.set(shownRows.get()[0] ?? null);
+      const found = shownRows.get();
+      // An instance's number stands behind its name.
+      const exact = found.find((row) => data.labels[row] === name || data.labels[row].startsWith(`${name} `));
+      picked.set(exact ?? found[0] ?? null);
       el("ranking").scrollIntoView({ block: "start" });
     },
   };

@@ -41,7 +41,7 @@
     start,
     end,
     color: "held",
-    tell: (k) => tellSpan(`${data.labels[index]} held`, start[k], end[k]),
+    tell: (k) => tellHold(data.labels[index], start[k], end[k]),
   }));
   let lanes = [];
   const all = () => [...pinned, ...lanes];
@@ -63,6 +63,12 @@
 
   function tellSpan(title, start, end) {
     return { title, pairs: when(start, end) };
+  }
+
+  function tellHold(label, start, end) {
+    const told = tellSpan(`${label} held`, start, end);
+    if (data.grain > 0) told.pairs.push(["gaps", `up to ${time(data.grain)} are not drawn`]);
+    return told;
   }
 
   function tellAttempt(i) {

@@ -214,6 +214,11 @@ impl Page {
         let answer = self.browser.call("Page.captureScreenshot", params)?;
         self.keep(&format!("{name}.png"), &answer["data"])
     }
+    /// A picture of what the window shows, below `target/`.
+    pub fn viewport(&mut self, name: &str) -> Result<PathBuf> {
+        let answer = self.browser.call("Page.captureScreenshot", json!({"format": "png"}))?;
+        self.keep(&format!("{name}.png"), &answer["data"])
+    }
 
     /// The page on paper, below `target/`, and how many sheets there are.
     pub fn print(&mut self, name: &str) -> Result<(PathBuf, usize)> {

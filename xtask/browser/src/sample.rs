@@ -316,7 +316,7 @@ fn attempt(
             irq_name: Some(["ipa", "rtc-pl031", "wlan0"][(index % 3) as usize].to_owned()),
             source: source
                 .map(|instance| WakeSource { name: source_name(instance as usize), instance }),
-            evidence: if index % 4 == 0 { "likely" } else { "proven" },
+            evidence: if index.is_multiple_of(4) { "likely" } else { "proven" },
         });
     }
     attempt.end_ns = at;

@@ -118,6 +118,16 @@ fn what_is_drawn_is_there() -> Result<()> {
     assert!(pixels(&mut page, "#cells .rows canvas", "o-slept")? > 20);
     page.click("[data-mode='held']")?;
     assert!(pixels(&mut page, "#cells .rows canvas", "held")? > 20);
+    // The chart of a stage, over all attempts, and a drag in it that chooses a range.
+    page.click(".stages tbody tr:nth-child(5) .pick")?;
+    assert!(pixels(&mut page, "#course canvas", "o-slept")? > 20);
+    page.screenshot("course-light")?;
+    let whole = range(&mut page)?;
+    let [x, y, w, h] = page.frame("#course .u-over")?;
+    page.drag((x + w * 0.25, y + h / 2.0), (x + w * 0.5, y + h / 2.0))?;
+    let chosen = range(&mut page)?;
+    assert!((0.2..0.3).contains(&(chosen.0 / whole.1)), "{chosen:?} of {whole:?}");
+    assert!((0.45..0.55).contains(&(chosen.1 / whole.1)), "{chosen:?} of {whole:?}");
     quiet(&page);
     Ok(())
 }
@@ -235,6 +245,7 @@ fn the_mouse_zooms_and_moves_the_timeline() -> Result<()> {
         }
     }
     assert!(told.starts_with("Attempt ") && told.contains("slept"), "{told}");
+    page.viewport("details-light")?;
     let [x, y, _, _] = page.frame("#lanes .rows")?;
     page.drag((x + 20.0, y + 9.0), (x + 20.0, y + 9.0))?;
     let first = names(&mut page)?.swap_remove(0);

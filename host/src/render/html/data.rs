@@ -15,7 +15,7 @@ use crate::report::{Attempt, Name, Report, Source, Span};
 const BLOCKERS: usize = 4;
 
 /// Spans that a page holds: more would make it slow to open.
-const SPANS: usize = 250_000;
+const SPANS: usize = 150_000;
 
 /// A drawing has fewer columns.
 const COLUMNS: u64 = 16_384;
@@ -39,6 +39,8 @@ pub(super) struct Data {
     waits: Vec<Wait>,
     /// By source, then gap and length in turn.
     spans: Vec<Vec<u64>>,
+    /// How long each source was held, µs: less than its spans where several holds are one.
+    held: Vec<u64>,
     /// Spans no farther apart than this are one, µs; 0 where they are as the report has them.
     grain: u64,
     /// Gap and length of the time on a charger, in turn.
@@ -106,6 +108,7 @@ pub(super) fn compact(report: &Report) -> Data {
         attempts,
         waits,
         spans,
+        held: report.sources.iter().map(|source| source.held_ns / 1_000).collect(),
         grain,
         charger: clock.flat(&report.power.charger, 0),
         labels: names.labels,

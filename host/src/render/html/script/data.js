@@ -66,9 +66,13 @@ const data = (() => {
     empty: raw.took === 0,
     outcomes: raw.outcomes,
     labels: raw.labels,
-    sources: raw.spans.map(spans),
+    // `duty`: which part of its spans a source was held for. Close holds are one span.
+    sources: raw.spans.map((turns, index) => {
+      const drawn = turns.reduce((sum, length, k) => k % 2 ? sum + length : sum, 0);
+      return { ...spans(turns), duty: drawn > 0 ? Math.min(1, raw.held[index] / drawn) : 1 };
+    }),
     charger: spans(raw.charger),
-    // Holds no farther apart than this are drawn as one.
+    // Holds no farther apart than this are one.
     grain: raw.grain,
     attempts,
     waits,

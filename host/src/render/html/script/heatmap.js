@@ -8,15 +8,15 @@
   const pinnedCanvas = box.querySelector(".pinned canvas");
   const { attempts } = data;
   const MODES = {
-    aborts: { color: "o-aborted", words: "kept from sleeping by", none: "No source kept an attempt of this range from sleeping." },
-    wakes: { color: "o-slept", words: "woken by", none: "No sleep of this range was ended by a source that is known." },
-    held: { color: "held", words: "begun while held:", none: "No source was held when an attempt of this range began." },
+    aborts: { color: "o-aborted", words: "kept from sleeping by", single: "kept the attempt from sleeping", none: "No source kept an attempt of this range from sleeping." },
+    wakes: { color: "o-slept", words: "woken by", single: "ended its sleep", none: "No sleep of this range was ended by a source that is known." },
+    held: { color: "held", words: "begun while held:", single: "was held when it began", none: "No source was held when an attempt of this range began." },
   };
   let mode = "aborts";
   let width = 0, left = 0;
   let cursor = null;
-  // What is drawn: rows with a count for each column.
-  let map = { rows: [], columns: 0, from: 0, to: 0 };
+  // What is drawn: rows with a count for each column, and the largest part of a column's attempts.
+  let map = { rows: [], columns: 0, from: 0, to: 0, peak: 1 };
 
   const n = () => map.to - map.from;
   /** The first attempt of a column. */
@@ -66,6 +66,10 @@
       });
     }
     map.rows = shownRows.get().filter((source) => counts.has(source)).map((source) => ({ source, counts: counts.get(source) }));
+    map.peak = 0;
+    for (const { counts } of map.rows) {
+      counts.forEach((hits, c) => map.peak = Math.max(map.peak, hits / (begin(c + 1) - begin(c))));
+    }
   }
 
   const cell = () => Math.min(WIDEST, (width - left) / Math.max(1, map.columns));
@@ -120,24 +124,29 @@
     el("heat-range").textContent = `${count(n(), "attempt")}${each} · ${count(map.rows.length, "source")}`;
   }
 
-  /** Rare is still to be seen. */
+  /** The strength of a part of a column's attempts: rare is still to be seen. */
   function shade(part) {
-    return 0.25 + 0.75 * Math.sqrt(part);
+    return 0.2 + 0.8 * part / map.peak;
   }
 
   function legend() {
-    const swatches = [0.01, 0.25, 0.5, 1].map((part) => {
-      const swatch = make("i");
-      swatch.style.background = color(MODES[mode].color);
-      swatch.style.opacity = shade(part);
-      return make("li", {}, swatch, part === 0.01 ? "few" : `${part * 100} %`);
-    });
-    el("heat-legend").replaceChildren(make("ul", { class: "legend" }, make("li", {}, "of the attempts in a column:"), ...swatches));
+    const swatch = (part, words) => {
+      const box = make("i");
+      box.style.background = color(MODES[mode].color);
+      box.style.opacity = shade(part);
+      return make("li", {}, box, words);
+    };
+    const single = n() === map.columns;
+    const parts = single ? [swatch(map.peak, MODES[mode].single)] : [
+      make("li", {}, "of the attempts in a column:"),
+      ...[0.25, 0.5, 1].map((part) => swatch(part * map.peak, percent(part * map.peak, 1))),
+    ];
+    el("heat-legend").replaceChildren(make("ul", { class: "legend" }, ...(map.rows.length > 0 ? parts : [])));
   }
 
   const redraw = framed(() => {
-    legend();
     draw();
+    legend();
   });
 
   function tell(row, at) {

@@ -144,7 +144,7 @@
       label,
       paths: () => null,
       stroke: () => color(name),
-      points: { show: true, size: 4, width: 0, fill: () => color(name), stroke: () => color(name) },
+      points: { show: true, size: 5, width: 0, fill: () => color(name), stroke: () => color(name) },
       value: (_, ms) => ms == null ? "–" : time(ms * MS),
     });
     plot = new uPlot({

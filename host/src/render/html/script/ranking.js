@@ -41,6 +41,8 @@ const ranking = (() => {
     const some = all || wanted !== "" ? fits : fits.slice(0, FIRST);
     for (const tr of rows) tr.hidden = true;
     for (const tr of some) tr.hidden = false;
+    // A long table scrolls in itself, so that the timeline with its rows stays near.
+    table.parentElement.classList.toggle("long", some.length > 2 * FIRST);
     el("count").textContent = `${some.length} of ${count(rows.length, "source")}`;
     el("more").hidden = wanted !== "" || fits.length <= FIRST;
     el("more").textContent = all ? `Only the first ${FIRST}` : `Show all ${fits.length}`;

@@ -35,13 +35,14 @@
     const { start, end } = data.charger;
     pinned.push({ label: "on a charger", start, end, color: "charger", tell: (k) => tellSpan("On a charger", start[k], end[k]) });
   }
-  const sources = data.sources.map(({ start, end }, index) => ({
+  const sources = data.sources.map(({ start, end, duty }, index) => ({
     label: data.labels[index],
     source: index,
     start,
     end,
+    duty,
     color: "held",
-    tell: (k) => tellHold(data.labels[index], start[k], end[k]),
+    tell: (k) => tellHold(data.labels[index], start[k], end[k], duty),
   }));
   let lanes = [];
   const all = () => [...pinned, ...lanes];
@@ -65,8 +66,10 @@
     return { title, pairs: when(start, end) };
   }
 
-  function tellHold(label, start, end) {
-    const told = tellSpan(`${label} held`, start, end);
+  function tellHold(label, start, end, duty) {
+    if (duty > 0.98) return tellSpan(`${label} held`, start, end);
+    const told = tellSpan(`${label} held again and again`, start, end);
+    told.pairs.push(["held", `${percent(duty, 1)} of what is drawn of it, in all`]);
     if (data.grain > 0) told.pairs.push(["gaps", `up to ${time(data.grain)} are not drawn`]);
     return told;
   }
@@ -111,20 +114,20 @@
   };
 
   /**
-   * The items of a row. Each pixel is as strong as the part of it that items cover, so that a dense
-   * row shows where it is denser; what covers next to nothing is still to be seen. Rows of moments
-   * (`brief`) go by how many fall into a pixel.
+   * The items of a row. Each pixel is as strong as the part of it that items cover, less the gaps
+   * within them (`duty`), so that a dense row shows where it is denser; what covers next to nothing
+   * is still to be seen. Rows of moments (`brief`) go by how many fall into a pixel.
    */
-  function items(context, { start, end, brief }, y, height, { from, to } = range.get()) {
+  function items(context, { start, end, brief, duty = 1 }, y, height, { from, to } = range.get()) {
     const pixels = Math.max(1, Math.ceil(width - left));
     const scale = pixels / (to - from);
     const covered = new Float32Array(pixels + 1);
-    const hits = brief ? new Uint8Array(pixels + 1) : null;
+    const hits = brief ? new Uint16Array(pixels + 1) : null;
     // Ends are in order as starts are: items of a row do not overlap.
     for (let i = above(end, from); i < start.length && start[i] < to; i++) {
       const a = Math.max(0, (start[i] - from) * scale), b = Math.min(pixels, (end[i] - from) * scale);
       const first = Math.floor(a), last = Math.floor(b);
-      if (hits && hits[first] < 255) hits[first]++;
+      if (hits && hits[first] < 65535) hits[first]++;
       if (first === last) {
         covered[first] += Math.max(b - a, 1e-6);
       } else {
@@ -133,11 +136,12 @@
         covered[last] += b - last;
       }
     }
+    const peak = hits ? hits.reduce((a, b) => Math.max(a, b), 1) : 1;
     // In sixteen strengths, so that neighbours mostly are one box.
     const strength = (p) => {
       if (covered[p] === 0) return 0;
-      const least = hits ? 1 - 0.45 ** Math.max(1, hits[p]) : 0.4;
-      return Math.round(Math.min(1, Math.max(covered[p], least)) * 16);
+      const least = hits ? 0.35 + 0.65 * Math.max(1, hits[p]) / peak : 0.35;
+      return Math.round(Math.min(1, Math.max(covered[p] * duty, least)) * 16);
     };
     for (let p = 0, begin = 0, now = strength(0); p < pixels; ) {
       const next = ++p < pixels ? strength(p) : -1;

@@ -5,7 +5,7 @@
 mod columns;
 mod findings;
 pub(super) mod notes;
-mod power;
+pub(super) mod power;
 
 use std::collections::BTreeMap;
 

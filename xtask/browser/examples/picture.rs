@@ -16,7 +16,9 @@ fn main() -> Result<()> {
         .context("two arguments: an HTML report, and a name for the pictures")?;
     let html = fs::read_to_string(&report).with_context(|| report.clone())?;
     let mut page = Page::open_html(&html)?;
-    println!("{} KiB, drawn {:.0} ms after it was opened", page.size >> 10, page.ready_ms);
+    let Page { size, ready_ms, cpu_ms, .. } = &page;
+    let kib = size >> 10;
+    println!("{kib} KiB, drawn {ready_ms:.0} ms after it was opened, with {cpu_ms:.0} ms of CPU");
     println!("{}", page.screenshot(&format!("{name}-light"))?.display());
     page.media("screen", "dark")?;
     println!("{}", page.screenshot(&format!("{name}-dark"))?.display());

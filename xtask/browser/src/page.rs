@@ -26,6 +26,9 @@ pub struct Page {
     pub size: usize,
     /// From the navigation to the first drawing, ms, as the page measured it.
     pub ready_ms: f64,
+    /// CPU time of the page's main thread until then, ms: what other work on the machine does not
+    /// lengthen.
+    pub cpu_ms: f64,
     /// What was requested.
     pub requests: Vec<String>,
     /// Whatever the browser complained of.
@@ -50,16 +53,22 @@ impl Page {
             browser,
             size: html.len(),
             ready_ms: 0.0,
+            cpu_ms: 0.0,
             requests: Vec::new(),
             complaints: Vec::new(),
             folder,
         };
         page.window(1280, 900)?;
         page.media("screen", "light")?;
+        page.browser.call("Performance.enable", json!({"timeDomain": "threadTicks"}))?;
         page.browser.call("Page.navigate", json!({"url": format!("file://{}", file.display())}))?;
         page.wait("document.documentElement.dataset.ready === 'true'")?;
         let ready = page.eval("performance.getEntriesByName('ready')[0].startTime")?;
         page.ready_ms = ready.as_f64().context("a time")?;
+        let metrics = page.browser.call("Performance.getMetrics", json!({}))?;
+        let metrics = metrics["metrics"].as_array().context("metrics")?;
+        let task = metrics.iter().find(|metric| metric["name"] == "TaskDuration");
+        page.cpu_ms = 1_000.0 * task.and_then(|m| m["value"].as_f64()).context("its CPU time")?;
         Ok(page)
     }
 

@@ -2,8 +2,8 @@
 //! their own rates, waits between, and a ledger that adds up.
 
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Finding, Hook, Ledger, Name, Overhead, Power, Reading, Report, SCHEMA,
-    Session, Source, Span, Step, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Drain, Finding, Hook, Ledger, Name, Overhead, Power, Reading, Report,
+    SCHEMA, Session, Source, Span, Step, Wait, Wake, WakeSource, Walks,
 };
 
 const US: u64 = 1_000;
@@ -121,6 +121,12 @@ pub fn report(attempts: usize, sources: usize) -> Report {
     report.power.charger_ns = Some((end - START) / 20);
     report.power.charger =
         vec![Span { start_ns: START + S, end_ns: START + S + (end - START) / 20 }];
+    report.power.drain = Some(Drain {
+        asleep_ns: report.ledger.asleep_ns,
+        asleep_uah: 41_300,
+        awake_ns: end - START - report.ledger.asleep_ns,
+        awake_uah: 187_900,
+    });
     report.findings = findings(&report);
     report
 }

@@ -67,9 +67,10 @@ fn small_large_and_empty_traces_render_and_ask_for_nothing() -> Result<()> {
     for (name, report) in traces {
         let mut page = Page::open(&report)?;
         println!(
-            "{name}: {} KiB, drawn {:.0} ms after it was opened",
+            "{name}: {} KiB, drawn {:.0} ms after it was opened, with {:.0} ms of CPU",
             page.size >> 10,
-            page.ready_ms
+            page.ready_ms,
+            page.cpu_ms
         );
         page.screenshot(&format!("{name}-light"))?;
         page.media("screen", "dark")?;

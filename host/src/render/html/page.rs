@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::render::table::notes::warnings;
-use crate::render::table::shown;
+use crate::render::table::{power, shown};
 use crate::report::{Finding, Ledger, Report, Session, Source};
 use crate::text::{escape, one_line};
 use crate::units::{SECOND, Utc, count, percent, size, time};
@@ -358,6 +358,19 @@ fn thousands(n: u64) -> String {
     out
 }
 
+/// A place for rows: what stays above them, and as much of them as is in sight. What the keys have
+/// reached is told in words.
+fn plot(id: &str, kind: &str, label: &str) -> Markup {
+    html! {
+        div.plot id=(id) tabindex="0" role="application" aria-roledescription=(kind)
+            aria-label=(label) aria-describedby={ (id) "-help" } {
+            div.pinned { canvas {} }
+            div.rows { div.sticky { canvas {} } div.room {} }
+        }
+        p.unseen id={ (id) "-said" } aria-live="polite" {}
+    }
+}
+
 fn timeline() -> Markup {
     html! {
         section #timeline aria-labelledby="timeline-h" {
@@ -371,12 +384,7 @@ fn timeline() -> Markup {
                 }
             }
             div #overview.overview aria-hidden="true" { canvas {} }
-            div #lanes.plot tabindex="0" role="application" aria-roledescription="timeline"
-                aria-label="Timeline: attempts, waits and sources" aria-describedby="lanes-help" {
-                div.pinned { canvas {} }
-                div.rows { div.sticky { canvas {} } div.room {} }
-            }
-            p #lanes-said.unseen aria-live="polite" {}
+            (plot("lanes", "timeline", "Timeline: attempts, waits and sources"))
             ul.legend {
                 li { i.o-slept {} "slept" }
                 li { i.o-no-sleep {} "did not sleep" }
@@ -409,12 +417,7 @@ fn heat_map() -> Markup {
                     button type="button" data-mode="held" aria-pressed="false" { "held at the begin" }
                 }
             }
-            div #cells.plot tabindex="0" role="application" aria-roledescription="heat map"
-                aria-label="Heat map: attempts by sources" aria-describedby="cells-help" {
-                div.pinned { canvas {} }
-                div.rows { div.sticky { canvas {} } div.room {} }
-            }
-            p #cells-said.unseen aria-live="polite" {}
+            (plot("cells", "heat map", "Heat map: attempts by sources"))
             div.legend #heat-legend {}
             p #cells-help.help {
                 "The attempts of the timeline's range, from left to right. Arrow keys move, "
@@ -459,6 +462,10 @@ fn capture(report: &Report) -> Markup {
                 }
                 div { dt { "read" } dd { (count(s.records, "record")) ", " (count(s.snapshots, "snapshot")) } }
                 div { dt { "lost" } dd { (count(s.lost_events, "event")) ", " (size(s.damaged_bytes)) } }
+                @if let Some(drain) = &report.power.drain {
+                    (drained("battery asleep", drain.asleep_ns, drain.asleep_uah))
+                    (drained("battery awake", drain.awake_ns, drain.awake_uah))
+                }
                 @if let Some(cost) = &report.overhead {
                     div { dt { "cost" } dd {
                         (time(cost.agent_cpu_ns)) " of CPU, " (time(cost.agent_start_cpu_ns)) " of it to begin; "
@@ -480,6 +487,15 @@ fn capture(report: &Report) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+fn drained(what: &str, ns: u64, uah: i64) -> Markup {
+    let (mah, ma) = power::drained(ns, uah);
+    html! {
+        @if ns > 0 {
+            div { dt { (what) } dd { (format!("{mah:.1} mAh in {}, {ma:.1} mA on average", time(ns))) } }
         }
     }
 }

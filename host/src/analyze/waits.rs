@@ -8,7 +8,7 @@ use super::active::Active;
 use super::shares;
 
 /// Sources told of one wait: the rest held it up for less.
-const BLOCKERS: usize = 8;
+pub const BLOCKERS: usize = 8;
 
 /// Threads that are remembered; there is one that suspends, and perhaps a few that look.
 const THREADS: usize = 4_096;

@@ -400,8 +400,9 @@ pub fn night() -> Vec<u8> {
     m.snapshot(Reason::Start);
     m.supply("", None, Some(1));
     m.supply("Charging", Some(3_000_000), None);
-    m.commit().wait(90 * S);
-    m.supply("", None, Some(0));
+    m.commit().wait(60 * S);
+    m.supply("Charging", Some(3_008_000), None);
+    m.wait(30 * S).supply("", None, Some(0));
     m.supply("Discharging", Some(3_010_000), None);
     // The screen goes off: user space asks, and a job that syncs holds it up.
     m.activate(sync).wait(5 * S).wait_begin(412).wait(30 * S).activate(modem).wait(4 * S);

@@ -61,6 +61,8 @@ fn pixels(page: &mut Page, canvas: &str, color: &str) -> Result<u64> {
 fn small_large_and_empty_traces_render_and_ask_for_nothing() -> Result<()> {
     let traces = [
         ("small", sample::report(40, 24)),
+        // Two attempts to a column: there a part of more than all would show.
+        ("middle", sample::report(400, 12)),
         ("large", sample::report(10_000, 300)),
         ("empty", sample::empty()),
     ];
@@ -77,8 +79,18 @@ fn small_large_and_empty_traces_render_and_ask_for_nothing() -> Result<()> {
         page.screenshot(&format!("{name}-dark"))?;
         let rows = page.eval("document.querySelectorAll('#sources tbody tr').length")?;
         assert_eq!(rows, json!(report.sources.len()));
-        let wide = page.eval("document.documentElement.scrollWidth <= innerWidth")?;
-        assert_eq!(wide, json!(true), "{name} is wider than the window");
+        // No part is more than the whole: an attempt counts once for a source.
+        let parts = "[...document.querySelectorAll('#heat-legend li')].map(e => e.textContent) \
+                     .filter(t => t.endsWith('%')).every(t => parseFloat(t) <= 100)";
+        assert_eq!(page.eval(parts)?, json!(true), "{name}");
+        for width in [1280, 800, 420] {
+            page.window(width, 900)?;
+            // What is drawn follows a frame or two after the window.
+            page.wait("document.documentElement.scrollWidth <= innerWidth")?;
+            if width < 800 {
+                page.screenshot(&format!("{name}-narrow"))?;
+            }
+        }
         quiet(&page);
     }
     Ok(())

@@ -44,7 +44,8 @@
     }
     for (let i = from; i < to; i++) {
       if (mode === "aborts") {
-        for (const { label } of attempts.causes(i)) hit(label, i);
+        // Two instances of one name are one row: the attempt counts once.
+        for (const label of new Set(attempts.causes(i).map((cause) => cause.label))) hit(label, i);
       } else {
         const wake = attempts.wake(i);
         if (wake && wake.label >= 0) hit(wake.label, i);

@@ -72,7 +72,9 @@
     const inner = width - 2;
     const context = prepare(axis, width, 14);
     context.fillStyle = color("faint");
-    for (let power = low; power <= high; power++) {
+    // Where there is no room, the ends alone.
+    const every = inner / (high - low) < 48 ? high - low : 1;
+    for (let power = low; power <= high; power += every) {
       const text = `${10 ** (power % 3)} ${["µs", "ms", "s", "ks"][Math.floor(power / 3)] ?? ""}`;
       context.textAlign = power === low ? "left" : power === high ? "right" : "center";
       context.fillText(text, 1 + (power - low) / (high - low) * inner, 8);

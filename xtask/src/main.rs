@@ -33,8 +33,9 @@ Usage: cargo xtask TASK
   demo           boot the virtual device, keep it awake on purpose, record it, rank it; the device
                  stays up
   test [-- ARGUMENT...]
-                 everything: the tests that need no device, then the end-to-end tests in virtual
-                 devices of their own; with arguments only the latter, as `test -- attempts`
+                 everything: the tests that need no device, exports by Perfetto's descriptors, the
+                 HTML report in Chromium, then the end-to-end tests in virtual devices of their
+                 own; with arguments only the last, as `test -- attempts`
   bench [device|host] [--keep]
                  what a snapshot and the agent cost, and what reading traces costs, on a quiet
                  machine: a table and target/bench.json; fails where a figure misses its limit;

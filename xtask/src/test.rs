@@ -1,5 +1,5 @@
-//! `cargo xtask test`: the tests that need nothing but Rust, then the end-to-end tests in two virtual
-//! devices of their own.
+//! `cargo xtask test`: the tests that need nothing but Rust, those of the HTML report in Chromium, then
+//! the end-to-end tests in two virtual devices of their own.
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
@@ -21,18 +21,20 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 pub fn run(filter: &[OsString]) -> Result<()> {
     let mut failed = Vec::new();
     if filter.is_empty() {
-        sh::say("step 1 of 5: the tests that need no device");
+        sh::say("step 1 of 6: the tests that need no device");
         failed.extend(said(without_device(), "the tests that need no device"));
-        sh::say("step 2 of 5: exports, by Perfetto's own descriptors");
+        sh::say("step 2 of 6: exports, by Perfetto's own descriptors");
         failed.extend(said(perfetto(), "the check of exports for Perfetto"));
+        sh::say("step 3 of 6: the HTML report in Chromium");
+        failed.extend(said(in_the_browser(), "the HTML report in Chromium"));
     }
-    sh::say("step 3 of 5: the programs");
+    sh::say("step 4 of 6: the programs");
     build::all()?;
-    sh::say("step 4 of 5: the devices");
+    sh::say("step 5 of 6: the devices");
     let [with, without] = DEVICES;
     let with = OwnDevice::boot(with.0, with.1)?;
     let without = OwnDevice::boot(without.0, without.1)?;
-    sh::say("step 5 of 5: the end-to-end tests");
+    sh::say("step 6 of 6: the end-to-end tests");
     let started = Instant::now();
     if let Some(part) = said(end_to_end(&with, &without, filter), "the end-to-end tests") {
         failed.push(part);
@@ -74,6 +76,16 @@ fn perfetto() -> Result<()> {
         .env("SLEEPWALK_PERFETTO_PYTHON", "python3")
         .env("PYTHONPATH", setup::perfetto()?);
     sh::run(&mut cargo)
+}
+
+fn in_the_browser() -> Result<()> {
+    let mut cargo = sh::cargo();
+    cargo
+        .args(["test", "--package", "sleepwalk-browser", "--no-fail-fast"])
+        // How soon a page is drawn is told. Each test has a browser, and each browser takes a core.
+        .args(["--", "--test-threads=2", "--show-output"])
+        .env("CHROMIUM", setup::chromium()?);
+    sh::run_within(LIMIT, &mut cargo)
 }
 
 fn end_to_end(with: &OwnDevice, without: &OwnDevice, filter: &[OsString]) -> Result<()> {

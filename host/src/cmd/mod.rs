@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::adb::{Adb, Device, DeviceError};
-use crate::analyze::{Analysis, analyze};
+use crate::analyze::{Analysis, analyze_to};
 use crate::cli::{Cli, Command};
 use crate::model::TraceError;
 use crate::report::By as Grouping;
@@ -68,7 +68,13 @@ fn connect(serial: Option<&str>) -> Result<Device, DeviceError> {
 
 /// Analyzes the trace in `bytes`, and warns of what could not be read.
 fn decode(path: &Path, bytes: &[u8]) -> Result<Analysis, TraceError> {
-    let analysis = analyze(bytes).map_err(|why| TraceError { path: path.to_owned(), why })?;
+    decode_to(path, bytes, false)
+}
+
+/// As [`decode`]; to be `drawn`, it keeps when each source was held as well.
+fn decode_to(path: &Path, bytes: &[u8], drawn: bool) -> Result<Analysis, TraceError> {
+    let analysis =
+        analyze_to(bytes, drawn).map_err(|why| TraceError { path: path.to_owned(), why })?;
     warn_of_damage(path, &analysis.model.damage);
     Ok(analysis)
 }

@@ -1,17 +1,18 @@
 //! `sleepwalk report`.
 
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use super::By;
 use crate::analyze::Analysis;
 use crate::model;
 use crate::render::table::Look;
-use crate::render::{json, table};
+use crate::render::{html, json, table};
 use crate::report::{self, By as Grouping};
 
 /// Sources in the table unless `--top` says otherwise.
@@ -31,7 +32,7 @@ pub struct Args {
     /// Only the N most costly sources [default: 20 in the table, else all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// How sources are listed [default: name in the table, else instance]
+    /// How sources are listed [default: name in the table and in HTML, else instance]
     #[arg(long, value_enum)]
     by: Option<By>,
 }
@@ -43,12 +44,15 @@ enum Format {
     Table,
     /// For machines
     Json,
+    /// One page for a browser, with a timeline; wants -o or a redirect
+    Html,
 }
 
 /// Reports on a saved trace.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let bytes = model::load(&args.trace)?;
-    let analysis = super::decode(&args.trace, &bytes)?;
+    let drawn = matches!(args.format, Format::Html);
+    let analysis = super::decode_to(&args.trace, &bytes, drawn)?;
     let by = args.by.map(Grouping::from);
     let text = match args.format {
         Format::Table => {
@@ -58,6 +62,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Format::Json => {
             let by = by.unwrap_or(Grouping::Instance);
             json::render(&report::build(&analysis, by, args.top))?
+        }
+        Format::Html => {
+            if args.output.is_none() && io::stdout().is_terminal() {
+                bail!("an HTML report is no use on a terminal: name a file with -o FILE");
+            }
+            html::render(&report::build(&analysis, by.unwrap_or(Grouping::Name), args.top))?
         }
     };
     match &args.output {

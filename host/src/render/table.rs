@@ -4,8 +4,8 @@
 
 mod columns;
 mod findings;
-mod notes;
-mod power;
+pub(super) mod notes;
+pub(super) mod power;
 
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ fn title(out: &mut Page, report: &Report) {
 }
 
 /// Outcomes in the order in which they are shown, and their words.
-const OUTCOMES: [(&str, &str); 5] = [
+pub(super) const OUTCOMES: [(&str, &str); 5] = [
     ("slept", "slept"),
     ("no_sleep", "did not sleep"),
     ("aborted", "aborted"),
@@ -115,7 +115,7 @@ const OUTCOMES: [(&str, &str); 5] = [
     ("unknown", "unfinished"),
 ];
 
-fn order(outcome: &str) -> usize {
+pub(super) fn order(outcome: &str) -> usize {
     OUTCOMES.iter().position(|(key, _)| *key == outcome).unwrap_or(OUTCOMES.len() - 1)
 }
 
@@ -262,7 +262,7 @@ fn by_held(out: &mut Page, sources: &[&Source], whole_ns: u64) {
     columns.print(out, 1, WIDTH);
 }
 
-fn shown(source: &Source) -> String {
+pub(super) fn shown(source: &Source) -> String {
     let mut name = name(&source.name);
     if source.name_cut {
         name.push('…');
@@ -275,7 +275,7 @@ fn shown(source: &Source) -> String {
     name
 }
 
-fn name(name: &Name) -> String {
+pub(super) fn name(name: &Name) -> String {
     if name.bytes.is_empty() { "(no name)".to_owned() } else { escape(&name.bytes) }
 }
 
@@ -377,7 +377,7 @@ fn as_many_as_fit(parts: &[String], width: usize) -> String {
 }
 
 /// `pm_suspend`'s return value with the name of the errno (asm-generic/errno.h).
-fn returned(errno: Option<i32>) -> String {
+pub(super) fn returned(errno: Option<i32>) -> String {
     let Some(errno) = errno else { return "–".to_owned() };
     let name = match errno.unsigned_abs() {
         0 => return "0".to_owned(),

@@ -99,6 +99,18 @@ pub fn perfetto() -> Result<PathBuf> {
     perfetto::ensure()
 }
 
+/// What the tests of the HTML report run in: the Chromium that `$CHROMIUM` names, else the one on
+/// `PATH`. Debian's brings a font along.
+pub fn chromium() -> Result<PathBuf> {
+    match env::var_os("CHROMIUM") {
+        Some(chromium) => Ok(chromium.into()),
+        None => {
+            let _alone = alone()?;
+            system::ensure("chromium", "chromium", "the tests of the HTML report run in it")
+        }
+    }
+}
+
 /// Everything, for `cargo xtask setup`: one part that cannot be had does not hold up the others.
 pub fn all() -> Result<()> {
     let parts = [
@@ -106,6 +118,7 @@ pub fn all() -> Result<()> {
         ("the agent", agent().map(drop)),
         ("the virtual device", device(Kernel::default()).map(drop)),
         ("Perfetto's descriptors", perfetto().map(drop)),
+        ("the browser tests", chromium().map(drop)),
     ];
     let mut missing = String::new();
     for (part, result) in parts {

@@ -36,7 +36,8 @@ const UNSEEN: [(&str, &str); 5] = [
     ("wake", "interrupts that wake were not seen"),
 ];
 
-fn warnings(session: &Session) -> Vec<String> {
+/// Each warning as a line.
+pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |n: u64, text: String| {
         if n > 0 {

@@ -59,8 +59,13 @@ pub(super) fn drain(out: &mut Page, report: &Report) {
     let lines =
         [("asleep", drain.asleep_ns, drain.asleep_uah), ("awake", drain.awake_ns, drain.awake_uah)];
     for (what, ns, uah) in lines.into_iter().filter(|(_, ns, _)| *ns > 0) {
-        let hours = ns as f64 / (3_600 * SECOND) as f64;
-        let (mah, ma) = (uah as f64 / 1_000.0, uah as f64 / 1_000.0 / hours);
+        let (mah, ma) = drained(ns, uah);
         out.line(&format!("  {what:<27} {:>10} {mah:>9.1} mAh, {ma:.1} mA on average", time(ns)));
     }
+}
+
+/// mAh, and mA on average.
+pub(in crate::render) fn drained(ns: u64, uah: i64) -> (f64, f64) {
+    let hours = ns as f64 / (3_600 * SECOND) as f64;
+    (uah as f64 / 1_000.0, uah as f64 / 1_000.0 / hours)
 }

@@ -1,0 +1,329 @@
+//! What the page's script draws from, small: columns, differences, and every name once.
+//!
+//! Times are whole µs from the session's start: a start counts from the item before it, and with it
+//! goes how long the item took. Both ends are rounded alike, so what touches stays touching.
+//! `script/data.js` reads this.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::render::table::{OUTCOMES, name, order, returned, shown};
+use crate::report::{Attempt, Name, Report, Source, Span};
+
+/// Blockers of a wait that are named one by one.
+const BLOCKERS: usize = 4;
+
+/// Spans that a page holds: more would make it slow to open.
+const SPANS: usize = 150_000;
+
+/// A drawing has fewer columns.
+const COLUMNS: u64 = 16_384;
+
+/// The whole of it.
+#[derive(Serialize)]
+pub(super) struct Data {
+    /// CLOCK_REALTIME at the start, µs.
+    start_real: i64,
+    /// The session, µs.
+    took: u64,
+    /// Words of the outcomes, in the order in which they are shown.
+    outcomes: Vec<&'static str>,
+    /// Names, safe to show: first those of the sources in their order, then others that are blamed.
+    labels: Vec<String>,
+    /// Words that come again and again.
+    words: Vec<String>,
+    attempts: Attempts,
+    /// What ended a sleep, each combination once.
+    wakes: Vec<Wake>,
+    waits: Vec<Wait>,
+    /// By source, then gap and length in turn.
+    spans: Vec<Vec<u64>>,
+    /// How long each source was held, µs: less than its spans where several holds are one.
+    held: Vec<u64>,
+    /// Spans no farther apart than this are one, µs; 0 where they are as the report has them.
+    grain: u64,
+    /// Gap and length of the time on a charger, in turn.
+    charger: Vec<u64>,
+}
+
+/// A column each. Texts are indices of words.
+#[derive(Default, Serialize)]
+struct Attempts {
+    gap: Vec<i64>,
+    took: Vec<u64>,
+    outcome: Vec<usize>,
+    mode: Vec<usize>,
+    stage: Vec<usize>,
+    returned: Vec<usize>,
+    slept: Vec<u64>,
+    entries: Vec<u64>,
+    /// Label, and 1 where it is proven.
+    causes: Vec<Vec<usize>>,
+    /// Index of wakes, or -1.
+    wake: Vec<i64>,
+    /// Word, gap and length (-1: it did not end), in turn.
+    steps: Vec<Vec<i64>>,
+}
+
+/// Label or -1, what is known of the interrupt, word of the evidence.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+struct Wake(i64, String, usize);
+
+/// Gap, length, 1 idle, 0 not, -1 not returned; label and share of its blockers in turn; how many
+/// more there are.
+#[derive(Serialize)]
+struct Wait(i64, u64, i8, Vec<u64>, usize);
+
+/// The report's part that is drawn.
+pub(super) fn compact(report: &Report) -> Data {
+    let clock = Clock { start_ns: report.session.start_ns };
+    let mut names = Names::new(&report.sources);
+    let mut words = Interned::default();
+    let mut wakes = Interned::default();
+    let mut attempts = Attempts::default();
+    let mut before = 0;
+    for attempt in &report.attempts {
+        attempts.add(attempt, clock, &mut before, &mut names, &mut words, &mut wakes);
+    }
+    before = 0;
+    let waits = report.waits.iter().map(|wait| {
+        let (at, took) = clock.span(wait.start_ns, wait.end_ns);
+        let gap = at - before;
+        before = at;
+        let named = wait.blockers.iter().take(BLOCKERS);
+        let named =
+            named.flat_map(|b| [names.label(&b.name, b.instance) as u64, b.share_ns / 1_000]);
+        let idle = wait.idle.map_or(-1, i8::from);
+        Wait(gap, took, idle, named.collect(), wait.blockers.len().saturating_sub(BLOCKERS))
+    });
+    let waits = waits.collect();
+    let took = clock.at(report.session.end_ns) as u64;
+    let held: Vec<_> = report.sources.iter().map(|s| s.spans.as_slice()).collect();
+    let (grain, spans) = clock.spans(&held, took);
+    Data {
+        start_real: report.session.start_realtime_ns.div_euclid(1_000),
+        took,
+        outcomes: OUTCOMES.iter().map(|(_, word)| *word).collect(),
+        attempts,
+        waits,
+        spans,
+        held: report.sources.iter().map(|source| source.held_ns / 1_000).collect(),
+        grain,
+        charger: clock.flat(&report.power.charger, 0),
+        labels: names.labels,
+        words: words.items,
+        wakes: wakes.items,
+    }
+}
+
+impl Attempts {
+    fn add(
+        &mut self,
+        attempt: &Attempt,
+        clock: Clock,
+        before: &mut i64,
+        names: &mut Names,
+        words: &mut Interned<String>,
+        wakes: &mut Interned<Wake>,
+    ) {
+        let (at, took) = clock.span(attempt.start_ns, attempt.end_ns);
+        self.gap.push(at - *before);
+        *before = at;
+        self.took.push(took);
+        self.outcome.push(order(attempt.outcome));
+        self.mode.push(words.index(attempt.mode.to_owned()));
+        self.stage.push(words.index(attempt.stage.replace('_', " ")));
+        self.returned.push(words.index(returned(attempt.errno)));
+        self.slept.push(attempt.slept_ns / 1_000);
+        self.entries.push(attempt.s2idle_entries);
+        let cause = |c: &crate::report::Cause| {
+            [names.label(&c.name, c.instance), usize::from(c.evidence == "proven")]
+        };
+        self.causes.push(attempt.causes.iter().flat_map(cause).collect());
+        self.wake.push(attempt.wake.as_ref().map_or(-1, |wake| {
+            let source = wake.source.as_ref();
+            let source = source.map_or(-1, |s| names.label(&s.name, s.instance) as i64);
+            let irq = match (wake.irq, &wake.irq_name) {
+                (Some(irq), Some(name)) => {
+                    format!("{irq} {}", crate::text::escape(name.as_bytes()))
+                }
+                (Some(irq), None) => irq.to_string(),
+                (None, Some(name)) => crate::text::escape(name.as_bytes()),
+                (None, None) => String::new(),
+            };
+            let evidence = words.index(wake.evidence.to_owned());
+            wakes.index(Wake(source, irq, evidence)) as i64
+        }));
+        let mut last = at;
+        let steps = attempt.steps.iter().flat_map(|step| {
+            let begin = clock.at(step.start_ns);
+            let gap = begin - last;
+            last = begin;
+            let took = step.end_ns.map_or(-1, |end| (clock.at(end) - begin).max(0));
+            [words.index(step.step.to_owned()) as i64, gap, took]
+        });
+        self.steps.push(steps.collect());
+    }
+}
+
+/// Stamps → µs from the start.
+#[derive(Clone, Copy)]
+struct Clock {
+    start_ns: u64,
+}
+
+impl Clock {
+    fn at(self, ns: u64) -> i64 {
+        // 2^64 ns in µs fit.
+        (ns.saturating_sub(self.start_ns) / 1_000) as i64
+    }
+
+    fn span(self, start_ns: u64, end_ns: u64) -> (i64, u64) {
+        let (start, end) = (self.at(start_ns), self.at(end_ns));
+        (start, end.saturating_sub(start).max(0) as u64)
+    }
+
+    /// Gap and length in turn; what is not farther apart than `grain` µs is one.
+    fn flat(self, spans: &[Span], grain: u64) -> Vec<u64> {
+        let mut flat = Flat { grain, ..Flat::default() };
+        for span in spans {
+            let (at, took) = self.span(span.start_ns, span.end_ns);
+            flat.push(at as u64, took);
+        }
+        flat.turns
+    }
+
+    /// The spans of all sources, and the grain that keeps them few enough.
+    fn spans(self, sources: &[&[Span]], took: u64) -> (u64, Vec<Vec<u64>>) {
+        let mut grain = 0;
+        loop {
+            let spans: Vec<_> = sources.iter().map(|s| self.flat(s, grain)).collect();
+            // Both ends of a span are a number.
+            let few = spans.iter().map(Vec::len).sum::<usize>() <= 2 * SPANS;
+            if few || grain >= took {
+                return (grain, spans);
+            }
+            grain = (2 * grain).max(took / COLUMNS).max(1);
+        }
+    }
+}
+
+/// Spans in order as gap and length in turn; what touches is one.
+#[derive(Default)]
+struct Flat {
+    turns: Vec<u64>,
+    end: u64,
+    grain: u64,
+}
+
+impl Flat {
+    fn push(&mut self, at: u64, took: u64) {
+        let end = at.saturating_add(took).max(self.end);
+        let at = at.max(self.end);
+        match self.turns.last_mut() {
+            Some(last) if at - self.end <= self.grain => *last += end - self.end,
+            _ => self.turns.extend([at - self.end, end - at]),
+        }
+        self.end = end;
+    }
+}
+
+/// Names as they are shown, and which row each has in the ranking.
+struct Names {
+    labels: Vec<String>,
+    by_instance: HashMap<u32, usize>,
+    by_name: HashMap<Vec<u8>, usize>,
+}
+
+impl Names {
+    fn new(sources: &[Source]) -> Self {
+        let mut names = Self {
+            labels: sources.iter().map(shown).collect(),
+            by_instance: HashMap::new(),
+            by_name: HashMap::new(),
+        };
+        for (row, source) in sources.iter().enumerate() {
+            match source.instance {
+                Some(instance) => names.by_instance.insert(instance, row),
+                None => names.by_name.insert(source.name.bytes.clone(), row),
+            };
+        }
+        names
+    }
+
+    /// The row of a source, or a label of its own where it has none.
+    fn label(&mut self, told: &Name, instance: u32) -> usize {
+        if let Some(&row) = self.by_instance.get(&instance) {
+            return row;
+        }
+        let labels = &mut self.labels;
+        *self.by_name.entry(told.bytes.clone()).or_insert_with(|| {
+            labels.push(name(told));
+            labels.len() - 1
+        })
+    }
+}
+
+/// Each item once.
+struct Interned<T> {
+    items: Vec<T>,
+    known: HashMap<T, usize>,
+}
+
+impl<T> Default for Interned<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), known: HashMap::new() }
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Interned<T> {
+    fn index(&mut self, item: T) -> usize {
+        *self.known.entry(item).or_insert_with_key(|item| {
+            self.items.push(item.clone());
+            self.items.len() - 1
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_gap_and_length_and_what_touches_is_one() {
+        let mut flat = Flat::default();
+        for (at, took) in [(5, 5), (10, 2), (20, 1), (19, 4)] {
+            flat.push(at, took);
+        }
+        // The last overlaps the one before it: together they end where it ends.
+        assert_eq!(flat.turns, [5, 7, 8, 3]);
+        let mut flat = Flat { grain: 8, ..Flat::default() };
+        for (at, took) in [(5, 5), (10, 2), (20, 1), (30, 4)] {
+            flat.push(at, took);
+        }
+        assert_eq!(flat.turns, [5, 16, 9, 4]);
+    }
+
+    #[test]
+    fn spans_are_made_coarser_until_a_page_can_hold_them() {
+        let n = SPANS as u64 * 2;
+        let span = |i: u64| Span { start_ns: i * 1_000_000, end_ns: i * 1_000_000 + 400_000 };
+        let held: Vec<_> = (0..n).map(span).collect();
+        let clock = Clock { start_ns: 0 };
+        let (grain, spans) = clock.spans(&[&held], n * 1_000);
+        assert!(grain > 0 && spans[0].len() <= 2 * SPANS, "{grain} {}", spans[0].len());
+        // None is left out: together they reach from the first to the last.
+        assert_eq!(spans[0].iter().sum::<u64>(), (n - 1) * 1_000 + 400);
+        let few = clock.spans(&[&held[..3]], n * 1_000);
+        assert_eq!(few, (0, vec![vec![0, 400, 600, 400, 600, 400]]));
+    }
+
+    #[test]
+    fn a_name_that_the_ranking_has_not_gets_a_label_of_its_own() {
+        let mut names = Names::new(&[]);
+        let (a, b) = (Name::new(b"a"), Name::new(b"b\n"));
+        assert_eq!([names.label(&a, 1), names.label(&b, 2), names.label(&a, 1)], [0, 1, 0]);
+        assert_eq!(names.labels, ["a", "b\\n"]);
+    }
+}

@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::cmd::{doctor, dump, pull, record, report};
+use crate::cmd::{check, diff, doctor, dump, pull, record, report};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -34,6 +34,10 @@ pub enum Command {
     Pull(pull::Args),
     /// Tell where the time went and what kept the device awake
     Report(report::Args),
+    /// Tell what got better or worse between two traces, or two sets of them
+    Diff(diff::Args),
+    /// Hold traces against limits, for CI: exit code 3 where one is broken
+    Check(check::Args),
     /// Print every record of a trace, one JSON object a line
     Dump(dump::Args),
 }

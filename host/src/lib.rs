@@ -1,9 +1,9 @@
 //! Sleepwalk on the host: finds what keeps an Android device awake.
 //!
 //! Data flows one way: [`adb`] brings a trace from the device, [`model`] decodes it, [`analyze`]
-//! turns it into findings, [`report`] gives them a shape, [`render`] makes text of that. The last
-//! three are pure, so that everything after the capture runs offline on a saved trace. [`cmd`] has
-//! one file per command.
+//! turns it into findings, [`report`] gives them a shape, [`compare`] sets several of those against
+//! each other or against a policy, [`render`] makes text of that. All after [`adb`] are pure, so that
+//! everything after the capture runs offline on a saved trace. [`cmd`] has one file per command.
 
 pub mod adb;
 pub mod agent;
@@ -11,6 +11,7 @@ pub mod analyze;
 pub mod capture;
 pub mod cli;
 pub mod cmd;
+pub mod compare;
 pub mod interrupt;
 pub mod model;
 pub mod render;

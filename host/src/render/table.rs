@@ -2,7 +2,7 @@
 //! columns, and names from the device are escaped.
 
 mod columns;
-mod notes;
+pub(super) mod notes;
 
 use std::collections::BTreeMap;
 

@@ -27,7 +27,8 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
     }
 }
 
-fn warnings(session: &Session) -> Vec<String> {
+/// What puts the numbers in doubt.
+pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |n: u64, text: String| {
         if n > 0 {

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod fake;
+pub mod full;
+pub mod schema;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,11 +41,16 @@ pub struct Maker {
 
 impl Maker {
     pub fn new() -> Self {
+        Self::at(T0)
+    }
+
+    /// A trace that begins then.
+    pub fn at(now: u64) -> Self {
         let mut maker = Self {
             bytes: file_header(0).to_vec(),
             writer: ChunkWriter::default(),
             differ: Differ::default(),
-            now: T0,
+            now,
             suspended: 300 * S,
             texts: BTreeMap::new(),
             states: BTreeMap::new(),

@@ -23,7 +23,7 @@ fn folder() -> tempfile::TempDir {
 
 /// Later in the same boot: more sleep, no modem.
 fn night() -> Vec<u8> {
-    let mut m = Maker::at(T0 + 3_600 * S);
+    let mut m = Maker::at(T0 + 3_600 * S, &[("phase", "tp_btf"), ("return", "fexit")]);
     let alarm = m.source(b"alarmtimer.0.auto", 7);
     let nfc = m.source(b"nfc", 0);
     m.snapshot(Reason::Start).commit();

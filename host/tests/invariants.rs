@@ -2,16 +2,25 @@
 
 mod common;
 
+use std::sync::LazyLock;
+
+use common::{full, schema};
+use jsonschema::Validator;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sleepwalk::analyze::analyze;
+use sleepwalk::compare::policy::Policy;
+use sleepwalk::compare::{check, diff, merge};
+use sleepwalk::render::doc::Doc;
 use sleepwalk::render::table::{self, Look};
-use sleepwalk::render::{json, records};
-use sleepwalk::report::{By, build};
+use sleepwalk::render::{self, csv, json, markdown, records, summary};
+use sleepwalk::report::{By, Report, build};
+use sleepwalk::text::hidden;
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    End, Lost, Overhead, Phase, Reason, Record, Snapshot, SourceDef, SourceDelta, Stamped,
-    SuspendReturn, Text,
+    Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session,
+    Snapshot, SourceDef, SourceDelta, Stamped, Supply, SuspendReturn, Text, WaitBegin, WaitEnd,
+    Wake,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -87,6 +96,24 @@ fn record() -> impl Strategy<Value = Record> {
         4 => prop_oneof![Just(0), Just(-16), Just(-22), any::<i32>()]
             .prop_map(|errno| Record::Return(SuspendReturn { errno: Some(errno) })),
         6 => snapshot(),
+        12 => (0u32..6, 0u8..4, prop::bool::weighted(0.02), any::<u32>()).prop_map(
+            |(source, what, far, other)| {
+                let source = if far { other } else { source };
+                Record::Edge(Edge { source, what, state: Some(other) })
+            }
+        ),
+        3 => (0u32..4).prop_map(|thread| Record::WaitBegin(WaitBegin { thread })),
+        3 => (0u32..4, any::<bool>())
+            .prop_map(|(thread, idle)| Record::WaitEnd(WaitEnd { thread, idle })),
+        1 => (0u32..4, any::<bool>())
+            .prop_map(|(thread, saved)| Record::SaveCount(SaveCount { thread, saved })),
+        1 => (0u32..4).prop_map(|irq| Record::Wake(Wake { irq })),
+        1 => (0u32..4, 0u32..30).prop_map(|(number, name)| {
+            Record::Irq(IrqDef { number, name, chip: 0 })
+        }),
+        1 => (0u32..30, any::<Option<i64>>(), any::<Option<i64>>()).prop_map(|(kind, charge_uah, online)| {
+            Record::Supply(Supply { kind, charge_uah, online, ..Supply::default() })
+        }),
         1 => any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
         1 => any::<(u64, u64)>().prop_map(|(cpu_ns, snapshots_ns)| {
             Record::Overhead(Overhead { cpu_ns, snapshots_ns, snapshots: 3, ..Overhead::default() })
@@ -108,11 +135,24 @@ fn chunks() -> impl Strategy<Value = Vec<(Vec<Stamped>, u64)>> {
     vec((vec(stamped(), 1..20), stamp()), 1..6)
 }
 
+/// What the trace says that it has: nothing, snapshots, edges, or edges and waits.
+fn session(says: usize) -> Option<Session> {
+    let hooks = HOOKS.map(|what| Hook {
+        what: what.to_owned(),
+        how: if says == 3 || what != "wait" { "fexit".to_owned() } else { String::new() },
+        why: String::new(),
+    });
+    (says > 0).then(|| Session { hooks: hooks.to_vec(), edges: says > 1, ..Session::default() })
+}
+
 /// The actions' texts and a full snapshot, and then whatever comes.
 fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
     let mut bytes = file_header(0).to_vec();
     let mut writer = ChunkWriter::default();
     let start = chunks[0].0[0].at;
+    if let Some(session) = session(chunks[0].0.len() % 4) {
+        writer.push(start, &Record::Session(session));
+    }
     for (id, action) in ACTIONS.iter().enumerate() {
         let text = Text { id: id as u32, bytes: action.as_bytes().to_vec() };
         writer.push(start, &Record::Text(text));
@@ -155,6 +195,14 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
     let (model, ledger) = (&analysis.model, &analysis.ledger);
     prop_assert_eq!(ledger.total_ns(), model.duration_ns());
     prop_assert!(ledger.unattributed_ns <= model.duration_ns());
+    prop_assert_eq!(ledger.blocked_ns.is_some(), ledger.not_trying_ns.is_some());
+    for (charge, tally) in analysis.charges.iter().zip(&analysis.sources) {
+        prop_assert!(charge.blocked_sole_ns <= charge.blocked_share_ns);
+        prop_assert!(tally.first <= tally.last);
+    }
+    for wait in &analysis.waits {
+        prop_assert!(model.start <= wait.start && wait.start <= wait.end && wait.end <= model.end);
+    }
 
     let mut free = model.start;
     for attempt in &analysis.attempts {
@@ -168,16 +216,75 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         let aborts: u64 = report.sources.iter().map(|source| source.abort_ns).sum();
         let wakes: u64 = report.sources.iter().map(|source| source.after_wake_ns).sum();
         prop_assert!(aborts <= ledger.aborted_ns);
-        prop_assert!(wakes <= ledger.untold_ns);
-        prop_assert!(aborts + wakes + ledger.unattributed_ns <= model.duration_ns());
+        let shares = report.sources.iter().filter_map(|source| source.blocked_share_ns);
+        let shares: u64 = shares.sum();
+        let blocked_ns = ledger.blocked_ns.unwrap_or(0);
+        // Of the blocked line what nobody is charged with is among the unattributed.
+        prop_assert!(shares <= blocked_ns && blocked_ns - shares <= ledger.unattributed_ns);
+        prop_assert!(wakes <= ledger.untold_ns + ledger.not_trying_ns.unwrap_or(0));
+        prop_assert!(aborts + wakes + shares + ledger.unattributed_ns <= model.duration_ns());
+        for source in &report.sources {
+            prop_assert!(source.blocked_sole_ns <= source.blocked_share_ns);
+            let costs =
+                [source.blocked_share_ns.unwrap_or(0), source.abort_ns, source.after_wake_ns];
+            prop_assert_eq!(source.cost_ns, costs.iter().sum::<u64>());
+        }
+        for finding in &report.findings {
+            prop_assert!(finding.text.contains(|c: char| c.is_ascii_digit()), "{}", finding.text);
+            prop_assert!(!finding.text.contains(char::is_control));
+        }
         for (color, top) in [(false, 20), (true, 1)] {
             let text = table::render(&report, Look { color, top });
             prop_assert!(color || text.lines().all(|line| !line.contains(char::is_control)));
         }
-        prop_assert!(json::render(&report).is_ok());
+        let json = json::render(&report).expect("JSON");
+        schema::hold(&REPORT, &json);
+        every_other_form(report)?;
     }
     Ok(())
 }
+
+/// What is made of the report once it is there: none of it panics, and all of it is what it says.
+fn every_other_form(report: Report) -> Result<(), TestCaseError> {
+    for table in [csv::Table::Sources, csv::Table::Attempts, csv::Table::Waits] {
+        let text = csv::render([&report], table).expect("CSV");
+        prop_assert!(text.lines().all(|line| !line.contains(char::is_control)));
+    }
+    let inert = |doc: &Doc| {
+        let text = markdown::render(doc);
+        text.lines().all(|line| !line.contains(hidden) && line.matches('`').count() % 2 == 0)
+    };
+    prop_assert!(inert(&summary::page(&report, 5)));
+    let whole_ns = report.session.duration_ns;
+    let policy = Policy::parse(
+        "[capture]\nmin_duration = \"1s\"\nmin_attempts = 1\n[session]\n\
+         max_awake_percent = 1\nmax_aborts_per_hour = 1\n[each_source]\n\
+         max_blocked_percent = 1\nmax_held_percent = 1\n",
+    );
+    let trace = full::trace("t.swk", report);
+    let verdict = check::check("p.toml", &policy.expect("a policy"), std::slice::from_ref(&trace));
+    schema::hold(&CHECK, &json::pretty(&verdict).expect("JSON"));
+    let diff = diff::diff(std::slice::from_ref(&trace), std::slice::from_ref(&trace));
+    schema::hold(&DIFF, &json::pretty(&diff).expect("JSON"));
+    let mut changes = diff.sources.iter().map(|s| s.held_ns_per_awake_hour.change);
+    prop_assert!(changes.all(|change| change.is_none_or(|change| change == 0.0)));
+    prop_assert!(inert(&render::diff::page(&diff, 5)));
+    let reports = merge::merge(vec![trace], None).expect("one trace");
+    schema::hold(&REPORTS, &json::pretty(&reports).expect("JSON"));
+    let totals = &reports.devices[0].totals;
+    let l = &totals.ledger;
+    let told = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(|ns| ns.unwrap_or(0));
+    let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
+    prop_assert_eq!(sum + told.iter().sum::<u64>(), whole_ns);
+    prop_assert_eq!(totals.duration_ns, whole_ns);
+    prop_assert!(inert(&render::merged::page(&reports, 5)));
+    Ok(())
+}
+
+static REPORT: LazyLock<Validator> = LazyLock::new(|| schema::validator("report.schema.json"));
+static REPORTS: LazyLock<Validator> = LazyLock::new(|| schema::validator("reports.schema.json"));
+static DIFF: LazyLock<Validator> = LazyLock::new(|| schema::validator("diff.schema.json"));
+static CHECK: LazyLock<Validator> = LazyLock::new(|| schema::validator("check.schema.json"));
 
 proptest! {
     #[test]

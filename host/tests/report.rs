@@ -2,11 +2,15 @@
 
 mod common;
 
-use common::{Maker, S, everyday, file, golden, run, stderr, stdout};
+use common::{Maker, S, everyday, file, golden, night, run, stderr, stdout};
 use sleepwalk_trace::record::Reason;
 
 fn report(args: &[&str]) -> String {
-    let (_dir, path) = file(&everyday());
+    report_on(&everyday(), args)
+}
+
+fn report_on(bytes: &[u8], args: &[&str]) -> String {
+    let (_dir, path) = file(bytes);
     let mut all = vec!["report", path.to_str().expect("UTF-8")];
     all.extend(args);
     let output = run(&all);
@@ -21,9 +25,20 @@ fn the_table_of_an_everyday_session_looks_like_this() {
 }
 
 #[test]
+fn the_table_of_a_night_with_edges_looks_like_this() {
+    golden("night.txt", &report_on(&night(), &[]));
+}
+
+#[test]
+fn the_json_of_a_night_with_edges_looks_like_this() {
+    golden("night.json", &report_on(&night(), &["--format", "json"]));
+}
+
+#[test]
 fn the_table_fits_80_columns_and_drives_no_terminal() {
     for args in [&[][..], &["--by", "instance"], &["--top", "1"], &["--top", "0"]] {
-        for line in report(args).lines() {
+        let both = report(args) + &report_on(&night(), args);
+        for line in both.lines() {
             assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
             assert!(!line.contains(char::is_control), "{line:?}");
         }

@@ -170,6 +170,8 @@ pub struct Attempt {
     pub wake: Option<Cause>,
     /// The interrupt that ended it.
     pub irq: Option<u32>,
+    /// Edges tell whom to blame, and snapshots need not be asked.
+    pub by_edges: bool,
     /// Awake time after the sleep, until the next attempt or wait began.
     pub after_ns: u64,
     /// Its steps, in the order of their begins; of very many only the first.
@@ -347,6 +349,7 @@ impl Open {
             causes: Vec::new(),
             wake: if outcome == Outcome::Slept { self.waker } else { None },
             irq: if outcome == Outcome::Slept { self.irq } else { None },
+            by_edges: false,
             after_ns: 0,
             steps: self.steps,
         }

@@ -77,8 +77,9 @@ impl Finder {
             }
             let window = Window::around(&self.marks, attempt, after);
             self.late += u64::from(window.late);
-            // What edges have told stands.
-            if attempt.blames_sources() && attempt.causes.is_empty() {
+            if attempt.by_edges {
+                // Whom counters would blame beside those came too late, or too early.
+            } else if attempt.blames_sources() && attempt.causes.is_empty() {
                 attempt.causes = window.causes();
             } else if attempt.outcome == Outcome::Slept && attempt.wake.is_none() {
                 attempt.wake = window.wake();

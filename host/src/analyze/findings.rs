@@ -40,6 +40,8 @@ pub struct Finding {
 const AGAIN: usize = 3;
 /// So many attempts in a row that did not sleep, each soon after the other, make a storm.
 const STORM: usize = 5;
+/// What concerns less than one in so many attempts or sleeps is no habit.
+const RARELY: u64 = 20;
 /// That soon.
 const SOON_NS: u64 = 2_000_000_000;
 /// So many wakes in step make a pattern.
@@ -96,13 +98,17 @@ impl Finder<'_> {
         }
         let alone = match top.blocked_sole_ns {
             0 => "never alone: mending it alone gains nothing".to_owned(),
-            sole if sole == top.blocked_share_ns => {
+            sole if time(sole) == time(top.blocked_share_ns) => {
                 "all of it alone: mending it gains that".to_owned()
             }
             sole => format!("{} of it alone: mending it gains that much", time(sole)),
         };
         Some(Finding {
-            severity: self.severity(top.blocked_share_ns),
+            // Many small blockers are a large matter: this is where to begin.
+            severity: self.severity(top.blocked_share_ns).min(match self.severity(blocked_ns) {
+                Severity::Low => Severity::Low,
+                _ => Severity::Medium,
+            }),
             text: format!(
                 "{} blocked suspend the longest: {} of the {} blocked, {alone}.",
                 shown(name),
@@ -117,8 +123,9 @@ impl Finder<'_> {
     /// Sources that abort attempts again and again.
     fn aborters(&self, charges: &BTreeMap<&[u8], Charge>) -> Vec<Finding> {
         let attempts = &self.analysis.attempts;
-        let mut again: Vec<_> =
-            charges.iter().filter(|(_, charge)| charge.aborts >= AGAIN as u64).collect();
+        let habit =
+            |aborts: u64| aborts >= AGAIN as u64 && aborts >= attempts.len() as u64 / RARELY;
+        let mut again: Vec<_> = charges.iter().filter(|(_, charge)| habit(charge.aborts)).collect();
         again.sort_by_key(|(name, charge)| (Reverse(charge.aborts), **name));
         let finding = |(name, charge): (&&[u8], &Charge)| {
             let blames = |evidence: Evidence| {
@@ -152,7 +159,7 @@ impl Finder<'_> {
     fn wakers(&self) -> Vec<Finding> {
         let model = &self.analysis.model;
         let mut wakes = BTreeMap::<(Option<&[u8]>, Option<u32>), Vec<&Attempt>>::new();
-        let mut slept = 0;
+        let mut slept = 0u64;
         for attempt in self.analysis.attempts.iter().filter(|a| a.outcome == Outcome::Slept) {
             slept += 1;
             // Where the source is known the interrupt is a detail of it.
@@ -174,14 +181,15 @@ impl Finder<'_> {
             let proven = proven.filter(|wake| wake.evidence == Evidence::Proven).count();
             let how = if source.is_some() { format!(" ({proven} proven)") } else { String::new() };
             let every = pattern(&woken);
-            if woken.len() < AGAIN {
+            let often = woken.len() >= AGAIN && woken.len() as u64 >= slept / RARELY;
+            if !often {
                 continue;
             }
             let step = every.map_or(String::new(), |ns| format!(", about every {}", time(ns)));
-            let ended = if woken.len() == slept {
+            let ended = if woken.len() as u64 == slept {
                 format!("all {slept} sleeps")
             } else {
-                format!("{} of {}", woken.len(), count(slept as u64, "sleep"))
+                format!("{} of {}", woken.len(), count(slept, "sleep"))
             };
             findings.push(Finding {
                 severity: self.severity(after_ns).min(match every {
@@ -196,6 +204,8 @@ impl Finder<'_> {
                 gain_ns: Some(after_ns),
             });
         }
+        findings.sort_by_key(|finding| (finding.severity, Reverse(finding.gain_ns)));
+        findings.truncate(3);
         findings
     }
 
@@ -297,7 +307,7 @@ impl Finder<'_> {
             None if quiet => {
                 " Nothing tried in all of the session: is suspend switched off?".to_owned()
             }
-            _ => " The screen, an app or a service kept user space from trying.".to_owned(),
+            _ => " On Android the screen or a user-space wakelock keeps it from asking.".to_owned(),
         };
         Some(Finding {
             severity,

@@ -25,6 +25,8 @@ pub struct Session {
     active: Active,
     waits: Option<Waits>,
     slept: Slept,
+    /// The trace says that it has edges.
+    hooked: bool,
     /// Up to where everything is accounted for.
     now: BootNanos,
     /// Who is active is known, by a snapshot and the edges since.
@@ -52,6 +54,7 @@ impl Session {
             active: Active::drawn(drawn),
             waits: None,
             slept: Slept::default(),
+            hooked: false,
             now: BootNanos(0),
             known: false,
             gap: false,
@@ -102,9 +105,15 @@ impl Session {
         }
     }
 
+    /// Whether edges are recorded, so that what they do not tell did not happen.
+    fn edges(&self) -> bool {
+        self.hooked || self.active.edges > 0
+    }
+
     fn advance(&mut self, model: &Model, at: BootNanos) {
         let waits = self.waits.get_or_insert_with(|| {
             self.now = model.start;
+            self.hooked = model.session.as_ref().is_some_and(|session| session.edges);
             Waits::new(model.start, unmatched_ends(model))
         });
         let ns = at.since(self.now);
@@ -165,9 +174,13 @@ impl Session {
             }
             What::Save { .. } => {}
             What::Wake { irq } => self.attempts.woken(irq),
-            What::Snapshot(taken) => self.snapshot(model, at, &taken),
+            What::Snapshot(mut taken) => {
+                taken.at = at;
+                self.snapshot(model, at, &taken);
+            }
             What::Lost => {
                 self.doubt();
+                self.known = false;
                 self.active.doubt();
                 if let Some(waits) = &mut self.waits {
                     waits.lost(&mut self.active);
@@ -202,6 +215,7 @@ impl Session {
         let Some(mut attempt) = ended else { return };
         // Its return was lost, and what happened since its last phase as well.
         self.missing_ns += self.now.since(attempt.end);
+        attempt.by_edges = self.known && self.edges();
         if attempt.blames_sources() {
             attempt.causes = self.suspects();
         }
@@ -231,7 +245,7 @@ impl Session {
             },
         };
         // Without edges only a snapshot in the attempt says who was active; see [`Finder`].
-        let told = suspects.iter().filter(|_| self.active.edges > 0);
+        let told = suspects.iter().filter(|_| self.edges());
         let mut causes: Vec<Cause> = told.map(cause).collect();
         causes.sort_by_key(|cause| cause.instance);
         causes
@@ -243,7 +257,7 @@ impl Session {
         for (instance, state) in taken.states.iter().filter(|(_, state)| !state.torn()) {
             let last_ns = state.counters.last_ns;
             let near = last_ns.saturating_add(NEAR_NS) > taken.now.0;
-            if near && self.known && self.active.edges > 0 {
+            if near && self.known && self.edges() {
                 continue;
             }
             // What changed during the walk was the other way round at its begin.

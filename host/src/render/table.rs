@@ -1,8 +1,11 @@
-//! The report for people: a title, the ledger, the ranking, the attempts, the warnings. It fits 80
+//! The report for people: a title, the findings, the ledger, the ranking, the attempts, the wakes,
+//! what could not be told. It fits 80
 //! columns, and names from the device are escaped.
 
 mod columns;
+mod findings;
 pub(super) mod notes;
+mod power;
 
 use std::collections::BTreeMap;
 
@@ -36,9 +39,12 @@ const BLUE: &str = "34";
 pub fn render(report: &Report, look: Look) -> String {
     let mut out = Page { text: String::new(), color: look.color };
     title(&mut out, report);
+    findings::findings(&mut out, report);
     ledger(&mut out, report);
     ranking(&mut out, report, look.top);
     attempts(&mut out, report);
+    power::wakes(&mut out, report);
+    power::drain(&mut out, report);
     notes::notes(&mut out, report);
     out.text
 }
@@ -115,14 +121,18 @@ fn ledger(out: &mut Page, report: &Report) {
     let l = &report.ledger;
     let whole = report.session.duration_ns;
     out.heading("Where the time went");
+    let untold = match l.blocked_ns {
+        Some(_) => "missing in the trace",
+        None => "awake, outside attempts",
+    };
     let lines = [
         (Some(l.asleep_ns), "asleep", GREEN),
         (Some(l.suspending_ns), "going to sleep", BLUE),
         (Some(l.resuming_ns), "waking up", BLUE),
         (Some(l.aborted_ns), "attempts that did not sleep", RED),
         (l.blocked_ns, "blocked by a source", RED),
-        (l.not_trying_ns, "awake, nobody asked to suspend", YELLOW),
-        (l.untold_ns, "awake, outside attempts", YELLOW),
+        (l.not_trying_ns, "awake, nobody asked", YELLOW),
+        (l.untold_ns, untold, YELLOW),
     ];
     for (ns, what, style) in lines {
         let Some(ns) = ns else { continue };
@@ -156,32 +166,12 @@ fn ranking(out: &mut Page, report: &Report, top: usize) {
         out.line(&format!("  nothing: none of {seen} was active"));
         return;
     }
-    let mut columns = Columns::new(&[
-        ("#", Align::Right),
-        ("source", Align::Left),
-        ("held", Align::Right),
-        ("%", Align::Right),
-        ("aborts", Align::Right),
-        ("wakes", Align::Right),
-        ("wasted", Align::Right),
-        ("events", Align::Right),
-        ("holds", Align::Right),
-    ]);
-    for (index, s) in busy.iter().take(top).enumerate() {
-        let share = percent(s.held_ns, report.session.duration_ns);
-        columns.row([
-            (index + 1).to_string(),
-            shown(s),
-            time(s.held_ns),
-            share.trim_end_matches(" %").to_owned(),
-            tally(s.aborts),
-            tally(s.wakes),
-            tally_time(s.cost_ns),
-            s.events.to_string(),
-            s.activations.to_string(),
-        ]);
+    let blocked = report.ledger.blocked_ns.is_some();
+    if blocked {
+        by_cost(out, &busy[..busy.len().min(top)]);
+    } else {
+        by_held(out, &busy[..busy.len().min(top)], report.session.duration_ns);
     }
-    columns.print(out, 1, WIDTH);
     let mut rest = Vec::new();
     if busy.len() > top {
         rest.push(format!("{} more, see --top", busy.len() - top));
@@ -195,11 +185,79 @@ fn ranking(out: &mut Page, report: &Report, top: usize) {
     if !rest.is_empty() {
         out.styled(DIM, &format!("  … {}", rest.join(", ")));
     }
-    out.styled(
-        DIM,
-        "  % of the session; wasted: its share of the attempts that it aborted, and the",
-    );
-    out.styled(DIM, "  time awake after its wakes until the next attempt; holds: its activations");
+    let notes = if blocked {
+        [
+            "blocked: its split of the time in which user space waited to suspend; alone:",
+            "the part with no other source active, which is what mending it alone gains;",
+            "wasted: its share of attempts it aborted, and the time awake after its wakes",
+        ]
+    } else {
+        [
+            "% of the session; wasted: its share of the attempts that it aborted, and the",
+            "time awake after its wakes until the next attempt; holds: its activations",
+            "",
+        ]
+    };
+    for note in notes.into_iter().filter(|note| !note.is_empty()) {
+        out.styled(DIM, &format!("  {note}"));
+    }
+}
+
+/// Where blocked time is known.
+fn by_cost(out: &mut Page, sources: &[&Source]) {
+    let mut columns = Columns::new(&[
+        ("#", Align::Right),
+        ("source", Align::Left),
+        ("blocked", Align::Right),
+        ("alone", Align::Right),
+        ("aborts", Align::Right),
+        ("wakes", Align::Right),
+        ("wasted", Align::Right),
+        ("held", Align::Right),
+    ]);
+    for (index, s) in sources.iter().enumerate() {
+        columns.row([
+            (index + 1).to_string(),
+            shown(s),
+            tally_time(s.blocked_share_ns.unwrap_or(0)),
+            tally_time(s.blocked_sole_ns.unwrap_or(0)),
+            tally(s.aborts),
+            tally(s.wakes),
+            tally_time(s.abort_ns.saturating_add(s.after_wake_ns)),
+            tally_time(s.held_ns),
+        ]);
+    }
+    columns.print(out, 1, WIDTH);
+}
+
+/// Where it is not.
+fn by_held(out: &mut Page, sources: &[&Source], whole_ns: u64) {
+    let mut columns = Columns::new(&[
+        ("#", Align::Right),
+        ("source", Align::Left),
+        ("held", Align::Right),
+        ("%", Align::Right),
+        ("aborts", Align::Right),
+        ("wakes", Align::Right),
+        ("wasted", Align::Right),
+        ("events", Align::Right),
+        ("holds", Align::Right),
+    ]);
+    for (index, s) in sources.iter().enumerate() {
+        let share = percent(s.held_ns, whole_ns);
+        columns.row([
+            (index + 1).to_string(),
+            shown(s),
+            time(s.held_ns),
+            share.trim_end_matches(" %").to_owned(),
+            tally(s.aborts),
+            tally(s.wakes),
+            tally_time(s.cost_ns),
+            s.events.to_string(),
+            s.activations.to_string(),
+        ]);
+    }
+    columns.print(out, 1, WIDTH);
 }
 
 fn shown(source: &Source) -> String {
@@ -249,9 +307,7 @@ fn attempts(out: &mut Page, report: &Report) {
         group.total_ns =
             group.total_ns.saturating_add(attempt.end_ns.saturating_sub(attempt.start_ns));
         let causes = attempt.causes.iter().map(|cause| (&cause.name, cause.evidence));
-        let wake = attempt.wake.as_ref();
-        let wake = wake.and_then(|w| w.source.as_ref().map(|source| (&source.name, w.evidence)));
-        for (name, evidence) in causes.chain(wake) {
+        for (name, evidence) in causes {
             let (times, proven) = group.names.entry(&name.bytes).or_default();
             *times += 1;
             *proven += u64::from(evidence == "proven");
@@ -265,7 +321,7 @@ fn attempts(out: &mut Page, report: &Report) {
         ("mode", Align::Left),
         ("returned", Align::Left),
         ("took", Align::Right),
-        ("kept up or woken by", Align::Left),
+        ("kept up by", Align::Left),
     ]);
     let mut unsure = false;
     for ((outcome, stage, errno, mode), group) in &alike {
@@ -294,7 +350,7 @@ fn attempts(out: &mut Page, report: &Report) {
     }
     columns.print(out, 6, WIDTH);
     if unsure {
-        out.styled(DIM, "  ? likely: snapshots around it show that it was active or counted up");
+        out.styled(DIM, "  ? likely: it was active or counted up, but so may others have been");
     }
 }
 

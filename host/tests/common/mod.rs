@@ -11,8 +11,9 @@ use std::process::{Command, Output};
 
 use sleepwalk_trace::chunk::file_header;
 use sleepwalk_trace::record::{
-    End, Hook, Lost, Overhead, Phase, Reason, Record, STATE_ACTIVE, Session, Snapshot, SourceDef,
-    SuspendReturn, Text,
+    EDGE_ACTIVE, EDGE_SHARED, Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, Reason,
+    Record, STATE_ACTIVE, SaveCount, Session, Snapshot, SourceDef, Supply, SuspendReturn, Text,
+    WaitBegin, WaitEnd, Wake,
 };
 use sleepwalk_trace::snapshot::{Counters, Differ, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -37,15 +38,28 @@ pub struct Maker {
     texts: BTreeMap<Vec<u8>, u32>,
     states: BTreeMap<u32, SourceState>,
     snapshots: u64,
+    /// Activations and deactivations are recorded.
+    pub edges: bool,
 }
 
 impl Maker {
+    /// With snapshots and attempts alone.
     pub fn new() -> Self {
-        Self::at(T0)
+        Self::hooked(&[("phase", "tp_btf"), ("return", "fexit")])
+    }
+
+    /// With all that can be hooked.
+    pub fn full() -> Self {
+        Self::hooked(&HOOKS.map(|what| (what, "fexit")))
+    }
+
+    pub fn hooked(hooks: &[(&str, &str)]) -> Self {
+        Self::at(T0, hooks)
     }
 
     /// A trace that begins then.
-    pub fn at(now: u64) -> Self {
+    pub fn at(now: u64, hooks: &[(&str, &str)]) -> Self {
+        let edges = hooks.iter().any(|(what, _)| *what == "edge");
         let mut maker = Self {
             bytes: file_header(0).to_vec(),
             writer: ChunkWriter::default(),
@@ -55,6 +69,7 @@ impl Maker {
             texts: BTreeMap::new(),
             states: BTreeMap::new(),
             snapshots: 0,
+            edges,
         };
         maker.push(Record::Session(Session {
             agent: "0.1.0".to_owned(),
@@ -65,11 +80,12 @@ impl Maker {
             boot_id: "d7f7e2a0-0000-4000-8000-5a1e3b1c9d10".to_owned(),
             fingerprint: String::new(),
             source: "kfunc".to_owned(),
-            hooks: [("phase", "tp_btf"), ("return", "fexit")]
-                .map(|(what, how)| Hook { what: what.into(), how: how.into(), why: String::new() })
-                .to_vec(),
+            hooks: hooks
+                .iter()
+                .map(|&(what, how)| Hook { what: what.into(), how: how.into(), why: String::new() })
+                .collect(),
             interval_ns: 60 * S,
-            edges: false,
+            edges,
             serial: String::new(),
         }));
         maker
@@ -133,7 +149,55 @@ impl Maker {
             source.counters.event_count += 1;
             source.counters.last_ns = mono;
         }
+        self.edge(instance, true, false)
+    }
+
+    /// An edge, whatever the counters say.
+    pub fn edge(&mut self, source: u32, active: bool, shared: bool) -> &mut Self {
+        if self.edges {
+            let bits = [(active, EDGE_ACTIVE), (shared, EDGE_SHARED)];
+            let what = bits.iter().filter(|(is, _)| *is).map(|(_, bit)| bit).sum();
+            self.push(Record::Edge(Edge { source, what, state: Some(0) }));
+        }
         self
+    }
+
+    pub fn wait_begin(&mut self, thread: u32) -> &mut Self {
+        self.push(Record::WaitBegin(WaitBegin { thread }));
+        self
+    }
+
+    pub fn wait_end(&mut self, thread: u32) -> &mut Self {
+        self.push(Record::WaitEnd(WaitEnd { thread, idle: true }));
+        self
+    }
+
+    pub fn save(&mut self, saved: bool) -> &mut Self {
+        self.push(Record::SaveCount(SaveCount { thread: 1, saved }));
+        self
+    }
+
+    pub fn woken_by(&mut self, number: u32, name: &str) -> &mut Self {
+        let (name, chip) = (self.text(name.as_bytes()), self.text(b"GICv3"));
+        self.push(Record::Irq(IrqDef { number, name, chip }));
+        self.push(Record::Wake(Wake { irq: number }));
+        self
+    }
+
+    /// A battery, or with `online` a charger.
+    pub fn supply(&mut self, status: &str, charge_uah: Option<i64>, online: Option<i64>) {
+        let (name, kind) = if online.is_some() { ("usb", "USB") } else { ("battery", "Battery") };
+        let [name, kind, status] = [name, kind, status].map(|text| self.text(text.as_bytes()));
+        let capacity = charge_uah.map(|uah| uah / 40_000);
+        self.push(Record::Supply(Supply {
+            name,
+            kind,
+            status,
+            capacity,
+            charge_uah,
+            current_ua: None,
+            online,
+        }));
     }
 
     pub fn relax(&mut self, instance: u32) -> &mut Self {
@@ -144,7 +208,7 @@ impl Maker {
             source.counters.total_ns += mono - source.counters.last_ns;
             source.counters.last_ns = mono;
         }
-        self
+        self.edge(instance, false, false)
     }
 
     pub fn snapshot(&mut self, reason: Reason) -> &mut Self {
@@ -317,6 +381,56 @@ pub fn everyday() -> Vec<u8> {
     m.wait(MS).snapshot(Reason::AttemptEnd).commit();
     m.wait(5 * S).activate(odd).wait(40 * MS).relax(odd);
     m.wait(S).finish()
+}
+
+/// A night with all that can be hooked: a charger at first, alarms in step, a modem that blocks and
+/// aborts, sources that share a name, a driver that refuses.
+pub fn night() -> Vec<u8> {
+    let mut m = Maker::full();
+    let [modem, wlan, alarm, sync, odd] =
+        ["modem_rx", "wlan_rx_wake", "alarmtimer.0.auto", "sync_job", "evil\x1b[31m|=cmd()<b>"]
+            .map(|name| m.source(name.as_bytes(), 3));
+    let polls = [m.source(b"eventpoll", 0), m.source(b"eventpoll", 0)];
+    m.source(b"touch", 0);
+    m.snapshot(Reason::Start);
+    m.supply("", None, Some(1));
+    m.supply("Charging", Some(3_000_000), None);
+    m.commit().wait(90 * S);
+    m.supply("", None, Some(0));
+    m.supply("Discharging", Some(3_010_000), None);
+    // The screen goes off: user space asks, and a job that syncs holds it up.
+    m.activate(sync).wait(5 * S).wait_begin(412).wait(30 * S).activate(modem).wait(4 * S);
+    m.relax(modem).wait(11 * S).relax(sync).wait_end(412).wait(MS).save(true);
+    let mut charge = 3_009_000;
+    for round in 0..5 {
+        m.supply("Discharging", Some(charge), None);
+        charge -= 1_500;
+        m.down(1, "").phase("machine_suspend", 1, true).wait(290 * S);
+        m.woken_by(23, "rtc-alarm").phase("machine_suspend", 1, false);
+        m.phase("dpm_resume_early", 16, true).wait(MS).activate(alarm).wait(MS);
+        m.phase("dpm_resume_early", 16, false).phase("thaw_processes", 0, true).wait(MS);
+        m.phase("thaw_processes", 0, false).wait(MS).returned(0);
+        m.wait(MS).snapshot(Reason::AttemptEnd);
+        m.supply("Discharging", Some(charge), None);
+        m.edge(polls[0], true, true).wait(200 * MS).edge(polls[0], false, true);
+        m.wait(S + round * MS).wait_begin(412).wait(6 * S).relax(alarm).wait_end(412);
+        m.wait(MS).save(true).wait(MS).commit();
+        charge -= 400;
+    }
+    // A storm that the modem keeps up.
+    for _ in 0..7 {
+        m.aborted_in_sync(modem, 60 * MS).wait(100 * MS).wait_begin(412).wait(20 * MS);
+        m.wait_end(412).wait(MS).save(true);
+    }
+    m.wait(S).down(1, "").activate(wlan).wait(MS).phase("machine_suspend", 1, true).wait(20_000);
+    m.phase("machine_suspend", 1, false).up().returned(0).wait(MS).snapshot(Reason::AttemptEnd);
+    m.wait(MS).relax(wlan);
+    for _ in 0..3 {
+        m.wait(4 * S).down(1, "dpm_suspend_late").wait(300 * MS).up().returned(-19);
+        m.wait(MS).snapshot(Reason::AttemptEnd).commit();
+    }
+    m.activate(odd).wait(40 * MS).relax(odd).lost(17).wait(MS).snapshot(Reason::Lost);
+    m.wait(20 * S).finish()
 }
 
 pub fn sleepwalk() -> Command {

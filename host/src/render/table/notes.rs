@@ -27,6 +27,15 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
     }
 }
 
+/// What is not known where a hook is missing.
+const UNSEEN: [(&str, &str); 5] = [
+    ("return", "what attempts returned was not seen"),
+    ("edge", "activations were not seen one by one"),
+    ("wait", "waits for the wakeup count were not seen"),
+    ("save", "writes of the wakeup count were not seen"),
+    ("wake", "interrupts that wake were not seen"),
+];
+
 /// What puts the numbers in doubt.
 pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -54,20 +63,12 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
         format!("{} of a newer version passed over", count(s.unknown_records, "record")),
     );
     warn(
-        s.lost_events,
-        format!("{} lost on the device: attempts may be missing", count(s.lost_events, "event")),
-    );
-    warn(
         s.truncated_snapshots,
         format!("{} without some sources", count(s.truncated_snapshots, "snapshot")),
     );
     warn(
         s.orphaned_snapshots,
         format!("{} unusable: they build on a lost one", count(s.orphaned_snapshots, "snapshot")),
-    );
-    warn(
-        s.late_snapshots,
-        format!("{} began too late to see who was active", count(s.late_snapshots, "snapshot")),
     );
     warn(
         s.torn_states,
@@ -83,6 +84,14 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
         _ => "",
     };
     warn(u64::from(!cost.is_empty()), cost.to_owned());
+    for (what, lost) in UNSEEN {
+        let mut missing = s.hooks.iter().filter(|hook| hook.what == what && hook.how.is_empty());
+        if let Some(hook) = missing.next() {
+            let why = crate::text::escape(hook.why.as_bytes());
+            let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+            warn(1, crate::text::fit(&format!("{lost}{why}"), super::WIDTH - 4));
+        }
+    }
     let hooked =
         s.agent.is_empty() || s.hooks.iter().any(|h| h.what == "phase" && !h.how.is_empty());
     warn(u64::from(!hooked), "this kernel let nobody watch attempts to suspend".to_owned());

@@ -1,0 +1,106 @@
+//! The example in docs/attribution.md, from its events to its numbers. `SLEEPWALK_BLESS=1` writes
+//! the numbers anew.
+
+mod common;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use common::{MS, Maker, T0};
+use sleepwalk::analyze::analyze;
+use sleepwalk::analyze::attempts::Evidence;
+use sleepwalk::report::{By, Report, build};
+use sleepwalk_trace::record::{End, Reason, Record};
+
+fn document() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/attribution.md")
+}
+
+/// What stands between the fence of this kind and its end.
+fn fenced<'a>(text: &'a str, kind: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("```{kind}\n")).expect("the fence begins");
+    rest.split_once("```").expect("the fence ends").0
+}
+
+/// The trace of which the events tell.
+fn trace(events: &str) -> Vec<u8> {
+    let mut m = Maker::full();
+    let mut sources = Vec::new();
+    for line in events.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (at, what) = (words[0].parse::<u64>().expect("a time"), words[1]);
+        let object = words.get(2).copied().unwrap_or_default();
+        m.now = T0 + at * MS;
+        let instance = sources.iter().position(|name| name == object).unwrap_or(0) as u32;
+        match what {
+            "source" => {
+                m.source(object.as_bytes(), 0);
+                sources.push(object.to_owned());
+            }
+            "snapshot" => drop(m.snapshot(Reason::Start)),
+            "activate" => drop(m.activate(instance)),
+            "relax" => drop(m.relax(instance)),
+            "wait" => drop(m.wait_begin(object.parse().expect("a thread"))),
+            "waited" => drop(m.wait_end(object.parse().expect("a thread"))),
+            "saved" => drop(m.save(true)),
+            "begin" | "end" if !object.is_empty() => drop(m.phase(object, 1, what == "begin")),
+            "return" => drop(m.returned(object.parse().expect("an errno"))),
+            "wake" => drop(m.woken_by(object.parse().expect("a number"), "rtc")),
+            "end" => m.push(Record::End(End { reason: "duration".to_owned() })),
+            other => panic!("{other}?"),
+        }
+    }
+    m.cut()
+}
+
+fn told(report: &Report) -> String {
+    let ms = |ns: u64| format!("{}.{}", ns / MS, ns % MS / (MS / 10));
+    let ledger = &report.ledger;
+    let mut text = String::new();
+    for (line, ns) in [
+        ("asleep", ledger.asleep_ns),
+        ("suspending", ledger.suspending_ns),
+        ("resuming", ledger.resuming_ns),
+        ("aborted", ledger.aborted_ns),
+        ("blocked", ledger.blocked_ns.expect("waits")),
+        ("not_trying", ledger.not_trying_ns.expect("waits")),
+        ("untold", ledger.untold_ns.unwrap_or(0)),
+        ("unattributed", ledger.unattributed_ns),
+    ] {
+        writeln!(text, "{line:<12} {:>8} ms", ms(ns)).expect("a String");
+    }
+    text += "\nsource   blocked    alone  aborts  abort time  wakes  after wake       cost\n";
+    for s in &report.sources {
+        let [share, sole, abort, after, cost] = [
+            s.blocked_share_ns.expect("waits"),
+            s.blocked_sole_ns.expect("waits"),
+            s.abort_ns,
+            s.after_wake_ns,
+            s.cost_ns,
+        ]
+        .map(ms);
+        let (name, aborts, wakes) = (&s.name.name, s.aborts, s.wakes);
+        writeln!(
+            text,
+            "{name:<7} {share:>8} {sole:>8} {aborts:>7} {abort:>11} {wakes:>6} {after:>11} {cost:>10}"
+        )
+        .expect("a String");
+    }
+    text
+}
+
+#[test]
+fn the_example_comes_to_the_numbers_that_stand_there() {
+    let text = std::fs::read_to_string(document()).expect("the document");
+    let analysis = analyze(&trace(fenced(&text, "events"))).expect("a trace");
+    assert_eq!(analysis.ledger.total_ns(), analysis.model.duration_ns());
+    let causes = &analysis.attempts[0].causes;
+    assert_eq!((causes.len(), causes[0].evidence), (1, Evidence::Proven));
+    let now = told(&build(&analysis, By::Name, None));
+    let then = fenced(&text, "result");
+    if std::env::var_os("SLEEPWALK_BLESS").is_some() {
+        std::fs::write(document(), text.replace(then, &now)).expect("the document is written");
+        return;
+    }
+    assert_eq!(then, now, "SLEEPWALK_BLESS=1 writes it anew");
+}

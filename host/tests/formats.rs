@@ -3,7 +3,7 @@
 mod common;
 
 use common::full::{HOSTILE, report, trace};
-use common::{everyday, file, golden, run, stderr, stdout};
+use common::{everyday, file, golden, night, run, stderr, stdout};
 use sleepwalk::compare::merge;
 use sleepwalk::render::csv::{Table, bytes_of, render};
 use sleepwalk::render::{doc, json, markdown, merged, summary};
@@ -34,6 +34,17 @@ fn the_csv_of_an_everyday_session_looks_like_this() {
     assert_eq!(rows(&sources).len(), 10);
     assert_eq!(rows(&reported(&["--format", "csv", "--top", "2"])).len(), 2);
     assert_eq!(rows(&reported(&["--format", "csv", "--by", "name"])).len(), 9);
+}
+
+#[test]
+fn a_night_with_edges_and_waits_looks_like_this() {
+    let (_dir, path) = file(&night());
+    let path = path.to_str().expect("UTF-8");
+    for (name, _) in TABLES {
+        let output = run(&["report", path, "--format", "csv", "--table", name]);
+        golden(&format!("night-{name}.csv"), &stdout(&output));
+    }
+    golden("night.md", &stdout(&run(&["report", path, "--format", "markdown"])));
 }
 
 #[test]

@@ -15,14 +15,15 @@ fn folder() -> tempfile::TempDir {
         std::fs::write(dir.path().join(name), bytes).expect("a file");
     };
     write("day.swk", &everyday());
-    write("night.swk", &night());
+    write("later.swk", &later());
+    write("edges.swk", &common::night());
     let mut empty = Maker::new();
     write("empty.swk", &empty.snapshot(Reason::Start).finish());
     dir
 }
 
 /// Later in the same boot: more sleep, no modem.
-fn night() -> Vec<u8> {
+fn later() -> Vec<u8> {
     let mut m = Maker::at(T0 + 3_600 * S, &[("phase", "tp_btf"), ("return", "fexit")]);
     let alarm = m.source(b"alarmtimer.0.auto", 7);
     let nfc = m.source(b"nfc", 0);
@@ -61,7 +62,7 @@ const CAPTURE: &str = "[capture]\nmin_duration = \"5m\"\nmin_attempts = 3\n";
 #[test]
 fn a_policy_that_is_kept_is_exit_code_0() {
     let policy = format!("{CAPTURE}[session]\nmax_awake_percent = 20\n");
-    let (code, text) = checked(&policy, &["day.swk", "night.swk"], false);
+    let (code, text) = checked(&policy, &["day.swk", "later.swk"], false);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("passed: 2 traces held to limits.toml\n"), "{text}");
 }
@@ -69,12 +70,12 @@ fn a_policy_that_is_kept_is_exit_code_0() {
 #[test]
 fn a_broken_policy_is_exit_code_3_and_names_value_and_limit() {
     let policy = format!("{CAPTURE}[session]\nmax_awake_percent = 10\nmax_no_sleep = 0\n");
-    let (code, text) = checked(&policy, &["night.swk", "day.swk"], false);
+    let (code, text) = checked(&policy, &["later.swk", "day.swk"], false);
     assert_eq!(code, Some(3), "{text}");
     assert!(text.starts_with("FAILED: "), "{text}");
     assert!(text.contains("session.max_awake_percent: 16.3 %, allowed at most 10 %"), "{text}");
     assert!(text.contains("session.max_no_sleep: 1, allowed at most 0"), "{text}");
-    let (code, text) = checked(&policy, &["night.swk", "day.swk"], true);
+    let (code, text) = checked(&policy, &["later.swk", "day.swk"], true);
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((code, &json["passed"]), (Some(3), &false.into()));
     assert_eq!(json["traces"][1]["broken"].as_array().map(Vec::len), Some(2), "{text}");
@@ -96,6 +97,22 @@ fn a_limit_without_edges_is_not_passed_over() {
     assert!(text.contains("Can't be told:\n  · each_source.max_blocked_percent: "), "{text}");
     let (code, _) = checked(&format!("untold = \"pass\"\n{policy}"), &["day.swk"], false);
     assert_eq!(code, Some(0));
+}
+
+#[test]
+fn with_edges_and_waits_blocked_time_is_told() {
+    let policy = format!(
+        "{CAPTURE}max_lost_events = 17\n[session]\nmax_blocked_percent = 100\nmax_not_trying_percent = 100\n"
+    );
+    let (code, text) = checked(&policy, &["edges.swk"], false);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = checked(
+        &policy.replace("blocked_percent = 100", "blocked_percent = 0"),
+        &["edges.swk"],
+        false,
+    );
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("session.max_blocked_percent: "), "{text}");
 }
 
 #[test]
@@ -149,12 +166,12 @@ fn a_policy_with_a_slip_is_refused_by_line_and_key() {
 #[test]
 fn a_diff_takes_two_traces_or_several_a_side() {
     let dir = folder();
-    let two = good(dir.path(), &["diff", "day.swk", "night.swk"]);
+    let two = good(dir.path(), &["diff", "day.swk", "later.swk"]);
     assert!(two.contains("modem_rx (vanished)") && two.contains("nfc (new)"), "{two}");
     assert!(two.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{two}");
-    let same = ["diff", "--before", "day.swk", "--after", "night.swk"];
+    let same = ["diff", "--before", "day.swk", "--after", "later.swk"];
     assert_eq!(two, good(dir.path(), &same));
-    let several = ["diff", "--before", "day.swk", "empty.swk", "--after", "night.swk"];
+    let several = ["diff", "--before", "day.swk", "empty.swk", "--after", "later.swk"];
     let text = good(dir.path(), &[&several[..], &["--format", "json"]].concat());
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(json["before"]["traces"].as_array().map(Vec::len), Some(2));
@@ -168,24 +185,24 @@ fn a_diff_takes_two_traces_or_several_a_side() {
 #[test]
 fn several_traces_are_one_report() {
     let dir = folder();
-    let table = good(dir.path(), &["report", "night.swk", "day.swk"]);
+    let table = good(dir.path(), &["report", "later.swk", "day.swk"]);
     assert!(table.contains("2 sessions, 1 boot, "), "{table}");
     assert!(table.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{table}");
-    let text = good(dir.path(), &["report", "night.swk", "day.swk", "--format", "json"]);
+    let text = good(dir.path(), &["report", "later.swk", "day.swk", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let sessions = json["devices"][0]["sessions"].as_array().expect("sessions");
     let files: Vec<_> = sessions.iter().map(|session| &session["trace"]).collect();
-    assert_eq!(files, ["day.swk", "night.swk"], "in order of time");
+    assert_eq!(files, ["day.swk", "later.swk"], "in order of time");
     // Each session's report is what it is alone.
     let alone = good(dir.path(), &["report", "day.swk", "--format", "json"]);
     let alone: serde_json::Value = serde_json::from_str(&alone).expect("JSON");
     assert_eq!(sessions[0]["report"], alone);
-    let text = good(dir.path(), &["report", "night.swk", "day.swk", "--format", "csv"]);
+    let text = good(dir.path(), &["report", "later.swk", "day.swk", "--format", "csv"]);
     let rows = csv::Reader::from_reader(text.as_bytes()).into_records();
     let sessions: Vec<_> = rows.map(|row| row.expect("a row")[2].to_owned()).collect();
     assert_eq!(sessions.iter().filter(|s| *s == "0").count(), 10);
     assert_eq!(sessions.iter().filter(|s| *s == "1").count(), 2);
-    let text = good(dir.path(), &["report", "night.swk", "day.swk", "--format", "markdown"]);
+    let text = good(dir.path(), &["report", "later.swk", "day.swk", "--format", "markdown"]);
     assert!(text.starts_with("## Pixel 6\n"), "{text}");
     let output = run_in(dir.path(), &["report", "day.swk", "day.swk"]);
     assert_eq!(output.status.code(), Some(1));
@@ -198,9 +215,9 @@ fn wrong_usage_is_exit_code_2() {
     for args in [
         &["diff"][..],
         &["diff", "day.swk"],
-        &["diff", "day.swk", "night.swk", "empty.swk"],
+        &["diff", "day.swk", "later.swk", "empty.swk"],
         &["diff", "--before", "day.swk"],
-        &["diff", "day.swk", "night.swk", "--before", "day.swk", "--after", "night.swk"],
+        &["diff", "day.swk", "later.swk", "--before", "day.swk", "--after", "later.swk"],
         &["check", "day.swk"],
         &["check", "--policy", "p.toml"],
         &["report", "day.swk", "--format", "json", "--table", "waits"],

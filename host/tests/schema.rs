@@ -4,7 +4,7 @@ mod common;
 
 use common::full::{report, trace};
 use common::schema::{FILES, hold, read, validator};
-use common::{everyday, file, run, stdout};
+use common::{everyday, file, night, run, stdout};
 use serde_json::{Map, Value};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{check, diff, merge};
@@ -85,7 +85,13 @@ fn what_is_written_is_what_the_schema_says() {
     for (name, json) in documents() {
         hold(&validator(name), &json);
     }
-    let (_dir, path) = file(&everyday());
+    for trace in [everyday(), night()] {
+        hold_all(&trace);
+    }
+}
+
+fn hold_all(trace: &[u8]) {
+    let (_dir, path) = file(trace);
     let path = path.to_str().expect("UTF-8");
     for by in ["name", "instance"] {
         let args = ["report", path, "--format", "json", "--by", by];

@@ -6,6 +6,7 @@ use common::{MS, Maker, S, T0};
 use sleepwalk::analyze::attempts::Evidence;
 use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::report::{By, Source, build};
+use sleepwalk_trace::chunk::FILE_HEADER;
 use sleepwalk_trace::record::Reason;
 
 fn analysis(m: &mut Maker) -> Analysis {
@@ -332,4 +333,52 @@ fn readings_tell_the_charger_and_the_drain() {
     assert_eq!((drain.asleep_uah, drain.asleep_ns / S), (5_000, 600));
     let report = build(&all, By::Name, None);
     assert!(report.findings.iter().any(|f| f.text.contains("adb over Wi-Fi")));
+}
+
+#[test]
+fn time_in_deep_sleep_is_not_held_though_the_source_stays_active() {
+    let mut m = Maker::full();
+    let odd = m.source(b"odd", 0);
+    m.snapshot(Reason::Start).wait(S).activate(odd).wait(S);
+    m.down(3, "").phase("syscore_suspend", 0, true).phase("syscore_suspend", 0, false);
+    m.phase("machine_suspend", 3, true).phase("machine_suspend", 3, false);
+    m.phase("syscore_resume", 0, true).wait(60 * S).phase("syscore_resume", 0, false);
+    m.suspended += 60 * S;
+    m.up().returned(0).wait(S).relax(odd).wait(S);
+    let all = analysis(&mut m);
+    assert_eq!(all.ledger.asleep_ns, 60 * S);
+    // 20 ms of the attempt itself are awake.
+    assert_eq!(all.sources[0].held_ns, 2 * S + 20 * MS);
+}
+
+#[test]
+fn what_follows_an_attempt_whose_return_is_lost_is_untold() {
+    let mut m = Maker::full();
+    let a = m.source(b"a", 0);
+    m.snapshot(Reason::Start).activate(a).wait_begin(7).wait(S);
+    m.phase("suspend_enter", 1, true).wait(MS).phase("sync_filesystems", 0, true).wait(9 * S);
+    m.phase("suspend_enter", 1, true).wait(MS).returned(-22).wait(S).wait_end(7);
+    let all = analysis(&mut m);
+    assert_eq!((all.ledger.untold_ns, all.ledger.blocked_ns), (9 * S, Some(2 * S)));
+    assert_eq!(all.ledger.aborted_ns, 2 * MS);
+}
+
+#[test]
+fn a_wait_from_within_a_gap_counts_from_its_end() {
+    let mut m = Maker::full();
+    m.snapshot(Reason::Start).wait_begin(7).wait(S);
+    let mut bytes = m.cut();
+    // Another capture's chunks: what came before them is not known any more.
+    let mut rest = Maker::full();
+    rest.now = m.now + 5 * S;
+    let busy = rest.source(b"busy", 0);
+    rest.activate(busy).snapshot(Reason::Tick).wait(4 * S).wait_end(9).wait(S);
+    bytes.extend(&rest.finish()[FILE_HEADER..]);
+    let all = analyze(&bytes).expect("a trace");
+    assert_eq!(all.ledger.total_ns(), all.model.duration_ns());
+    let lengths: Vec<_> = all.waits.iter().map(|w| w.end.since(w.start)).collect();
+    // The first ends where the trace has a gap, the second begins there.
+    assert_eq!(lengths, [0, 4 * S]);
+    assert_eq!(blocked(&all, busy), (4 * S, 4 * S));
+    assert_eq!((all.ledger.blocked_ns, all.ledger.untold_ns), (Some(4 * S), 6 * S));
 }

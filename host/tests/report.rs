@@ -126,6 +126,15 @@ fn hostile_names_stay_escaped_in_every_format() {
 }
 
 #[test]
+fn a_large_trace_is_mapped_and_reads_the_same() {
+    // As the agent leaves it when it is killed: what it had allocated and not written is zero.
+    let small = everyday();
+    let mut large = small.clone();
+    large.resize(9 << 20, 0);
+    assert_eq!(report_on(&large, &["--format", "json"]), report_on(&small, &["--format", "json"]));
+}
+
+#[test]
 fn the_dump_has_every_record_on_a_line() {
     let (_dir, path) = file(&everyday());
     let text = stdout(&run(&["dump", path.to_str().expect("UTF-8")]));

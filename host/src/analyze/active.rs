@@ -8,49 +8,8 @@ use std::collections::BTreeMap;
 
 use sleepwalk_trace::time::BootNanos;
 
+use super::shares::{self, Account, Shares};
 use super::spans::Spans;
-
-/// Fractions of a nanosecond in a share, in bits.
-const FRACTION: u32 = 32;
-
-/// ∫ 1/n dt over blocked time, n being the number of sources active, in 2⁻³² ns. What a division
-/// leaves over is carried into the next, so that all shares together are the time itself: nothing
-/// is rounded before the end.
-#[derive(Clone, Copy, Debug, Default)]
-struct Shares {
-    sum: u128,
-    carry: u64,
-    /// The time split.
-    split_ns: u64,
-    /// The time in which no source was known to be active.
-    nobody_ns: u64,
-}
-
-impl Shares {
-    fn advance(&mut self, ns: u64, n: u32) {
-        if n == 0 {
-            self.nobody_ns += ns;
-            return;
-        }
-        let n = u64::from(n);
-        self.split_ns += ns;
-        // The remainder is less than n, which has 32 bits, and so is the carry.
-        let parts = ((ns % n) << FRACTION) | self.carry;
-        self.sum += (u128::from(ns / n) << FRACTION) + u128::from(parts / n);
-        self.carry = parts % n;
-    }
-}
-
-/// One account of blocked time: the real one, or one that may become real.
-#[derive(Clone, Copy, Debug, Default)]
-struct Account {
-    /// Of the split, in 2⁻³² ns.
-    share: u128,
-    /// The integral when that was settled last.
-    mark: u128,
-    /// Time as the only one.
-    sole_ns: u64,
-}
 
 /// One source.
 #[derive(Clone, Debug, Default)]
@@ -137,7 +96,7 @@ pub struct Active {
     pooled: Vec<u32>,
     real: Shares,
     maybe: Shares,
-    /// Whether suspects are collected, and for the how manieth time.
+    /// Whether suspects are collected, and how often that has begun.
     watching: bool,
     window: u64,
     suspects: Vec<(u32, bool)>,
@@ -223,11 +182,7 @@ impl Active {
         for group in &mut self.groups {
             group.sole_ns += group.maybe_sole_ns;
         }
-        self.real.split_ns += self.maybe.split_ns;
-        self.real.nobody_ns += self.maybe.nobody_ns;
-        // It is less than a nanosecond, and some day's division will hand it out.
-        let carry = u128::from(self.real.carry) + u128::from(self.maybe.carry);
-        self.real.carry = carry as u64;
+        self.real.join(&self.maybe);
         self.forget_maybe();
     }
 
@@ -470,25 +425,8 @@ impl Active {
             self.sources[slot as usize].active_at_end = true;
             self.set(slot as usize, 0, end, awake);
         }
-        let mut blocking: Vec<Blocking> = self
-            .sources
-            .iter()
-            .map(|s| Blocking {
-                share_ns: (s.real.share >> FRACTION) as u64,
-                sole_ns: s.real.sole_ns,
-            })
-            .collect();
-        // What the fractions come to goes to the largest of them, a nanosecond each.
-        let whole: u64 = blocking.iter().map(|b| b.share_ns).sum();
-        let mut largest: Vec<usize> = (0..blocking.len()).collect();
-        let fraction = |slot: &usize| self.sources[*slot].real.share as u32;
-        largest.sort_by_key(|slot| (u32::MAX - fraction(slot), self.sources[*slot].instance));
-        let left = self.real.split_ns.saturating_sub(whole);
-        let mut handed_out = 0;
-        for slot in largest.into_iter().filter(|slot| fraction(slot) > 0).take(left as usize) {
-            blocking[slot].share_ns += 1;
-            handed_out += 1;
-        }
+        let blocked: Vec<u128> = self.sources.iter().map(|source| source.real.share).collect();
+        let (blocked, left_ns) = shares::round(&blocked, self.real.split_ns);
         let mut by_name = BTreeMap::new();
         for group in &self.groups {
             by_name.insert(group.name, group.sole_ns);
@@ -500,12 +438,15 @@ impl Active {
         for source in &mut self.sources {
             source.doubtful |= self.doubt;
         }
-        let sources = self.sources.into_iter().zip(blocking);
+        let sources = self.sources.into_iter().zip(blocked).map(|(source, share_ns)| {
+            let blocking = Blocking { share_ns, sole_ns: source.real.sole_ns };
+            (source.instance, (source, blocking))
+        });
         Outcome {
-            sources: sources.map(|(source, b)| (source.instance, (source, b))).collect(),
+            sources: sources.collect(),
             sole_by_name: by_name,
             blocked_ns: self.real.split_ns + self.real.nobody_ns,
-            nobody_ns: self.real.nobody_ns + left - handed_out,
+            nobody_ns: self.real.nobody_ns + left_ns,
             contradictions: self.contradictions,
         }
     }
@@ -528,13 +469,7 @@ pub struct Outcome {
 
 impl Source {
     fn settle(&mut self, real: &Shares, maybe: &Shares) {
-        let count = u128::from(self.count);
-        let (grown, may) = (real.sum - self.real.mark, maybe.sum - self.maybe.mark);
-        if count > 0 {
-            self.real.share += grown * count;
-            self.maybe.share += may * count;
-        }
-        self.real.mark = real.sum;
-        self.maybe.mark = maybe.sum;
+        self.real.settle(real, self.count);
+        self.maybe.settle(maybe, self.count);
     }
 }

@@ -278,10 +278,16 @@ impl Finder<'_> {
         let attempts = self.analysis.attempts.iter();
         let failed: Vec<_> = attempts.filter(|a| a.outcome == Outcome::Failed).collect();
         let ns = failed.iter().map(|attempt| attempt.duration_ns()).sum();
+        let mut errors = BTreeMap::<i32, usize>::new();
+        for errno in failed.iter().filter_map(|attempt| attempt.errno) {
+            *errors.entry(errno).or_default() += 1;
+        }
+        let most = errors.iter().max_by_key(|(_, times)| **times);
+        let with = most.map_or(String::new(), |(errno, times)| format!(" ({times} with {errno})"));
         (failed.len() >= AGAIN).then(|| Finding {
             severity: self.severity(ns).min(Severity::Medium),
             text: format!(
-                "{} failed, which no wakeup source is to blame for: a driver or the platform refused; {} wasted.",
+                "{} failed{with}: a driver or the platform refused, and no wakeup source is to blame; {} wasted.",
                 count(failed.len() as u64, "attempt"),
                 self.part(ns),
             ),

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod order;
 pub mod power;
 pub mod session;
+pub mod shares;
 pub mod sources;
 pub mod spans;
 pub mod waits;

@@ -15,7 +15,7 @@ use sleepwalk_trace::time::{BootNanos, MonoNanos};
 use crate::model::View;
 
 /// The probe's events are at most this far out of order; more is a clock that was tampered with.
-const JITTER_NS: u64 = 1_000_000;
+pub const JITTER_NS: u64 = 1_000_000;
 
 /// Snapshots held back, where no event of the probe comes to release them.
 const SNAPSHOTS: usize = 64;

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use sleepwalk_trace::time::BootNanos;
 
 use super::active::Active;
+use super::shares;
 
 /// Sources told of one wait: the rest held it up for less.
-const BLOCKERS: usize = 8;
+pub const BLOCKERS: usize = 8;
 
 /// Threads that are remembered; there is one that suspends, and perhaps a few that look.
 const THREADS: usize = 4_096;
@@ -129,8 +130,9 @@ impl Waits {
 
     /// Events were lost: an end without a begin may be of a wait whose begin was among them.
     pub fn lost(&mut self, active: &mut Active) {
-        self.since = None;
-        active.forget_maybe();
+        if self.since.take().is_some() {
+            active.forget_maybe();
+        }
     }
 
     /// Something is missing: nobody is known to wait.
@@ -139,9 +141,8 @@ impl Waits {
             let thread = open.thread;
             self.close(thread, at, None, active);
         }
-        active.forget_maybe();
+        self.lost(active);
         self.known.clear();
-        self.since = None;
     }
 
     /// What is missing ends here. `ends` as in [`Waits::new`].
@@ -158,8 +159,8 @@ impl Waits {
 }
 
 /// Out of shares in 2⁻³² ns.
-fn blockers(shares: impl Iterator<Item = (u32, u128)>) -> Vec<(u32, u64)> {
-    let whole = shares.map(|(instance, share)| (instance, (share >> 32) as u64));
+fn blockers(parts: impl Iterator<Item = (u32, u128)>) -> Vec<(u32, u64)> {
+    let whole = parts.map(|(instance, share)| (instance, shares::whole_ns(share)));
     let mut blockers: Vec<_> = whole.filter(|(_, ns)| *ns > 0).collect();
     blockers.sort_unstable_by_key(|(instance, ns)| (u64::MAX - ns, *instance));
     blockers.truncate(BLOCKERS);

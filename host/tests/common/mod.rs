@@ -162,6 +162,18 @@ impl Maker {
         self
     }
 
+    /// One of several that share a pointer changes; the edge names the lowest of them.
+    pub fn shared(&mut self, instance: u32, lowest: u32, active: bool) -> &mut Self {
+        let edges = std::mem::replace(&mut self.edges, false);
+        if active {
+            self.activate(instance);
+        } else {
+            self.relax(instance);
+        }
+        self.edges = edges;
+        self.edge(lowest, active, true)
+    }
+
     pub fn wait_begin(&mut self, thread: u32) -> &mut Self {
         self.push(Record::WaitBegin(WaitBegin { thread }));
         self
@@ -395,8 +407,9 @@ pub fn night() -> Vec<u8> {
     m.snapshot(Reason::Start);
     m.supply("", None, Some(1));
     m.supply("Charging", Some(3_000_000), None);
-    m.commit().wait(90 * S);
-    m.supply("", None, Some(0));
+    m.commit().wait(60 * S);
+    m.supply("Charging", Some(3_008_000), None);
+    m.wait(30 * S).supply("", None, Some(0));
     m.supply("Discharging", Some(3_010_000), None);
     // The screen goes off: user space asks, and a job that syncs holds it up.
     m.activate(sync).wait(5 * S).wait_begin(412).wait(30 * S).activate(modem).wait(4 * S);
@@ -412,7 +425,7 @@ pub fn night() -> Vec<u8> {
         m.phase("thaw_processes", 0, false).wait(MS).returned(0);
         m.wait(MS).snapshot(Reason::AttemptEnd);
         m.supply("Discharging", Some(charge), None);
-        m.edge(polls[0], true, true).wait(200 * MS).edge(polls[0], false, true);
+        m.shared(polls[1], polls[0], true).wait(200 * MS).shared(polls[1], polls[0], false);
         m.wait(S + round * MS).wait_begin(412).wait(6 * S).relax(alarm).wait_end(412);
         m.wait(MS).save(true).wait(MS).commit();
         charge -= 400;

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::text::escape;
 
 /// Findings shown: those that matter less are in the other formats.
-const SHOWN: usize = 8;
+const SHOWN: usize = 10;
 
 /// The most important findings, on top of all else.
 pub(super) fn findings(out: &mut Page, report: &Report) {

@@ -63,11 +63,12 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Analysis, TraceError> {
 fn traces(paths: &[PathBuf], by: Grouping, top: Option<usize>) -> Result<Vec<Trace>, TraceError> {
     let one = |path: &PathBuf| {
         let analysis = decode(path, &model::load(path)?)?;
-        Ok(Trace {
-            file: path.display().to_string(),
-            report: reports::build(&analysis, by, top),
-            by_name: reports::build(&analysis, Grouping::Name, None).sources,
-        })
+        let report = reports::build(&analysis, by, top);
+        let by_name = match (by, top) {
+            (Grouping::Name, None) => report.sources.clone(),
+            _ => reports::build(&analysis, Grouping::Name, None).sources,
+        };
+        Ok(Trace { file: path.display().to_string(), report, by_name })
     };
     paths.iter().map(one).collect()
 }

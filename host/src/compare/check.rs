@@ -158,7 +158,7 @@ impl Judge<'_> {
     fn session(&mut self, policy: &Policy) {
         let (limits, trace) = (&policy.session, self.trace);
         let (report, ledger) = (&trace.report, &trace.report.ledger);
-        let awake = self.watched(&["phase"]).and_then(|()| self.share(trace.awake_ns()));
+        let awake = trace.awake_ns().ok_or(UNHOOKED).and_then(|ns| self.share(ns));
         self.percent("session.max_awake_percent", awake, limits.max_awake_percent);
         let blocked = ledger.blocked_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
         self.percent("session.max_blocked_percent", blocked, limits.max_blocked_percent);

@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Trace, device, distinct, flaws, kernel, listed, outcome, snapshots};
+use super::{Trace, device, distinct, doubts, kernel, listed, outcome, snapshots};
 use crate::report::{Ledger, Name, Source as Reported};
-use crate::units::{count, time};
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.diff/1";
@@ -42,8 +41,8 @@ pub struct Side {
     pub traces: Vec<String>,
     /// The sum of their sessions.
     pub duration_ns: u64,
-    /// The part of it that was not slept.
-    pub awake_ns: u64,
+    /// The part of it that was not slept; null where a trace does not tell.
+    pub awake_ns: Option<u64>,
     /// Attempts in all of them.
     pub attempts: u64,
     /// Model and serial number, escaped.
@@ -143,6 +142,8 @@ pub fn diff(before: &[Trace], after: &[Trace]) -> Diff {
         .iter()
         .map(|&(line, of)| {
             let share = |t: &Trace| {
+                // Without a look at attempts no line is what it says.
+                t.awake_ns()?;
                 let whole = t.report.session.duration_ns;
                 ratio(of(&t.report.ledger, whole)?, whole as f64 / 100.0)
             };
@@ -183,7 +184,7 @@ fn side(traces: &[Trace]) -> Side {
     Side {
         traces: all().map(|t| t.file.clone()).collect(),
         duration_ns: all().fold(0, |n, t| n.saturating_add(t.report.session.duration_ns)),
-        awake_ns: all().fold(0, |n, t| n.saturating_add(t.awake_ns())),
+        awake_ns: all().try_fold(0u64, |n, t| Some(n.saturating_add(t.awake_ns()?))),
         attempts: all().map(|t| t.report.attempts.len() as u64).sum(),
         devices: distinct(&refs, |t| device(&t.report.session)).into_iter().collect(),
         kernels: distinct(&refs, |t| kernel(&t.report.session)).into_iter().collect(),
@@ -228,13 +229,15 @@ fn by_name(trace: &Trace) -> BTreeMap<&[u8], &Reported> {
     trace.by_name.iter().map(|source| (&source.name.bytes[..], source)).collect()
 }
 
+/// What rates are taken by; 0, and so no rate, where attempts were not watched.
 impl Indexed<'_> {
     fn awake_hours(&self) -> f64 {
-        self.trace.awake_ns() as f64 / HOUR
+        self.trace.awake_ns().unwrap_or(0) as f64 / HOUR
     }
 
     fn attempts(&self) -> f64 {
-        self.trace.report.attempts.len() as f64
+        let watched = self.trace.watched("phase");
+        if watched { self.trace.report.attempts.len() as f64 } else { 0.0 }
     }
 }
 
@@ -378,20 +381,4 @@ fn warnings(before: &[Trace], after: &[Trace]) -> Vec<String> {
 fn same(a: &Trace, b: &Trace) -> bool {
     let (a, b) = (&a.report.session, &b.report.session);
     (&a.boot_id, a.start_ns, a.end_ns, a.records) == (&b.boot_id, b.start_ns, b.end_ns, b.records)
-}
-
-/// What is wrong with one trace.
-fn doubts(trace: &Trace) -> Vec<String> {
-    let mut doubts = flaws(&trace.report.session);
-    let lost = trace.report.session.lost_events;
-    if lost > 0 {
-        doubts.push(format!("{} lost", count(lost, "event")));
-    }
-    if !trace.watched("phase") {
-        doubts.push("attempts to suspend were not watched".to_owned());
-    }
-    if let Some(ns @ 1..) = trace.report.power.charger_ns {
-        doubts.push(format!("{} of it on a charger", time(ns)));
-    }
-    doubts
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{Trace, device, distinct, flaws, kernel, listed, outcome, snapshots};
+use super::{Trace, device, distinct, doubts, kernel, listed, outcome, snapshots};
 use crate::report::{Ledger, Name, Report, Session as Told, Source};
 use crate::units::{count, time};
 
@@ -327,16 +327,9 @@ fn warnings(traces: &[&Trace]) -> Vec<String> {
         ));
     }
     for trace in traces {
-        let session = &trace.report.session;
-        let mut flaws = flaws(session);
-        if session.lost_events > 0 {
-            flaws.push(format!("{} lost", count(session.lost_events, "event")));
-        }
-        if session.boot_id.is_empty() {
-            flaws.push("its boot is unknown".to_owned());
-        }
-        if !flaws.is_empty() {
-            warnings.push(format!("{} is not whole: {}", trace.file, flaws.join(", ")));
+        let doubts = doubts(trace);
+        if !doubts.is_empty() {
+            warnings.push(format!("{}: {}", trace.file, doubts.join(", ")));
         }
     }
     warnings

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::report::{Report, Session, Source};
 use crate::text::escape;
+use crate::units::{count, time};
 
 /// One trace, reported on.
 #[derive(Clone, Debug)]
@@ -24,9 +25,10 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Time that was not slept.
-    fn awake_ns(&self) -> u64 {
-        self.report.session.duration_ns.saturating_sub(self.report.ledger.asleep_ns)
+    /// Time that was not slept; `None` where attempts were not watched, so that sleep looks like none.
+    fn awake_ns(&self) -> Option<u64> {
+        let awake = self.report.session.duration_ns.saturating_sub(self.report.ledger.asleep_ns);
+        self.watched("phase").then_some(awake)
     }
 
     /// Whether time outside attempts is told apart.
@@ -76,6 +78,25 @@ fn or_unknown(text: &str) -> &str {
     if text.is_empty() { "unknown" } else { text }
 }
 
+/// What puts a trace's numbers in doubt beside others, in words.
+fn doubts(trace: &Trace) -> Vec<String> {
+    let session = &trace.report.session;
+    let mut doubts = flaws(session);
+    if session.lost_events > 0 {
+        doubts.push(format!("{} lost", count(session.lost_events, "event")));
+    }
+    if session.boot_id.is_empty() {
+        doubts.push("its boot is unknown".to_owned());
+    }
+    if !trace.watched("phase") {
+        doubts.push("attempts to suspend were not watched".to_owned());
+    }
+    if let Some(ns @ 1..) = trace.report.power.charger_ns {
+        doubts.push(format!("{} of it on a charger", time(ns)));
+    }
+    doubts
+}
+
 /// What is missing of a session, in words; empty where it is whole. Lost events are not among it.
 fn flaws(session: &Session) -> Vec<String> {
     let s = session;
@@ -92,6 +113,6 @@ fn flaws(session: &Session) -> Vec<String> {
         flaws.push("it did not end in order".to_owned());
     }
     let counted = counts.iter().filter(|(n, ..)| *n > 0);
-    flaws.extend(counted.map(|(n, noun, how)| format!("{} {how}", crate::units::count(*n, noun))));
+    flaws.extend(counted.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))));
     flaws
 }

@@ -28,7 +28,9 @@ pub fn page(diff: &Diff, top: usize) -> Doc {
     doc.heading("Attempts to suspend, per hour awake");
     let outcomes: Vec<_> = diff.attempts.iter().filter(|o| moved(&o.per_awake_hour)).collect();
     if outcomes.is_empty() {
-        doc.line("There were none.");
+        let told = |o: &Outcome| o.per_awake_hour.before.or(o.per_awake_hour.after).is_some();
+        let told = diff.attempts.iter().any(told);
+        doc.line(if told { "There were none." } else { "No trace tells." });
     }
     doc.table(head("outcome"), 0, outcomes.into_iter().map(outcome).collect());
     sources(&mut doc, diff, top);
@@ -56,7 +58,7 @@ fn side(what: &str, side: &Side) -> [Text; 6] {
         words(what),
         words(side.traces.len().to_string()),
         words(time(side.duration_ns)),
-        words(percent(side.awake_ns, side.duration_ns)),
+        words(side.awake_ns.map_or_else(unknown, |ns| percent(ns, side.duration_ns))),
         words(side.attempts.to_string()),
         words(side.devices.join(", ")),
     ]

@@ -9,6 +9,8 @@ mod power;
 
 use std::collections::BTreeMap;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::report::{Attempt, Name, Report, Session, Source};
 use crate::text::{escape, fit};
 use crate::units::{SECOND, Utc, count, percent, time};
@@ -345,13 +347,33 @@ fn attempts(out: &mut Page, report: &Report) {
             (*mode).to_owned(),
             returned(*errno),
             time(group.total_ns),
-            if told.is_empty() { "–".to_owned() } else { told.join(", ") },
+            if told.is_empty() { "–".to_owned() } else { as_many_as_fit(&told, NAMES) },
         ]);
     }
     columns.print(out, 6, WIDTH);
     if unsure {
         out.styled(DIM, "  ? likely: it was active or counted up, but so may others have been");
     }
+}
+
+/// Columns for the names of those who kept attempts up.
+const NAMES: usize = 22;
+
+/// The first of `parts`, and how many more there are.
+fn as_many_as_fit(parts: &[String], width: usize) -> String {
+    let mut line = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        let left = parts.len() - index;
+        let rest = if left > 1 { format!(", +{}", left - 1).width() } else { 0 };
+        if index > 0 && line.width() + 2 + part.width() + rest > width {
+            return format!("{line}, +{left}");
+        }
+        if index > 0 {
+            line.push_str(", ");
+        }
+        line.push_str(part);
+    }
+    line
 }
 
 /// `pm_suspend`'s return value with the name of the errno (asm-generic/errno.h).

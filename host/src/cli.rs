@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::cmd::{doctor, dump, export, pull, record, report, status, stop};
+use crate::cmd::{check, diff, doctor, dump, export, pull, record, report, status, stop};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -40,6 +40,10 @@ pub enum Command {
     Report(report::Args),
     /// Write a trace for other programs: for ui.perfetto.dev, or for scripts
     Export(export::Args),
+    /// Tell what got better or worse between two traces, or two sets of them
+    Diff(diff::Args),
+    /// Hold traces against limits, for CI: exit code 3 where one is broken
+    Check(check::Args),
     /// Print every record of a trace, one JSON object a line
     Dump(dump::Args),
 }

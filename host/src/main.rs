@@ -23,9 +23,11 @@ fn main() -> ExitCode {
 }
 
 /// 4 where there is no usable device, 5 where the trace is not readable, else 1. Wrong usage, 2, is
-/// clap's.
+/// mostly clap's.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<DeviceError>()) {
+    if error.is::<cmd::Usage>() {
+        2
+    } else if error.chain().any(|cause| cause.is::<DeviceError>()) {
         4
     } else if error.chain().any(|cause| cause.is::<TraceError>()) {
         5

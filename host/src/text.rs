@@ -21,6 +21,37 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// What [`escape`] was given; `None` where `text` holds an escape that it does not write.
+pub fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, escaped)) = rest.split_once('\\') {
+        out.extend_from_slice(plain.as_bytes());
+        let kind = escaped.chars().next()?;
+        let mut after = &escaped[kind.len_utf8()..];
+        match kind {
+            '\\' => out.push(b'\\'),
+            'n' => out.push(b'\n'),
+            'r' => out.push(b'\r'),
+            't' => out.push(b'\t'),
+            'x' => {
+                out.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
+                after = &after[2..];
+            }
+            'u' => {
+                let (digits, behind) = after.strip_prefix('{')?.split_once('}')?;
+                let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                after = behind;
+            }
+            _ => return None,
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest.as_bytes());
+    Some(out)
+}
+
 /// A message on one line: controls are escaped, backslashes are left alone.
 pub fn one_line(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
@@ -132,6 +163,16 @@ mod tests {
         assert_eq!(fit("abc", 1), "…");
         assert_eq!(fit("abc", 0), "…");
         assert!(fit("名前名前名前名前", 7).width() <= 7);
+    }
+
+    #[test]
+    fn what_is_escaped_comes_back() {
+        for bytes in [&b"a\\x41\n\r\t\x1b\xff"[..], "\u{202e}名\u{e0041}\\".as_bytes(), b""] {
+            assert_eq!(unescape(&escape(bytes)).as_deref(), Some(bytes));
+        }
+        for wrong in ["\\", "\\q", "\\x4", "\\xzz", "\\u{d800}", "\\u{41", "\\é"] {
+            assert_eq!(unescape(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -30,7 +30,6 @@ fn wrong_usage_is_exit_code_2() {
         &[][..],
         &["nonsense"],
         &["report"],
-        &["report", "a", "b"],
         &["report", "a", "--format", "pdf"],
         &["record", "-d", "0s"],
         &["record", "-d", "10"],

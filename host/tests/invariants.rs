@@ -2,13 +2,21 @@
 
 mod common;
 
+use std::sync::LazyLock;
+
+use common::{full, schema};
+use jsonschema::Validator;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sleepwalk::analyze::{Analysis, analyze};
+use sleepwalk::compare::policy::Policy;
+use sleepwalk::compare::{check, diff, merge};
 use sleepwalk::export::{jsonl, perfetto};
+use sleepwalk::render::doc::Doc;
 use sleepwalk::render::table::{self, Look};
-use sleepwalk::render::{json, records};
-use sleepwalk::report::{By, build};
+use sleepwalk::render::{self, csv, json, markdown, records, summary};
+use sleepwalk::report::{By, Report, build};
+use sleepwalk::text::hidden;
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
     Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session,
@@ -230,7 +238,9 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
             let text = table::render(&report, Look { color, top });
             prop_assert!(color || text.lines().all(|line| !line.contains(char::is_control)));
         }
-        prop_assert!(json::render(&report).is_ok());
+        let json = json::render(&report).expect("JSON");
+        schema::hold(&REPORT, &json);
+        every_other_form(report)?;
     }
     every_export(bytes, &analysis)
 }
@@ -248,6 +258,48 @@ fn every_export(bytes: &[u8], analysis: &Analysis) -> Result<(), TestCaseError> 
     }
     Ok(())
 }
+
+/// What is made of the report once it is there: none of it panics, and all of it is what it says.
+fn every_other_form(report: Report) -> Result<(), TestCaseError> {
+    for table in [csv::Table::Sources, csv::Table::Attempts, csv::Table::Waits] {
+        let text = csv::render([&report], table).expect("CSV");
+        prop_assert!(text.lines().all(|line| !line.contains(char::is_control)));
+    }
+    let inert = |doc: &Doc| {
+        let text = markdown::render(doc);
+        text.lines().all(|line| !line.contains(hidden) && line.matches('`').count() % 2 == 0)
+    };
+    prop_assert!(inert(&summary::page(&report, 5)));
+    let whole_ns = report.session.duration_ns;
+    let policy = Policy::parse(
+        "[capture]\nmin_duration = \"1s\"\nmin_attempts = 1\n[session]\n\
+         max_awake_percent = 1\nmax_aborts_per_hour = 1\n[each_source]\n\
+         max_blocked_percent = 1\nmax_held_percent = 1\n",
+    );
+    let trace = full::trace("t.swk", report);
+    let verdict = check::check("p.toml", &policy.expect("a policy"), std::slice::from_ref(&trace));
+    schema::hold(&CHECK, &json::pretty(&verdict).expect("JSON"));
+    let diff = diff::diff(std::slice::from_ref(&trace), std::slice::from_ref(&trace));
+    schema::hold(&DIFF, &json::pretty(&diff).expect("JSON"));
+    let mut changes = diff.sources.iter().map(|s| s.held_ns_per_awake_hour.change);
+    prop_assert!(changes.all(|change| change.is_none_or(|change| change == 0.0)));
+    prop_assert!(inert(&render::diff::page(&diff, 5)));
+    let reports = merge::merge(vec![trace], None).expect("one trace");
+    schema::hold(&REPORTS, &json::pretty(&reports).expect("JSON"));
+    let totals = &reports.devices[0].totals;
+    let l = &totals.ledger;
+    let told = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(|ns| ns.unwrap_or(0));
+    let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
+    prop_assert_eq!(sum + told.iter().sum::<u64>(), whole_ns);
+    prop_assert_eq!(totals.duration_ns, whole_ns);
+    prop_assert!(inert(&render::merged::page(&reports, 5)));
+    Ok(())
+}
+
+static REPORT: LazyLock<Validator> = LazyLock::new(|| schema::validator("report.schema.json"));
+static REPORTS: LazyLock<Validator> = LazyLock::new(|| schema::validator("reports.schema.json"));
+static DIFF: LazyLock<Validator> = LazyLock::new(|| schema::validator("diff.schema.json"));
+static CHECK: LazyLock<Validator> = LazyLock::new(|| schema::validator("check.schema.json"));
 
 proptest! {
     #[test]

@@ -1,5 +1,7 @@
 //! One file per command: its arguments and a short `run`.
 
+pub mod check;
+pub mod diff;
 pub mod doctor;
 pub mod dump;
 pub mod export;
@@ -13,17 +15,18 @@ mod output;
 
 use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::ValueEnum;
+use thiserror::Error;
 
 use crate::adb::{Adb, Device, DeviceError};
 use crate::analyze::{Analysis, analyze_to};
 use crate::cli::{Cli, Command};
-use crate::model::TraceError;
-use crate::report::By as Grouping;
+use crate::compare::Trace;
+use crate::model::{self, TraceError};
+use crate::report::{self as reports, By as Grouping};
 use crate::units::count;
 
 /// Runs what was asked for.
@@ -36,27 +39,16 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Pull(args) => pull::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
     }
 }
 
-/// How sources are listed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum By {
-    /// Sources of one name as one
-    Name,
-    /// Each on its own
-    Instance,
-}
-
-impl From<By> for Grouping {
-    fn from(by: By) -> Self {
-        match by {
-            By::Name => Self::Name,
-            By::Instance => Self::Instance,
-        }
-    }
-}
+/// Options that do not go together, as only the values tell; exit code 2.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Usage(&'static str);
 
 /// A device that commands can be run on as root.
 fn connect(serial: Option<&str>) -> Result<Device, DeviceError> {
@@ -79,6 +71,20 @@ fn decode_to(path: &Path, bytes: &[u8], drawn: bool) -> Result<Analysis, TraceEr
     Ok(analysis)
 }
 
+/// The reports of saved traces, each with its `top` most costly sources or all; one trace in memory at a time.
+fn traces(paths: &[PathBuf], by: Grouping, top: Option<usize>) -> Result<Vec<Trace>, TraceError> {
+    let one = |path: &PathBuf| {
+        let analysis = decode(path, &model::load(path)?)?;
+        let report = reports::build(&analysis, by, top);
+        let by_name = match (by, top) {
+            (Grouping::Name, None) => report.sources.clone(),
+            _ => reports::build(&analysis, Grouping::Name, None).sources,
+        };
+        Ok(Trace { file: path.display().to_string(), report, by_name })
+    };
+    paths.iter().map(one).collect()
+}
+
 fn warn_of_damage(path: &Path, damage: &sleepwalk_trace::read::Damage) {
     if damage.bytes | damage.missing_chunks | damage.bad_records == 0 {
         return;
@@ -96,6 +102,14 @@ fn warn_of_damage(path: &Path, damage: &sleepwalk_trace::read::Damage) {
 fn say(message: &str) {
     // Nothing can be done about a standard error that is closed.
     let _ = writeln!(io::stderr(), "sleepwalk: {}", crate::text::one_line(message));
+}
+
+/// Writes to the file, or to standard output.
+fn write(output: Option<&Path>, text: &str) -> Result<()> {
+    match output {
+        Some(path) => std::fs::write(path, text).with_context(|| path.display().to_string()),
+        None => print(text),
+    }
 }
 
 /// Writes to standard output at once.

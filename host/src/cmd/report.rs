@@ -1,19 +1,19 @@
 //! `sleepwalk report`.
 
-use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use super::By;
+use super::Usage;
 use crate::analyze::Analysis;
+use crate::compare::merge;
 use crate::model;
 use crate::render::table::Look;
-use crate::render::{html, json, table};
-use crate::report::{self, By as Grouping};
+use crate::render::{csv, doc, html, json, markdown, merged, summary, table};
+use crate::report::{self, By as Grouping, Report};
 
 /// Sources in the table unless `--top` says otherwise.
 const TOP: usize = 20;
@@ -21,60 +21,144 @@ const TOP: usize = 20;
 /// Options of `report`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The trace
-    trace: PathBuf,
+    /// The trace; several are summed, if they are one device's
+    #[arg(required = true, value_name = "TRACE")]
+    traces: Vec<PathBuf>,
     /// As what
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Which table, as CSV [default: sources]
+    #[arg(long, value_enum)]
+    table: Option<Table>,
     /// Into this file and not to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Only the N most costly sources [default: 20 in the table, else all]
+    /// Only the N most costly sources [default: 20 in the table and Markdown, else all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// How sources are listed [default: name in the table and in HTML, else instance]
+    /// How sources are listed [default: instance in JSON and CSV, else name]
     #[arg(long, value_enum)]
     by: Option<By>,
 }
 
 /// As what the report is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
     Table,
-    /// For machines
+    /// For machines, by docs/report.schema.json
     Json,
+    /// For spreadsheets: one table
+    Csv,
+    /// To paste into a bug
+    Markdown,
     /// One page for a browser, with a timeline; wants -o or a redirect
     Html,
 }
 
-/// Reports on a saved trace.
-pub fn run(args: &Args) -> Result<ExitCode> {
-    let bytes = model::load(&args.trace)?;
-    let drawn = matches!(args.format, Format::Html);
-    let analysis = super::decode_to(&args.trace, &bytes, drawn)?;
-    let by = args.by.map(Grouping::from);
-    let text = match args.format {
-        Format::Table => {
-            let color = args.output.is_none() && super::color();
-            as_table(&analysis, by.unwrap_or(Grouping::Name), args.top, color)
+/// Which table of the report.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Table {
+    /// A row per source
+    Sources,
+    /// A row per attempt to suspend
+    Attempts,
+    /// A row per time in which user space wanted to suspend and was blocked
+    Waits,
+}
+
+impl From<Table> for csv::Table {
+    fn from(table: Table) -> Self {
+        match table {
+            Table::Sources => Self::Sources,
+            Table::Attempts => Self::Attempts,
+            Table::Waits => Self::Waits,
         }
-        Format::Json => {
-            let by = by.unwrap_or(Grouping::Instance);
-            json::render(&report::build(&analysis, by, args.top))?
-        }
-        Format::Html => {
-            if args.output.is_none() && io::stdout().is_terminal() {
-                bail!("an HTML report is no use on a terminal: name a file with -o FILE");
-            }
-            html::render(&report::build(&analysis, by.unwrap_or(Grouping::Name), args.top))?
-        }
-    };
-    match &args.output {
-        Some(path) => fs::write(path, text).with_context(|| path.display().to_string())?,
-        None => super::print(&text)?,
     }
+}
+
+/// How sources are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Sources of one name as one
+    Name,
+    /// Each on its own
+    Instance,
+    /// By name, and devices beside each other
+    Device,
+}
+
+/// Reports on saved traces.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.table.is_some() && args.format != Format::Csv {
+        return Err(Usage("--table is for --format csv").into());
+    }
+    let text = match &args.traces[..] {
+        [path] if args.by != Some(By::Device) => one(args, path)?,
+        _ => several(args)?,
+    };
+    super::write(args.output.as_deref(), &text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn grouping(&self) -> Grouping {
+        match (self.by, self.format) {
+            (Some(By::Instance), _) => Grouping::Instance,
+            (Some(By::Name | By::Device), _) => Grouping::Name,
+            (None, Format::Table | Format::Markdown | Format::Html) => Grouping::Name,
+            (None, Format::Json | Format::Csv) => Grouping::Instance,
+        }
+    }
+
+    fn color(&self) -> bool {
+        self.output.is_none() && super::color()
+    }
+
+    fn csv<'a>(&self, reports: impl IntoIterator<Item = &'a Report>) -> Result<String> {
+        Ok(csv::render(reports, self.table.unwrap_or(Table::Sources).into())?)
+    }
+}
+
+fn one(args: &Args, path: &Path) -> Result<String> {
+    let drawn = args.format == Format::Html;
+    if drawn && args.output.is_none() && io::stdout().is_terminal() {
+        bail!("an HTML report is no use on a terminal: name a file with -o FILE");
+    }
+    let bytes = model::load(path)?;
+    let analysis = super::decode_to(path, &bytes, drawn)?;
+    let by = args.grouping();
+    Ok(match args.format {
+        Format::Table => as_table(&analysis, by, args.top, args.color()),
+        Format::Json => json::render(&report::build(&analysis, by, args.top))?,
+        Format::Csv => args.csv([&report::build(&analysis, by, args.top)])?,
+        Format::Markdown => {
+            let report = report::build(&analysis, by, None);
+            markdown::render(&summary::page(&report, args.top.unwrap_or(TOP)))
+        }
+        Format::Html => html::render(&report::build(&analysis, by, args.top))?,
+    })
+}
+
+fn several(args: &Args) -> Result<String> {
+    // Pages say how much `top` leaves out, and so need all.
+    let kept = if matches!(args.format, Format::Json | Format::Csv) { args.top } else { None };
+    let traces = super::traces(&args.traces, args.grouping(), kept)?;
+    let reports = match args.by {
+        Some(By::Device) => merge::by_device(traces, kept)?,
+        _ => merge::merge(traces, kept)?,
+    };
+    let top = args.top.unwrap_or(TOP);
+    Ok(match args.format {
+        Format::Table => doc::terminal(&merged::page(&reports, top), args.color()),
+        Format::Json => json::pretty(&reports)?,
+        Format::Csv => {
+            let sessions = reports.devices.iter().flat_map(|device| &device.sessions);
+            args.csv(sessions.map(|session| &session.report))?
+        }
+        Format::Markdown => markdown::render(&merged::page(&reports, top)),
+        Format::Html => return Err(Usage("--format html is for one trace").into()),
+    })
 }
 
 /// The table, of the trace as a whole: it says how much `top` leaves out.

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod fake;
+pub mod full;
 pub mod packets;
+pub mod schema;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,12 +55,17 @@ impl Maker {
     }
 
     pub fn hooked(hooks: &[(&str, &str)]) -> Self {
+        Self::at(T0, hooks)
+    }
+
+    /// A trace that begins then.
+    pub fn at(now: u64, hooks: &[(&str, &str)]) -> Self {
         let edges = hooks.iter().any(|(what, _)| *what == "edge");
         let mut maker = Self {
             bytes: file_header(0).to_vec(),
             writer: ChunkWriter::default(),
             differ: Differ::default(),
-            now: T0,
+            now,
             suspended: 300 * S,
             texts: BTreeMap::new(),
             states: BTreeMap::new(),

@@ -1,0 +1,287 @@
+//! Traces held against a policy: a gate.
+//!
+//! Every trace is judged by itself, so that a bad night does not hide among good ones. Rates are per
+//! hour of the session and not per hour awake: a device that sleeps better has fewer hours awake,
+//! and must not look worse for it.
+
+use serde::Serialize;
+
+use super::policy::{Glob, Percent, Policy, Rate, SourceLimits, Untold};
+use super::{Trace, flaws, outcome};
+use crate::report::{Name, Source};
+
+/// Names the keys and their meaning.
+pub const SCHEMA: &str = "sleepwalk.check/1";
+
+/// How traces stand to a policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// No limit is broken, and none that counts is untold.
+    pub passed: bool,
+    /// The policy's file, as it was named.
+    pub policy: String,
+    /// Every trace.
+    pub traces: Vec<Judged>,
+    /// Patterns that fit no source of any trace.
+    pub unused: Vec<String>,
+}
+
+/// One trace, judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// The file, as it was named.
+    pub trace: String,
+    /// Model of the device.
+    pub device: String,
+    /// Length of the session.
+    pub duration_ns: u64,
+    /// Attempts to suspend.
+    pub attempts: u64,
+    /// Limits that were kept.
+    pub kept: u64,
+    /// Limits that were broken.
+    pub broken: Vec<Check>,
+    /// Limits that it can't tell.
+    pub untold: Vec<Check>,
+}
+
+/// One limit, held against one value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// The limit's key, with its table.
+    pub limit: String,
+    /// The source that it was held against; null where it is on the whole trace.
+    pub source: Option<Name>,
+    /// What was measured; null where the trace can't tell.
+    pub value: Option<f64>,
+    /// The limit.
+    pub bound: f64,
+    /// Of both.
+    pub unit: Unit,
+    /// Why the trace can't tell, or what is missing of it.
+    pub why: Option<String>,
+}
+
+/// What a value counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Of the session.
+    Percent,
+    /// Of the session.
+    PerHour,
+    /// Things.
+    Count,
+    /// Seconds.
+    Seconds,
+}
+
+/// Holds each of `traces` against `policy`, which is called `name`.
+pub fn check(name: &str, policy: &Policy, traces: &[Trace]) -> Verdict {
+    let traces: Vec<_> = traces.iter().map(|trace| (trace, judge(policy, trace))).collect();
+    let lenient = policy.untold == Untold::Pass;
+    let good = |t: &Judged| t.broken.is_empty() && (lenient || t.untold.is_empty());
+    let globs = policy.benign.iter().chain(policy.source.iter().map(|named| &named.name));
+    let unused = globs.filter(|glob| {
+        let mut sources = traces.iter().flat_map(|(trace, _)| &trace.by_name);
+        !sources.any(|source| glob.fits(&source.name.name))
+    });
+    Verdict {
+        schema: SCHEMA,
+        // Nothing at all has not passed.
+        passed: !traces.is_empty() && traces.iter().all(|(_, judged)| good(judged)),
+        policy: name.to_owned(),
+        unused: unused.map(|glob| glob.text().to_owned()).collect(),
+        traces: traces.into_iter().map(|(_, judged)| judged).collect(),
+    }
+}
+
+const UNHOOKED: &str = "attempts to suspend were not watched";
+const UNRETURNED: &str = "what attempts returned was not watched";
+const NO_EDGES: &str = "without edges and waits, blocked time can't be told";
+const NO_LENGTH: &str = "the session has no length";
+const NO_POWER: &str = "no power supply was read";
+
+/// A value, or why there is none.
+type Told = Result<f64, &'static str>;
+
+fn judge(policy: &Policy, trace: &Trace) -> Judged {
+    let session = &trace.report.session;
+    let mut judge = Judge {
+        trace,
+        out: Judged {
+            trace: trace.file.clone(),
+            device: session.device.clone(),
+            duration_ns: session.duration_ns,
+            attempts: trace.report.attempts.len() as u64,
+            kept: 0,
+            broken: Vec::new(),
+            untold: Vec::new(),
+        },
+    };
+    judge.capture(policy);
+    judge.session(policy);
+    judge.sources(policy);
+    judge.out
+}
+
+struct Judge<'a> {
+    trace: &'a Trace,
+    out: Judged,
+}
+
+impl Judge<'_> {
+    fn capture(&mut self, policy: &Policy) {
+        let (limits, session) = (&policy.capture, &self.trace.report.session);
+        let seconds = session.duration_ns as f64 / 1e9;
+        let bound = limits.min_duration.0 as f64;
+        self.least("capture.min_duration", Ok(seconds), bound, Unit::Seconds);
+        let attempts = self.counted(self.trace.report.attempts.len() as u64, &["phase"]);
+        let bound = limits.min_attempts as f64;
+        self.least("capture.min_attempts", attempts, bound, Unit::Count);
+        let lost = session.lost_events as f64;
+        let bound = limits.max_lost_events as f64;
+        self.most("capture.max_lost_events", Ok(lost), Some(bound), Unit::Count);
+        if limits.whole {
+            let flaws = flaws(session);
+            let mut check = at("capture.whole", Some(flaws.len() as f64), 0.0, Unit::Count);
+            check.why = (!flaws.is_empty()).then(|| flaws.join(", "));
+            self.settle(check, flaws.is_empty());
+        }
+        let charger = self.trace.report.power.charger_ns.ok_or(NO_POWER);
+        let charger = charger.and_then(|ns| self.share(ns));
+        self.percent("capture.max_charger_percent", charger, limits.max_charger_percent);
+    }
+
+    fn session(&mut self, policy: &Policy) {
+        let (limits, trace) = (&policy.session, self.trace);
+        let (report, ledger) = (&trace.report, &trace.report.ledger);
+        let awake = trace.awake_ns().ok_or(UNHOOKED).and_then(|ns| self.share(ns));
+        self.percent("session.max_awake_percent", awake, limits.max_awake_percent);
+        let blocked = ledger.blocked_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
+        self.percent("session.max_blocked_percent", blocked, limits.max_blocked_percent);
+        let idle = ledger.not_trying_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
+        self.percent("session.max_not_trying_percent", idle, limits.max_not_trying_percent);
+        let nobody = self.share(ledger.unattributed_ns);
+        self.percent("session.max_unattributed_percent", nobody, limits.max_unattributed_percent);
+        let outcomes = ["phase", "return"];
+        let aborts = self.rate(outcome(report, "aborted"), &outcomes);
+        self.per_hour("session.max_aborts_per_hour", aborts, limits.max_aborts_per_hour);
+        let wakes = self.rate(outcome(report, "slept"), &["phase"]);
+        self.per_hour("session.max_wakes_per_hour", wakes, limits.max_wakes_per_hour);
+        let bound = |limit: Option<u64>| limit.map(|limit| limit as f64);
+        let no_sleep = self.counted(outcome(report, "no_sleep"), &outcomes);
+        self.most("session.max_no_sleep", no_sleep, bound(limits.max_no_sleep), Unit::Count);
+        let failed = self.counted(outcome(report, "failed"), &outcomes);
+        self.most("session.max_failed", failed, bound(limits.max_failed), Unit::Count);
+    }
+
+    fn sources(&mut self, policy: &Policy) {
+        let trace = self.trace;
+        for source in &trace.by_name {
+            let fits = |glob: &Glob| glob.fits(&source.name.name);
+            let named = policy.source.iter().find(|named| fits(&named.name));
+            let benign = policy.benign.iter().any(fits);
+            match named {
+                Some(named) => {
+                    let table = format!("source[{}]", named.name.text());
+                    self.source(&table, source, &named.limits());
+                }
+                None if benign => {}
+                None => self.source("each_source", source, &policy.each_source),
+            }
+        }
+    }
+
+    fn source(&mut self, table: &str, source: &Source, limits: &SourceLimits) {
+        let blocked = source.blocked_share_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
+        let held = self.share(source.held_ns);
+        let aborts = self.rate(source.aborts, &["phase", "return"]);
+        let wakes = self.rate(source.wakes, &["phase"]);
+        let percent = |limit: Option<Percent>| limit.map(|limit| limit.0);
+        let rate = |limit: Option<Rate>| limit.map(|limit| limit.0);
+        for (key, value, bound, unit) in [
+            ("max_blocked_percent", blocked, percent(limits.max_blocked_percent), Unit::Percent),
+            ("max_held_percent", held, percent(limits.max_held_percent), Unit::Percent),
+            ("max_aborts_per_hour", aborts, rate(limits.max_aborts_per_hour), Unit::PerHour),
+            ("max_wakes_per_hour", wakes, rate(limits.max_wakes_per_hour), Unit::PerHour),
+        ] {
+            let Some(bound) = bound else { continue };
+            let limit = format!("{table}.{key}");
+            match value {
+                Ok(value) => {
+                    let mut check = at(&limit, Some(value), bound, unit);
+                    check.source = Some(source.name.clone());
+                    self.settle(check, value <= bound);
+                }
+                // It is the trace that can't tell: once is enough, and not for each source.
+                Err(why) if !self.out.untold.iter().any(|check| check.limit == limit) => {
+                    self.untold(&limit, bound, unit, why);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether all of these were watched.
+    fn watched(&self, hooks: &[&str]) -> Result<(), &'static str> {
+        match hooks.iter().find(|hook| !self.trace.watched(hook)) {
+            None => Ok(()),
+            Some(&"return") => Err(UNRETURNED),
+            Some(_) => Err(UNHOOKED),
+        }
+    }
+
+    fn counted(&self, n: u64, hooks: &[&str]) -> Told {
+        self.watched(hooks).map(|()| n as f64)
+    }
+
+    fn share(&self, ns: u64) -> Told {
+        let whole = self.trace.report.session.duration_ns;
+        if whole == 0 { Err(NO_LENGTH) } else { Ok(ns as f64 / whole as f64 * 100.0) }
+    }
+
+    fn rate(&self, n: u64, hooks: &[&str]) -> Told {
+        self.watched(hooks)?;
+        let whole = self.trace.report.session.duration_ns;
+        if whole == 0 { Err(NO_LENGTH) } else { Ok(n as f64 / (whole as f64 / 3_600e9)) }
+    }
+
+    fn percent(&mut self, limit: &str, value: Told, bound: Option<Percent>) {
+        self.most(limit, value, bound.map(|bound| bound.0), Unit::Percent);
+    }
+
+    fn per_hour(&mut self, limit: &str, value: Told, bound: Option<Rate>) {
+        self.most(limit, value, bound.map(|bound| bound.0), Unit::PerHour);
+    }
+
+    fn most(&mut self, limit: &str, value: Told, bound: Option<f64>, unit: Unit) {
+        let Some(bound) = bound else { return };
+        match value {
+            Ok(value) => self.settle(at(limit, Some(value), bound, unit), value <= bound),
+            Err(why) => self.untold(limit, bound, unit, why),
+        }
+    }
+
+    fn least(&mut self, limit: &str, value: Told, bound: f64, unit: Unit) {
+        match value {
+            Ok(value) => self.settle(at(limit, Some(value), bound, unit), value >= bound),
+            Err(why) => self.untold(limit, bound, unit, why),
+        }
+    }
+
+    fn settle(&mut self, check: Check, kept: bool) {
+        if kept { self.out.kept += 1 } else { self.out.broken.push(check) }
+    }
+
+    fn untold(&mut self, limit: &str, bound: f64, unit: Unit, why: &str) {
+        let check = Check { why: Some(why.to_owned()), ..at(limit, None, bound, unit) };
+        self.out.untold.push(check);
+    }
+}
+
+fn at(limit: &str, value: Option<f64>, bound: f64, unit: Unit) -> Check {
+    Check { limit: limit.to_owned(), source: None, value, bound, unit, why: None }
+}

@@ -1,0 +1,105 @@
+//! A verdict as a page: what broke, with value and limit.
+
+use super::doc::{Block, Doc, Piece, Text, words};
+use crate::compare::check::{Check, Judged, Unit, Verdict};
+use crate::units::{count, time};
+
+/// The page.
+pub fn page(verdict: &Verdict) -> Doc {
+    let mut doc = Doc::default();
+    let traces = count(verdict.traces.len() as u64, "trace");
+    let said = if verdict.passed { "passed" } else { "FAILED" };
+    let title = format!("{said}: {traces} held to {}", verdict.policy);
+    doc.blocks.push(Block::Title(words(title)));
+    for trace in &verdict.traces {
+        judged(&mut doc, trace);
+    }
+    let unused = verdict.unused.iter().map(|glob| words(glob.as_str()));
+    doc.list("Patterns that fit no source", unused.collect());
+    doc
+}
+
+fn judged(doc: &mut Doc, trace: &Judged) {
+    doc.heading(trace.trace.as_str());
+    doc.line(format!(
+        "{}, {}, {}: {} kept, {} broken, {} untold",
+        if trace.device.is_empty() { "unnamed device" } else { &trace.device },
+        time(trace.duration_ns),
+        count(trace.attempts, "attempt"),
+        count(trace.kept, "limit"),
+        trace.broken.len(),
+        trace.untold.len(),
+    ));
+    let items: Vec<_> = trace.broken.iter().map(broken).collect();
+    if !items.is_empty() {
+        doc.line("Broken:");
+        doc.blocks.push(Block::Items(items));
+    }
+    let items: Vec<_> = trace.untold.iter().map(untold).collect();
+    if !items.is_empty() {
+        doc.line("Can't be told:");
+        doc.blocks.push(Block::Items(items));
+    }
+}
+
+fn broken(check: &Check) -> Text {
+    let mut text = of(check);
+    let value = check.value.unwrap_or_default();
+    let least = check.limit.contains(".min_");
+    let how = if least { "at least" } else { "at most" };
+    let (value, bound) = both(value, check.bound, check.unit);
+    text.push(Piece::Words(match &check.why {
+        Some(why) => format!(": {why}"),
+        None => format!(": {value}, allowed {how} {bound}"),
+    }));
+    text
+}
+
+fn untold(check: &Check) -> Text {
+    let mut text = of(check);
+    let why = check.why.as_deref().unwrap_or_default();
+    text.push(Piece::Words(format!(": {why}")));
+    text
+}
+
+fn of(check: &Check) -> Text {
+    let mut text = words(check.limit.as_str());
+    if let Some(source) = &check.source {
+        text.push(Piece::Words(", ".to_owned()));
+        text.push(Piece::Name(source.bytes.clone()));
+    }
+    text
+}
+
+/// Value and limit, to as many digits as it takes to tell them apart.
+fn both(value: f64, bound: f64, unit: Unit) -> (String, String) {
+    let at = |digits| (shown(value, digits, unit), shown(bound, digits, unit));
+    (1..12).map(at).find(|(value, bound)| value != bound).unwrap_or_else(|| at(12))
+}
+
+fn shown(value: f64, digits: usize, unit: Unit) -> String {
+    let number = format!("{value:.digits$}");
+    let number = number.trim_end_matches('0').trim_end_matches('.');
+    match unit {
+        Unit::Percent => format!("{number} %"),
+        Unit::PerHour => format!("{number} per hour"),
+        Unit::Count => number.to_owned(),
+        Unit::Seconds => format!("{number} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_beyond_its_limit_does_not_look_like_it() {
+        let text = |value, bound| {
+            let (value, bound) = both(value, bound, Unit::Percent);
+            format!("{value} {bound}")
+        };
+        assert_eq!(text(16.306, 10.0), "16.3 % 10 %");
+        assert_eq!(text(10.000_1, 10.0), "10.0001 % 10 %");
+        assert_eq!(text(0.0, 0.0), "0 % 0 %");
+    }
+}

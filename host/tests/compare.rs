@@ -1,0 +1,456 @@
+//! Several reports set against each other or against a policy, on reports made here.
+
+mod common;
+
+use common::S;
+use common::full::{HOSTILE, report, source, trace};
+use common::golden;
+use sleepwalk::compare::check::{Check, Verdict, check};
+use sleepwalk::compare::diff::{Diff, Presence, diff};
+use sleepwalk::compare::merge::{MergeError, by_device, merge};
+use sleepwalk::compare::policy::Policy;
+use sleepwalk::compare::{Trace, merge::Reports};
+use sleepwalk::render::doc::{Doc, terminal};
+use sleepwalk::render::{self, json, markdown};
+use sleepwalk::report::Report;
+
+/// A report that is one's own to change.
+fn with(change: impl FnOnce(&mut Report)) -> Report {
+    let mut report = report();
+    change(&mut report);
+    report
+}
+
+/// The same device after a reboot, a day later.
+fn next_day() -> Report {
+    with(|r| {
+        r.session.boot_id = "another".to_owned();
+        r.session.start_realtime_ns += 86_400 * S as i64;
+        r.sources[2] = source(b"modem", 2, 30, 4, 0);
+    })
+}
+
+fn shows(name: &str, page: &Doc) {
+    let table = terminal(page, false);
+    let wide = table.lines().find(|line| unicode_width::UnicodeWidthStr::width(*line) > 80);
+    assert_eq!(wide, None);
+    golden(&format!("{name}.txt"), &table);
+    golden(&format!("{name}.md"), &markdown::render(page));
+}
+
+// --- merge
+
+fn merged(traces: Vec<Trace>) -> Reports {
+    merge(traces, None).expect("one device, no overlap")
+}
+
+#[test]
+fn sessions_of_one_device_are_summed_by_name() {
+    let reports = merged(vec![trace("b.swk", next_day()), trace("a.swk", report())]);
+    let [device] = &reports.devices[..] else { panic!("one device") };
+    let totals = &device.totals;
+    assert_eq!((totals.sessions, totals.boots, totals.duration_ns), (2, 2, 7_200 * S));
+    let l = &totals.ledger;
+    let lines = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(Option::unwrap_or_default);
+    let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
+    assert_eq!(sum + lines.iter().sum::<u64>(), totals.duration_ns);
+    assert_eq!((totals.attempts.slept, totals.attempts.total()), (2, 10));
+    let files: Vec<_> = device.sessions.iter().map(|s| (s.trace.as_str(), s.boot)).collect();
+    assert_eq!(files, [("a.swk", 0), ("b.swk", 1)]);
+    let sums: Vec<_> = totals
+        .sources
+        .iter()
+        .map(|s| (&s.name.bytes[..], s.sessions, s.blocked_share_ns.map(|ns| ns / S), s.aborts))
+        .collect();
+    assert_eq!(
+        sums,
+        [
+            (HOSTILE, 2, Some(600), 2),
+            (&b"modem"[..], 1, Some(30), 4),
+            (&b"wlan_rx"[..], 1, Some(60), 1),
+            (&b"rtc0"[..], 2, Some(0), 0),
+        ]
+    );
+    shows("merged", &render::merged::page(&reports, 20));
+}
+
+#[test]
+fn time_that_is_not_told_is_no_zero() {
+    let blind = with(|r| {
+        r.session.boot_id = "another".to_owned();
+        r.ledger.untold_ns = Some(1_600 * S);
+        (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
+        for source in &mut r.sources {
+            source.blocked_share_ns = None;
+        }
+    });
+    let both = merged(vec![trace("a", report()), trace("b", blind.clone())]);
+    let totals = &both.devices[0].totals;
+    assert_eq!(totals.ledger.blocked_ns, Some(360 * S));
+    assert_eq!(totals.ledger.untold_ns, Some(1_700 * S));
+    let warnings = both.devices[0].warnings.join("\n");
+    assert!(warnings.contains("only 1 of 2 sessions tell blocked time"), "{warnings}");
+    let alone = merged(vec![trace("b", blind)]);
+    assert_eq!(alone.devices[0].totals.ledger.blocked_ns, None);
+    assert_eq!(alone.devices[0].totals.sources[0].blocked_share_ns, None);
+}
+
+#[test]
+fn time_that_two_traces_hold_is_not_counted_twice() {
+    let twice = merge(vec![trace("a", report()), trace("b", report())], None);
+    let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1 h 00 m".to_owned());
+    assert_eq!(twice.expect_err("the same trace"), wanted);
+    let later = |by: u64| {
+        with(|r| {
+            r.session.start_ns += by;
+            r.session.end_ns += by;
+            r.session.start_realtime_ns += by as i64;
+        })
+    };
+    let overlap = merge(vec![trace("b", later(3_599 * S)), trace("a", report())], None);
+    let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1.000 s".to_owned());
+    assert_eq!(overlap.expect_err("a second of both"), wanted);
+    // One ends where the other begins: two sessions of one boot.
+    let reports = merged(vec![trace("a", report()), trace("b", later(3_600 * S))]);
+    assert_eq!((reports.devices[0].totals.sessions, reports.devices[0].totals.boots), (2, 1));
+    // The same stamps, after a reboot.
+    assert_eq!(merged(vec![trace("a", report()), trace("b", next_day())]).devices.len(), 1);
+    // Where a boot is not known, the date tells.
+    let unknown = |by: u64| {
+        trace(
+            "c",
+            Report {
+                ..with(|r| {
+                    r.session.boot_id.clear();
+                    r.session.start_realtime_ns += by as i64;
+                })
+            },
+        )
+    };
+    assert!(merge(vec![trace("a", report()), unknown(3_599 * S)], None).is_err());
+    let reports = merged(vec![trace("a", report()), unknown(3_600 * S)]);
+    assert_eq!(reports.devices[0].totals.boots, 2);
+    assert!(reports.devices[0].warnings.join("\n").contains("c: its boot is unknown"));
+}
+
+#[test]
+fn devices_are_compared_and_never_summed() {
+    let other = || with(|r| r.session.serial = "9Z".to_owned());
+    let traces = || vec![trace("a", report()), trace("b", other()), trace("c", next_day())];
+    let error = merge(traces(), None).expect_err("two devices").to_string();
+    assert!(error.contains("traces of 2 devices (Pixel 6 @everyone 1A2B3C, "), "{error}");
+    assert!(error.contains("--by device"), "{error}");
+    let reports = by_device(traces(), None).expect("two devices");
+    let found = reports.devices.iter().map(|d| (d.serial.as_str(), d.totals.sessions));
+    assert_eq!(found.collect::<Vec<_>>(), [("1A2B3C", 2), ("9Z", 1)]);
+    shows("devices", &render::merged::page(&reports, 3));
+    // Without serial numbers model and build tell; the build of one with a number may change.
+    let nameless = |build: &str| {
+        with(|r| {
+            r.session.serial.clear();
+            r.session.fingerprint = build.to_owned();
+            r.session.boot_id = build.to_owned();
+        })
+    };
+    let count = |traces| by_device(traces, None).expect("devices").devices.len();
+    assert_eq!(count(vec![trace("a", nameless("x")), trace("b", nameless("y"))]), 2);
+    let mut updated = next_day();
+    updated.session.fingerprint = "newer".to_owned();
+    assert_eq!(count(vec![trace("a", report()), trace("b", updated)]), 1);
+}
+
+#[test]
+fn top_leaves_out_and_says_so() {
+    let reports = merge(vec![trace("a", report())], Some(1)).expect("one device");
+    let totals = &reports.devices[0].totals;
+    assert_eq!((totals.sources.len(), totals.sources_left_out), (1, 2));
+}
+
+// --- diff
+
+/// After the change one source is gone, another is new, and it sleeps for three quarters.
+fn better() -> Report {
+    with(|r| {
+        r.session.boot_id = "another".to_owned();
+        r.ledger.asleep_ns = 2_700 * S;
+        r.ledger.blocked_ns = Some(60 * S);
+        r.ledger.not_trying_ns = Some(540 * S);
+        r.sources = vec![source(b"wlan_rx", 0, 60, 1, 0), source(b"nfc", 1, 0, 0, 2)];
+    })
+}
+
+fn side(n: usize, report: fn() -> Report) -> Vec<Trace> {
+    (0..n).map(|i| trace(&format!("{i}.swk"), report())).collect()
+}
+
+#[test]
+fn a_diff_looks_like_this() {
+    let diff = diff(&[trace("before.swk", report())], &[trace("after.swk", better())]);
+    shows("diff", &render::diff::page(&diff, 20));
+    golden("diff.json", &json::pretty(&diff).expect("JSON"));
+}
+
+#[test]
+fn a_diff_goes_by_hours_awake_and_by_attempts() {
+    let diff = diff(&[trace("a", report())], &[trace("b", better())]);
+    let wlan = find(&diff, b"wlan_rx");
+    assert_eq!(wlan.presence, Presence::Both);
+    // 60 s of blocked time in half an hour awake before, and in a quarter after.
+    let blocked = wlan.blocked_share_ns_per_awake_hour;
+    assert_eq!(blocked.before.map(|s| s.median), Some(120e9));
+    assert_eq!(blocked.after.map(|s| s.median), Some(240e9));
+    assert_eq!((blocked.change, blocked.change_percent), (Some(120e9), Some(100.0)));
+    assert_eq!(wlan.blocked_share_ns_per_attempt.change, Some(0.0));
+    assert_eq!(wlan.aborts_per_awake_hour.change, Some(2.0));
+    let gone = find(&diff, HOSTILE);
+    assert_eq!(gone.presence, Presence::Vanished);
+    assert_eq!(gone.cost_ns_per_attempt.after.map(|s| s.median), Some(0.0));
+    assert_eq!(gone.cost_ns_per_attempt.change_percent, Some(-100.0));
+    let new = find(&diff, b"nfc");
+    assert_eq!((new.presence, new.wakes_per_awake_hour.change), (Presence::New, Some(8.0)));
+    assert_eq!(new.cost_ns_per_attempt.change_percent, None, "nothing can't be a hundred per cent");
+    let costs: Vec<_> = diff.sources.iter().map(|s| s.cost_ns_per_awake_hour.change).collect();
+    let sizes: Vec<_> = costs.iter().map(|change| change.map_or(0.0, f64::abs)).collect();
+    assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+    assert_eq!(diff.ledger[0].line, "awake");
+    assert_eq!(diff.ledger[0].percent.change, Some(-25.0));
+}
+
+fn find<'a>(diff: &'a Diff, name: &[u8]) -> &'a sleepwalk::compare::diff::Source {
+    diff.sources.iter().find(|s| s.name.bytes == name).expect("the source")
+}
+
+#[test]
+fn several_traces_a_side_are_their_median_and_range() {
+    let asleep = |s: u64| with(|r| r.ledger.asleep_ns = s * S);
+    let before: Vec<_> = [0, 3_600, 1_800].map(|s| trace("b", asleep(s))).into();
+    let after: Vec<_> = [1_800, 900].map(|s| trace("a", asleep(s))).into();
+    let diff = diff(&before, &after);
+    let line = diff.ledger.iter().find(|line| line.line == "asleep").expect("the line");
+    let told =
+        |s: Option<sleepwalk::compare::diff::Spread>| s.map(|s| (s.min, s.median, s.max, s.traces));
+    assert_eq!(told(line.percent.before), Some((0.0, 50.0, 100.0, 3)));
+    assert_eq!(told(line.percent.after), Some((25.0, 37.5, 50.0, 2)));
+    assert_eq!(line.percent.change, Some(-12.5));
+    // A trace that was never awake has no rate per hour awake.
+    let all = diff.attempts.iter().find(|o| o.outcome == "all").expect("all");
+    assert_eq!(all.per_awake_hour.before.map(|s| s.traces), Some(2));
+    shows("diff-several", &render::diff::page(&diff, 20));
+}
+
+#[test]
+fn what_can_not_be_compared_is_told() {
+    let blind = || {
+        with(|r| {
+            (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
+            r.session.kernel = "6.6.1".to_owned();
+            r.session.device = "Tablet".to_owned();
+            r.session.source = "debugfs".to_owned();
+            r.session.end_reason = None;
+            r.power.charger_ns = Some(60 * S);
+            for source in &mut r.sources {
+                source.blocked_share_ns = None;
+            }
+        })
+    };
+    let both = diff(&side(1, report), &[trace("blind", blind())]);
+    let warnings = both.warnings.join("\n");
+    for warning in [
+        "the devices differ: Pixel 6 @everyone 1A2B3C before, Tablet 1A2B3C after",
+        "the kernels differ: 6.12.23-android16-5 before, 6.6.1 after",
+        "the sources of snapshots differ: kfunc before, debugfs after",
+        "some traces tell blocked time and some do not",
+        "after: blind: it did not end in order, 1 m 00 s of it on a charger",
+    ] {
+        assert!(warnings.contains(warning), "{warning} in {warnings}");
+    }
+    // Costs of different kinds are not compared, what was held is; nor is null a zero.
+    let wlan = find(&both, b"wlan_rx");
+    assert_eq!(wlan.cost_ns_per_awake_hour.change, None);
+    assert_eq!(wlan.blocked_share_ns_per_awake_hour.after, None);
+    assert!(wlan.blocked_share_ns_per_awake_hour.before.is_some());
+    assert_eq!(wlan.held_ns_per_awake_hour.change, Some(0.0));
+    let page = terminal(&render::diff::page(&both, 20), false);
+    assert!(page.contains("Sources by time held, in seconds per hour awake"), "{page}");
+    let same = diff(&side(1, report), &side(1, report));
+    assert_eq!(same.warnings, ["0.swk stands on both sides"]);
+    assert!(terminal(&render::diff::page(&same, 20), false).contains("3 sources did not change."));
+}
+
+#[test]
+fn attempts_that_nobody_watched_are_no_zeros() {
+    let unwatched = with(|r| {
+        r.session.hooks.clear();
+        r.attempts.clear();
+        r.ledger.asleep_ns = 0;
+    });
+    let diff = diff(&side(1, report), &[trace("unwatched", unwatched)]);
+    assert!(diff.warnings.join("\n").contains("unwatched: attempts to suspend were not watched"));
+    assert_eq!((diff.before.awake_ns, diff.after.awake_ns), (Some(1_800 * S), None));
+    assert!(diff.ledger.iter().all(|line| line.percent.after.is_none()));
+    assert!(diff.attempts.iter().all(|o| o.per_awake_hour.after.is_none()));
+    assert!(diff.sources.iter().all(|s| s.held_ns_per_awake_hour.change.is_none()));
+    let page = terminal(&render::diff::page(&diff, 20), false);
+    assert!(page.contains("–"), "{page}");
+}
+
+#[test]
+fn nothing_at_all_can_be_compared() {
+    let empty = || {
+        with(|r| {
+            r.session.duration_ns = 0;
+            r.attempts.clear();
+            r.sources.clear();
+        })
+    };
+    let diff = diff(&[trace("a", empty())], &[trace("b", empty())]);
+    assert!(diff.ledger.iter().all(|line| line.percent.change.is_none()));
+    assert!(diff.warnings.iter().any(|w| w.contains("a has no length")), "{:?}", diff.warnings);
+    let page = terminal(&render::diff::page(&diff, 20), false);
+    assert!(page.contains("No trace tells.") && page.contains("None changed."), "{page}");
+}
+
+// --- check
+
+fn judged(policy: &str, report: Report) -> Verdict {
+    let head = "[capture]\nmin_duration = \"1h\"\nmin_attempts = 5\n";
+    let policy = Policy::parse(&policy.replacen("[capture]\n", head, 1)).expect("a policy");
+    check("p.toml", &policy, &[trace("t.swk", report)])
+}
+
+fn limits(checks: &[Check]) -> Vec<(&str, Option<f64>)> {
+    checks.iter().map(|check| (check.limit.as_str(), check.value)).collect()
+}
+
+#[test]
+fn a_limit_is_kept_to_its_very_value_and_broken_beyond() {
+    for (limit, at, below) in [
+        ("[session]\nmax_awake_percent = ", 50.0, 49.9),
+        ("[session]\nmax_blocked_percent = ", 10.0, 9.9),
+        ("[session]\nmax_not_trying_percent = ", 31.67, 31.66),
+        ("[session]\nmax_unattributed_percent = ", 1.0, 0.9),
+        ("[session]\nmax_aborts_per_hour = ", 1.0, 0.9),
+        ("[session]\nmax_wakes_per_hour = ", 1.0, 0.0),
+        ("[each_source]\nmax_blocked_percent = ", 8.34, 8.33),
+        ("[each_source]\nmax_held_percent = ", 16.67, 16.66),
+        ("[each_source]\nmax_aborts_per_hour = ", 1.0, 0.5),
+        ("[each_source]\nmax_wakes_per_hour = ", 1.0, 0.5),
+        ("max_charger_percent = ", 0.0, -1.0),
+    ] {
+        let verdict = judged(&format!("[capture]\n{limit}{at}"), report());
+        assert!(verdict.passed, "{limit}{at}: {verdict:?}");
+        if below >= 0.0 {
+            let verdict = judged(&format!("[capture]\n{limit}{below}"), report());
+            assert!(!verdict.passed && !verdict.traces[0].broken.is_empty(), "{limit}{below}");
+        }
+    }
+    for key in ["max_no_sleep", "max_failed"] {
+        assert!(judged(&format!("[capture]\n[session]\n{key} = 1"), report()).passed);
+        let verdict = judged(&format!("[capture]\n[session]\n{key} = 0"), report());
+        let limit = format!("session.{key}");
+        assert_eq!(limits(&verdict.traces[0].broken), [(limit.as_str(), Some(1.0))]);
+    }
+}
+
+#[test]
+fn a_capture_that_says_too_little_does_not_pass() {
+    let broken = |report: Report| judged("[capture]\n", report).traces.remove(0).broken;
+    assert_eq!(broken(report()), []);
+    let short = with(|r| r.session.duration_ns -= 1);
+    assert_eq!(broken(short)[0].limit, "capture.min_duration");
+    let few = with(|r| drop(r.attempts.pop()));
+    assert_eq!(limits(&broken(few)), [("capture.min_attempts", Some(4.0))]);
+    let lossy = with(|r| r.session.lost_events = 3);
+    assert_eq!(limits(&broken(lossy.clone())), [("capture.max_lost_events", Some(3.0))]);
+    assert!(judged("[capture]\nmax_lost_events = 3", lossy).passed);
+    let torn = with(|r| {
+        r.session.end_reason = None;
+        r.session.missing_chunks = 2;
+    });
+    let checks = broken(torn.clone());
+    assert_eq!(limits(&checks), [("capture.whole", Some(2.0))]);
+    let why = checks[0].why.as_deref();
+    assert_eq!(why, Some("it did not end in order, 2 chunks missing"));
+    assert!(judged("[capture]\nwhole = false", torn).passed);
+    let policy = Policy::parse("[capture]\nmin_duration = \"1s\"\nmin_attempts = 0\n");
+    assert!(!check("p", &policy.expect("a policy"), &[]).passed, "no trace is no pass");
+}
+
+#[test]
+fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
+    let blind = || {
+        with(|r| {
+            (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
+            r.session.hooks.clear();
+            r.power.charger_ns = None;
+            for source in &mut r.sources {
+                source.blocked_share_ns = None;
+            }
+        })
+    };
+    let policy = "[capture]\nmax_charger_percent = 5\n[session]\nmax_awake_percent = 90\n\
+                  max_blocked_percent = 90\nmax_aborts_per_hour = 90\nmax_failed = 90\n\
+                  [each_source]\nmax_blocked_percent = 90\nmax_held_percent = 90\n\
+                  max_wakes_per_hour = 90\n";
+    assert!(judged(policy, report()).passed);
+    let verdict = judged(policy, blind());
+    assert!(!verdict.passed);
+    let untold = limits(&verdict.traces[0].untold);
+    // Each once, however many sources there are.
+    let wanted = [
+        "capture.min_attempts",
+        "capture.max_charger_percent",
+        "session.max_awake_percent",
+        "session.max_blocked_percent",
+        "session.max_aborts_per_hour",
+        "session.max_failed",
+        "each_source.max_blocked_percent",
+        "each_source.max_wakes_per_hour",
+    ];
+    assert_eq!(untold, wanted.map(|limit| (limit, None)));
+    assert_eq!(verdict.traces[0].broken, []);
+    let lenient = judged(&format!("untold = \"pass\"\n{policy}"), blind());
+    assert!(lenient.passed && lenient.traces[0].untold.len() == wanted.len());
+}
+
+#[test]
+fn sources_are_bound_by_name_or_benign_or_as_each() {
+    let verdict = judged(
+        "benign = [\"=cmd*\", \"rtc?\", \"never*\"]\n[capture]\n[each_source]\n\
+         max_blocked_percent = 0\nmax_wakes_per_hour = 0\n",
+        report(),
+    );
+    let [wlan] = &verdict.traces[0].broken[..] else { panic!("{verdict:?}") };
+    assert_eq!(wlan.source.as_ref().map(|name| &name.bytes[..]), Some(&b"wlan_rx"[..]));
+    assert_eq!(verdict.unused, ["never*"]);
+    // A table of its own binds in place of [each_source], a benign source too; the first one.
+    let verdict = judged(
+        "benign = [\"wlan*\"]\n[capture]\n[each_source]\nmax_blocked_percent = 90\n\
+         [[source]]\nname = \"wlan_[rt]x\"\nmax_aborts_per_hour = 0\n\
+         [[source]]\nname = \"*\"\nmax_held_percent = 20\n",
+        report(),
+    );
+    let broken = &verdict.traces[0].broken;
+    assert_eq!(limits(broken), [("source[wlan_[rt]x].max_aborts_per_hour", Some(1.0))]);
+}
+
+#[test]
+fn every_trace_is_judged_by_itself() {
+    let text = "[capture]\nmin_duration = \"1h\"\nmin_attempts = 1\n[session]\n\
+                max_awake_percent = 40\nmax_no_sleep = 0\n[each_source]\nmax_blocked_percent = 5\n\
+                [[source]]\nname = \"nobody\"\nmax_held_percent = 1\n";
+    let policy = Policy::parse(text).expect("a policy");
+    let good = with(|r| {
+        r.ledger.asleep_ns = 3_000 * S;
+        r.attempts.truncate(2);
+        r.sources.truncate(0);
+    });
+    let mut blind = good.clone();
+    blind.session.hooks.clear();
+    let traces = [trace("good.swk", good), trace("bad.swk", report()), trace("blind.swk", blind)];
+    let verdict = check("limits.toml", &policy, &traces);
+    assert!(!verdict.passed && verdict.traces[0].broken.is_empty());
+    assert!(check("limits.toml", &policy, &traces[..1]).passed);
+    shows("check", &render::check::page(&verdict));
+    golden("check.json", &json::pretty(&verdict).expect("JSON"));
+}

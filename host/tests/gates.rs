@@ -1,0 +1,227 @@
+//! `diff`, `check` and `report` of several traces, as a script calls them.
+
+mod common;
+
+use std::path::Path;
+use std::process::Output;
+
+use common::{Maker, S, T0, complaint, everyday, sleepwalk, stderr, stdout};
+use sleepwalk_trace::record::Reason;
+
+/// A folder with two traces of one boot, one after the other, and an empty one.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(dir.path().join(name), bytes).expect("a file");
+    };
+    write("day.swk", &everyday());
+    write("later.swk", &later());
+    write("edges.swk", &common::night());
+    let mut empty = Maker::new();
+    write("empty.swk", &empty.snapshot(Reason::Start).finish());
+    dir
+}
+
+/// Later in the same boot: more sleep, no modem.
+fn later() -> Vec<u8> {
+    let mut m = Maker::at(T0 + 3_600 * S, &[("phase", "tp_btf"), ("return", "fexit")]);
+    let alarm = m.source(b"alarmtimer.0.auto", 7);
+    let nfc = m.source(b"nfc", 0);
+    m.snapshot(Reason::Start).commit();
+    for _ in 0..3 {
+        m.wait(2 * S).sleep(600 * S, Some(alarm));
+        m.wait(100_000_000).relax(alarm);
+    }
+    m.wait(S).aborted_in_sync(nfc, 5_000_000);
+    m.wait(S).finish()
+}
+
+fn run_in(dir: &Path, args: &[&str]) -> Output {
+    sleepwalk().args(args).current_dir(dir).output().expect("it starts")
+}
+
+fn good(dir: &Path, args: &[&str]) -> String {
+    let output = run_in(dir, args);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()), "{args:?}");
+    stdout(&output)
+}
+
+/// The exit code of `check`, and what it says.
+fn checked(policy: &str, traces: &[&str], json: bool) -> (Option<i32>, String) {
+    let dir = folder();
+    std::fs::write(dir.path().join("limits.toml"), policy).expect("a policy");
+    let mut args = [&["check", "--policy", "limits.toml"], traces].concat();
+    args.extend(json.then_some("--json"));
+    let output = run_in(dir.path(), &args);
+    assert_eq!(stderr(&output), "");
+    (output.status.code(), stdout(&output))
+}
+
+const CAPTURE: &str = "[capture]\nmin_duration = \"5m\"\nmin_attempts = 3\n";
+
+#[test]
+fn a_policy_that_is_kept_is_exit_code_0() {
+    let policy = format!("{CAPTURE}[session]\nmax_awake_percent = 20\n");
+    let (code, text) = checked(&policy, &["day.swk", "later.swk"], false);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("passed: 2 traces held to limits.toml\n"), "{text}");
+}
+
+#[test]
+fn a_broken_policy_is_exit_code_3_and_names_value_and_limit() {
+    let policy = format!("{CAPTURE}[session]\nmax_awake_percent = 10\nmax_no_sleep = 0\n");
+    let (code, text) = checked(&policy, &["later.swk", "day.swk"], false);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.starts_with("FAILED: "), "{text}");
+    assert!(text.contains("session.max_awake_percent: 16.3 %, allowed at most 10 %"), "{text}");
+    assert!(text.contains("session.max_no_sleep: 1, allowed at most 0"), "{text}");
+    let (code, text) = checked(&policy, &["later.swk", "day.swk"], true);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((code, &json["passed"]), (Some(3), &false.into()));
+    assert_eq!(json["traces"][1]["broken"].as_array().map(Vec::len), Some(2), "{text}");
+    assert_eq!(json["traces"][0]["broken"].as_array().map(Vec::len), Some(0), "{text}");
+}
+
+#[test]
+fn an_empty_trace_does_not_pass() {
+    let (code, text) = checked(CAPTURE, &["empty.swk"], false);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("capture.min_duration") && text.contains("capture.min_attempts"));
+}
+
+#[test]
+fn a_limit_without_edges_is_not_passed_over() {
+    let policy = format!("{CAPTURE}[each_source]\nmax_blocked_percent = 100\n");
+    let (code, text) = checked(&policy, &["day.swk"], false);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("Can't be told:\n  · each_source.max_blocked_percent: "), "{text}");
+    let (code, _) = checked(&format!("untold = \"pass\"\n{policy}"), &["day.swk"], false);
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn with_edges_and_waits_blocked_time_is_told() {
+    let policy = format!(
+        "{CAPTURE}max_lost_events = 17\n[session]\nmax_blocked_percent = 100\nmax_not_trying_percent = 100\n"
+    );
+    let (code, text) = checked(&policy, &["edges.swk"], false);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = checked(
+        &policy.replace("blocked_percent = 100", "blocked_percent = 0"),
+        &["edges.swk"],
+        false,
+    );
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("session.max_blocked_percent: "), "{text}");
+}
+
+#[test]
+fn the_example_policy_is_one_and_has_every_key() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policy.example.toml");
+    let text = std::fs::read_to_string(path).expect("the example");
+    let (code, said) = checked(&text, &["day.swk"], false);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("source[modem_rx].max_aborts_per_hour, modem_rx: "), "{said}");
+    // An unknown key makes serde list the known ones; the example has each.
+    for (table, of) in [
+        ("", "untold"),
+        ("[capture]", "capture"),
+        ("[session]", "session"),
+        ("[each_source]", "each_source"),
+        ("[[source]]", "source"),
+    ] {
+        let probe = match table {
+            "" => format!("nonsense = 1\n{text}"),
+            table => {
+                text.replacen(&format!("\n{table}\n"), &format!("\n{table}\nnonsense = 1\n"), 1)
+            }
+        };
+        let error = sleepwalk::compare::policy::Policy::parse(&probe).expect_err(of);
+        let known: Vec<_> = error.why.split('`').skip(3).step_by(2).collect();
+        assert!(known.len() >= 4, "{error}");
+        for key in known {
+            let there = [format!("\n{key} = "), format!("\n[{key}]\n"), format!("\n[[{key}]]\n")];
+            assert!(there.iter().any(|line| text.contains(line.as_str())), "{of}: {key}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_with_a_slip_is_refused_by_line_and_key() {
+    let dir = folder();
+    let policy = dir.path().join("p.toml");
+    std::fs::write(&policy, format!("{CAPTURE}[session]\nmax_awake = 1\n")).expect("a policy");
+    let output = run_in(dir.path(), &["check", "--policy", "p.toml", "day.swk"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = complaint(&output);
+    assert!(said.contains("p.toml: line 5, `max_awake = 1`: unknown field `max_awake`"), "{said}");
+    let output = run_in(dir.path(), &["check", "--policy", "none.toml", "day.swk"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).starts_with("sleepwalk: none.toml: "));
+    std::fs::write(&policy, CAPTURE).expect("a policy");
+    let output = run_in(dir.path(), &["check", "--policy", "p.toml", "p.toml"]);
+    assert_eq!(output.status.code(), Some(5), "a policy is no trace");
+}
+
+#[test]
+fn a_diff_takes_two_traces_or_several_a_side() {
+    let dir = folder();
+    let two = good(dir.path(), &["diff", "day.swk", "later.swk"]);
+    assert!(two.contains("modem_rx (vanished)") && two.contains("nfc (new)"), "{two}");
+    assert!(two.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{two}");
+    let same = ["diff", "--before", "day.swk", "--after", "later.swk"];
+    assert_eq!(two, good(dir.path(), &same));
+    let several = ["diff", "--before", "day.swk", "empty.swk", "--after", "later.swk"];
+    let text = good(dir.path(), &[&several[..], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(json["before"]["traces"].as_array().map(Vec::len), Some(2));
+    assert!(good(dir.path(), &[&same[..], &["--format", "markdown"]].concat()).starts_with("## "));
+    let top = good(dir.path(), &[&same[..], &["--format", "json", "--top", "1"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&top).expect("JSON");
+    assert_eq!(json["sources"].as_array().map(Vec::len), Some(1));
+    assert_eq!(run_in(dir.path(), &["diff", "day.swk", "p"]).status.code(), Some(5));
+}
+
+#[test]
+fn several_traces_are_one_report() {
+    let dir = folder();
+    let table = good(dir.path(), &["report", "later.swk", "day.swk"]);
+    assert!(table.contains("2 sessions, 1 boot, "), "{table}");
+    assert!(table.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{table}");
+    let text = good(dir.path(), &["report", "later.swk", "day.swk", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let sessions = json["devices"][0]["sessions"].as_array().expect("sessions");
+    let files: Vec<_> = sessions.iter().map(|session| &session["trace"]).collect();
+    assert_eq!(files, ["day.swk", "later.swk"], "in order of time");
+    // Each session's report is what it is alone.
+    let alone = good(dir.path(), &["report", "day.swk", "--format", "json"]);
+    let alone: serde_json::Value = serde_json::from_str(&alone).expect("JSON");
+    assert_eq!(sessions[0]["report"], alone);
+    let text = good(dir.path(), &["report", "later.swk", "day.swk", "--format", "csv"]);
+    let rows = csv::Reader::from_reader(text.as_bytes()).into_records();
+    let sessions: Vec<_> = rows.map(|row| row.expect("a row")[2].to_owned()).collect();
+    assert_eq!(sessions.iter().filter(|s| *s == "0").count(), 10);
+    assert_eq!(sessions.iter().filter(|s| *s == "1").count(), 2);
+    let text = good(dir.path(), &["report", "later.swk", "day.swk", "--format", "markdown"]);
+    assert!(text.starts_with("## Pixel 6\n"), "{text}");
+    let output = run_in(dir.path(), &["report", "day.swk", "day.swk"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("day.swk and day.swk overlap"));
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let dir = folder();
+    for args in [
+        &["diff"][..],
+        &["diff", "day.swk"],
+        &["diff", "day.swk", "later.swk", "empty.swk"],
+        &["diff", "--before", "day.swk"],
+        &["diff", "day.swk", "later.swk", "--before", "day.swk", "--after", "later.swk"],
+        &["check", "day.swk"],
+        &["check", "--policy", "p.toml"],
+        &["report", "day.swk", "--format", "json", "--table", "waits"],
+    ] {
+        assert_eq!(run_in(dir.path(), args).status.code(), Some(2), "{args:?}");
+    }
+}

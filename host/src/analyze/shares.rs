@@ -98,6 +98,8 @@ mod tests {
                 account.settle(&shares, u32::from(nth < n));
             }
         }
+        let all: u128 = accounts.iter().map(|account| account.share).sum();
+        assert_eq!(all + u128::from(shares.carry), 10_000 << FRACTION);
         let (rounded, left) = round(&accounts.map(|account| account.share), shares.split_ns);
         assert_eq!((rounded.iter().sum::<u64>(), left), (10_000, 0));
         // The last is one of seven in each seventh step.

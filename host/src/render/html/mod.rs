@@ -3,11 +3,12 @@
 //!
 //! What is text stands in the page before any script runs: findings, ledger, ranking. The script
 //! sorts and filters that, and draws what is drawn. Names from the device reach the page in two
-//! ways: through maud, which escapes, and as [`data`], which has no `<` in it; the script only ever
+//! ways: through maud, which escapes, and in the data, which has no `<` in it; the script only ever
 //! sets them as text.
 
 mod data;
 mod page;
+mod ranking;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -20,7 +21,7 @@ use crate::report::Report;
 const STYLE: [&str; 2] = [include_str!("vendor/uPlot.min.css"), include_str!("page.css")];
 
 /// The scripts, in order, as one: each uses what stands before it.
-const SCRIPT: [&str; 15] = [
+const SCRIPT: [&str; 16] = [
     "/* uPlot, https://github.com/leeoniya/uPlot\n\n",
     include_str!("vendor/uPlot.LICENSE"),
     "\n*/\n",
@@ -30,6 +31,7 @@ const SCRIPT: [&str; 15] = [
     include_str!("script/data.js"),
     include_str!("script/state.js"),
     include_str!("script/dom.js"),
+    include_str!("script/tell.js"),
     include_str!("script/ranking.js"),
     include_str!("script/timeline.js"),
     include_str!("script/heatmap.js"),

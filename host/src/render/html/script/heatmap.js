@@ -150,7 +150,7 @@
     legend();
   });
 
-  function tell(row, at) {
+  function details(row, at) {
     const { source, counts } = map.rows[row];
     const [from, to] = [begin(at), begin(at + 1)];
     const size = to - from;
@@ -175,7 +175,7 @@
 
   box.addEventListener("pointermove", (event) => {
     const where = place(event);
-    if (where) tip.show(event.clientX, event.clientY, tell(where.row, where.column)); else tip.hide();
+    if (where) tip.show(event.clientX, event.clientY, details(where.row, where.column)); else tip.hide();
   });
   box.addEventListener("pointerleave", () => tip.hide());
   box.addEventListener("click", (event) => {
@@ -206,7 +206,7 @@
       : { row: 0, column: 0 };
     rows.reveal(cursor.row);
     draw();
-    const told = tell(cursor.row, cursor.column);
+    const told = details(cursor.row, cursor.column);
     el("cells-said").textContent = spoken(told);
     const body = rows.scroller.getBoundingClientRect();
     tip.show(body.left + left + (cursor.column + 0.5) * cell(), body.top + (cursor.row + 0.5) * ROW - rows.scroller.scrollTop, told);

@@ -25,15 +25,15 @@
       end: which.map((i) => attempts.end[i]),
       color: CLASSES[index],
       brief: index > 0,
-      tell: (k) => tellAttempt(which[k]),
+      tell: (k) => tell.attempt(which[k]),
     });
   });
   if (waits.n > 0) {
-    pinned.push({ label: `waits · ${waits.n.toLocaleString("en-GB")}`, start: waits.start, end: waits.end, color: "l-blocked", tell: tellWait });
+    pinned.push({ label: `waits · ${waits.n.toLocaleString("en-GB")}`, start: waits.start, end: waits.end, color: "l-blocked", tell: tell.wait });
   }
   if (data.charger.start.length > 0) {
     const { start, end } = data.charger;
-    pinned.push({ label: "on a charger", start, end, color: "charger", tell: (k) => tellSpan("On a charger", start[k], end[k]) });
+    pinned.push({ label: "on a charger", start, end, color: "charger", tell: (k) => tell.span("On a charger", start[k], end[k]) });
   }
   const sources = data.sources.map(({ start, end, duty }, index) => ({
     label: data.labels[index],
@@ -42,7 +42,7 @@
     end,
     duty,
     color: "held",
-    tell: (k) => tellHold(data.labels[index], start[k], end[k], duty),
+    tell: (k) => tell.hold(data.labels[index], start[k], end[k], duty),
   }));
   let lanes = [];
   const all = () => [...pinned, ...lanes];
@@ -56,49 +56,6 @@
     const last = step.length ? step[step.length - 1].end : null;
     sleeps.start.push(begin);
     sleeps.end.push(last ?? attempts.end[i]);
-  }
-
-  function when(start, end) {
-    return [["at", `${elapsed(start)} · ${wall(start)} UTC`], ["took", time(end - start)]];
-  }
-
-  function tellSpan(title, start, end) {
-    return { title, pairs: when(start, end) };
-  }
-
-  function tellHold(label, start, end, duty) {
-    if (duty > 0.98) return tellSpan(`${label} held`, start, end);
-    const told = tellSpan(`${label} held again and again`, start, end);
-    told.pairs.push(["held", `${percent(duty, 1)} of what is drawn of it, in all`]);
-    if (data.grain > 0) told.pairs.push(["gaps", `up to ${time(data.grain)} are not drawn`]);
-    return told;
-  }
-
-  function tellAttempt(i) {
-    const pairs = when(attempts.start[i], attempts.end[i]);
-    if (attempts.slept[i] > 0) pairs.push(["slept", time(attempts.slept[i])]);
-    pairs.push(["ended at", attempts.word("stage", i)], ["returned", attempts.word("returned", i)], ["mode", attempts.word("mode", i)]);
-    if (attempts.entries[i] > 1) pairs.push(["entered s2idle", `${attempts.entries[i]} times`]);
-    for (const { label, proven } of attempts.causes(i)) pairs.push(["kept up by", data.labels[label] + (proven ? "" : " (likely)")]);
-    const wake = attempts.wake(i);
-    if (wake) {
-      const by = [wake.irq && `interrupt ${wake.irq}`, wake.label >= 0 && data.labels[wake.label]].filter(Boolean);
-      if (by.length) pairs.push(["woken by", by.join(", ") + (wake.evidence === "proven" ? "" : ` (${wake.evidence})`)]);
-    }
-    // Where the time went, the sleep itself aside.
-    const slow = attempts.steps(i).filter((s) => s.end !== null && s.name !== "machine_suspend" && s.end > s.start)
-      .sort((a, b) => (b.end - b.start) - (a.end - a.start)).slice(0, 3);
-    for (const s of slow) pairs.push([s.name, time(s.end - s.start)]);
-    return { title: `Attempt ${i}: ${data.outcomes[attempts.outcome[i]]}`, pairs };
-  }
-
-  function tellWait(k) {
-    const { idle, blockers, more } = waits.told[k];
-    const pairs = when(waits.start[k], waits.end[k]);
-    pairs.push(["ended", idle === 1 ? "no source was active" : idle === 0 ? "interrupted" : "not within the trace"]);
-    for (const [label, share] of blockers) pairs.push([time(share), data.labels[label]]);
-    if (more > 0) pairs.push(["and", count(more, "other source")]);
-    return { title: "Waiting until no source is active", pairs };
   }
 
   // Drawing.
@@ -317,11 +274,11 @@
     const list = all();
     if (!list[row] || item < 0) return;
     focus = { row, item };
-    const { start, end, tell, label } = list[row];
+    const { start, end, label } = list[row];
     range.reveal(start[item], end[item]);
     if (row >= pinned.length) rows.reveal(row - pinned.length);
     draw();
-    const told = tell(item);
+    const told = list[row].tell(item);
     el("lanes-said").textContent = `${label}: ${spoken(told)}`;
     const body = row < pinned.length ? pinnedCanvas : rows.scroller;
     const y = row < pinned.length ? AXIS + row * ROW : (row - pinned.length) * ROW - rows.scroller.scrollTop;

@@ -15,9 +15,10 @@ sleepwalk-workload: keeps a device awake on purpose, so that Sleepwalk has somet
 
   sleepwalk-workload sources --count N   N wakeup sources, PREFIX_0000 and so on, plus the epoll
       [--prefix source] [--churn HZ]     set's own (`eventpoll`). Prints `ready`, stays until its
-      [--for 30s]                        stdin ends (a pipe, socket or terminal), a signal comes or
+      [--for 30s] [--storm]              stdin ends (a pipe, socket or terminal), a signal comes or
                                          the time is up. With --churn, that many short activations
-                                         a second, round robin; prints `churned N` at the end
+                                         a second, round robin; prints `churned N` at the end. With
+                                         --storm, as many as all CPUs can do
   sleepwalk-workload source --name NAME  one source of that very name, activated --times times:
       [--after 0s] [--hold 1s]           inactive for --after, then active for --hold. A JSON line
       [--times 1]                        for each birth, activation, relaxation and death
@@ -26,6 +27,9 @@ sleepwalk-workload: keeps a device awake on purpose, so that Sleepwalk has somet
   sleepwalk-workload demo [--for 30s]    a phone in miniature: sleeps, aborts, long waits; a JSON
                                          line for everything it does, with a CLOCK_BOOTTIME stamp
                                          in ns (sort by it: threads print when they can)
+  sleepwalk-workload scenario            each way in which an attempt can end, once: refused, cut
+                                         short, aborted in sync, freeze and devices, slept; needs
+                                         tracefs, debugfs and the module pm-notifier-error-inject
 
 All need root. FIFOs live in a new folder in the current one, and go with the program.
 Exit codes: 0 done, 1 failed or stopped early, 2 wrong usage.
@@ -39,6 +43,7 @@ pub enum Command {
     Source(SourceOptions),
     Suspend(SuspendOptions),
     Demo { length: Duration },
+    Scenario,
 }
 
 /// `sources`.
@@ -48,6 +53,8 @@ pub struct SourcesOptions {
     pub prefix: OsString,
     /// Activations per second.
     pub churn: Option<u32>,
+    /// As many activations as there can be.
+    pub storm: bool,
     pub length: Option<Duration>,
 }
 
@@ -86,27 +93,33 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "source" => source(&mut parser),
         "suspend" => suspend(&mut parser),
         "demo" => demo(&mut parser),
+        "scenario" => scenario(&mut parser),
         _ => bail!("`{command}` is no command: try `sleepwalk-workload --help`"),
     }
 }
 
 fn sources(parser: &mut lexopt::Parser) -> Result<Command> {
     let (mut count, mut prefix, mut churn, mut length) = (None, "source".into(), None, None);
+    let mut storm = false;
     while let Some(arg) = parser.next()? {
         match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("count") => count = Some(number(parser, "--count", MOST_SOURCES)?),
             Long("prefix") => prefix = parser.value()?,
             Long("churn") => churn = Some(number(parser, "--churn", 1_000_000)?),
+            Long("storm") => storm = true,
             Long("for") => length = Some(duration(parser)?),
             other => return Err(other.unexpected().into()),
         }
     }
     let count = count.context("`sources` needs --count N")?;
+    if storm && churn.is_some() {
+        bail!("--storm is as much as there can be: leave out --churn");
+    }
     let mut longest = prefix.clone();
     longest.push(format!("_{:04}", count - 1));
     fifo_name("--prefix", &longest)?;
-    Ok(Command::Sources(SourcesOptions { count, prefix, churn, length }))
+    Ok(Command::Sources(SourcesOptions { count, prefix, churn, storm, length }))
 }
 
 fn source(parser: &mut lexopt::Parser) -> Result<Command> {
@@ -157,6 +170,14 @@ fn demo(parser: &mut lexopt::Parser) -> Result<Command> {
     Ok(Command::Demo { length })
 }
 
+fn scenario(parser: &mut lexopt::Parser) -> Result<Command> {
+    match parser.next()? {
+        None => Ok(Command::Scenario),
+        Some(Short('h') | Long("help")) => Ok(Command::Help),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
 fn duration(parser: &mut lexopt::Parser) -> Result<Duration> {
     units::duration(&parser.value()?.string()?)
 }
@@ -204,6 +225,7 @@ mod tests {
             count: 300,
             prefix: "ws".into(),
             churn: Some(50),
+            storm: false,
             length: Some(Duration::from_secs(30)),
         };
         let words = "sources --count 300 --prefix ws --churn=50 --for 30s";
@@ -212,6 +234,7 @@ mod tests {
         assert_eq!(line("suspend --times 3 --alarm 4s").unwrap(), Command::Suspend(suspend));
         assert_eq!(line("demo").unwrap(), Command::Demo { length: Duration::from_secs(30) });
         assert_eq!(line("demo --help").unwrap(), Command::Help);
+        assert_eq!(line("scenario").unwrap(), Command::Scenario);
     }
 
     #[test]
@@ -235,6 +258,7 @@ mod tests {
             ("dance", "`dance`"),
             ("sources", "--count N"),
             ("sources --count 0", "`0`"),
+            ("sources --count 1 --storm --churn 5", "--churn"),
             ("sources --count 5 --name x", "--name"),
             ("source", "--name NAME"),
             ("source --name a/b", "a/b"),
@@ -247,6 +271,7 @@ mod tests {
             ("suspend --times 1 --alarm 0s", "whole seconds"),
             ("demo --for 2s", "too short"),
             ("demo more", "more"),
+            ("scenario more", "more"),
         ];
         for (words, what) in wrong {
             let error = line(words).unwrap_err().to_string();

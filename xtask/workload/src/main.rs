@@ -10,10 +10,12 @@ mod demo;
 mod event;
 mod fifo;
 mod rights;
+mod scenario;
 mod scratch;
 mod source;
 mod sources;
 mod stop;
+mod storm;
 mod suspend;
 mod timer;
 mod units;
@@ -48,6 +50,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Source(options) => source::run(options),
         Command::Suspend(options) => suspend::run(options),
         Command::Demo { length } => demo::run(*length),
+        Command::Scenario => scenario::run(),
     }
 }
 

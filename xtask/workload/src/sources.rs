@@ -12,7 +12,7 @@ use crate::fifo::Fifo;
 use crate::scratch::Scratch;
 use crate::stop::{Ended, Stop};
 use crate::wake_set::WakeSet;
-use crate::{event, rights};
+use crate::{event, rights, storm};
 
 /// Files that are open besides the FIFOs, and then some.
 const OTHER_FILES: u64 = 32;
@@ -23,6 +23,9 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     allow_files(u64::from(options.count) + OTHER_FILES)?;
     let stop = Stop::new()?.or_stdin();
     let scratch = Scratch::new()?;
+    if options.storm {
+        return storm::run(&stop, scratch.path(), options);
+    }
     // After the FIFOs, so that it drops before them: all sources die by one close.
     let mut fifos = Vec::with_capacity(options.count as usize);
     let set = WakeSet::new()?;
@@ -47,7 +50,8 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     Ok(())
 }
 
-fn name(options: &SourcesOptions, index: u32) -> OsString {
+/// The name of that source.
+pub fn name(options: &SourcesOptions, index: u32) -> OsString {
     let mut name = options.prefix.clone();
     name.push(format!("_{index:04}"));
     name
@@ -113,8 +117,13 @@ mod tests {
 
     #[test]
     fn names_count_up() {
-        let options =
-            SourcesOptions { count: 20_000, prefix: "ws".into(), churn: None, length: None };
+        let options = SourcesOptions {
+            count: 20_000,
+            prefix: "ws".into(),
+            churn: None,
+            storm: false,
+            length: None,
+        };
         assert_eq!(name(&options, 7), "ws_0007");
         assert_eq!(name(&options, 12_345), "ws_12345");
     }

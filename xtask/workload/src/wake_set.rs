@@ -34,4 +34,11 @@ impl WakeSet {
         self.epoll.wait(&mut events, EpollTimeout::ZERO).context("epoll_wait")?;
         Ok(())
     }
+
+    /// The same for as many sources as `events` has room for. One whose file still has something
+    /// relaxes and activates again (`ep_send_events` in fs/eventpoll.c, 7.3).
+    pub fn settle_all(&self, events: &mut [EpollEvent]) -> Result<()> {
+        self.epoll.wait(events, EpollTimeout::ZERO).context("epoll_wait")?;
+        Ok(())
+    }
 }

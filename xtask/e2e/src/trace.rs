@@ -53,6 +53,11 @@ impl Trace {
         }
     }
 
+    /// The form in which each hook was attached.
+    pub fn hows(&self) -> Result<Vec<&str>> {
+        Ok(self.session()?.hooks.iter().map(|hook| hook.how.as_str()).collect())
+    }
+
     /// Strings by number.
     pub fn texts(&self) -> BTreeMap<u32, Vec<u8>> {
         let texts = self.records.iter().filter_map(|r| match &r.record {

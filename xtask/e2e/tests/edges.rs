@@ -24,8 +24,10 @@ fn every_edge_wait_save_and_wake_is_ftraces() -> Result<()> {
 fn every_event_is_ftraces_with_the_second_choice_of_each_hook() -> Result<()> {
     let without = "env SLEEPWALK_WITHOUT=tp_btf,fentry,fexit";
     let (kernel, trace) = capture_with(&Device::without_kfuncs()?, without, DEMO)?;
-    let hows: Vec<_> = trace.session()?.hooks.iter().map(|hook| hook.how.as_str()).collect();
-    assert_eq!(hows, ["raw_tp", "kretprobe", "raw_tp", "kretprobe", "kretprobe", "kprobe"]);
+    assert_eq!(
+        trace.hows()?,
+        ["raw_tp", "kretprobe", "raw_tp", "kretprobe", "kretprobe", "kprobe"]
+    );
     same_as_ftrace(&kernel, &trace, &LEAST)
 }
 

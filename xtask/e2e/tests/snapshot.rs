@@ -1,11 +1,13 @@
 //! Our snapshots against debugfs and sysfs.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sleepwalk_e2e::Device;
 use sleepwalk_e2e::debugfs::{self, Line};
 use sleepwalk_e2e::snapshot::{compare, name, number, snapshot, sources};
-use sleepwalk_e2e::trace::Trace;
+use sleepwalk_e2e::trace::{Sources, Trace};
 use sleepwalk_trace::record::Record;
 
 #[test]
@@ -156,6 +158,8 @@ fn a_capture_goes_by_the_best_source_there_is_and_says_so() -> Result<()> {
             ensure!(well, "the agent failed");
             let trace = Trace::read(&device.pull(&format!("{asked}.swk"))?)?;
             assert_eq!(trace.session()?.source, expected);
+            let hooks = ["tp_btf", "fexit", "tp_btf", "fexit", "fexit", "fentry"];
+            assert_eq!(trace.hows()?, hooks, "both kernels take the first choice of each");
             // Whatever snapshots come from, edges have their names.
             let texts = trace.texts();
             let names = trace.names();
@@ -163,9 +167,51 @@ fn a_capture_goes_by_the_best_source_there_is_and_says_so() -> Result<()> {
                 Record::Edge(edge) => texts.get(names.get(&edge.source)?).map(Vec::as_slice),
                 _ => None,
             });
-            let edges: std::collections::BTreeSet<_> = edges.collect();
+            let edges: BTreeSet<_> = edges.collect();
             ensure!(edges.contains(&b"modem_rx"[..]), "{asked}: edges of {} names", edges.len());
         }
     }
+    Ok(())
+}
+
+/// Sources that vanish under a walk that takes no lock.
+#[test]
+fn a_walk_without_the_lock_is_whole_or_says_that_it_is_not() -> Result<()> {
+    let device = Device::without_kfuncs()?;
+    let _steady =
+        device.start("./sleepwalk-workload sources --count 40 --prefix steady", "ready")?;
+    let before: BTreeSet<_> = debugfs::read(&device)?.into_iter().map(|line| line.name).collect();
+    let flicker = "./sleepwalk-workload sources --count 64 --prefix flicker --flicker";
+    let flicker = device.start(flicker, "ready")?;
+    let record = "env SLEEPWALK_LOG=debug ./sleepwalkd record -o a.swk --source kallsyms";
+    let agent = device.start(&format!("{record} --interval 2ms"), "ready")?;
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    let (said, well) = agent.stop()?;
+    ensure!(well, "the agent failed: {said}");
+    flicker.stop()?;
+
+    let trace = Trace::read(&device.pull("a.swk")?)?;
+    let snapshots = trace.snapshots()?;
+    let broken = snapshots.iter().filter(|s| s.snapshot.broken).count();
+    let changed = said.lines().filter(|line| line.contains("changed under the walk")).count();
+    println!("{} snapshots, {broken} broken; {changed} walks begun anew", snapshots.len());
+    ensure!(snapshots.len() > 100, "only {} snapshots", snapshots.len());
+    ensure!(changed + broken > 0, "no source vanished under a walk");
+    let steady = |s: &Sources| s.by_name.keys().filter(|name| name.starts_with(b"steady_")).count();
+    let mut flickered = 0;
+    for s in snapshots.iter().filter(|s| !s.snapshot.broken) {
+        assert_eq!(steady(s), 40, "a whole snapshot at {} lacks some that were there", s.at_ns);
+        for (name, state) in &s.by_name {
+            let of_flicker = name.starts_with(b"flicker_");
+            flickered += usize::from(of_flicker);
+            // The epoll sets of the flicker are born after the list was read.
+            let known = of_flicker || name == b"eventpoll" || before.contains(name);
+            ensure!(known, "{:?} never was a source", String::from_utf8_lossy(name));
+            // Nothing is ever written to them.
+            let idle = state.counters.active_count == 0 && !state.active();
+            ensure!(idle || !(of_flicker || name.starts_with(b"steady_")), "{name:?}: {state:?}");
+        }
+    }
+    ensure!(flickered > 0, "no snapshot has a source that comes and goes");
     Ok(())
 }

@@ -15,10 +15,11 @@ sleepwalk-workload: keeps a device awake on purpose, so that Sleepwalk has somet
 
   sleepwalk-workload sources --count N   N wakeup sources, PREFIX_0000 and so on, plus the epoll
       [--prefix source] [--churn HZ]     set's own (`eventpoll`). Prints `ready`, stays until its
-      [--for 30s] [--storm]              stdin ends (a pipe, socket or terminal), a signal comes or
+      [--storm] [--flicker] [--for 30s]  stdin ends (a pipe, socket or terminal), a signal comes or
                                          the time is up. With --churn, that many short activations
                                          a second, round robin; prints `churned N` at the end. With
-                                         --storm, as many as all CPUs can do
+                                         --storm, as many activations as all CPUs can make; with
+                                         --flicker, as many births and deaths
   sleepwalk-workload source --name NAME  one source of that very name, activated --times times:
       [--after 0s] [--hold 1s]           inactive for --after, then active for --hold. A JSON line
       [--times 1]                        for each birth, activation, relaxation and death
@@ -51,11 +52,21 @@ pub enum Command {
 pub struct SourcesOptions {
     pub count: u32,
     pub prefix: OsString,
-    /// Activations per second.
-    pub churn: Option<u32>,
-    /// As many activations as there can be.
-    pub storm: bool,
+    pub traffic: Traffic,
     pub length: Option<Duration>,
+}
+
+/// What happens on the sources.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Nothing.
+    Still,
+    /// So many activations per second.
+    Churn(u32),
+    /// As many activations as there can be.
+    Storm,
+    /// As many births and deaths as there can be.
+    Flicker,
 }
 
 /// `source`.
@@ -99,27 +110,25 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
 }
 
 fn sources(parser: &mut lexopt::Parser) -> Result<Command> {
-    let (mut count, mut prefix, mut churn, mut length) = (None, "source".into(), None, None);
-    let mut storm = false;
+    let (mut count, mut prefix, mut length) = (None, "source".into(), None);
+    let mut traffic = Traffic::Still;
     while let Some(arg) = parser.next()? {
         match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("count") => count = Some(number(parser, "--count", MOST_SOURCES)?),
             Long("prefix") => prefix = parser.value()?,
-            Long("churn") => churn = Some(number(parser, "--churn", 1_000_000)?),
-            Long("storm") => storm = true,
+            Long("churn") => traffic = Traffic::Churn(number(parser, "--churn", 1_000_000)?),
+            Long("storm") => traffic = Traffic::Storm,
+            Long("flicker") => traffic = Traffic::Flicker,
             Long("for") => length = Some(duration(parser)?),
             other => return Err(other.unexpected().into()),
         }
     }
     let count = count.context("`sources` needs --count N")?;
-    if storm && churn.is_some() {
-        bail!("--storm is as much as there can be: leave out --churn");
-    }
     let mut longest = prefix.clone();
     longest.push(format!("_{:04}", count - 1));
     fifo_name("--prefix", &longest)?;
-    Ok(Command::Sources(SourcesOptions { count, prefix, churn, storm, length }))
+    Ok(Command::Sources(SourcesOptions { count, prefix, traffic, length }))
 }
 
 fn source(parser: &mut lexopt::Parser) -> Result<Command> {
@@ -224,8 +233,7 @@ mod tests {
         let sources = SourcesOptions {
             count: 300,
             prefix: "ws".into(),
-            churn: Some(50),
-            storm: false,
+            traffic: Traffic::Churn(50),
             length: Some(Duration::from_secs(30)),
         };
         let words = "sources --count 300 --prefix ws --churn=50 --for 30s";
@@ -258,7 +266,6 @@ mod tests {
             ("dance", "`dance`"),
             ("sources", "--count N"),
             ("sources --count 0", "`0`"),
-            ("sources --count 1 --storm --churn 5", "--churn"),
             ("sources --count 5 --name x", "--name"),
             ("source", "--name NAME"),
             ("source --name a/b", "a/b"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::args::SourcesOptions;
+use crate::args::{SourcesOptions, Traffic};
 use crate::fifo::Fifo;
 use crate::scratch::Scratch;
 use crate::stop::{Ended, Stop};
@@ -23,8 +23,10 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     allow_files(u64::from(options.count) + OTHER_FILES)?;
     let stop = Stop::new()?.or_stdin();
     let scratch = Scratch::new()?;
-    if options.storm {
-        return storm::run(&stop, scratch.path(), options);
+    match options.traffic {
+        Traffic::Storm => return storm::run(&stop, scratch.path(), options, storm::edges),
+        Traffic::Flicker => return storm::run(&stop, scratch.path(), options, storm::lives),
+        Traffic::Still | Traffic::Churn(_) => {}
     }
     // After the FIFOs, so that it drops before them: all sources die by one close.
     let mut fifos = Vec::with_capacity(options.count as usize);
@@ -36,13 +38,12 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     }
     let deadline = options.length.map(|length| Instant::now() + length);
     event::print("ready\n")?;
-    let ended = match options.churn {
-        None => stop.wait_until(deadline)?,
-        Some(hz) => {
-            let (ended, done) = churn(&stop, &set, &fifos, hz, deadline)?;
-            event::print(&format!("churned {done}\n"))?;
-            ended
-        }
+    let ended = if let Traffic::Churn(hz) = options.traffic {
+        let (ended, done) = churn(&stop, &set, &fifos, hz, deadline)?;
+        event::print(&format!("churned {done}\n"))?;
+        ended
+    } else {
+        stop.wait_until(deadline)?
     };
     debug_assert!(ended != Ended::File, "no file was waited for");
     drop(set);
@@ -120,8 +121,7 @@ mod tests {
         let options = SourcesOptions {
             count: 20_000,
             prefix: "ws".into(),
-            churn: None,
-            storm: false,
+            traffic: Traffic::Still,
             length: None,
         };
         assert_eq!(name(&options, 7), "ws_0007");

@@ -1,9 +1,6 @@
-//! As many edges as the machine can make.
-//!
-//! A FIFO that always has something to read stays ready, so each `epoll_wait` relaxes its source and
-//! activates it again: one system call is worth two edges of each source in the set, and no other
-//! call is needed. Each CPU has a thread and a set of its own.
+//! As much as the machine can do: [`edges`], or [`lives`] of sources.
 
+use std::collections::VecDeque;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +17,14 @@ use crate::sources::name;
 use crate::stop::Stop;
 use crate::wake_set::WakeSet;
 
-/// Makes the sources, says `ready`, keeps all CPUs at it until it is told to go.
-pub fn run(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
+/// Makes the FIFOs, says `ready`, and has a thread for each CPU do `work` on its share of them until
+/// it is told to go.
+pub fn run(
+    stop: &Stop,
+    folder: &Path,
+    options: &SourcesOptions,
+    work: fn(&[Fifo], &AtomicBool) -> Result<()>,
+) -> Result<()> {
     let fifos = (0..options.count)
         .map(|index| Fifo::new(folder, &name(options, index)))
         .collect::<Result<Vec<_>>>()?;
@@ -31,19 +34,21 @@ pub fn run(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
     let over = AtomicBool::new(false);
     let over = &over;
     thread::scope(|scope| {
-        let share = fifos.len().div_ceil(threads);
-        let storms: Vec<_> =
-            fifos.chunks(share).map(|fifos| scope.spawn(move || storm(fifos, over))).collect();
+        let shares = fifos.chunks(fifos.len().div_ceil(threads));
+        let workers: Vec<_> = shares.map(|fifos| scope.spawn(move || work(fifos, over))).collect();
         let stopped = stop.wait_until(deadline);
         over.store(true, Ordering::Relaxed);
-        for storm in storms {
-            storm.join().map_err(|_| anyhow!("a storming thread panicked"))??;
+        for worker in workers {
+            worker.join().map_err(|_| anyhow!("a storming thread panicked"))??;
         }
         stopped.map(drop)
     })
 }
 
-fn storm(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
+/// A FIFO that always has something to read stays ready, so each `epoll_wait` relaxes its source and
+/// activates it again (`ep_send_events` in fs/eventpoll.c, 7.3): one system call is worth two edges of
+/// each source in the set, and no other call is needed.
+pub fn edges(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
     let set = WakeSet::new()?;
     for fifo in fifos {
         set.add(fifo)?;
@@ -52,6 +57,26 @@ fn storm(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
     let mut events = vec![EpollEvent::empty(); fifos.len()];
     while !over.load(Ordering::Relaxed) {
         set.settle_all(&mut events)?;
+    }
+    Ok(())
+}
+
+/// Sources that are born and die one after the other: the kernel's list is never the same for long.
+pub fn lives(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
+    let set = WakeSet::new()?;
+    let mut alive = VecDeque::new();
+    for fifo in fifos.iter().cycle() {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        set.add(fifo)?;
+        alive.push_back(fifo);
+        // Some are there at any time, so that there is something to vanish.
+        if alive.len() > fifos.len() / 2
+            && let Some(oldest) = alive.pop_front()
+        {
+            set.remove(oldest)?;
+        }
     }
     Ok(())
 }

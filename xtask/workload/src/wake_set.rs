@@ -25,6 +25,11 @@ impl WakeSet {
         self.epoll.add(file, EpollEvent::new(flags, 0)).context("epoll_ctl with EPOLLWAKEUP")
     }
 
+    /// Takes a file's wakeup source away.
+    pub fn remove(&self, file: &impl AsFd) -> Result<()> {
+        self.epoll.delete(file).context("epoll_ctl")
+    }
+
     /// Has the kernel look again: a source whose file has nothing to read any more relaxes.
     ///
     /// A source whose file still has something would relax and activate again, so sources that must

@@ -5,6 +5,7 @@
 
 mod agent;
 mod figure;
+mod load;
 mod snapshot;
 
 use std::fs;
@@ -51,6 +52,7 @@ fn figures(own: &OwnDevice) -> Result<Vec<Figure>> {
     let mut figures = snapshot::figures(device)?;
     let sources = snapshot::sources(device, SOURCES)?;
     figures.extend(agent::figures(device)?);
+    figures.extend(load::figures(device)?);
     sources.stop()?;
     Ok(figures)
 }

@@ -24,8 +24,8 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     let stop = Stop::new()?.or_stdin();
     let scratch = Scratch::new()?;
     match options.traffic {
-        Traffic::Storm => return storm::run(&stop, scratch.path(), options, storm::edges),
-        Traffic::Flicker => return storm::run(&stop, scratch.path(), options, storm::lives),
+        Traffic::Storm => return storm::of_edges(&stop, scratch.path(), options),
+        Traffic::Flicker => return storm::of_lives(&stop, scratch.path(), options),
         Traffic::Still | Traffic::Churn(_) => {}
     }
     // After the FIFOs, so that it drops before them: all sources die by one close.

@@ -1,4 +1,4 @@
-//! As much as the machine can do: [`edges`], or [`lives`] of sources.
+//! As much as the machine can do: edges, or lives of sources.
 
 use std::collections::VecDeque;
 use std::num::NonZero;
@@ -17,18 +17,33 @@ use crate::sources::name;
 use crate::stop::Stop;
 use crate::wake_set::WakeSet;
 
-/// Makes the FIFOs, says `ready`, and has a thread for each CPU do `work` on its share of them until
-/// it is told to go.
-pub fn run(
+/// What each thread does on its share of the FIFOs until the flag is set.
+type Work = fn(&[Fifo], &AtomicBool) -> Result<()>;
+
+/// As many activations as there can be.
+pub fn of_edges(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
+    run(stop, folder, options, 1, edges)
+}
+
+/// As many births and deaths as there can be.
+pub fn of_lives(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
+    // A death waits until nobody reads the list any more (`wakeup_source_remove`,
+    // drivers/base/power/wakeup.c, 7.3), so a thread alone would mostly sleep.
+    run(stop, folder, options, 8, lives)
+}
+
+/// Makes the FIFOs, says `ready`, and has some threads for each CPU do `work` until it is told to go.
+fn run(
     stop: &Stop,
     folder: &Path,
     options: &SourcesOptions,
-    work: fn(&[Fifo], &AtomicBool) -> Result<()>,
+    threads_per_cpu: usize,
+    work: Work,
 ) -> Result<()> {
     let fifos = (0..options.count)
         .map(|index| Fifo::new(folder, &name(options, index)))
         .collect::<Result<Vec<_>>>()?;
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads_per_cpu * thread::available_parallelism().map_or(1, NonZero::get);
     let deadline = options.length.map(|length| Instant::now() + length);
     event::print("ready\n")?;
     let over = AtomicBool::new(false);
@@ -48,7 +63,7 @@ pub fn run(
 /// A FIFO that always has something to read stays ready, so each `epoll_wait` relaxes its source and
 /// activates it again (`ep_send_events` in fs/eventpoll.c, 7.3): one system call is worth two edges of
 /// each source in the set, and no other call is needed.
-pub fn edges(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
+fn edges(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
     let set = WakeSet::new()?;
     for fifo in fifos {
         set.add(fifo)?;
@@ -62,7 +77,7 @@ pub fn edges(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
 }
 
 /// Sources that are born and die one after the other: the kernel's list is never the same for long.
-pub fn lives(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
+fn lives(fifos: &[Fifo], over: &AtomicBool) -> Result<()> {
     let set = WakeSet::new()?;
     let mut alive = VecDeque::new();
     for fifo in fifos.iter().cycle() {

@@ -175,19 +175,21 @@ fn a_capture_goes_by_the_best_source_there_is_and_says_so() -> Result<()> {
 }
 
 /// Sources that stay, among others that don't.
-const STEADY: usize = 400;
+const STEADY: usize = 40;
 
-/// Sources that vanish under a walk that takes no lock.
+/// Sources come and go as fast as this kernel lets them, while a walk that takes no lock is done over
+/// and over. How many of them vanish right under it is printed, not demanded: a death waits for a grace
+/// period of SRCU, so there are a hundred a second, and a walk is at one source for about a µs.
 #[test]
 fn a_walk_without_the_lock_is_whole_or_says_that_it_is_not() -> Result<()> {
     let device = Device::without_kfuncs()?;
     let _steady =
         device.start("./sleepwalk-workload sources --count 40 --prefix steady", "ready")?;
     let before: BTreeSet<_> = debugfs::read(&device)?.into_iter().map(|line| line.name).collect();
-    let flicker = "./sleepwalk-workload sources --count 64 --prefix flicker --flicker";
+    let flicker = "./sleepwalk-workload sources --count 256 --prefix flicker --flicker";
     let flicker = device.start(flicker, "ready")?;
     let record = "env SLEEPWALK_LOG=debug ./sleepwalkd record -o a.swk --source kallsyms";
-    let agent = device.start(&format!("{record} --interval 2ms"), "ready")?;
+    let agent = device.start(&format!("{record} --interval 1ms"), "ready")?;
     std::thread::sleep(std::time::Duration::from_secs(10));
     let (said, well) = agent.stop()?;
     ensure!(well, "the agent failed: {said}");
@@ -199,7 +201,8 @@ fn a_walk_without_the_lock_is_whole_or_says_that_it_is_not() -> Result<()> {
     let changed = said.lines().filter(|line| line.contains("changed under the walk")).count();
     println!("{} snapshots, {broken} broken; {changed} walks begun anew", snapshots.len());
     ensure!(snapshots.len() > 100, "only {} snapshots", snapshots.len());
-    ensure!(changed + broken > 0, "no source vanished under a walk");
+    let gone: usize = snapshots.iter().map(|s| s.snapshot.gone.len()).sum();
+    ensure!(gone > 50, "only {gone} sources went away between two snapshots");
     let steady = |s: &Sources| s.by_name.keys().filter(|name| name.starts_with(b"steady_")).count();
     let mut flickered = 0;
     for s in snapshots.iter().filter(|s| !s.snapshot.broken) {

@@ -9,7 +9,7 @@ use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{Record, Stamped};
 use sleepwalk_trace::write::ChunkWriter;
 
-use super::agent::{SETTLE, proc, start};
+use super::agent::{SETTLE, bytes_of, proc, start};
 use super::figure::{Figure, Limit};
 use crate::vdev::Device;
 use crate::vdev::program::FOLDER;
@@ -132,13 +132,13 @@ fn after_an_hour(device: &Device) -> Result<Vec<Figure>> {
     sh::say("an hour's worth of events, as fast as they go");
     let agent = start(device)?;
     device.sh("refused", &format!("cd {FOLDER} && {HOUR_SUSPEND}"), LIMIT)?;
-    let mut most = 0;
+    let mut memory = 0;
     let mut busy = device.start("busy", HOUR_CHURN)?;
     busy.ready()?;
     for _ in 0..HOUR_ROUNDS {
         sleep(HOUR_ROUND);
         let status = proc(device, &agent, "status")?;
-        most = super::agent::bytes_of(&status, "VmHWM:").context("VmHWM")?;
+        memory = bytes_of(&status, "VmRSS:").context("VmRSS")?.max(memory);
         let copy = format!("cp {FOLDER}/bench.swk {FOLDER}/so-far.swk");
         device.sh("copy", &copy, LIMIT)?;
         if Trace::pull_as(device, "so-far.swk")?.edges() >= HOUR_EDGES {
@@ -158,8 +158,8 @@ fn after_an_hour(device: &Device) -> Result<Vec<Figure>> {
         Figure::told("edges pushed through", edges as f64, ""),
         Figure::told("attempts pushed through", attempts as f64, ""),
         Figure::limited(
-            "agent's memory after them (VmHWM)",
-            most as f64 / 1e6,
+            "agent's memory (VmRSS) after them",
+            memory as f64 / 1e6,
             "MB",
             Limit::AtMost(8.0),
         ),

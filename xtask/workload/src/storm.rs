@@ -29,7 +29,7 @@ pub fn of_edges(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<
 pub fn of_lives(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
     // A death waits until nobody reads the list any more (`wakeup_source_remove`,
     // drivers/base/power/wakeup.c, 7.3), so a thread alone would mostly sleep.
-    run(stop, folder, options, 8, lives)
+    run(stop, folder, options, 32, lives)
 }
 
 /// Makes the FIFOs, says `ready`, and has some threads for each CPU do `work` until it is told to go.

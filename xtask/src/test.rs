@@ -1,20 +1,32 @@
-//! `cargo xtask test`: the tests that need nothing but Rust, those of the HTML report in Chromium, then
-//! the end-to-end tests in two virtual devices of their own.
+//! `cargo xtask test`: the tests that need nothing but Rust, exports by Perfetto's own descriptors, the
+//! HTML report in Chromium, then the end-to-end tests in virtual devices of their own, one for each
+//! kernel.
 
 use std::ffi::OsString;
+use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::setup::packages::Kernel;
 use crate::vdev::own::OwnDevice;
 use crate::{build, paths, setup, sh};
 
-/// With the kfuncs, and the newest kernel without. They are taken down at both ends, so the names
-/// are this task's own.
-const DEVICES: [(&str, Kernel); 2] = [("test", Kernel::Kfunc), ("test-6.12", Kernel::V6_12)];
+/// A device: its name, which is this task's own because it is taken down at both ends, its kernel,
+/// and the variable that tells the tests of it.
+type Kind = (&'static str, Kernel, &'static str);
 
-/// Some ten times what the end-to-end tests take: beyond it a device hangs.
+/// With the kfuncs, and the newest kernel without.
+const NEW: [Kind; 2] = [
+    ("test", Kernel::Kfunc, "SLEEPWALK_E2E_SERIAL"),
+    ("test-6.12", Kernel::V6_12, "SLEEPWALK_E2E_SERIAL_WITHOUT_KFUNCS"),
+];
+
+/// The oldest has a file of tests to itself, and is up for them alone: an emulated device costs a core.
+const OLD: [Kind; 1] = [("test-6.1", Kernel::V6_1, "SLEEPWALK_E2E_SERIAL_OLDEST")];
+const OLD_TESTS: &str = "oldest";
+
+/// Some five times what the end-to-end tests take: beyond it a device hangs.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 
 /// Everything, or with `filter` the end-to-end tests that it picks.
@@ -30,24 +42,12 @@ pub fn run(filter: &[OsString]) -> Result<()> {
     }
     sh::say("step 4 of 6: the programs");
     build::all()?;
-    sh::say("step 5 of 6: the devices");
-    let [with, without] = DEVICES;
-    let with = OwnDevice::boot(with.0, with.1)?;
-    let without = OwnDevice::boot(without.0, without.1)?;
-    sh::say("step 6 of 6: the end-to-end tests");
-    let started = Instant::now();
-    if let Some(part) = said(end_to_end(&with, &without, filter), "the end-to-end tests") {
-        failed.push(part);
-        for (device, (name, _)) in [&with, &without].into_iter().zip(DEVICES) {
-            if !device.alive() {
-                sh::say(format!("the device {name} ended by itself; {}", device.console()));
-            } else if started.elapsed() > LIMIT {
-                sh::say(format!("the device {name} may hang; {}", device.console()));
-            }
-        }
-    }
-    // Now, so that the verdict is the last word.
-    drop((with, without));
+    let files = test_files()?;
+    let (old, new): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file == OLD_TESTS);
+    sh::say("step 5 of 6: the end-to-end tests on the new kernels");
+    failed.extend(end_to_end(&NEW, &new, filter, "the end-to-end tests")?);
+    sh::say("step 6 of 6: the end-to-end tests on the oldest kernel");
+    failed.extend(end_to_end(&OLD, &old, filter, "the end-to-end tests on the oldest kernel")?);
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -88,16 +88,62 @@ fn in_the_browser() -> Result<()> {
     sh::run_within(LIMIT, &mut cargo)
 }
 
-fn end_to_end(with: &OwnDevice, without: &OwnDevice, filter: &[OsString]) -> Result<()> {
-    let mut cargo = sh::cargo();
-    cargo
-        .args(["test", "--package", "sleepwalk-e2e", "--no-fail-fast"])
-        // They share the devices, and a device sleeps for all.
-        .args(["--", "--test-threads=1"])
-        .args(filter)
-        .env("SLEEPWALK_E2E_SERIAL", &with.device.serial)
-        .env("SLEEPWALK_E2E_SERIAL_WITHOUT_KFUNCS", &without.device.serial)
-        .env("SLEEPWALK_E2E_DIST", paths::dist())
-        .env("ADB", setup::adb()?);
-    sh::run_within(LIMIT, &mut cargo)
+/// The names of the files of end-to-end tests.
+fn test_files() -> Result<Vec<String>> {
+    let folder = paths::root().join("xtask/e2e/tests");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Runs these files' tests with these devices up, or nothing where `filter` picks none of them; the
+/// name of the part where one failed.
+fn end_to_end(
+    kinds: &[Kind],
+    files: &[String],
+    filter: &[OsString],
+    part: &'static str,
+) -> Result<Option<&'static str>> {
+    let cargo = || {
+        let mut cargo = sh::cargo();
+        cargo.args(["test", "--package", "sleepwalk-e2e", "--no-fail-fast", "--lib"]);
+        cargo.args(files.iter().flat_map(|file| ["--test", file]));
+        cargo
+    };
+    if !filter.is_empty() {
+        sh::run(cargo().arg("--no-run"))?;
+        let listed = sh::read(cargo().args(["--", "--list"]).args(filter))?;
+        if !listed.lines().any(|line| line.ends_with(": test")) {
+            sh::say("none is picked");
+            return Ok(None);
+        }
+    }
+    let mut cargo = cargo();
+    // They share the devices, and a device sleeps for all.
+    cargo.args(["--", "--test-threads=1"]).args(filter);
+    cargo.env("SLEEPWALK_E2E_DIST", paths::dist()).env("ADB", setup::adb()?);
+    let mut devices = Vec::new();
+    for (name, kernel, variable) in kinds {
+        let own = OwnDevice::boot(name, *kernel)?;
+        cargo.env(variable, &own.device.serial);
+        devices.push((name, own));
+    }
+    let started = Instant::now();
+    let failed = said(sh::run_within(LIMIT, &mut cargo), part);
+    if failed.is_some() {
+        for (name, device) in &devices {
+            if !device.alive() {
+                sh::say(format!("the device {name} ended by itself; {}", device.console()));
+            } else if started.elapsed() > LIMIT {
+                sh::say(format!("the device {name} may hang; {}", device.console()));
+            }
+        }
+    }
+    Ok(failed)
 }

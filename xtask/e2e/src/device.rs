@@ -33,6 +33,11 @@ impl Device {
         Self::named("SLEEPWALK_E2E_SERIAL_WITHOUT_KFUNCS")
     }
 
+    /// The device with the oldest kernel, which also lacks data symbols in kallsyms, and fexit.
+    pub fn oldest() -> Result<Self> {
+        Self::named("SLEEPWALK_E2E_SERIAL_OLDEST")
+    }
+
     fn named(variable: &str) -> Result<Self> {
         let get = |name: &str| {
             env::var_os(name)

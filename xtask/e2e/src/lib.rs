@@ -4,10 +4,14 @@
 //! The tests speak to the device through adb alone, and take as true only what ftrace, debugfs and
 //! sysfs say.
 
+pub mod attempts;
 pub mod battery;
+pub mod compare;
 pub mod debugfs;
 pub mod device;
 pub mod ftrace;
+pub mod scenario;
+pub mod snapshot;
 pub mod trace;
 
 use anyhow::{Result, ensure};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use sleepwalk_trace::read::{Item, Reader};
-use sleepwalk_trace::record::{EDGE_ACTIVE, Record, Snapshot, Stamped, next_state};
+use sleepwalk_trace::record::{EDGE_ACTIVE, Record, Session, Snapshot, Stamped, next_state};
 use sleepwalk_trace::snapshot::{Replay, SourceState};
 
 use crate::ftrace::{Event, What};
@@ -43,6 +43,19 @@ impl Trace {
     /// Whether the agent ended it in order.
     pub fn complete(&self) -> bool {
         matches!(self.records.last(), Some(Stamped { record: Record::End(_), .. }))
+    }
+
+    /// What it begins with.
+    pub fn session(&self) -> Result<&Session> {
+        match self.records.first().map(|stamped| &stamped.record) {
+            Some(Record::Session(session)) => Ok(session),
+            other => bail!("the trace begins with {other:?}"),
+        }
+    }
+
+    /// The form in which each hook was attached.
+    pub fn hows(&self) -> Result<Vec<&str>> {
+        Ok(self.session()?.hooks.iter().map(|hook| hook.how.as_str()).collect())
     }
 
     /// Strings by number.

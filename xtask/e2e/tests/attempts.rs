@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use sleepwalk_e2e::capture;
+use sleepwalk_e2e::compare::TOLERANCE_NS;
 use sleepwalk_e2e::ftrace::{Event, What};
 use sleepwalk_e2e::trace::{Sources, Trace};
 use sleepwalk_e2e::{Device, debugfs};
 use sleepwalk_trace::record::{Reason, Record};
-
-/// Both stamp inside one tracepoint, one after the other; emulated CPUs are slow, and may be taken
-/// away in between.
-const TOLERANCE_NS: u64 = 20_000_000;
 
 fn returns(events: &[Event]) -> Vec<i32> {
     let errno = |e: &Event| if let What::Return(errno) = e.what { Some(errno) } else { None };

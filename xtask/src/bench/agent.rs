@@ -20,7 +20,7 @@ const STARTS: u32 = 5;
 /// Shorter than the interval between snapshots.
 const IDLE: Duration = Duration::from_secs(30);
 /// After `ready`, until what belongs to the start is over.
-const SETTLE: Duration = Duration::from_secs(2);
+pub const SETTLE: Duration = Duration::from_secs(2);
 
 /// `/proc` counts time in ticks of USER_HZ, 100 on every Linux but alpha's and ia64's.
 const TICK_NS: u64 = 10_000_000;
@@ -36,7 +36,7 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     for _ in 0..STARTS {
         let agent = start(device)?;
         let born = born_ns(&proc(device, &agent, "stat")?).context("/proc/PID/stat")?;
-        memory = memory.max(memory_bytes(&proc(device, &agent, "status")?).context("VmRSS")?);
+        memory = memory.max(bytes_of(&proc(device, &agent, "status")?, "VmRSS:").context("VmRSS")?);
         agent.stop()?;
         first = first.max(first_snapshot_ns(device, &trace)?.saturating_sub(born));
     }
@@ -61,14 +61,16 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     ])
 }
 
-fn start(device: &Device) -> Result<Program<'_>> {
+/// The agent, recording into `bench.swk`.
+pub fn start(device: &Device) -> Result<Program<'_>> {
     device.sh("clean", &format!("rm -f {FOLDER}/bench.swk"), PROMPT)?;
     let mut agent = device.start("agent", "./sleepwalkd record -o bench.swk --interval 60s")?;
     agent.ready()?;
     Ok(agent)
 }
 
-fn proc(device: &Device, agent: &Program, file: &str) -> Result<String> {
+/// A file of the agent's in /proc.
+pub fn proc(device: &Device, agent: &Program, file: &str) -> Result<String> {
     device.sh("proc", &format!("cat /proc/{}/{file}", agent.pid), PROMPT)
 }
 
@@ -106,9 +108,9 @@ fn born_ns(stat: &str) -> Option<u64> {
     fields.split(' ').nth(22 - 3)?.parse::<u64>().ok()?.checked_mul(TICK_NS)
 }
 
-/// `VmRSS:     1234 kB`
-fn memory_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// `VmRSS:     1234 kB` and its like.
+pub fn bytes_of(status: &str, key: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
@@ -137,8 +139,9 @@ mod tests {
 
     #[test]
     fn memory_out_of_status() {
-        assert_eq!(memory_bytes("Name:\tx\nVmRSS:\t    2048 kB\nVmSwap: 0 kB"), Some(2_097_152));
-        assert_eq!(memory_bytes("Name:\tx\n"), None);
+        let status = "Name:\tx\nVmRSS:\t    2048 kB\nVmSwap: 0 kB";
+        assert_eq!(bytes_of(status, "VmRSS:"), Some(2_097_152));
+        assert_eq!(bytes_of("Name:\tx\n", "VmRSS:"), None);
     }
 
     #[test]

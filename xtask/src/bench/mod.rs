@@ -7,6 +7,7 @@
 mod agent;
 mod figure;
 mod host;
+mod load;
 mod snapshot;
 
 use std::fs;
@@ -71,6 +72,7 @@ fn figures(own: &OwnDevice) -> Result<Vec<Figure>> {
     let mut figures = snapshot::figures(device)?;
     let sources = snapshot::sources(device, SOURCES)?;
     figures.extend(agent::figures(device)?);
+    figures.extend(load::figures(device)?);
     sources.stop()?;
     Ok(figures)
 }

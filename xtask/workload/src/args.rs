@@ -16,9 +16,11 @@ sleepwalk-workload: keeps a device awake on purpose, so that Sleepwalk has somet
 
   sleepwalk-workload sources --count N   N wakeup sources, PREFIX_0000 and so on, plus the epoll
       [--prefix source] [--churn HZ]     set's own (`eventpoll`). Prints `ready`, stays until its
-      [--for 30s]                        stdin ends (a pipe, socket or terminal), a signal comes or
+      [--storm] [--flicker] [--for 30s]  stdin ends (a pipe, socket or terminal), a signal comes or
                                          the time is up. With --churn, that many short activations
-                                         a second, round robin; prints `churned N` at the end
+                                         a second, round robin; prints `churned N` at the end. With
+                                         --storm, as many activations as all CPUs can make; with
+                                         --flicker, as many births and deaths
   sleepwalk-workload source --name NAME  one source of that very name, activated --times times:
       [--after 0s] [--hold 1s]           inactive for --after, then active for --hold. A JSON line
       [--times 1]                        for each birth, activation, relaxation and death
@@ -29,6 +31,9 @@ sleepwalk-workload: keeps a device awake on purpose, so that Sleepwalk has somet
                                          in ns (sort by it: threads print when they can)
   sleepwalk-workload run-as --user 2000  becomes that user with no more than these capabilities, all
       [--rights bpf,perfmon] -- PROG …   five sets alike, and runs a program
+  sleepwalk-workload scenario            each way in which an attempt can end, once: refused, cut
+                                         short, aborted in sync, freeze and devices, slept; needs
+                                         tracefs, debugfs and the module pm-notifier-error-inject
 
 All need root. FIFOs live in a new folder in the current one, and go with the program.
 Exit codes: 0 done, 1 failed or stopped early, 2 wrong usage.
@@ -43,6 +48,7 @@ pub enum Command {
     Suspend(SuspendOptions),
     Demo { length: Duration },
     RunAs(RunAsOptions),
+    Scenario,
 }
 
 /// `run-as`.
@@ -59,9 +65,21 @@ pub struct RunAsOptions {
 pub struct SourcesOptions {
     pub count: u32,
     pub prefix: OsString,
-    /// Activations per second.
-    pub churn: Option<u32>,
+    pub traffic: Traffic,
     pub length: Option<Duration>,
+}
+
+/// What happens on the sources.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Nothing.
+    Still,
+    /// So many activations per second.
+    Churn(u32),
+    /// As many activations as there can be.
+    Storm,
+    /// As many births and deaths as there can be.
+    Flicker,
 }
 
 /// `source`.
@@ -100,18 +118,22 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "suspend" => suspend(&mut parser),
         "demo" => demo(&mut parser),
         "run-as" => run_as(&mut parser),
+        "scenario" => scenario(&mut parser),
         _ => bail!("`{command}` is no command: try `sleepwalk-workload --help`"),
     }
 }
 
 fn sources(parser: &mut lexopt::Parser) -> Result<Command> {
-    let (mut count, mut prefix, mut churn, mut length) = (None, "source".into(), None, None);
+    let (mut count, mut prefix, mut length) = (None, "source".into(), None);
+    let mut traffic = Traffic::Still;
     while let Some(arg) = parser.next()? {
         match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("count") => count = Some(number(parser, "--count", MOST_SOURCES)?),
             Long("prefix") => prefix = parser.value()?,
-            Long("churn") => churn = Some(number(parser, "--churn", 1_000_000)?),
+            Long("churn") => traffic = Traffic::Churn(number(parser, "--churn", 1_000_000)?),
+            Long("storm") => traffic = Traffic::Storm,
+            Long("flicker") => traffic = Traffic::Flicker,
             Long("for") => length = Some(duration(parser)?),
             other => return Err(other.unexpected().into()),
         }
@@ -120,7 +142,7 @@ fn sources(parser: &mut lexopt::Parser) -> Result<Command> {
     let mut longest = prefix.clone();
     longest.push(format!("_{:04}", count - 1));
     fifo_name("--prefix", &longest)?;
-    Ok(Command::Sources(SourcesOptions { count, prefix, churn, length }))
+    Ok(Command::Sources(SourcesOptions { count, prefix, traffic, length }))
 }
 
 fn source(parser: &mut lexopt::Parser) -> Result<Command> {
@@ -201,6 +223,14 @@ fn capabilities(list: &str) -> Result<Vec<Capability>> {
         .collect()
 }
 
+fn scenario(parser: &mut lexopt::Parser) -> Result<Command> {
+    match parser.next()? {
+        None => Ok(Command::Scenario),
+        Some(Short('h') | Long("help")) => Ok(Command::Help),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
 fn duration(parser: &mut lexopt::Parser) -> Result<Duration> {
     units::duration(&parser.value()?.string()?)
 }
@@ -247,7 +277,7 @@ mod tests {
         let sources = SourcesOptions {
             count: 300,
             prefix: "ws".into(),
-            churn: Some(50),
+            traffic: Traffic::Churn(50),
             length: Some(Duration::from_secs(30)),
         };
         let words = "sources --count 300 --prefix ws --churn=50 --for 30s";
@@ -256,6 +286,7 @@ mod tests {
         assert_eq!(line("suspend --times 3 --alarm 4s").unwrap(), Command::Suspend(suspend));
         assert_eq!(line("demo").unwrap(), Command::Demo { length: Duration::from_secs(30) });
         assert_eq!(line("demo --help").unwrap(), Command::Help);
+        assert_eq!(line("scenario").unwrap(), Command::Scenario);
     }
 
     #[test]
@@ -291,6 +322,7 @@ mod tests {
             ("suspend --times 1 --alarm 0s", "whole seconds"),
             ("demo --for 2s", "too short"),
             ("demo more", "more"),
+            ("scenario more", "more"),
         ];
         for (words, what) in wrong {
             let error = line(words).unwrap_err().to_string();

@@ -11,10 +11,12 @@ mod event;
 mod fifo;
 mod rights;
 mod run_as;
+mod scenario;
 mod scratch;
 mod source;
 mod sources;
 mod stop;
+mod storm;
 mod suspend;
 mod timer;
 mod units;
@@ -50,6 +52,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Suspend(options) => suspend::run(options),
         Command::Demo { length } => demo::run(*length),
         Command::RunAs(options) => run_as::run(options),
+        Command::Scenario => scenario::run(),
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::args::SourcesOptions;
+use crate::args::{SourcesOptions, Traffic};
 use crate::fifo::Fifo;
 use crate::scratch::Scratch;
 use crate::stop::{Ended, Stop};
 use crate::wake_set::WakeSet;
-use crate::{event, rights};
+use crate::{event, rights, storm};
 
 /// Files that are open besides the FIFOs, and then some.
 const OTHER_FILES: u64 = 32;
@@ -23,6 +23,11 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     allow_files(u64::from(options.count) + OTHER_FILES)?;
     let stop = Stop::new()?.or_stdin();
     let scratch = Scratch::new()?;
+    match options.traffic {
+        Traffic::Storm => return storm::of_edges(&stop, scratch.path(), options),
+        Traffic::Flicker => return storm::of_lives(&stop, scratch.path(), options),
+        Traffic::Still | Traffic::Churn(_) => {}
+    }
     // After the FIFOs, so that it drops before them: all sources die by one close.
     let mut fifos = Vec::with_capacity(options.count as usize);
     let set = WakeSet::new()?;
@@ -33,13 +38,12 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     }
     let deadline = options.length.map(|length| Instant::now() + length);
     event::print("ready\n")?;
-    let ended = match options.churn {
-        None => stop.wait_until(deadline)?,
-        Some(hz) => {
-            let (ended, done) = churn(&stop, &set, &fifos, hz, deadline)?;
-            event::print(&format!("churned {done}\n"))?;
-            ended
-        }
+    let ended = if let Traffic::Churn(hz) = options.traffic {
+        let (ended, done) = churn(&stop, &set, &fifos, hz, deadline)?;
+        event::print(&format!("churned {done}\n"))?;
+        ended
+    } else {
+        stop.wait_until(deadline)?
     };
     debug_assert!(ended != Ended::File, "no file was waited for");
     drop(set);
@@ -47,7 +51,8 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     Ok(())
 }
 
-fn name(options: &SourcesOptions, index: u32) -> OsString {
+/// The name of that source.
+pub fn name(options: &SourcesOptions, index: u32) -> OsString {
     let mut name = options.prefix.clone();
     name.push(format!("_{index:04}"));
     name
@@ -113,8 +118,12 @@ mod tests {
 
     #[test]
     fn names_count_up() {
-        let options =
-            SourcesOptions { count: 20_000, prefix: "ws".into(), churn: None, length: None };
+        let options = SourcesOptions {
+            count: 20_000,
+            prefix: "ws".into(),
+            traffic: Traffic::Still,
+            length: None,
+        };
         assert_eq!(name(&options, 7), "ws_0007");
         assert_eq!(name(&options, 12_345), "ws_12345");
     }

@@ -25,6 +25,11 @@ impl WakeSet {
         self.epoll.add(file, EpollEvent::new(flags, 0)).context("epoll_ctl with EPOLLWAKEUP")
     }
 
+    /// Takes a file's wakeup source away.
+    pub fn remove(&self, file: &impl AsFd) -> Result<()> {
+        self.epoll.delete(file).context("epoll_ctl")
+    }
+
     /// Has the kernel look again: a source whose file has nothing to read any more relaxes.
     ///
     /// A source whose file still has something would relax and activate again, so sources that must
@@ -32,6 +37,13 @@ impl WakeSet {
     pub fn settle(&self) -> Result<()> {
         let mut events = [EpollEvent::empty(); 4];
         self.epoll.wait(&mut events, EpollTimeout::ZERO).context("epoll_wait")?;
+        Ok(())
+    }
+
+    /// The same for as many sources as `events` has room for. One whose file still has something
+    /// relaxes and activates again (`ep_send_events` in fs/eventpoll.c, 7.3).
+    pub fn settle_all(&self, events: &mut [EpollEvent]) -> Result<()> {
+        self.epoll.wait(events, EpollTimeout::ZERO).context("epoll_wait")?;
         Ok(())
     }
 }

@@ -1,0 +1,42 @@
+//! Linux 6.1: no kfuncs, no data symbols in kallsyms, no fexit on arm64. Its device is up for these
+//! tests alone.
+
+use anyhow::{Result, ensure};
+use sleepwalk_e2e::snapshot::{compare, snapshot};
+use sleepwalk_e2e::{Device, scenario};
+
+#[test]
+fn everything_in_the_scenario_is_ftraces_by_what_auto_gives() -> Result<()> {
+    let trace = scenario::check(&Device::oldest()?, "freeze")?;
+    assert_eq!(trace.session()?.source, "debugfs");
+    let hooks = ["tp_btf", "kretprobe", "tp_btf", "kretprobe", "kretprobe", "kprobe"];
+    assert_eq!(trace.hows()?, hooks);
+    Ok(())
+}
+
+#[test]
+fn snapshots_say_what_debugfs_says() -> Result<()> {
+    let device = Device::oldest()?;
+    let _idle = device.start("./sleepwalk-workload sources --count 40 --prefix idle", "ready")?;
+    assert_eq!(snapshot(&device, "")?["source"], "debugfs");
+    for source in ["debugfs", "sysfs"] {
+        let (kernel, ours) = compare(&device, &format!("--source {source}"))?;
+        assert_eq!(ours["source"], source);
+        ensure!(kernel.len() >= 40, "only {} sources to compare", kernel.len());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_source_of_snapshots_that_this_kernel_lacks_is_refused_by_name() -> Result<()> {
+    let device = Device::oldest()?;
+    for (source, lacks) in
+        [("kfunc", "bpf_wakeup_sources_read_lock"), ("kallsyms", "CONFIG_KALLSYMS_ALL")]
+    {
+        let refused = device.try_sh(&format!("./sleepwalkd snapshot --source {source}"))?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned()
+            + &String::from_utf8_lossy(&refused.stdout);
+        ensure!(!refused.status.success() && said.contains(lacks), "--source {source}: {said}");
+    }
+    Ok(())
+}

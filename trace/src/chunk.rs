@@ -37,7 +37,8 @@
 //! repeats what is needed to read on without all that came before. Readers
 //!
 //! - take the regions in the order of their first sound chunks' sequence numbers;
-//! - pass over the prologue of a region if they have read the chunk before it;
+//! - pass over the prologue of a region if they have read the chunk before it, and all since the
+//!   prologue before;
 //! - count as dropped, not as damaged, the chunks before the lowest sequence number, and those that are
 //!   missing between the end of the first region in that order and the second: the writer was about to
 //!   drop it.

@@ -94,6 +94,8 @@ pub struct Reader<'a> {
     last: BootNanos,
     /// After the chunk read last; `None` before the first.
     next_sequence: Option<u32>,
+    /// Nothing is missing since the last prologue read, or the begin.
+    whole: bool,
     /// To hand out before going on.
     queued: Option<ChunkHeader>,
     damage: Damage,
@@ -138,6 +140,7 @@ impl<'a> Reader<'a> {
             payload: &[],
             last: BootNanos(0),
             next_sequence: None,
+            whole: true,
             queued: None,
             damage: Damage::default(),
             dropped_chunks: 0,
@@ -238,12 +241,15 @@ impl<'a> Reader<'a> {
             self.damage.bytes += (at - start) as u64;
             self.next_sequence = Some(header.sequence.wrapping_add(1));
             self.at = at + chunk::chunk_len(payload.len());
-            // A prologue says nothing new to those who have read what came before.
-            let prologue = self.ring && at == region.start;
-            self.payload = if prologue && !first && !gap { &[] } else { payload };
-            self.last = header.base;
             // What was dropped before the first chunk is no gap: nothing builds on it.
-            return Some((if first && dropped { at > start } else { gap }, header));
+            let gap = if first && dropped { at > start } else { gap };
+            self.whole &= !gap;
+            // A prologue says nothing new to those who have read all that came before.
+            let prologue = self.ring && at == region.start;
+            self.payload = if prologue && !first && self.whole { &[] } else { payload };
+            self.whole |= prologue;
+            self.last = header.base;
+            return Some((gap, header));
         }
     }
 
@@ -254,6 +260,7 @@ impl<'a> Reader<'a> {
                 // Lengths within the chunk can't be trusted any more.
                 self.payload = &[];
                 self.damage.bad_records += 1;
+                self.whole = false;
                 return Some(Item::Gap);
             };
             self.payload = rest;
@@ -273,6 +280,7 @@ impl<'a> Reader<'a> {
                         None => self.payload = &[],
                     }
                     self.damage.bad_records += 1;
+                    self.whole = false;
                     return Some(Item::Gap);
                 }
             }

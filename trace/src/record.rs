@@ -187,6 +187,13 @@ pub struct Snapshot {
     pub gone: Vec<u32>,
 }
 
+impl Snapshot {
+    /// Whether the walk saw every source, so that one that is missing is gone.
+    pub fn whole(&self) -> bool {
+        !self.broken && self.seen == self.stored
+    }
+}
+
 /// How one source changed between two snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SourceDelta {

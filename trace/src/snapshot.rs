@@ -125,8 +125,7 @@ impl Differ {
         snapshot.full = full;
         snapshot.changed.clear();
         snapshot.gone.clear();
-        let whole = !snapshot.broken && snapshot.seen == snapshot.stored;
-        if whole {
+        if snapshot.whole() {
             snapshot.gone.extend(self.last.keys().filter(|i| !now.contains_key(i)));
             self.last.retain(|i, _| now.contains_key(i));
         }
@@ -206,6 +205,11 @@ impl Replay {
             *source = SourceState { state: delta.state, counters: Counters::from_array(counters) };
         }
         Ok(&self.sources)
+    }
+
+    /// All sources after the snapshot that was applied last, by instance.
+    pub fn sources(&self) -> &BTreeMap<u32, SourceState> {
+        &self.sources
     }
 
     /// Records were lost: nothing is known until the next full snapshot.

@@ -46,3 +46,52 @@ impl BootNanos {
         self.0.saturating_sub(earlier.0)
     }
 }
+
+/// A moment of CLOCK_REALTIME in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Utc {
+    year: i64,
+    month: u32,
+    day: u32,
+    second_of_day: u32,
+}
+
+impl Utc {
+    /// From seconds since 1970.
+    pub fn from_unix(seconds: i64) -> Self {
+        // Howard Hinnant's civil_from_days: years begin in March, so that the leap day is the last.
+        let days = seconds.div_euclid(86_400) + 719_468;
+        let era = days.div_euclid(146_097);
+        let doe = days.rem_euclid(146_097);
+        let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+        let month = (5 * doy + 2) / 153;
+        let day = doy - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        Self {
+            year: yoe + era * 400 + i64::from(month <= 2),
+            month: month as u32,
+            day: day as u32,
+            second_of_day: seconds.rem_euclid(86_400) as u32,
+        }
+    }
+
+    /// `2026-03-01 10:00:11 UTC`.
+    pub fn readable(&self) -> String {
+        let (h, m, s) = self.clock();
+        let Self { year, month, day, .. } = self;
+        format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02} UTC")
+    }
+
+    /// `20260301-100011`, for file names.
+    pub fn compact(&self) -> String {
+        let (h, m, s) = self.clock();
+        let Self { year, month, day, .. } = self;
+        format!("{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}")
+    }
+
+    fn clock(&self) -> (u32, u32, u32) {
+        let s = self.second_of_day;
+        (s / 3_600, s / 60 % 60, s % 60)
+    }
+}

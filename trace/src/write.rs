@@ -77,12 +77,12 @@ impl ChunkWriter {
         self.chunk.truncate(CHUNK_HEADER);
     }
 
-    /// A writer for one chunk that comes before the one under way: that one gets the next sequence
-    /// number.
-    pub fn insert(&mut self) -> Self {
-        let sequence = self.sequence;
-        self.sequence = sequence.wrapping_add(1);
-        Self { sequence, ..Self::default() }
+    /// Closes `earlier` as the chunk before the one under way, which gets the next sequence number.
+    pub fn seal_before(&mut self, mut earlier: Self, clocks: Clocks) -> Option<Vec<u8>> {
+        earlier.sequence = self.sequence;
+        let chunk = earlier.seal(clocks);
+        self.sequence = earlier.sequence;
+        chunk
     }
 
     /// Closes the chunk and hands out its bytes, header and padding included; the next record opens

@@ -3,32 +3,63 @@
 use std::io::Write as _;
 
 use anyhow::Result;
+use sleepwalk_trace::record::Session;
 
+use crate::alone::Alone;
 use crate::args::RecordOptions;
 use crate::cmd::version;
+use crate::probe::hooks::Hooks;
 use crate::recorder::Recorder;
-use crate::source::SnapshotSource as _;
-use crate::store::Store;
+use crate::source::SnapshotSource;
+use crate::store::{OnFull, Store, choose};
 use crate::wakeups::Wakeups;
-use crate::{context, preflight};
+use crate::{clock, context, preflight};
 
 /// Records.
 pub fn run(options: &RecordOptions) -> Result<()> {
-    let kernel = preflight::kernel();
-    let source = preflight::source(options.source, kernel.as_ref(), options.capacity)?;
-    let mut hooks = preflight::hooks(kernel.as_ref().ok(), options.edges)?;
-    let mut wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
-    let mut session = context::session();
-    session.agent = version::build()?;
-    session.source = source.name().to_owned();
-    session.hooks = hooks.told().to_vec();
-    session.edges = hooks.sees("edge");
-    session.interval_ns = options.interval.as_nanos() as u64;
-    // Last of all: a capture that can't begin leaves no file.
-    let store = Store::create(&options.output, context::page_size())?;
-    let recorder = Recorder::start(source, store, session)?;
-    // The host waits for this line.
+    let _alone = Alone::take()?;
+    let path = choose(&options.output, clock::now().real);
+    // Before anything is loaded: that takes seconds, and a path that won't do is soon told.
+    let store = Store::create(&path, context::page_size(), options.bounds)?;
+    let Loaded { source, mut hooks, mut wakeups, session } = match load(options) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            // A capture that can't begin leaves no file.
+            store.remove();
+            return Err(error);
+        }
+    };
+    let ring = options.bounds.on_full == OnFull::Ring;
+    let recorder = Recorder::start(source, store, session, ring)?;
     let mut out = std::io::stdout();
+    if path != options.output {
+        let _ = writeln!(out, "trace {}", path.display());
+    }
+    // The host waits for this line.
     let _ = writeln!(out, "ready").and_then(|()| out.flush());
     recorder.run(&mut hooks, &mut wakeups)
+}
+
+/// All that a capture needs besides its file.
+struct Loaded {
+    source: Box<dyn SnapshotSource>,
+    hooks: Hooks,
+    wakeups: Wakeups,
+    session: Session,
+}
+
+fn load(options: &RecordOptions) -> Result<Loaded> {
+    let kernel = preflight::kernel();
+    let source = preflight::source(options.source, kernel.as_ref(), options.capacity)?;
+    let hooks = preflight::hooks(kernel.as_ref().ok(), options.edges)?;
+    let wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
+    let session = Session {
+        agent: version::build()?,
+        source: source.name().to_owned(),
+        hooks: hooks.told().to_vec(),
+        edges: hooks.sees("edge"),
+        interval_ns: options.interval.as_nanos() as u64,
+        ..context::session()
+    };
+    Ok(Loaded { source, hooks, wakeups, session })
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use lexopt::prelude::*;
 use sleepwalk_trace::abi::DEFAULT_CAPACITY;
+use sleepwalk_trace::chunk::LEAST_SIZE;
 
 use crate::source::Kind;
-use crate::store::{Bounds, LEAST_SIZE, OnFull};
+use crate::store::{Bounds, OnFull};
 use crate::units;
 
 /// What `--help` prints.

@@ -35,8 +35,9 @@ fn wrong_usage_is_exit_code_2() {
         &["record", "-d", "0s"],
         &["record", "-d", "10"],
         &["record", "--source", "guess"],
-        // Not built yet.
-        &["record", "--source", "sysfs"],
+        &["record", "--max-size", "64"],
+        &["record", "--max-size", "255K"],
+        &["record", "--on-full", "explode"],
         &["dump"],
     ] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");

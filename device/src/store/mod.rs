@@ -24,9 +24,6 @@ use sleepwalk_trace::chunk::{
 pub use self::disk::{Disk, MappedFile};
 pub use self::name::choose;
 
-/// The least `--max-size`: two regions of a ring, each with room for what some hundred sources need.
-pub const LEAST_SIZE: u64 = 256 << 10;
-
 /// A ring has so many regions, so that at least seven eighths of it are kept.
 const REGIONS: u64 = 8;
 /// Fewer where they would be shorter than this: every region repeats all sources.
@@ -47,7 +44,8 @@ pub enum OnFull {
 /// How long a trace may be, and what comes then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The file's length never exceeds it, in bytes; at least [`LEAST_SIZE`].
+    /// The file's length never exceeds it, in bytes; at least
+    /// [`LEAST_SIZE`](sleepwalk_trace::chunk::LEAST_SIZE).
     pub max_size: u64,
     /// What comes then.
     pub on_full: OnFull,

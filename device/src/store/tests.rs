@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sleepwalk_trace::chunk::chunk_len;
+use sleepwalk_trace::chunk::{LEAST_SIZE, chunk_len};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{End, Reason, Record, Session, Snapshot, Stamped, Text};
 use sleepwalk_trace::snapshot::{Counters, Differ, Replay, SourceState};

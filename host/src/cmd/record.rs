@@ -17,7 +17,7 @@ use crate::interrupt;
 use crate::model;
 use crate::report::By;
 use crate::text::one_line;
-use crate::units::{Utc, parse_duration, size, time};
+use crate::units::{Utc, parse_duration, parse_size, size, time};
 
 /// Options of `record`.
 #[derive(clap::Args, Debug)]
@@ -36,6 +36,12 @@ pub struct Args {
     /// Where snapshots come from
     #[arg(long, value_enum, default_value_t = Source::Auto)]
     source: Source,
+    /// The trace never gets longer on the device, at least 256K
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
+    max_size: u64,
+    /// What to do when it is that long
+    #[arg(long, value_enum, default_value_t = OnFull::Stop)]
+    on_full: OnFull,
     /// Another agent than the one that this program brings
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -54,6 +60,21 @@ enum Source {
     Auto,
     /// The kernel's own functions for it
     Kfunc,
+    /// The same without the kernel's lock
+    Kallsyms,
+    /// /sys/kernel/debug/wakeup_sources
+    Debugfs,
+    /// /sys/class/wakeup
+    Sysfs,
+}
+
+/// What to do when the trace is as long as it may be.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnFull {
+    /// End the capture
+    Stop,
+    /// Drop the oldest
+    Ring,
 }
 
 /// Until the first question to the device while it captures, which tells a capture that failed early;
@@ -131,6 +152,11 @@ fn agent_args(args: &Args) -> Vec<String> {
     ];
     if let (Some(source), false) = (source, matches!(args.source, Source::Auto)) {
         list.extend(["--source".to_owned(), source.get_name().to_owned()]);
+    }
+    // Sizes have a unit there, and none here is finer.
+    list.extend(["--max-size".to_owned(), format!("{}K", args.max_size >> 10)]);
+    if matches!(args.on_full, OnFull::Ring) {
+        list.extend(["--on-full".to_owned(), "ring".to_owned()]);
     }
     list
 }

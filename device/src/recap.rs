@@ -130,3 +130,93 @@ impl Recap {
         (*at, records)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sleepwalk_trace::time::MonoNanos;
+
+    use super::*;
+
+    fn stats(counters: &[(u32, u64)], last_errno: i32) -> Record {
+        let counters = counters.to_vec();
+        Record::SuspendStats(SuspendStats { counters, last_device: 1, last_errno, last_step: 2 })
+    }
+
+    fn text(id: u32) -> Record {
+        Record::Text(Text { id, bytes: vec![b'a'; id as usize] })
+    }
+
+    fn source(instance: u32, name: u32) -> Record {
+        let (address, name_pointer) = (0, u64::from(instance));
+        Record::Source(SourceDef {
+            instance,
+            name,
+            name_cut: false,
+            id: None,
+            address,
+            name_pointer,
+        })
+    }
+
+    fn snapshot() -> Record {
+        Record::Snapshot(Snapshot {
+            reason: Reason::AttemptBegin,
+            mono: MonoNanos(1),
+            took_ns: 1,
+            seen: 0,
+            stored: 0,
+            broken: false,
+            late: true,
+            full: true,
+            changed: Vec::new(),
+            gone: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn what_was_committed_is_repeated_and_counters_are_put_together() {
+        let mut recap = Recap::default();
+        let irq = Record::Irq(IrqDef { number: 22, name: 1, chip: 2 });
+        let first = Record::Overhead(Overhead { cpu_ns: 1, ..Overhead::default() });
+        let second = Record::Overhead(Overhead { cpu_ns: 2, ..Overhead::default() });
+        let session = Record::Session(Session { kernel: "7.3".into(), ..Session::default() });
+        let told = [&session, &first, &text(1), &irq, &stats(&[(3, 1), (4, 1)], 0), &snapshot()];
+        for record in told {
+            recap.push(BootNanos(5), record);
+        }
+        assert_eq!(recap.records().1, [], "nothing is committed");
+        recap.commit(|_| true);
+        recap.push(BootNanos(6), &second);
+        recap.push(BootNanos(6), &stats(&[(4, 7)], -16));
+        recap.commit(|_| true);
+        recap.push(BootNanos(7), &stats(&[(4, 9)], -5));
+        recap.discard();
+        recap.commit(|_| true);
+        let (at, records) = recap.records();
+        assert_eq!(at, BootNanos(5));
+        let Record::Snapshot(shown) = snapshot() else { unreachable!() };
+        let shown = Record::Snapshot(Snapshot { reason: Reason::Tick, late: false, ..shown });
+        let together = stats(&[(3, 1), (4, 7)], -16);
+        assert_eq!(records, [session, first, text(1), irq, together, shown]);
+    }
+
+    #[test]
+    fn a_source_met_in_an_edge_goes_when_no_edge_can_name_it_and_its_name_with_it() {
+        let mut recap = Recap::default();
+        for record in [text(1), text(2), source(7, 1)] {
+            recap.push(BootNanos(1), &record);
+        }
+        let mut kept = Vec::new();
+        for _ in 0..5 {
+            recap.push(BootNanos(2), &snapshot());
+            // The agent has forgotten 1, not 2.
+            recap.commit(|text| text == 2);
+            let (_, records) = recap.records();
+            let there = |record: &Record| records.contains(record);
+            assert!(there(&text(2)));
+            assert_eq!(there(&text(1)), there(&source(7, 1)));
+            kept.push(there(&source(7, 1)));
+        }
+        assert_eq!(kept, [true, true, false, false, false]);
+    }
+}

@@ -6,8 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use lexopt::prelude::*;
 use sleepwalk_trace::abi::DEFAULT_CAPACITY;
+use sleepwalk_trace::chunk::LEAST_SIZE;
 
 use crate::source::Kind;
+use crate::store::{Bounds, OnFull};
 use crate::units;
 
 /// What `--help` prints.
@@ -18,6 +20,8 @@ sleepwalkd: records what keeps this device awake
   sleepwalkd snapshot [--json]           all wakeup sources, now
   sleepwalkd record -o FILE [-d 10m]     snapshots and suspend attempts, until the time is up
              [--interval 60s]            or SIGINT or SIGTERM comes; prints `ready` when it has begun
+             [--max-size 64M]            the trace never gets longer; at least 256K
+             [--on-full stop|ring]       then the capture ends, or the oldest is dropped
              [--no-edges]                leaves out single activations: a smaller trace that tells less
   sleepwalkd measure [--times 30]        how long a snapshot takes here, in ns as JSON, against
              [--only kfunc]              reading debugfs and sysfs, or without these
@@ -27,6 +31,7 @@ sleepwalkd: records what keeps this device awake
                           where snapshots come from: auto is the first that works (snapshot, record)
   --max-sources 4096      room for so many sources, 408 bytes each (snapshot, record, measure)
 
+FILE must not exist; in a folder (or where it ends in /), a new file is named by the time in UTC.
 SLEEPWALK_LOG=debug says more on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device
 can't be used.
 ";
@@ -64,7 +69,9 @@ pub struct MeasureOptions {
 /// `record`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RecordOptions {
+    /// The file, or its folder.
     pub output: PathBuf,
+    pub bounds: Bounds,
     /// Until a signal comes, where there is none.
     pub duration: Option<Duration>,
     pub interval: Duration,
@@ -79,6 +86,9 @@ pub struct RecordOptions {
 const MOST_SOURCES: u32 = 1 << 16;
 const MOST_TIMES: u32 = 100_000;
 
+/// `--max-size` where none is given: weeks of a phone's life.
+const MAX_SIZE: u64 = 64 << 20;
+
 /// Reads the command line.
 pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut name = None;
@@ -91,6 +101,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut only_kfunc = false;
     let mut edges = true;
     let mut source = None;
+    let mut bounds = Bounds { max_size: MAX_SIZE, on_full: OnFull::Stop };
     let mut given = Vec::new();
     while let Some(arg) = parser.next()? {
         let option = match &arg {
@@ -107,6 +118,8 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                 duration = Some(units::duration(&value(&mut parser)?)?)
             }
             Long("interval") => interval = units::duration(&value(&mut parser)?)?,
+            Long("max-size") => bounds.max_size = max_size(&value(&mut parser)?)?,
+            Long("on-full") => bounds.on_full = on_full(&value(&mut parser)?)?,
             Long("source") => source = kind(&value(&mut parser)?)?,
             Long("max-sources") => capacity = number("--max-sources", &mut parser, MOST_SOURCES)?,
             Long("only") => only_kfunc = only(&value(&mut parser)?)?,
@@ -134,6 +147,8 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             "--source",
             "--max-sources",
             "--no-edges",
+            "--max-size",
+            "--on-full",
         ],
         _ => bail!("`{name}` is no command: try `sleepwalkd --help`"),
     };
@@ -147,7 +162,16 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "measure" => Command::Measure(MeasureOptions { times, capacity, only_kfunc }),
         _ => {
             let output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
-            Command::Record(RecordOptions { output, duration, interval, source, capacity, edges })
+            let output = non_empty(output)?;
+            Command::Record(RecordOptions {
+                output,
+                bounds,
+                duration,
+                interval,
+                source,
+                capacity,
+                edges,
+            })
         }
     })
 }
@@ -164,6 +188,29 @@ fn kind(name: &str) -> Result<Option<Kind>> {
         bail!("`{name}` is no source of snapshots: auto, {names}");
     }
     Ok(known)
+}
+
+fn max_size(text: &str) -> Result<u64> {
+    let size = units::size(text)?;
+    if size < LEAST_SIZE {
+        bail!("--max-size `{text}` is too small for a trace: give at least {}K", LEAST_SIZE >> 10);
+    }
+    Ok(size)
+}
+
+fn on_full(name: &str) -> Result<OnFull> {
+    match name {
+        "stop" => Ok(OnFull::Stop),
+        "ring" => Ok(OnFull::Ring),
+        _ => bail!("--on-full `{name}`: it is stop or ring"),
+    }
+}
+
+fn non_empty(output: PathBuf) -> Result<PathBuf> {
+    if output.as_os_str().is_empty() {
+        bail!("-o is empty: give the trace's file, or its folder");
+    }
+    Ok(output)
 }
 
 /// What `measure` may be told to leave all else out for.
@@ -194,13 +241,15 @@ mod tests {
     fn commands_and_options_are_read() {
         let options = RecordOptions {
             output: "a.swk".into(),
+            bounds: Bounds { max_size: 512 << 10, on_full: OnFull::Ring },
             duration: Some(Duration::from_secs(5)),
             interval: Duration::from_secs(60),
             source: Some(Kind::Kfunc),
             capacity: 10,
             edges: false,
         };
-        let words = "record -o a.swk -d 5s --source kfunc --max-sources=10 --no-edges";
+        let words = "record -o a.swk -d 5s --source kfunc --max-sources=10 --no-edges \
+                     --max-size 512K --on-full=ring";
         assert_eq!(line(words).unwrap(), Command::Record(options));
         assert_eq!(line("doctor --json").unwrap(), Command::Doctor { json: true });
         assert_eq!(line("--help").unwrap(), Command::Help);
@@ -220,6 +269,12 @@ mod tests {
             ("record -o a -d 0s", "`0s`"),
             ("record -o a --source psychic", "`psychic`"),
             ("record -o a --max-sources 0", "`0`"),
+            ("record -o a --interval 0s", "`0s`"),
+            ("record -o a --max-size 64", "`64`"),
+            ("record -o a --max-size 255K", "at least 256K"),
+            ("record -o a --on-full explode", "`explode`"),
+            ("record -o=", "-o is empty"),
+            ("snapshot --max-size 64M", "no --max-size"),
             ("measure --times x", "`x`"),
             ("measure --only sysfs", "`sysfs`"),
             ("snapshot --times 3", "no --times"),

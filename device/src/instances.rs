@@ -18,12 +18,32 @@ use crate::source::{Key, Sample};
 /// The sources and strings that the trace has been told of.
 #[derive(Debug, Default)]
 pub struct Instances {
-    texts: HashMap<Vec<u8>, u32>,
+    texts: HashMap<Vec<u8>, Told>,
     /// By key, and by name where the key counts within a name.
     known: HashMap<(Key, u32), Known>,
     pointers: Pointers,
     next: u32,
+    next_text: u32,
+    /// Strings that were left when some were forgotten last.
+    texts_kept: usize,
+    /// Sources that edges told of since the last snapshot.
+    met: usize,
 }
+
+/// A string that the trace has.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    id: u32,
+    /// It is not only a source's name.
+    lasting: bool,
+}
+
+/// So many sources that no snapshot has shown are remembered; then it is time to take one, which tells
+/// those that are gone.
+const MOST_MET: usize = 4096;
+
+/// So few strings more than last time are not worth looking through.
+const FEW_TEXTS: usize = 512;
 
 #[derive(Debug)]
 struct Known {
@@ -38,13 +58,38 @@ struct Known {
 impl Instances {
     /// The number of a string; `tell` gets the record that introduces a new one.
     pub fn text(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Record)) -> u32 {
-        if let Some(id) = self.texts.get(bytes) {
-            return *id;
+        if let Some(told) = self.texts.get(bytes) {
+            return told.id;
         }
-        let id = self.texts.len() as u32;
-        self.texts.insert(bytes.to_vec(), id);
+        let id = self.next_text;
+        self.next_text += 1;
+        self.texts.insert(bytes.to_vec(), Told { id, lasting: false });
         tell(Record::Text(Text { id, bytes: bytes.to_vec() }));
         id
+    }
+
+    /// The same for a string that is never forgotten.
+    pub fn lasting_text(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Record)) -> u32 {
+        let id = self.text(bytes, tell);
+        if let Some(told) = self.texts.get_mut(bytes) {
+            told.lasting = true;
+        }
+        id
+    }
+
+    /// The strings that are not told again.
+    pub fn known_texts(&self) -> HashSet<u32> {
+        self.texts.values().map(|told| told.id).collect()
+    }
+
+    /// Whether a snapshot is due, because too many sources are known by edges alone.
+    pub fn crowded(&self) -> bool {
+        self.met > MOST_MET
+    }
+
+    /// A snapshot was taken, whole or not.
+    pub fn looked(&mut self) {
+        self.met = 0;
     }
 
     /// Adds `sample` to the snapshot numbered `snapshot`; `tell` gets what introduces a new source.
@@ -100,6 +145,19 @@ impl Instances {
         self.known.retain(|_, known| known.seen_in == snapshot);
         let live: HashSet<_> = self.known.values().map(|known| known.instance).collect();
         self.pointers.retire(at, |instance| live.contains(&instance));
+        if self.texts.len() > 2 * self.texts_kept + FEW_TEXTS {
+            self.forget();
+        }
+    }
+
+    /// Forgets the names that only dead sources had: one that comes up again is told anew, under
+    /// another number.
+    fn forget(&mut self) {
+        let mut used: HashSet<_> = self.known.values().map(|known| known.name).collect();
+        used.extend(self.pointers.texts());
+        self.texts.retain(|_, told| told.lasting || used.contains(&told.id));
+        self.texts.shrink_to_fit();
+        self.texts_kept = self.texts.len();
     }
 
     /// The probe says which name stands at a pointer from now on.
@@ -150,6 +208,7 @@ impl Instances {
         tell: &mut dyn FnMut(Record),
     ) -> Edge {
         let source = self.fresh();
+        self.met += 1;
         self.pointers.meet(pointer, name, source);
         tell(Record::Source(SourceDef {
             instance: source,
@@ -299,6 +358,50 @@ mod tests {
         after.state.counters.last_ns += 1;
         i.add(&after, 3, &mut into, &mut |_| {});
         assert!(!into[&0].torn());
+    }
+
+    #[test]
+    fn what_only_dead_sources_had_is_forgotten_and_told_anew() {
+        let mut i = Instances::default();
+        let lasting = i.lasting_text(b"suspend_enter", &mut |_| {});
+        let mut most = 0;
+        for round in 0..200u64 {
+            let mut into = BTreeMap::new();
+            let seen = sample(16, 1, b"stays", round);
+            i.add(&seen, round, &mut into, &mut |_| {});
+            for n in 0..100u64 {
+                // Every name is new, every pointer too.
+                let (pointer, name) = (1_000_000 + round * 100 + n, format!("{round}-{n}"));
+                i.name_pointer(pointer, name.as_bytes(), false, &mut |_| {});
+                let edge = i.edge(pointer, true, BootNanos(round), &mut |_| {});
+                assert!(edge.is_some());
+            }
+            i.looked();
+            i.retire(round, BootNanos(round));
+            most = most.max(i.texts.len());
+        }
+        let names = crate::pointers::MOST_NAMES;
+        assert!(most <= 3 * names + FEW_TEXTS, "{most} strings");
+        let mut told = 0;
+        assert_eq!(i.lasting_text(b"suspend_enter", &mut |_| told += 1), lasting);
+        assert_eq!(told, 0);
+        let numbers = i.known_texts().len();
+        let anew = i.text(b"0-0", &mut |_| told += 1);
+        assert_eq!((told, i.known_texts().len()), (1, numbers + 1));
+        assert!(anew >= 20_000, "{anew} had been used");
+    }
+
+    #[test]
+    fn many_sources_met_in_edges_ask_for_a_snapshot() {
+        let mut i = Instances::default();
+        for pointer in 1..=MOST_MET as u64 + 1 {
+            assert!(!i.crowded());
+            i.name_pointer(pointer, b"a", false, &mut |_| {});
+            i.edge(pointer, true, BootNanos(1), &mut |_| {});
+        }
+        assert!(i.crowded());
+        i.looked();
+        assert!(!i.crowded());
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! What happened, as records: the chunk under way, and what the trace has been told of.
 
+use anyhow::Result;
+use sleepwalk_trace::chunk::chunk_len;
 use sleepwalk_trace::record::{
-    Edge, IrqDef, Phase, Record, SaveCount, SuspendReturn, WaitBegin, WaitEnd, Wake, next_state,
+    Edge, IrqDef, Lost, Phase, Record, SaveCount, SuspendReturn, WaitBegin, WaitEnd, Wake,
+    next_state,
 };
 use sleepwalk_trace::time::BootNanos;
 use sleepwalk_trace::write::ChunkWriter;
@@ -10,6 +13,8 @@ use crate::clock;
 use crate::context::irqs::Irqs;
 use crate::instances::Instances;
 use crate::probe::events::{ProbeEvent, What};
+use crate::recap::Recap;
+use crate::store::{Disk, Store};
 
 /// The phase that opens an attempt (`enter_state`, `kernel/power/suspend.c`, 7.3).
 const ATTEMPT: &[u8] = b"suspend_enter";
@@ -20,12 +25,31 @@ const FROZEN: &[u8] = b"freeze_processes";
 /// Records on their way into the trace.
 #[derive(Debug, Default)]
 pub struct Journal {
-    writer: ChunkWriter,
+    out: Out,
     /// Which source is which.
     pub instances: Instances,
     /// What the last edge of this chunk left.
     state: Option<u32>,
     irqs: Irqs,
+    /// Events in this chunk.
+    events: u64,
+}
+
+/// Where records go.
+#[derive(Debug, Default)]
+struct Out {
+    writer: ChunkWriter,
+    /// Only a ring needs it.
+    recap: Option<Recap>,
+}
+
+impl Out {
+    fn push(&mut self, at: BootNanos, record: &Record) {
+        self.writer.push(at, record);
+        if let Some(recap) = &mut self.recap {
+            recap.push(at, record);
+        }
+    }
 }
 
 /// What an event means for the capture.
@@ -40,9 +64,15 @@ pub enum Turn {
 }
 
 impl Journal {
+    /// A journal; of a ring, one that can write prologues.
+    pub fn new(ring: bool) -> Self {
+        let out = Out { recap: ring.then(Recap::default), ..Out::default() };
+        Self { out, ..Self::default() }
+    }
+
     /// Adds a record.
     pub fn push(&mut self, at: BootNanos, record: &Record) {
-        self.writer.push(at, record);
+        self.out.push(at, record);
     }
 
     /// Adds a record of this moment.
@@ -50,21 +80,88 @@ impl Journal {
         self.push(clock::now().boot, record);
     }
 
-    /// Bytes that wait for [`Journal::seal`].
+    /// Bytes that wait for [`Journal::commit`].
     pub fn pending(&self) -> usize {
-        self.writer.pending()
+        self.out.writer.pending()
     }
 
-    /// Closes the chunk, if there is anything in it.
-    pub fn seal(&mut self) -> Option<Vec<u8>> {
+    /// Makes what waits part of the file, in a new region where the one under way has no room. `keep`
+    /// bytes are to be left for what must follow, see [`Store::make_room`].
+    pub fn commit<D: Disk>(&mut self, store: &mut Store<D>, keep: u64) -> Result<()> {
+        if self.pending() == 0 {
+            return Ok(());
+        }
+        let length = chunk_len(self.pending());
+        if !store.fits(length)
+            && let Some(prologue) = self.prologue()
+        {
+            store.next_region(chunk_len(prologue.pending()) + length)?;
+            if let Some(chunk) = self.out.writer.seal_before(prologue, clock::now()) {
+                store.append(&chunk)?;
+            }
+        }
+        store.make_room(length, Some(keep))?;
+        self.seal(store)
+    }
+
+    /// Makes `last` the last record, and what waits part of the file if there is room for it.
+    pub fn close<D: Disk>(&mut self, store: &mut Store<D>, last: &Record) -> Result<()> {
+        if let Err(error) = self.commit(store, 0) {
+            log::debug!("what was pending could not be written: {error:#}");
+            let events = self.discard();
+            if events > 0 {
+                self.push_now(&Record::Lost(Lost { events }));
+            }
+        }
+        self.push_now(last);
+        store.make_room(chunk_len(self.pending()), None)?;
+        self.seal(store)
+    }
+
+    /// Closes the chunk and writes it.
+    fn seal<D: Disk>(&mut self, store: &mut Store<D>) -> Result<()> {
         self.state = None;
-        self.writer.seal(clock::now())
+        self.events = 0;
+        if let Some(recap) = &mut self.out.recap {
+            let known = self.instances.known_texts();
+            recap.commit(|text| known.contains(&text));
+        }
+        match self.out.writer.seal(clock::now()) {
+            Some(chunk) => store.append(&chunk),
+            None => Ok(()),
+        }
     }
 
-    /// The number of a string.
+    /// What waits, as it would be written.
+    #[cfg(test)]
+    pub fn take_chunk(&mut self) -> Option<Vec<u8>> {
+        self.out.writer.seal(clock::now())
+    }
+
+    /// Drops what waits, as if it had never been; returns how many events that were.
+    fn discard(&mut self) -> u64 {
+        self.state = None;
+        self.out.writer.discard();
+        if let Some(recap) = &mut self.out.recap {
+            recap.discard();
+        }
+        std::mem::take(&mut self.events)
+    }
+
+    /// What a region begins with, before the chunk that waits; `None` where there is one region only.
+    fn prologue(&self) -> Option<ChunkWriter> {
+        let (at, records) = self.out.recap.as_ref()?.records();
+        let mut prologue = ChunkWriter::default();
+        for record in &records {
+            prologue.push(at, record);
+        }
+        Some(prologue)
+    }
+
+    /// The number of a string, for good: it is never forgotten.
     pub fn text(&mut self, at: BootNanos, bytes: &[u8]) -> u32 {
-        let writer = &mut self.writer;
-        self.instances.text(bytes, &mut |record| writer.push(at, &record))
+        let out = &mut self.out;
+        self.instances.lasting_text(bytes, &mut |record| out.push(at, &record))
     }
 
     /// Says what an interrupt is called, if that is news.
@@ -78,6 +175,7 @@ impl Journal {
     /// Records one event. An edge whose source's name is `lost` for good is recorded without.
     pub fn event(&mut self, event: &ProbeEvent, lost: bool) -> Option<Turn> {
         let at = event.at;
+        self.events += 1;
         let record = match event.what {
             What::Phase { ref action, value, begin } => {
                 let phase = Phase { action: self.text(at, action.bytes()), value, begin };
@@ -89,8 +187,8 @@ impl Journal {
                 return Some(Turn::End);
             }
             What::Edge { name_pointer, state, active } => {
-                let writer = &mut self.writer;
-                let mut tell = |record| writer.push(at, &record);
+                let out = &mut self.out;
+                let mut tell = |record| out.push(at, &record);
                 let known = self.instances.edge(name_pointer, active, at, &mut tell);
                 let edge = match known {
                     None if lost => self.instances.nameless_edge(name_pointer, active, &mut tell),
@@ -102,8 +200,8 @@ impl Journal {
                 Record::Edge(Edge { state: (follows != Some(state)).then_some(state), ..edge })
             }
             What::Name { name_pointer, ref name, cut } => {
-                let writer = &mut self.writer;
-                let mut tell = |record| writer.push(at, &record);
+                let out = &mut self.out;
+                let mut tell = |record| out.push(at, &record);
                 self.instances.name_pointer(name_pointer, name.bytes(), cut, &mut tell);
                 return None;
             }

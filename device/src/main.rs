@@ -3,6 +3,7 @@
 //! It can be used with nothing but `adb push` and `adb shell`; `sleepwalk record` on the host does
 //! the same with more comfort.
 
+mod alone;
 mod args;
 mod clock;
 mod cmd;
@@ -13,6 +14,7 @@ mod logging;
 mod pointers;
 mod preflight;
 mod probe;
+mod recap;
 mod recorder;
 mod returns;
 mod rights;

@@ -15,9 +15,23 @@ use sleepwalk_trace::time::BootNanos;
 pub struct Pointers {
     /// The number of the name at a pointer, and whether it is cut; as the probe said last, or a
     /// snapshot where the probe has not.
-    names: HashMap<u64, Name>,
+    names: HashMap<u64, Standing>,
     /// The sources that have a pointer and a name. Pointer 0: of snapshots that have no pointers.
     entries: HashMap<(u64, u32), Entry>,
+    /// Counts what was said and asked.
+    now: u64,
+}
+
+/// So many names are remembered: twice as many as the probe remembers to have told
+/// (`NAMES` in `ebpf/src/bin/hooks/edges.rs`), which tells what it has forgotten anew.
+pub const MOST_NAMES: usize = 8192;
+
+/// What stands at a pointer.
+#[derive(Debug)]
+struct Standing {
+    name: Name,
+    /// [`Pointers::now`] when it was said or asked for last.
+    used_at: u64,
 }
 
 /// A name at a pointer.
@@ -53,14 +67,33 @@ pub enum Meant {
 impl Pointers {
     /// The probe says what stands at a pointer.
     pub fn name(&mut self, pointer: u64, name: Name) {
-        self.names.insert(pointer, name);
+        self.now += 1;
+        self.names.insert(pointer, Standing { name, used_at: self.now });
+        if self.names.len() > 2 * MOST_NAMES {
+            self.forget();
+        }
+    }
+
+    /// Forgets the names that nobody has asked for longest.
+    fn forget(&mut self) {
+        let mut ages: Vec<_> = self.names.values().map(|standing| standing.used_at).collect();
+        let (_, oldest, _) = ages.select_nth_unstable(self.names.len() - MOST_NAMES);
+        self.names.retain(|_, standing| standing.used_at >= *oldest);
+    }
+
+    /// The numbers of the names that an edge may still mean.
+    pub fn texts(&self) -> impl Iterator<Item = u32> {
+        let entries = self.entries.keys().map(|(_, text)| *text);
+        entries.chain(self.names.values().map(|standing| standing.name.text))
     }
 
     /// A snapshot shows a source that it had not shown before. Returns the instance that edges have
     /// given it already; else `fresh` is its instance.
     pub fn show(&mut self, pointer: u64, name: Name, fresh: u32) -> Option<u32> {
         if pointer != 0 {
-            self.names.entry(pointer).or_insert(name);
+            self.now += 1;
+            let standing = Standing { name, used_at: self.now };
+            self.names.entry(pointer).or_insert(standing);
         }
         let key = (pointer, name.text);
         let met = match pointer {
@@ -84,8 +117,11 @@ impl Pointers {
     }
 
     /// What an edge at `at` means.
-    pub fn meant(&self, pointer: u64, active: bool, at: BootNanos) -> Meant {
-        let Some(name) = self.names.get(&pointer) else { return Meant::Unknown };
+    pub fn meant(&mut self, pointer: u64, active: bool, at: BootNanos) -> Meant {
+        self.now += 1;
+        let Some(standing) = self.names.get_mut(&pointer) else { return Meant::Unknown };
+        standing.used_at = self.now;
+        let name = &standing.name;
         let exact = self.entries.get(&(pointer, name.text));
         let Some(entry) = exact.or_else(|| self.entries.get(&(0, name.text))) else {
             return Meant::New(*name);
@@ -104,7 +140,7 @@ impl Pointers {
     pub fn meet(&mut self, pointer: u64, name: Name, instance: u32) {
         let entry = Entry { instances: vec![instance], unconfirmed: true, gone: None };
         self.entries.insert((pointer, name.text), entry);
-        self.names.insert(pointer, name);
+        self.name(pointer, name);
     }
 
     /// A whole snapshot at `at` showed those that `lives` says, and no others.
@@ -194,6 +230,17 @@ mod tests {
         // Another name at the same pointer.
         p.name(16, B);
         assert_eq!(p.meant(16, true, T[3]), Meant::New(B));
+    }
+
+    #[test]
+    fn the_names_asked_for_last_are_remembered() {
+        let mut p = Pointers::default();
+        for pointer in 1..=3 * MOST_NAMES as u64 {
+            p.name(pointer, A);
+            assert!(p.names.len() <= 2 * MOST_NAMES);
+            assert_ne!(p.meant(1, true, T[0]), Meant::Unknown, "{pointer}");
+        }
+        assert_eq!(p.meant(2, true, T[0]), Meant::Unknown);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::probe::events::{ProbeEvent, What};
 use crate::probe::hooks::Hooks;
 use crate::returns::Returns;
 use crate::source::SnapshotSource;
-use crate::store::Store;
+use crate::store::{Full, Store};
 use crate::wakeups::{Wakeups, Woken};
 
 /// Every so many snapshots one is full, so that damage before it costs no more than those.
@@ -26,8 +26,13 @@ const FULL_EVERY: u64 = 64;
 const GRACE: Duration = Duration::from_secs(2);
 const GRACE_STEP_MS: u16 = 100;
 
-/// A chunk is closed when it holds so many bytes, however many events there are to come.
-const CHUNK: usize = 64 << 10;
+/// A snapshot has at most so many bytes beside its sources, and so many for each: ten counters of nine
+/// bytes, and what says which.
+const SNAPSHOT: usize = 1024;
+const SNAPSHOT_SOURCE: usize = 112;
+
+/// What the last chunk may say of an error, in bytes.
+const LAST_WORDS: usize = 512;
 
 /// After so many events in one go, what else is due has its turn.
 const BATCH: usize = 1 << 16;
@@ -47,22 +52,34 @@ pub struct Recorder<S> {
     around: Surroundings,
     /// Where no hook shows returns.
     returns: Option<Returns>,
+    /// An attempt has returned, and is not yet on the disk.
+    returned: bool,
+    /// How long a snapshot may get, by the sources of the last one.
+    snapshot_room: usize,
 }
 
 impl<S: SnapshotSource> Recorder<S> {
     /// Writes what opens a trace, and the first snapshot.
-    pub fn start(source: S, store: Store, session: Session, around: Surroundings) -> Result<Self> {
+    pub fn start(
+        source: S,
+        store: Store,
+        session: Session,
+        around: Surroundings,
+        ring: bool,
+    ) -> Result<Self> {
         let by_stats = session.hooks.iter().any(|hook| hook.how == BY_STATS);
         let mut recorder = Self {
             source,
             store,
-            journal: Journal::default(),
+            journal: Journal::new(ring),
             differ: Differ::default(),
             overhead: Overhead::default(),
             ahead: VecDeque::new(),
             in_attempt: false,
             around,
             returns: None,
+            returned: false,
+            snapshot_room: SNAPSHOT,
         };
         recorder.journal.push_now(&Record::Session(session));
         recorder.around.supplies(When::Edge, &mut recorder.journal);
@@ -71,7 +88,8 @@ impl<S: SnapshotSource> Recorder<S> {
         let started = recorder.snapshot(Reason::Start, None).and_then(|()| {
             let overhead = recorder.overhead();
             recorder.journal.push_now(&Record::Overhead(overhead));
-            recorder.commit()
+            recorder.commit()?;
+            recorder.store.sync_all()
         });
         match started {
             Ok(()) => Ok(recorder),
@@ -106,7 +124,7 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// What the capture has cost so far.
     pub fn overhead(&self) -> Overhead {
-        Overhead { cpu_ns: clock::cpu_ns(), bytes_written: self.store.length(), ..self.overhead }
+        Overhead { cpu_ns: clock::cpu_ns(), bytes_written: self.store.written(), ..self.overhead }
     }
 
     fn record(&mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<&'static str> {
@@ -124,9 +142,6 @@ impl<S: SnapshotSource> Recorder<S> {
                 hooks.doze()?;
                 events = self.drain(hooks)?;
             }
-            if events > 0 {
-                wakeups.flush_soon()?;
-            }
             more = events >= BATCH;
             if self.counted() {
                 // What came before the return is recorded before it.
@@ -138,6 +153,21 @@ impl<S: SnapshotSource> Recorder<S> {
                 self.around.supplies(When::Between, &mut self.journal);
             }
             self.commit()?;
+            // A power cut loses what is not on the disk: no attempt but the last, and nothing that is
+            // older than a flush. Never at an attempt's begin, where every millisecond counts; the
+            // kernel itself syncs before it freezes, unless it was told not to.
+            if woken.flush || woken.tick || self.returned {
+                self.returned = false;
+                self.store.sync()?;
+            }
+            if events > 0 || self.store.dirty() {
+                wakeups.flush_soon()?;
+            }
+            match self.store.full() {
+                Some(Full::Size) => return Ok("full"),
+                Some(Full::Disk(error)) => return Err(error),
+                None => {}
+            }
             let asked = match woken {
                 Woken { signal: true, .. } => Some("signal"),
                 Woken { deadline: true, .. } => Some("duration"),
@@ -163,8 +193,14 @@ impl<S: SnapshotSource> Recorder<S> {
         {
             count += 1;
             self.event(&event, hooks)?;
-            if self.journal.pending() >= CHUNK {
+            if self.journal.instances.crowded() {
+                self.snapshot(Reason::Tick, None)?;
+            }
+            if self.journal.pending() >= self.store.chunk() {
                 self.commit()?;
+                if self.store.is_full() {
+                    return Ok(count);
+                }
             }
         }
         let events = hooks.newly_dropped()?;
@@ -209,6 +245,7 @@ impl<S: SnapshotSource> Recorder<S> {
 
     fn attempt_over(&mut self) -> Result<()> {
         self.in_attempt = false;
+        self.returned = true;
         self.snapshot(Reason::AttemptEnd, None)?;
         self.around.stats(&mut self.journal);
         self.around.supplies(When::Between, &mut self.journal);
@@ -252,10 +289,12 @@ impl<S: SnapshotSource> Recorder<S> {
         for record in &defined {
             self.journal.push(now, record);
         }
+        self.journal.instances.looked();
         let whole = !taken.broken && taken.seen == taken.stored;
         if whole {
             self.journal.instances.retire(number, taken.begin);
         }
+        self.snapshot_room = SNAPSHOT + SNAPSHOT_SOURCE * states.len();
         if let Some(hooks) = hooks {
             self.ahead.extend(std::iter::from_fn(|| hooks.next_event()));
         }
@@ -284,10 +323,9 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// Makes what is pending part of the file.
     fn commit(&mut self) -> Result<()> {
-        match self.journal.seal() {
-            Some(chunk) => self.store.append(&chunk),
-            None => Ok(()),
-        }
+        // What one turn of the loop may add, and then the end.
+        let keep = self.store.chunk() + 2 * self.snapshot_room;
+        self.journal.commit(&mut self.store, keep as u64)
     }
 
     fn end(&mut self, reason: &str) -> Result<()> {
@@ -301,11 +339,11 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// Keeps what there is, after an error, and says in the trace why it ends.
     fn abandon(mut self, error: anyhow::Error) -> anyhow::Error {
-        let end = End { reason: format!("error: {error:#}") };
-        self.journal.push_now(&Record::End(end));
-        // Where the error is that nothing more can be written, this fails like what came before.
-        if let Err(second) = self.commit() {
-            log::debug!("what was pending could not be written either: {second:#}");
+        let mut reason = format!("error: {error:#}");
+        reason.truncate(reason.floor_char_boundary(LAST_WORDS));
+        let end = Record::End(End { reason });
+        if let Err(second) = self.journal.close(&mut self.store, &end) {
+            log::debug!("the end could not be written either: {second:#}");
         }
         match self.store.finish() {
             Ok(()) => error,

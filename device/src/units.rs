@@ -1,4 +1,4 @@
-//! Durations as people write them.
+//! Durations and sizes as people write them.
 
 use std::time::Duration;
 
@@ -24,9 +24,39 @@ pub fn duration(text: &str) -> Result<Duration> {
     }
 }
 
+/// `512K`, `64M`, `1G`, of 1024 each: bytes. A bare number is refused, as with durations.
+pub fn size(text: &str) -> Result<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => bail!("`{text}` is no size: write it like 512K, 64M or 1G"),
+    };
+    match number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)) {
+        // A file's offsets have 63 bits.
+        Some(bytes) if bytes <= i64::MAX as u64 => Ok(bytes),
+        _ => bail!("`{text}` is no size: write it like 512K, 64M or 1G"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        for (text, bytes) in [("512K", 512 << 10), ("64M", 64 << 20), ("3G", 3 << 30), ("0K", 0)] {
+            assert_eq!(size(text).unwrap(), bytes);
+        }
+        for bad in
+            ["", "M", "64", "64m", "64MB", "-1M", "1.5M", "9223372036854775808K", "8589934592G"]
+        {
+            let error = size(bad).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{bad}`")), "{error}");
+        }
+    }
 
     #[test]
     fn durations_have_a_unit() {

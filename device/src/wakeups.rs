@@ -34,6 +34,8 @@ pub struct Wakeups {
     signals: SignalFd,
     /// Set by [`Wakeups::flush_soon`].
     flush: TimerFd,
+    /// It is set.
+    flushes: bool,
 }
 
 const EVENTS: u64 = 0;
@@ -91,11 +93,15 @@ impl Wakeups {
         for (fd, flags, name) in watched {
             epoll.add(fd, EpollEvent::new(flags, name)).context("epoll_ctl")?;
         }
-        Ok(Self { epoll, tick, deadline, signals, flush })
+        Ok(Self { epoll, tick, deadline, signals, flush, flushes: false })
     }
 
-    /// Wakes after a while, once, for the events that come until then.
+    /// Wakes after a while, once, for the events that come until then. Where it will anyway, that is
+    /// not put off.
     pub fn flush_soon(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.flushes, true) {
+            return Ok(());
+        }
         let at = Expiration::OneShot(TimeSpec::from_duration(FLUSH_AFTER));
         self.flush.set(at, TimerSetTimeFlags::empty()).context("the flush timer can't be set")
     }
@@ -127,6 +133,7 @@ impl Wakeups {
                 }
                 FLUSH => {
                     self.flush.wait().context("the flush timer")?;
+                    self.flushes = false;
                     woken.flush = true;
                 }
                 _ => {}

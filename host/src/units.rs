@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sleepwalk_trace::chunk::LEAST_SIZE;
 pub use sleepwalk_trace::time::Utc;
 
 /// Nanoseconds in a second.
@@ -75,6 +76,29 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `512K`, `64M`, `1G`: bytes, of 1024 each.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let hint = || "write a number and K, M or G, like 512K, 64M or 1G".to_owned();
+    let shift = match text.as_bytes().last() {
+        Some(b'K') => 10,
+        Some(b'M') => 20,
+        Some(b'G') => 30,
+        _ => return Err(hint()),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(hint());
+    }
+    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)) {
+        Some(size) if size < LEAST_SIZE => {
+            Err(format!("it is too small for a trace: give at least {}K", LEAST_SIZE >> 10))
+        }
+        // A file's offsets have 63 bits.
+        Some(size) if size <= i64::MAX as u64 => Ok(size),
+        _ => Err("no file is that large".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +129,18 @@ mod tests {
             ["", "s", "10", "-5s", "+5s", "1.5h", "0s", "10 m", "5d", "9999999999h", "５s", "5ś"]
         {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_a_number_and_a_unit() {
+        assert_eq!(parse_size("512K"), Ok(512 << 10));
+        assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("1G"), Ok(1 << 30));
+        for wrong in
+            ["", "M", "64", "64MB", "64m", "-1M", "1.5M", "255K", "0M", "8589934592G", "5Ḱ"]
+        {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -25,12 +25,23 @@ fn an_agent_that_fails_midway_gives_what_it_saw() {
 #[test]
 fn a_recording_brings_the_trace_and_leaves_only_the_agent() {
     let fake = Fake::new();
-    let output = fake.record(&["--interval", "5s", "--source", "kfunc"]);
+    let output = fake.record(&[
+        "--interval",
+        "5s",
+        "--source",
+        "kfunc",
+        "--max-size",
+        "2M",
+        "--on-full",
+        "ring",
+    ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("modem_rx"));
     assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
     assert_eq!(fake.left(), ["sleepwalk", "sleepwalkd"]);
-    assert!(fake.calls().contains("-d 1s --interval 5s --source kfunc"));
+    assert!(
+        fake.calls().contains("-d 1s --interval 5s --source kfunc --max-size 2048K --on-full ring")
+    );
     fake.runs_nothing();
     // The same build is not pushed again.
     fs::remove_file(fake.path("calls")).expect("the calls");

@@ -35,6 +35,9 @@ fn wrong_usage_is_exit_code_2() {
         &["record", "-d", "10"],
         &["record", "--source", "guess"],
         &["record", "--detach", "-o", "here.swk"],
+        &["record", "--max-size", "64"],
+        &["record", "--max-size", "255K"],
+        &["record", "--on-full", "explode"],
         &["dump"],
     ] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{Maker, S, everyday, file, golden, night, run, stderr, stdout};
-use sleepwalk_trace::record::Reason;
+use sleepwalk_trace::chunk::file_header;
+use sleepwalk_trace::record::{End, Lost, Reason, Record, Session};
+use sleepwalk_trace::time::{BootNanos, Clocks};
+use sleepwalk_trace::write::ChunkWriter;
 
 fn report(args: &[&str]) -> String {
     report_on(&everyday(), args)
@@ -64,6 +67,44 @@ fn every_warning_fits_80_columns() {
         assert!(text.contains(warning), "{text}");
     }
     assert!(text.lines().all(|l| unicode_width::UnicodeWidthStr::width(l) <= 80), "{text}");
+}
+
+/// A trace that was kept small ends with `reason`; the chunks before the first of it were dropped.
+fn bounded(reason: &str) -> Vec<u8> {
+    let mut writer = ChunkWriter::default();
+    let mut chunk = |at, record| {
+        writer.push(BootNanos(at), &record);
+        writer.seal(Clocks::default()).expect("a chunk")
+    };
+    for at in 0..3 {
+        chunk(at, Record::Lost(Lost { events: 1 }));
+    }
+    let mut bytes = file_header(4096).to_vec();
+    bytes.extend(chunk(4, Record::Session(Session::default())));
+    bytes.extend(chunk(5, Record::End(End { reason: reason.to_owned() })));
+    bytes
+}
+
+#[test]
+fn what_was_dropped_and_why_it_ended_is_told_in_a_line_each() {
+    let disk = format!("error: /data/{}\u{1b}[31m: no room for 9 bytes: ENOSPC", "x".repeat(90));
+    for (reason, said) in [
+        ("signal", "3 older chunks dropped to keep the trace small"),
+        ("full", "as long as --max-size lets it"),
+        (&disk, "the capture ended early: /data/xxx"),
+        (&disk, "ENOSPC"),
+    ] {
+        let (_dir, path) = file(&bounded(reason));
+        let output = run(&["report", path.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let text = stdout(&output);
+        assert!(text.contains(said), "{text}");
+        assert!(!text.contains("damaged"), "{text}");
+        for line in text.lines() {
+            assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
 }
 
 #[test]

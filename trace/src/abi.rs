@@ -137,7 +137,8 @@ pub const EVENT_ACTIVATE: u32 = 4;
 /// `power:wakeup_source_deactivate`, an [`EdgeEvent`]; the value is its `state`.
 pub const EVENT_DEACTIVATE: u32 = 5;
 /// From here on edges with this pointer mean this name, a [`NameEvent`]; the value is the name's
-/// length with its NUL, or an errno, as `bpf_probe_read_kernel_str` gives it.
+/// length with its NUL, or an errno, as `bpf_probe_read_kernel_str` gives it; [`NAME_ROOM`] + 1 where the
+/// name goes on beyond that.
 pub const EVENT_NAME: u32 = 6;
 /// A thread, the value, entered `pm_get_wakeup_count` to wait.
 pub const EVENT_WAIT_BEGIN: u32 = 7;

@@ -55,6 +55,9 @@ pub const VERSION: u16 = 1;
 pub const FILE_HEADER: usize = 24;
 /// No region is shorter, but for the last one of a cut file.
 pub const MIN_REGION: u64 = 4096;
+/// The least length that a trace may be bounded to: two regions of a ring, each with room for what
+/// some hundred sources need.
+pub const LEAST_SIZE: u64 = 256 << 10;
 /// The first bytes of a chunk.
 pub const CHUNK_MAGIC: [u8; 4] = *b"SWCK";
 /// Bytes of a chunk header.

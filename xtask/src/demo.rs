@@ -36,7 +36,7 @@ pub fn run() -> Result<()> {
     sh::say("step 1 of 3: the programs");
     build::all().context("the programs cannot be built")?;
     sh::say("step 2 of 3: the device");
-    let device = Vdev::new(DEFAULT_NAME)?.up(Kernel::default(), DEADLINE)?;
+    let device = Vdev::new(DEFAULT_NAME)?.up(Kernel::default(), DEADLINE, false)?;
     device.push(&[paths::workload_program()]).context("the workload cannot be brought over")?;
     sh::say("step 3 of 3: the capture");
     let folder = paths::target().join("demo");

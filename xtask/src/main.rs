@@ -48,9 +48,10 @@ Usage: cargo xtask TASK
                  records the golden traces anew: everyday, debugfs, ring
   synth FILE [--edges N] [--attempts N] [--sources N]
                  a large trace of a device that never was, the same each time
-  vdev up [--kernel kfunc|6.12|6.1], vdev down, status, shell [ARGUMENT...], qmp COMMAND
+  vdev up [--kernel kfunc|6.12|6.1] [--disk], vdev down, status, shell [ARGUMENT...], qmp COMMAND
                  the virtual device, or with --name NAME another one: `up` prints its serial,
-                 `shell` is `adb shell`, `qmp quit` cuts its power
+                 `shell` is `adb shell`, `qmp quit` cuts its power; --disk gives it /dev/vda, an
+                 ext4 that stays
   edges          check what may depend on what
   deny           check licences, bans, sources, and advisories where they can be had
   check-android  compile the agent for Android, without an NDK
@@ -153,6 +154,7 @@ fn synth(mut args: lexopt::Parser) -> Result<()> {
 fn vdev(mut args: lexopt::Parser) -> Result<()> {
     let (mut name, mut kernel) = (vdev::DEFAULT_NAME.to_owned(), Kernel::default());
     let mut words: Vec<OsString> = Vec::new();
+    let mut disk = false;
     while let Some(arg) = args.next()? {
         match arg {
             Long("name") => name = args.value()?.string()?,
@@ -161,6 +163,7 @@ fn vdev(mut args: lexopt::Parser) -> Result<()> {
                 kernel = Kernel::of_name(&value)
                     .with_context(|| format!("no kernel {value:?}: it is kfunc, 6.12 or 6.1"))?;
             }
+            Long("disk") => disk = true,
             Value(word) => {
                 words.push(word);
                 // From its first word on, a shell's command is the device's business, options included.
@@ -177,7 +180,7 @@ fn vdev(mut args: lexopt::Parser) -> Result<()> {
         bail!("vdev {} takes no {rest:?}", verb.to_string_lossy());
     }
     match verb.to_string_lossy().as_ref() {
-        "up" => println!("{}", device.up(kernel, vdev::DEADLINE)?.serial),
+        "up" => println!("{}", device.up(kernel, vdev::DEADLINE, disk)?.serial),
         "down" => device.down()?,
         "status" => println!("{}", device.status()),
         "shell" => return Err(device.device()?.shell(rest)),

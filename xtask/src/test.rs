@@ -2,6 +2,7 @@
 //! HTML report in Chromium, then the end-to-end tests in virtual devices of their own, one for each
 //! kernel.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::setup::packages::Kernel;
-use crate::vdev::own::OwnDevice;
+use crate::vdev::own::{OwnDevice, Reserved};
 use crate::{build, paths, setup, sh};
 
 /// A device: its name, which is this task's own because it is taken down at both ends, its kernel,
@@ -25,6 +26,9 @@ const NEW: [Kind; 2] = [
 /// The oldest has a file of tests to itself, and is up for them alone: an emulated device costs a core.
 const OLD: [Kind; 1] = [("test-6.1", Kernel::V6_1, "SLEEPWALK_E2E_SERIAL_OLDEST")];
 const OLD_TESTS: &str = "oldest";
+
+/// The device whose power a test cuts; it boots it by itself.
+const POWER: &str = "test-power";
 
 /// Some five times what the end-to-end tests take: beyond it a device hangs.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
@@ -45,7 +49,9 @@ pub fn run(filter: &[OsString]) -> Result<()> {
     let files = test_files()?;
     let (old, new): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file == OLD_TESTS);
     sh::say("step 5 of 6: the end-to-end tests on the new kernels");
+    let power = Reserved::new(POWER)?;
     failed.extend(end_to_end(&NEW, &new, filter, "the end-to-end tests")?);
+    drop(power);
     sh::say("step 6 of 6: the end-to-end tests on the oldest kernel");
     failed.extend(end_to_end(&OLD, &old, filter, "the end-to-end tests on the oldest kernel")?);
     if !failed.is_empty() {
@@ -128,6 +134,7 @@ fn end_to_end(
     // They share the devices, and a device sleeps for all.
     cargo.args(["--", "--test-threads=1"]).args(filter);
     cargo.env("SLEEPWALK_E2E_DIST", paths::dist()).env("ADB", setup::adb()?);
+    cargo.env("SLEEPWALK_E2E_XTASK", env::current_exe()?).env("SLEEPWALK_E2E_POWER", POWER);
     let mut devices = Vec::new();
     for (name, kernel, variable) in kinds {
         let own = OwnDevice::boot(name, *kernel)?;

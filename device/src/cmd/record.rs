@@ -3,40 +3,73 @@
 use std::io::Write as _;
 
 use anyhow::{Result, ensure};
+use sleepwalk_trace::record::Session;
 
+use crate::alone::Alone;
 use crate::args::RecordOptions;
 use crate::cmd::version;
+use crate::context::Surroundings;
+use crate::probe::hooks::Hooks;
 use crate::recorder::Recorder;
-use crate::source::SnapshotSource as _;
-use crate::store::Store;
+use crate::source::SnapshotSource;
+use crate::store::{OnFull, Store, choose};
 use crate::wakeups::Wakeups;
-use crate::{context, preflight, rights};
+use crate::{clock, context, preflight, rights};
 
 /// Records.
 pub fn run(options: &RecordOptions) -> Result<()> {
-    let kernel = preflight::kernel();
-    rights::raise_memlock();
-    let source = preflight::source(options.source, kernel.as_ref(), options.capacity)?;
-    let mut hooks = preflight::hooks(kernel.as_ref().ok(), options.edges)?;
-    let mut wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
-    let around = context::Surroundings::open();
-    let mut session = context::session();
-    session.agent = version::build()?;
-    session.source = source.name().to_owned();
-    session.hooks = around.hooks(hooks.told());
-    session.edges = hooks.sees("edge");
-    session.interval_ns = options.interval.as_nanos() as u64;
-    // Last of all: a capture that can't begin leaves no file.
-    let store = Store::create(&options.output, context::page_size())?;
-    let mut recorder = Recorder::start(source, store, session, around)?;
+    let _alone = Alone::take()?;
+    let path = choose(&options.output, clock::now().real);
+    // Before anything is loaded: that takes seconds, and a path that won't do is soon told.
+    let store = Store::create(&path, context::page_size(), options.bounds)?;
+    let Loaded { source, mut hooks, mut wakeups, around, session } = match load(options) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            // A capture that can't begin leaves no file.
+            store.remove();
+            return Err(error);
+        }
+    };
+    let ring = options.bounds.on_full == OnFull::Ring;
+    let mut recorder = Recorder::start(source, store, session, around, ring)?;
     let readable = recorder.readable();
     rights::give_up(|| {
         recorder.works(&mut hooks)?;
         ensure!(recorder.readable() >= readable, "less can be read than before");
         Ok(())
     });
-    // The host waits for this line.
     let mut out = std::io::stdout();
+    if path != options.output {
+        let _ = writeln!(out, "trace {}", path.display());
+    }
+    // The host waits for this line.
     let _ = writeln!(out, "ready").and_then(|()| out.flush());
     recorder.run(&mut hooks, &mut wakeups)
+}
+
+/// All that a capture needs besides its file.
+struct Loaded {
+    source: Box<dyn SnapshotSource>,
+    hooks: Hooks,
+    wakeups: Wakeups,
+    around: Surroundings,
+    session: Session,
+}
+
+fn load(options: &RecordOptions) -> Result<Loaded> {
+    let kernel = preflight::kernel();
+    rights::raise_memlock();
+    let source = preflight::source(options.source, kernel.as_ref(), options.capacity)?;
+    let hooks = preflight::hooks(kernel.as_ref().ok(), options.edges)?;
+    let wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
+    let around = Surroundings::open();
+    let session = Session {
+        agent: version::build()?,
+        source: source.name().to_owned(),
+        hooks: around.hooks(hooks.told()),
+        edges: hooks.sees("edge"),
+        interval_ns: options.interval.as_nanos() as u64,
+        ..context::session()
+    };
+    Ok(Loaded { source, hooks, wakeups, around, session })
 }

@@ -157,7 +157,7 @@ mod tests {
 
     /// What was recorded since: name, status, capacity, online.
     fn told(journal: &mut Journal, texts: &mut BTreeMap<u32, Vec<u8>>) -> Vec<String> {
-        let Some(chunk) = journal.seal() else { return Vec::new() };
+        let Some(chunk) = journal.take_chunk() else { return Vec::new() };
         let file = [&sleepwalk_trace::chunk::file_header(0)[..], &chunk].concat();
         let mut told = Vec::new();
         for item in Reader::open(&file).unwrap() {

@@ -120,9 +120,9 @@ impl ProbeEvent {
             },
             EVENT_NAME => {
                 let (pointer, name) = rest.split_first_chunk()?;
-                // The length counts the NUL, and is a negative errno where the read failed. A name that
-                // fills the room may end there or be cut; the kernel does not say.
-                let whole = (1..NAME_ROOM as i32).contains(&(value as i32));
+                // The length counts the NUL, is one more than there is room for where the name goes on,
+                // and a negative errno where the read failed.
+                let whole = (1..=NAME_ROOM as i32).contains(&(value as i32));
                 What::Name {
                     name_pointer: u64::from_ne_bytes(*pointer),
                     name: Text { bytes: *name.first_chunk()? },
@@ -171,13 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_may_go_on_is_cut_and_an_unreadable_one_too() {
+    fn a_name_that_goes_on_is_cut_and_an_unreadable_one_too() {
         let cut = |length: i32| {
             let rest = [&5u64.to_ne_bytes()[..], &[b'x'; NAME_ROOM]].concat();
             let event = ProbeEvent::parse(&record(EVENT_NAME, length as u32, &rest)).unwrap();
             matches!(event.what, What::Name { cut: true, .. })
         };
-        assert!(!cut(1) && !cut(127) && cut(128) && cut(-14));
+        assert!(!cut(1) && !cut(128) && cut(129) && cut(-14));
     }
 
     #[test]

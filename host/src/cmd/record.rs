@@ -17,7 +17,7 @@ use crate::interrupt;
 use crate::model;
 use crate::report::By;
 use crate::text::one_line;
-use crate::units::{Utc, parse_duration, size, time};
+use crate::units::{Utc, parse_duration, parse_size, size, time};
 
 /// Options of `record`.
 #[derive(clap::Args, Debug)]
@@ -39,6 +39,12 @@ pub struct Args {
     /// Leave single activations out: a smaller trace that tells less
     #[arg(long)]
     no_edges: bool,
+    /// The trace never gets longer on the device, at least 256K
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
+    max_size: u64,
+    /// What to do when it is that long
+    #[arg(long, value_enum, default_value_t = OnFull::Stop)]
+    on_full: OnFull,
     /// Leave it running and return: `sleepwalk status`, `stop` and `pull` go on from there
     #[arg(long, conflicts_with_all = ["output", "force", "keep"])]
     detach: bool,
@@ -66,6 +72,15 @@ enum Source {
     Debugfs,
     /// The attributes of each source, in ms and slow
     Sysfs,
+}
+
+/// What to do when the trace is as long as it may be.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnFull {
+    /// End the capture
+    Stop,
+    /// Drop the oldest
+    Ring,
 }
 
 /// Until the first question to the device while it captures, which tells a capture that failed early;
@@ -173,6 +188,11 @@ fn agent_args(args: &Args, duration: Option<Duration>) -> Vec<String> {
     }
     if let (Some(source), false) = (source, matches!(args.source, Source::Auto)) {
         list.extend(["--source".to_owned(), source.get_name().to_owned()]);
+    }
+    // Sizes have a unit there, and none here is finer.
+    list.extend(["--max-size".to_owned(), format!("{}K", args.max_size >> 10)]);
+    if matches!(args.on_full, OnFull::Ring) {
+        list.extend(["--on-full".to_owned(), "ring".to_owned()]);
     }
     list
 }

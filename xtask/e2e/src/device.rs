@@ -1,6 +1,6 @@
 //! The device, over adb.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -38,14 +38,14 @@ impl Device {
         Self::named("SLEEPWALK_E2E_SERIAL_OLDEST")
     }
 
-    fn named(variable: &str) -> Result<Self> {
-        let get = |name: &str| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .with_context(|| format!("{name} is not set: run `cargo xtask test`"))
-        };
-        let serial = get(variable)?.to_string_lossy().into_owned();
-        let device = Self { serial, dist: get("SLEEPWALK_E2E_DIST")?.into() };
+    fn named(name: &str) -> Result<Self> {
+        let serial = variable(name)?.to_string_lossy().into_owned();
+        Self::at(serial)
+    }
+
+    /// The device of this serial.
+    pub fn at(serial: String) -> Result<Self> {
+        let device = Self { serial, dist: variable("SLEEPWALK_E2E_DIST")?.into() };
         device.sh(&format!("rm -rf {FOLDER} /data/local/tmp/sleepwalk; mkdir -p {FOLDER}"))?;
         device.sh("echo 0 > /sys/class/rtc/rtc0/wakealarm; echo none > /sys/power/pm_test")?;
         for program in ["sleepwalkd", "sleepwalk-workload"] {
@@ -130,6 +130,13 @@ impl Device {
     }
 }
 
+/// What `cargo xtask test` says in the environment.
+pub fn variable(name: &str) -> Result<OsString> {
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .with_context(|| format!("{name} is not set: run `cargo xtask test`"))
+}
+
 /// A program under way on the device.
 #[derive(Debug)]
 pub struct Running<'a> {
@@ -142,7 +149,7 @@ pub struct Running<'a> {
 
 impl Running<'_> {
     /// The next line that it prints; empty at its end.
-    fn line(&mut self) -> Result<String> {
+    pub fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         self.out.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())

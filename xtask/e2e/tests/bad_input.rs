@@ -3,9 +3,10 @@
 
 use std::process::Output;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use sleepwalk_e2e::Device;
 use sleepwalk_e2e::trace::Trace;
+use sleepwalk_trace::record::Record;
 
 fn said(output: &Output) -> String {
     // adb's shell may merge the two.
@@ -58,6 +59,85 @@ fn a_full_disk_ends_the_capture_and_keeps_what_was_written() -> Result<()> {
     device.sh("umount small")?;
     let trace = Trace::read(&trace?)?;
     ensure!(trace.snapshots()?.len() >= 2, "too little was kept");
+    let Some(Record::End(end)) = trace.records.last().map(|r| &r.record) else {
+        bail!("the trace does not say why it ends");
+    };
+    ensure!(end.reason.starts_with("error: small/a.swk: no room for"), "{}", end.reason);
+    Ok(())
+}
+
+#[test]
+fn a_ring_on_a_full_disk_ends_in_order_too() -> Result<()> {
+    let device = Device::get()?;
+    device.sh("mkdir -p small; mount -t tmpfs -o size=400k none small")?;
+    let record = "./sleepwalkd record -o small/a.swk --on-full ring --max-size 1M --interval 100ms";
+    let agent = device.start(record, "ready")?;
+    let _sources = device
+        .start("./sleepwalk-workload sources --count 300 --prefix f --churn 3000", "ready")?;
+    let (out, well) = agent.wait()?;
+    ensure!(!well && out.contains("no room for"), "it should have run out of room: {out}");
+    let trace = device.pull("small/a.swk");
+    device.sh("umount small")?;
+    ensure!(Trace::read(&trace?)?.complete(), "the trace does not say why it ends");
+    Ok(())
+}
+
+#[test]
+fn the_second_capture_at_once_is_told_who_has_the_device() -> Result<()> {
+    let device = Device::get()?;
+    let first = device.start("./sleepwalkd record -o a.swk", "ready")?;
+    let output = device.try_sh("./sleepwalkd record -o b.swk -d 1s")?;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    ensure!(text.contains(&format!("with pid {}:", first.pid)), "{text}");
+    ensure!(!device.sh("ls")?.contains("b.swk"), "it left a trace");
+    // Whatever its death, the device is free afterwards.
+    first.signal("KILL")?;
+    first.wait()?;
+    device.sh("./sleepwalkd record -o b.swk -d 100ms")?;
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_is_told_before_anything_is_loaded() -> Result<()> {
+    let device = Device::get()?;
+    device.sh("mkdir -p fixed; mount -t tmpfs -o ro none fixed")?;
+    // Who may not load anything would hear of that instead.
+    let user = "shell:x:2000:2000::/:/bin/sh";
+    device.sh(&format!("grep -q '^shell:' /etc/passwd || echo {user} >> /etc/passwd"))?;
+    device.sh("chmod 777 .; echo precious > there.swk; mkdir -m 700 closed")?;
+    let cases = [
+        ("-o no/such/a.swk", 1, "no/such/a.swk can't be created: No such file"),
+        ("-o no/", 1, "No such file"),
+        ("-o fixed/a.swk", 1, "fixed/a.swk can't be created: Read-only file system"),
+        ("-o closed/a.swk", 1, "closed/a.swk can't be created: Permission denied"),
+        ("-o there.swk", 1, "there.swk can't be created: File exists"),
+        ("-o a.swk -d 0s", 2, "`0s`"),
+        ("-o a.swk --interval 0s", 2, "`0s`"),
+        ("-o a.swk --max-size 255K", 2, "at least 256K"),
+        ("-o a.swk --max-size 64", 2, "`64`"),
+        ("-o a.swk --on-full explode", 2, "`explode`"),
+        ("-o a.swk --source psychic", 2, "`psychic`"),
+    ];
+    for (options, code, why) in cases {
+        let record = format!("start-stop-daemon -S -c shell -x ./sleepwalkd -- record {options}");
+        let output = device.try_sh(&record)?;
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{options}: {text}");
+        assert_eq!(text.lines().count(), 1, "{options}: {text}");
+        ensure!(text.contains(why), "{options}: {text}");
+    }
+    device.sh("umount fixed")?;
+    assert_eq!(device.sh("cat there.swk")?, "precious");
+    ensure!(!device.sh("ls")?.contains("a.swk"), "it left a trace");
+    // A source that this kernel can't give, to one who may.
+    device.sh("umount /sys/kernel/debug")?;
+    let output = device.try_sh("./sleepwalkd record -o a.swk -d 1s --source debugfs");
+    device.sh("mount -t debugfs debugfs /sys/kernel/debug")?;
+    let text = said(&output?);
+    ensure!(text.contains("/sys/kernel/debug"), "{text}");
+    ensure!(!device.sh("ls")?.contains("a.swk"), "it left a trace");
     Ok(())
 }
 

@@ -61,12 +61,13 @@ fn ids_are_those_of_sysfs() -> Result<()> {
 }
 
 #[test]
-fn names_are_kept_to_the_byte() -> Result<()> {
+fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
     let device = Device::get()?;
     let long = "n".repeat(127);
     let longer = "m".repeat(200);
-    // As the shell's $'…' takes them, and the bytes that they are.
-    let names: [(String, Vec<u8>); 7] = [
+    // As the shell's printf takes them, and the bytes that they are.
+    let names: [(String, Vec<u8>); 8] = [
+        (String::new(), Vec::new()),
         ("with a space".into(), b"with a space".to_vec()),
         (r"new\nline".into(), b"new\nline".to_vec()),
         (r"esc\x1b[31m".into(), b"esc\x1b[31m".to_vec()),
@@ -75,6 +76,8 @@ fn names_are_kept_to_the_byte() -> Result<()> {
         (long.clone(), long.into_bytes()),
         (longer.clone(), longer.into_bytes()),
     ];
+    // The first tells these sources to a snapshot, the second meets them in edges.
+    let late = device.start("./sleepwalkd record -o a.swk --interval 1h", "ready")?;
     let mut running = Vec::new();
     for (shell, _) in &names {
         let program =
@@ -82,12 +85,34 @@ fn names_are_kept_to_the_byte() -> Result<()> {
         running.push(device.start(&program, "activate")?);
     }
     let ours = snapshot(&device, "")?;
+    let kernel = debugfs::read(&device)?;
+    // Every one ends, so that no snapshot of the trace has seen it.
+    drop(running);
+    let (_, well) = late.stop()?;
+    ensure!(well, "the agent failed");
+    let trace = Trace::read(&device.pull("a.swk")?)?;
+    let texts = trace.texts();
+    let shown: Vec<_> =
+        trace.snapshots()?.into_iter().flat_map(|s| s.by_name.into_keys()).collect();
     for (_, bytes) in &names {
-        let kept = &bytes[..bytes.len().min(127)];
+        let shown_as = String::from_utf8_lossy(bytes);
+        ensure!(kernel.iter().any(|line| line.name == *bytes), "debugfs lacks {shown_as:?}");
+        let (kept, cut) = (&bytes[..bytes.len().min(127)], bytes.len() > 127);
         let source = sources(&ours)?.iter().find(|s| name(s) == kept);
-        let source =
-            source.with_context(|| format!("{:?} is missing", String::from_utf8_lossy(bytes)))?;
-        assert_eq!(source["name_cut"], bytes.len() > 127, "{source}");
+        let source = source.with_context(|| format!("{shown_as:?} is missing"))?;
+        assert_eq!(source["name_cut"], cut, "{source}");
+        let met = trace.records.iter().find_map(|r| match &r.record {
+            Record::Source(source) if texts[&source.name] == kept => Some(source),
+            _ => None,
+        });
+        let met = met.with_context(|| format!("{shown_as:?} is in no edge"))?;
+        assert_eq!(met.name_cut, cut, "{met:?}");
+        ensure!(!shown.iter().any(|name| name == kept), "a snapshot has shown {shown_as:?}");
+        let edges = trace
+            .records
+            .iter()
+            .filter(|r| matches!(&r.record, Record::Edge(edge) if edge.source == met.instance));
+        assert_eq!(edges.count(), 2, "{shown_as:?}: an activation and its end");
     }
     Ok(())
 }

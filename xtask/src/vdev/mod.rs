@@ -3,6 +3,7 @@
 //! Each instance has a name and a folder `target/vdev/run/NAME` with its `state`, `console.log` and
 //! `qmp.sock`; a test run and a developer may each have one.
 
+mod disk;
 mod initramfs;
 mod modules;
 pub mod own;
@@ -81,7 +82,10 @@ impl Vdev {
 
     /// Boots the device, or takes the running one, and returns when adb answers; `deadline` is for
     /// that alone, not for downloads or for waiting until another task is done.
-    pub fn up(self, kernel: Kernel, deadline: Duration) -> Result<Device> {
+    ///
+    /// With a `disk`, one that it boots has a disk, `/dev/vda`, with an empty ext4 at the first time.
+    /// It stays when the device goes down, and so outlives a power cut.
+    pub fn up(self, kernel: Kernel, deadline: Duration, disk: bool) -> Result<Device> {
         let parts = setup::device(kernel)?;
         let _alone = self.alone()?;
         let (qemu, started) = match self.running() {
@@ -96,9 +100,17 @@ impl Vdev {
                 self.clean_up()?;
                 let image = self.folder.join(INITRAMFS);
                 initramfs::write(&parts.kernel, &parts.userland, &image)?;
+                let disk = disk.then(|| disk::ensure(&self.folder)).transpose()?;
                 sh::say(format!("booting {}", parts.kernel.image.display()));
                 let started = Instant::now();
-                let qemu = Qemu::start(&parts.qemu, &self.folder, kernel, &parts.kernel, &image)?;
+                let qemu = Qemu::start(
+                    &parts.qemu,
+                    &self.folder,
+                    kernel,
+                    &parts.kernel,
+                    &image,
+                    disk.as_deref(),
+                )?;
                 (qemu, started)
             }
         };
@@ -171,6 +183,11 @@ impl Vdev {
             let _ = fs::remove_file(self.folder.join(name));
         }
         Ok(())
+    }
+
+    /// Throws the disk away.
+    pub fn forget_disk(&self) {
+        disk::remove(&self.folder);
     }
 
     /// One line for a person.

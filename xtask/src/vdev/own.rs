@@ -35,7 +35,7 @@ impl OwnDevice {
         if vdev.running().is_some() {
             vdev.down()?;
         }
-        Ok(OwnDevice { device: vdev.up(kernel, DEADLINE)?, _alone: alone })
+        Ok(OwnDevice { device: vdev.up(kernel, DEADLINE, false)?, _alone: alone })
     }
 
     /// Whether the emulator is still there.
@@ -56,6 +56,35 @@ impl Drop for OwnDevice {
         if let Err(error) = self.device.vdev.down() {
             sh::say(format!("{error:#}"));
         }
+    }
+}
+
+/// A name that another program boots a device under, time and again: it and its disk go when this is
+/// dropped, or when the task is interrupted.
+pub struct Reserved(Vdev);
+
+impl Reserved {
+    pub fn new(name: &str) -> Result<Reserved> {
+        take_down_when_interrupted()?;
+        NAMES.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        let reserved = Reserved(Vdev::new(name)?);
+        reserved.clear();
+        Ok(reserved)
+    }
+
+    fn clear(&self) {
+        if self.0.running().is_some()
+            && let Err(error) = self.0.down()
+        {
+            sh::say(format!("{error:#}"));
+        }
+        self.0.forget_disk();
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

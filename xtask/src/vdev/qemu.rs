@@ -1,5 +1,6 @@
 //! The emulator's process: its command line, its state file, and whether it still runs.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ impl Qemu {
         kernel: Kernel,
         files: &KernelFiles,
         initramfs: &Path,
+        disk: Option<&Path>,
     ) -> Result<Qemu> {
         let port = free_port()?;
         let mut command = Command::new(qemu);
@@ -52,6 +54,12 @@ impl Qemu {
             .arg("-netdev")
             .arg(format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:5555"))
             .args(["-device", "virtio-net-pci,netdev=net0,romfile="]);
+        if let Some(disk) = disk {
+            let mut drive = OsString::from("if=none,id=disk0,format=raw,file=");
+            // A comma ends an option's value, and two stand for one.
+            drive.push(disk.to_string_lossy().replace(',', ",,"));
+            command.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk0"]);
+        }
         for name in ["console.log", "qemu.pid", "qmp.sock"] {
             let _ = fs::remove_file(folder.join(name));
         }

@@ -23,7 +23,8 @@ sleepwalk-workload: keeps a device awake on purpose, so that Sleepwalk has somet
                                          --flicker, as many births and deaths
   sleepwalk-workload source --name NAME  one source of that very name, activated --times times:
       [--after 0s] [--hold 1s]           inactive for --after, then active for --hold. A JSON line
-      [--times 1]                        for each birth, activation, relaxation and death
+      [--times 1]                        for each birth, activation, relaxation and death. An empty
+                                         NAME is a pipe, which has none
   sleepwalk-workload suspend --times N   suspends as Android does, a JSON line for each attempt
       [--alarm 2s] [--gap 500ms]         (alarm: whole seconds, by the RTC)
   sleepwalk-workload demo [--for 30s]    a phone in miniature: sleeps, aborts, long waits; a JSON
@@ -159,7 +160,9 @@ fn source(parser: &mut lexopt::Parser) -> Result<Command> {
         }
     }
     let name = name.context("`source` needs --name NAME")?;
-    fifo_name("--name", &name)?;
+    if !name.is_empty() {
+        fifo_name("--name", &name)?;
+    }
     Ok(Command::Source(SourceOptions { name, after, hold, times }))
 }
 

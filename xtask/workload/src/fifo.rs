@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{mkfifo, pipe2};
 
 use crate::clock::boot_ns;
 use crate::event::{self, Event};
@@ -19,29 +19,36 @@ use crate::wake_set::WakeSet;
 /// A named pipe: in a [`WakeSet`], it has a wakeup source of the file's name, which is active from
 /// the write of a byte until the set settles after the byte was read.
 pub struct Fifo {
-    path: PathBuf,
+    /// None for a pipe.
+    path: Option<PathBuf>,
     file: File,
 }
 
 impl Fifo {
-    /// Makes the file and opens both its ends.
+    /// Makes the file and opens both its ends. Where `name` is empty it is a pipe, for which the kernel
+    /// knows no other name.
     pub fn new(folder: &Path, name: &OsStr) -> Result<Fifo> {
+        if name.is_empty() {
+            return Fifo::nameless();
+        }
         let path = folder.join(name);
         mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)
             .with_context(|| format!("FIFO {path:?} cannot be made"))?;
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlag::O_NONBLOCK.bits())
-            .open(&path);
-        match opened {
-            Ok(file) => Ok(Fifo { path, file }),
+        match open(&path) {
+            Ok(file) => Ok(Fifo { path: Some(path), file }),
             Err(error) => {
                 // The reason given is the open's, not that of cleaning up after it.
                 let _ = fs::remove_file(&path);
-                Err(error).with_context(|| format!("FIFO {path:?} cannot be opened"))
+                Err(error)
             }
         }
+    }
+
+    fn nameless() -> Result<Fifo> {
+        let (end, _other) = pipe2(OFlag::O_CLOEXEC).context("a pipe cannot be made")?;
+        // One file for both ends, as with a FIFO.
+        let file = open(Path::new(&format!("/proc/self/fd/{}", end.as_raw_fd())))?;
+        Ok(Fifo { path: None, file })
     }
 
     /// Something to read: the source is active.
@@ -65,8 +72,17 @@ impl AsFd for Fifo {
 impl Drop for Fifo {
     fn drop(&mut self) {
         // The folder goes too, with whatever is left in it.
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
     }
+}
+
+/// Both ends in one.
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    options.open(path).with_context(|| format!("FIFO {path:?} cannot be opened"))
 }
 
 /// A FIFO in a set of its own: one wakeup source, and what it does is printed.

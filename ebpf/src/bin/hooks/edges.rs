@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::ptr::addr_of_mut;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
 use aya_ebpf::macros::{btf_tracepoint, map, raw_tracepoint};
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
@@ -73,10 +73,17 @@ fn edge(kind: u32, pointer: u64, state: u32) {
 fn tell_name(pointer: u64) {
     let mut name = [0u64; NAME_WORDS];
     // SAFETY: `name` has NAME_ROOM bytes, and the helper checks the source address.
-    let length = unsafe {
+    let mut length = unsafe {
         let from = pointer as *const c_void;
         bpf_probe_read_kernel_str(name.as_mut_ptr().cast(), NAME_ROOM as u32, from)
     };
+    if length == NAME_ROOM as i64 {
+        let mut beyond = 0u8;
+        let at = pointer.wrapping_add(NAME_ROOM as u64 - 1) as *const c_void;
+        // SAFETY: `beyond` has one byte, and the helper checks the source address.
+        unsafe { bpf_probe_read_kernel(addr_of_mut!(beyond).cast(), 1, at) };
+        length += i64::from(beyond != 0);
+    }
     // SAFETY: what stands there may be replaced meanwhile, on another CPU; then the names differ, and
     // one is sent once too often.
     let told = unsafe { NAMES.get(pointer) };

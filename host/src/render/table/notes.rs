@@ -2,6 +2,7 @@
 
 use super::{DIM, Page, YELLOW};
 use crate::report::{Report, Session};
+use crate::text::{fit, one_line};
 use crate::units::{count, time};
 
 /// The warnings, and what the capture itself cost.
@@ -49,6 +50,21 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
         u64::from(s.end_reason.is_none()),
         "the capture did not end in order: what it saw last may be missing".to_owned(),
     );
+    let early = match s.end_reason.as_deref() {
+        Some("full") => {
+            "the trace was as long as --max-size lets it, and the capture ended".to_owned()
+        }
+        Some(reason) if reason.starts_with("error: ") => {
+            // At both ends there is what matters: where, and why.
+            format!("the capture ended early: {}", fit(&one_line(&reason["error: ".len()..]), 50))
+        }
+        _ => String::new(),
+    };
+    warn(u64::from(!early.is_empty()), early);
+    warn(
+        s.dropped_chunks,
+        format!("{} dropped to keep the trace small", count(s.dropped_chunks, "older chunk")),
+    );
     warn(
         s.damaged_bytes | s.missing_chunks | s.bad_records,
         format!(
@@ -89,7 +105,7 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
         if let Some(hook) = missing.next() {
             let why = crate::text::escape(hook.why.as_bytes());
             let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-            warn(1, crate::text::fit(&format!("{lost}{why}"), super::WIDTH - 4));
+            warn(1, fit(&format!("{lost}{why}"), super::WIDTH - 4));
         }
     }
     let hooked =

@@ -1,0 +1,236 @@
+//! What a reader has to know to read on where the past was dropped: the prologue of a ring's regions.
+//!
+//! It follows the records on their way into the trace, as a reader will: a record that is repeated in
+//! prologues needs a line in [`Recap::apply`] and one in [`Recap::records`].
+
+use std::collections::BTreeMap;
+
+use sleepwalk_trace::record::{
+    IrqDef, Overhead, Reason, Record, Session, Snapshot, SourceDef, Stamped, Supply, SuspendStats,
+    Text,
+};
+use sleepwalk_trace::snapshot::{Differ, Replay};
+use sleepwalk_trace::time::BootNanos;
+
+/// A source that two whole snapshots were without is named by no edge any more, see
+/// [`crate::pointers::Pointers::retire`].
+const KEPT_FOR: u64 = 2;
+
+/// The trace so far in short.
+#[derive(Debug, Default)]
+pub struct Recap {
+    /// Of the chunk under way, which a prologue comes before.
+    pending: Vec<Stamped>,
+    session: Option<Session>,
+    overhead: Option<Overhead>,
+    texts: BTreeMap<u32, Vec<u8>>,
+    sources: BTreeMap<u32, Kept>,
+    irqs: BTreeMap<u32, IrqDef>,
+    /// By the name's number.
+    supplies: BTreeMap<u32, Supply>,
+    stats: Option<SuspendStats>,
+    replay: Replay,
+    snapshot: Option<(BootNanos, Snapshot)>,
+    /// Whole snapshots so far.
+    snapshots: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    source: SourceDef,
+    /// [`Recap::snapshots`] when it was told or shown last.
+    seen_at: u64,
+}
+
+impl Recap {
+    /// A record joins the chunk under way.
+    pub fn push(&mut self, at: BootNanos, record: &Record) {
+        let repeated = match record {
+            Record::Session(_) => self.session.is_none(),
+            Record::Overhead(_) => self.overhead.is_none(),
+            Record::Text(_)
+            | Record::Source(_)
+            | Record::Irq(_)
+            | Record::Supply(_)
+            | Record::Snapshot(_)
+            | Record::SuspendStats(_) => true,
+            _ => false,
+        };
+        if repeated {
+            self.pending.push(Stamped { at, record: record.clone() });
+        }
+    }
+
+    /// The chunk under way was given up.
+    pub fn discard(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The chunk under way is part of the trace; `known` are the strings that the agent remembers.
+    pub fn commit(&mut self, known: impl Fn(u32) -> bool) {
+        let before = self.snapshots;
+        for stamped in std::mem::take(&mut self.pending) {
+            self.apply(stamped);
+        }
+        if self.snapshots > before {
+            let now = self.snapshots;
+            self.sources.retain(|_, kept| now - kept.seen_at <= KEPT_FOR);
+            let named: std::collections::HashSet<_> =
+                self.sources.values().map(|kept| kept.source.name).collect();
+            self.texts.retain(|id, _| named.contains(id) || known(*id));
+        }
+    }
+
+    fn apply(&mut self, Stamped { at, record }: Stamped) {
+        match record {
+            Record::Session(session) => self.session = self.session.take().or(Some(session)),
+            Record::Overhead(overhead) => self.overhead = self.overhead.or(Some(overhead)),
+            Record::Text(text) => {
+                self.texts.insert(text.id, text.bytes);
+            }
+            Record::Source(source) => {
+                let kept = Kept { source, seen_at: self.snapshots };
+                self.sources.insert(source.instance, kept);
+            }
+            Record::Irq(irq) => {
+                self.irqs.insert(irq.number, irq);
+            }
+            Record::Supply(supply) => {
+                self.supplies.insert(supply.name, supply);
+            }
+            Record::SuspendStats(new) => {
+                let counters = self.stats.take().map(|old| old.counters).unwrap_or_default();
+                let mut counters: BTreeMap<u32, u64> = counters.into_iter().collect();
+                counters.extend(new.counters);
+                self.stats = Some(SuspendStats { counters: counters.into_iter().collect(), ..new });
+            }
+            Record::Snapshot(snapshot) => {
+                // Our own differences build on our own snapshots.
+                if let Ok(states) = self.replay.apply(at, &snapshot) {
+                    self.snapshots += u64::from(snapshot.whole());
+                    for instance in states.keys() {
+                        if let Some(kept) = self.sources.get_mut(instance) {
+                            kept.seen_at = self.snapshots;
+                        }
+                    }
+                }
+                self.snapshot = Some((at, snapshot));
+            }
+            _ => {}
+        }
+    }
+
+    /// What stands in a prologue, all with the last snapshot's stamp.
+    pub fn records(&self) -> (BootNanos, Vec<Record>) {
+        let mut records = Vec::new();
+        records.extend(self.session.clone().map(Record::Session));
+        records.extend(self.overhead.map(Record::Overhead));
+        let text = |(id, bytes): (&u32, &Vec<u8>)| Text { id: *id, bytes: bytes.clone() };
+        records.extend(self.texts.iter().map(text).map(Record::Text));
+        records.extend(self.sources.values().map(|kept| Record::Source(kept.source)));
+        records.extend(self.irqs.values().copied().map(Record::Irq));
+        records.extend(self.supplies.values().copied().map(Record::Supply));
+        records.extend(self.stats.clone().map(Record::SuspendStats));
+        let Some((at, last)) = &self.snapshot else { return (BootNanos(0), records) };
+        let mut snapshot = Snapshot { reason: Reason::Tick, late: false, ..last.clone() };
+        Differ::default().diff(&mut snapshot, self.replay.sources(), true);
+        records.push(Record::Snapshot(snapshot));
+        (*at, records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sleepwalk_trace::time::MonoNanos;
+
+    use super::*;
+
+    fn stats(counters: &[(u32, u64)], last_errno: i32) -> Record {
+        let counters = counters.to_vec();
+        Record::SuspendStats(SuspendStats { counters, last_device: 1, last_errno, last_step: 2 })
+    }
+
+    fn text(id: u32) -> Record {
+        Record::Text(Text { id, bytes: vec![b'a'; id as usize] })
+    }
+
+    fn source(instance: u32, name: u32) -> Record {
+        let (address, name_pointer) = (0, u64::from(instance));
+        Record::Source(SourceDef {
+            instance,
+            name,
+            name_cut: false,
+            id: None,
+            address,
+            name_pointer,
+        })
+    }
+
+    fn snapshot() -> Record {
+        Record::Snapshot(Snapshot {
+            reason: Reason::AttemptBegin,
+            mono: MonoNanos(1),
+            took_ns: 1,
+            seen: 0,
+            stored: 0,
+            broken: false,
+            late: true,
+            full: true,
+            changed: Vec::new(),
+            gone: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn what_was_committed_is_repeated_and_counters_are_put_together() {
+        let mut recap = Recap::default();
+        let irq = Record::Irq(IrqDef { number: 22, name: 1, chip: 2 });
+        let first = Record::Overhead(Overhead { cpu_ns: 1, ..Overhead::default() });
+        let second = Record::Overhead(Overhead { cpu_ns: 2, ..Overhead::default() });
+        let session = Record::Session(Session { kernel: "7.3".into(), ..Session::default() });
+        let supply = |capacity| {
+            let capacity = Some(capacity);
+            Record::Supply(Supply { name: 1, capacity, ..Supply::default() })
+        };
+        let stats_then = stats(&[(3, 1), (4, 1)], 0);
+        let told = [&session, &first, &text(1), &irq, &supply(50), &stats_then, &snapshot()];
+        for record in told {
+            recap.push(BootNanos(5), record);
+        }
+        assert_eq!(recap.records().1, [], "nothing is committed");
+        recap.commit(|_| true);
+        recap.push(BootNanos(6), &second);
+        recap.push(BootNanos(6), &supply(49));
+        recap.push(BootNanos(6), &stats(&[(4, 7)], -16));
+        recap.commit(|_| true);
+        recap.push(BootNanos(7), &stats(&[(4, 9)], -5));
+        recap.discard();
+        recap.commit(|_| true);
+        let (at, records) = recap.records();
+        assert_eq!(at, BootNanos(5));
+        let Record::Snapshot(shown) = snapshot() else { unreachable!() };
+        let shown = Record::Snapshot(Snapshot { reason: Reason::Tick, late: false, ..shown });
+        let together = stats(&[(3, 1), (4, 7)], -16);
+        assert_eq!(records, [session, first, text(1), irq, supply(49), together, shown]);
+    }
+
+    #[test]
+    fn a_source_met_in_an_edge_goes_when_no_edge_can_name_it_and_its_name_with_it() {
+        let mut recap = Recap::default();
+        for record in [text(1), text(2), source(7, 1)] {
+            recap.push(BootNanos(1), &record);
+        }
+        let mut kept = Vec::new();
+        for _ in 0..5 {
+            recap.push(BootNanos(2), &snapshot());
+            // The agent has forgotten 1, not 2.
+            recap.commit(|text| text == 2);
+            let (_, records) = recap.records();
+            let there = |record: &Record| records.contains(record);
+            assert!(there(&text(2)));
+            assert_eq!(there(&text(1)), there(&source(7, 1)));
+            kept.push(there(&source(7, 1)));
+        }
+        assert_eq!(kept, [true, true, false, false, false]);
+    }
+}

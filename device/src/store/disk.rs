@@ -1,0 +1,200 @@
+//! A file that is allocated before it is mapped, and mapped before it is written.
+//!
+//! The only module that knows memmap2. A store into a mapped hole of a full disk is a SIGBUS, so
+//! blocks are allocated first, and the file is cut to length only after the mapping is gone.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+use memmap2::{MmapMut, MmapOptions};
+use nix::errno::Errno;
+use nix::fcntl::posix_fallocate;
+use sleepwalk_trace::chunk::CHUNK_MAGIC;
+
+/// So much is allocated and mapped at once: one mapping at a time, so that the resident memory does
+/// not grow with the trace.
+const SEGMENT: u64 = 256 << 10;
+
+/// Zeroes are written in pieces of this length.
+const PIECE: usize = 64 << 10;
+
+/// What a trace is written to. Every offset is from the file's begin.
+pub trait Disk {
+    /// Sees to it that all before `end` has blocks, which are zero where nothing was written. On an
+    /// error there are as many as before.
+    fn reserve(&mut self, end: u64) -> Result<()>;
+    /// Writes to where there are blocks.
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<()>;
+    /// Writes a chunk's magic, after everything before it.
+    fn commit(&mut self, at: u64) -> Result<()>;
+    /// Writes zeroes over what was written.
+    fn erase(&mut self, at: u64, length: u64) -> Result<()>;
+    /// Reads what was written, or zeroes.
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<()>;
+    /// Waits until all of it is on the disk.
+    fn sync(&mut self) -> Result<()>;
+}
+
+/// [`Disk`] in a file.
+#[derive(Debug)]
+pub struct MappedFile {
+    path: PathBuf,
+    file: File,
+    page: u64,
+    /// The file never gets longer.
+    limit: u64,
+    reserved: u64,
+    map: Option<MmapMut>,
+    /// Where in the file the mapping begins.
+    map_at: u64,
+}
+
+impl MappedFile {
+    /// Creates the file, which must not exist.
+    pub fn create(path: &Path, page: u64, limit: u64) -> Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| format!("{} can't be created", path.display()))?;
+        Ok(Self { path: path.to_owned(), file, page, limit, reserved: 0, map: None, map_at: 0 })
+    }
+
+    /// Takes the file away.
+    pub fn remove(self) {
+        // It was created by `self`, and the error that led here is the one to tell.
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    /// Cuts the file to `length`, and waits until it is on the disk.
+    pub fn finish(mut self, length: u64) -> Result<()> {
+        self.map = None;
+        let name = || format!("{} can't be finished", self.path.display());
+        self.file.set_len(length).with_context(name)?;
+        self.file.sync_all().with_context(name)
+    }
+
+    /// Waits until the file's name is on the disk too.
+    pub fn sync_name(&self) {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let opened = File::open(folder.unwrap_or(Path::new(".")));
+        // Some file systems can't, and have nothing to lose.
+        if let Err(error) = opened.and_then(|folder| folder.sync_all()) {
+            log::debug!("the folder of {} can't be synced: {error}", self.path.display());
+        }
+    }
+
+    /// The mapped bytes from `at` on; maps them first.
+    fn mapped(&mut self, at: u64, length: usize) -> Result<&mut [u8]> {
+        let end = at + length as u64;
+        if end > self.reserved {
+            bail!("{} has no blocks up to byte {end}", self.path.display());
+        }
+        let there = self.map.as_ref().map_or(0, |map| map.len() as u64);
+        if at < self.map_at || end > self.map_at + there {
+            self.map = None;
+            let from = at / self.page * self.page;
+            let to = end.max(from + SEGMENT).min(self.reserved);
+            let mut options = MmapOptions::new();
+            options.offset(from).len((to - from) as usize);
+            // SAFETY: the file is ours alone (created anew, mode 0600) and is not cut while mapped;
+            // a reader only reads.
+            let map = unsafe { options.map_mut(&self.file) };
+            self.map =
+                Some(map.with_context(|| format!("{} can't be mapped", self.path.display()))?);
+            self.map_at = from;
+        }
+        let Some(map) = &mut self.map else { bail!("{} is not mapped", self.path.display()) };
+        let start = (at - self.map_at) as usize;
+        Ok(&mut map[start..start + length])
+    }
+}
+
+impl Disk for MappedFile {
+    fn reserve(&mut self, end: u64) -> Result<()> {
+        if end <= self.reserved {
+            return Ok(());
+        }
+        let ahead = end.max(self.reserved + SEGMENT).min(self.limit.max(end));
+        let name = || self.path.display().to_string();
+        // What is left of a disk that is nearly full is still of use.
+        let got = match allocate(&self.file, self.reserved, ahead) {
+            Err(_) if ahead > end => {
+                allocate(&self.file, self.reserved, end).with_context(name)?;
+                end
+            }
+            other => {
+                other.with_context(name)?;
+                ahead
+            }
+        };
+        self.reserved = got;
+        Ok(())
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.mapped(at, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn commit(&mut self, at: u64) -> Result<()> {
+        let to = self.mapped(at, CHUNK_MAGIC.len())?;
+        // SAFETY: four bytes within the mapping, aligned because chunks and mappings are; a reader
+        // in another process maps the same page.
+        let word = unsafe { AtomicU32::from_ptr(to.as_mut_ptr().cast()) };
+        word.store(u32::from_ne_bytes(CHUNK_MAGIC), Ordering::Release);
+        Ok(())
+    }
+
+    // Not by the mapping: a region is much longer than what is mapped. Both go through one page cache.
+    fn erase(&mut self, at: u64, length: u64) -> Result<()> {
+        let zeroes = [0; PIECE];
+        let mut at = at;
+        let end = at + length;
+        while at < end {
+            let piece = PIECE.min((end - at) as usize);
+            let written = self.file.write_all_at(&zeroes[..piece], at);
+            written.with_context(|| format!("{} can't be written", self.path.display()))?;
+            at += piece as u64;
+        }
+        Ok(())
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<()> {
+        let read = self.file.read_exact_at(into, at);
+        read.with_context(|| format!("{} can't be read", self.path.display()))
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        // This writes what was stored into the mapping too, and the file's length.
+        let synced = self.file.sync_data();
+        synced.with_context(|| format!("{} can't be written to the disk", self.path.display()))
+    }
+}
+
+/// Allocates the blocks from `at` to `end`.
+fn allocate(file: &File, at: u64, end: u64) -> Result<()> {
+    loop {
+        match posix_fallocate(file.as_fd(), at as i64, (end - at) as i64) {
+            Ok(()) => return Ok(()),
+            // A signal, or the freezer, which some file systems (tmpfs) do not wait out.
+            Err(Errno::EINTR) => {}
+            Err(error @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
+                return Err(error).with_context(|| {
+                    format!("no room for {} bytes more: make room there", end - at)
+                });
+            }
+            // Without it, a disk that fills up later would be a SIGBUS.
+            Err(error) => {
+                return Err(error)
+                    .context("this file system can't reserve room: give a file on another");
+            }
+        }
+    }
+}

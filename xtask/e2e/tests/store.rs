@@ -1,0 +1,269 @@
+//! The trace as a file: bounded, and whole at every instant.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use sleepwalk_e2e::device::variable;
+use sleepwalk_e2e::trace::Trace;
+use sleepwalk_e2e::{Device, debugfs};
+use sleepwalk_trace::read::{Item, Reader};
+use sleepwalk_trace::record::{EDGE_ACTIVE, Record};
+
+/// The file's length at each look, in bytes.
+fn lengths(device: &Device, file: &str, looks: u32) -> Result<Vec<u64>> {
+    let script = format!(
+        "n=0; while [ $n -lt {looks} ]; do wc -c < {file} || true; sleep 0.2; n=$((n + 1)); done"
+    );
+    Ok(device.sh(&script)?.lines().filter_map(|line| line.trim().parse().ok()).collect())
+}
+
+fn reason(trace: &Trace) -> Option<&str> {
+    match &trace.records.last()?.record {
+        Record::End(end) => Some(&end.reason),
+        _ => None,
+    }
+}
+
+const LIMIT: u64 = 256 << 10;
+
+/// Fills a trace within seconds.
+const BUSY: &str = "./sleepwalk-workload sources --count 100 --prefix busy --churn 1000000";
+
+#[test]
+fn a_trace_that_is_full_ends_in_order_and_never_exceeds_its_bound() -> Result<()> {
+    let device = Device::get()?;
+    let agent =
+        device.start("./sleepwalkd record -o a.swk --max-size 256K --interval 1h", "ready")?;
+    let _busy = device.start(BUSY, "ready")?;
+    let lengths = lengths(&device, "a.swk", 20)?;
+    let (said, well) = agent.wait()?;
+    ensure!(well, "{said}");
+    ensure!(lengths.iter().all(|length| *length <= LIMIT), "{lengths:?}");
+    let bytes = device.pull("a.swk")?;
+    let length = bytes.len() as u64;
+    ensure!((LIMIT / 2..=LIMIT).contains(&length), "{length} bytes");
+    let trace = Trace::read(&bytes)?;
+    assert_eq!(reason(&trace), Some("full"));
+    let last = trace.snapshots()?.pop().context("no snapshot")?;
+    ensure!(last.by_name.len() > 100, "the end's snapshot has {} sources", last.by_name.len());
+    Ok(())
+}
+
+#[test]
+fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
+    let device = Device::get()?;
+    let agent = device.start(
+        "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s",
+        "ready",
+    )?;
+    let busy = device.start(BUSY, "ready")?;
+    let lengths = lengths(&device, "a.swk", 60)?;
+    // Of one instant, as far as a copy can be: it is made while nothing is written.
+    device.sh(&format!("kill -STOP {0}; cp a.swk b.swk; kill -CONT {0}", agent.pid))?;
+    let kernel = debugfs::read(&device)?;
+    let (said, well) = agent.stop()?;
+    ensure!(well, "{said}");
+    ensure!(lengths.iter().all(|length| *length <= 2 * LIMIT), "{lengths:?}");
+    drop(busy);
+    for file in ["a.swk", "b.swk"] {
+        let bytes = device.pull(file)?;
+        let mut reader = Reader::open(&bytes)?;
+        let chunks = reader.by_ref().filter(|item| matches!(item, Item::Chunk(_))).count();
+        let dropped = reader.dropped_chunks();
+        println!("{file}: {chunks} chunks, {dropped} dropped");
+        ensure!(dropped > 0 && chunks > 5, "{file}: {chunks} chunks, {dropped} dropped");
+        let trace = Trace::read(&bytes)?;
+        ensure!(
+            matches!(trace.records.first().map(|r| &r.record), Some(Record::Session(_))),
+            "{file} does not begin with its session"
+        );
+        // Every event has its name, every snapshot its base.
+        ensure!(trace.events()?.len() > 1000, "{file} has {} events", trace.events()?.len());
+        let last = trace.snapshots()?.pop().context("no snapshot")?;
+        for line in kernel.iter().filter(|line| line.name.starts_with(b"busy")) {
+            ensure!(last.by_name.contains_key(&line.name), "{file}: {line:?} is missing");
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("a.swk");
+    std::fs::write(&path, device.pull("a.swk")?)?;
+    let report = device.sleepwalk().args(["report", "--format", "json"]).arg(&path).output()?;
+    ensure!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    let report: Value = serde_json::from_slice(&report.stdout)?;
+    ensure!(report["session"]["dropped_chunks"].as_u64() > Some(0), "{}", report["session"]);
+    assert_eq!(report["session"]["damaged_bytes"], 0);
+    Ok(())
+}
+
+#[test]
+fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
+    let device = Device::get()?;
+    let _busy =
+        device.start("./sleepwalk-workload sources --count 30 --prefix b --churn 2000", "ready")?;
+    for (number, options) in ["", "--max-size 256K --on-full ring"].into_iter().enumerate() {
+        let file = format!("{number}.swk");
+        let program = format!("./sleepwalkd record -o {file} {options} --interval 100ms");
+        let agent = device.start(&program, "ready")?;
+        std::thread::sleep(std::time::Duration::from_millis(7_300));
+        // Both in one script: between the copy and the end there is no time to write much.
+        device.sh(&format!("cp {file} before.swk; kill -KILL {}", agent.pid))?;
+        let (_, well) = agent.wait()?;
+        ensure!(!well, "it was to be killed");
+        let after = device.pull(&file)?;
+        let trace = Trace::read(&after)?;
+        ensure!(!trace.complete() && trace.records.len() > 500, "{} records", trace.records.len());
+        if options.is_empty() {
+            let before = Trace::read(&device.pull("before.swk")?)?;
+            ensure!(trace.records.starts_with(&before.records), "something was lost");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn in_a_folder_each_capture_has_a_file_of_its_own() -> Result<()> {
+    let device = Device::get()?;
+    device.sh("mkdir traces")?;
+    for _ in 0..2 {
+        let said = device.sh("./sleepwalkd record -o traces -d 100ms")?;
+        let path = said.lines().find_map(|line| line.strip_prefix("trace "));
+        let path = path.with_context(|| format!("no path in {said}"))?;
+        ensure!(Trace::read(&device.pull(path)?)?.complete(), "{path} has no end");
+    }
+    // By the device's own calendar.
+    let today = device.sh("date -u +%Y%m%d")?;
+    let files = device.sh("ls traces")?;
+    let named = |name: &str| name.starts_with("sleepwalk-20") && name.ends_with(".swk");
+    assert_eq!(files.lines().filter(|name| named(name)).count(), 2, "{files}");
+    ensure!(files.contains(&today[..6]), "{files} on {today}");
+    let modes = device.sh("stat -c %a traces/*")?;
+    ensure!(modes.lines().all(|mode| mode == "600"), "{modes}");
+    Ok(())
+}
+
+/// Another device, which a test may take the power from.
+struct Victim {
+    name: String,
+}
+
+impl Victim {
+    fn xtask(&self, words: &[&str]) -> Result<String> {
+        let mut xtask = Command::new(variable("SLEEPWALK_E2E_XTASK")?);
+        let output = xtask.arg("vdev").args(words).args(["--name", &self.name]).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "vdev {words:?}: {said}");
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    fn up(&self) -> Result<Device> {
+        let device = Device::at(self.xtask(&["up", "--disk"])?)?;
+        device.sh("modprobe virtio_blk; modprobe ext4; mkdir disk; mount -t ext4 /dev/vda disk")?;
+        Ok(device)
+    }
+
+    /// By the emulator's `quit`: nothing in the device gets to know.
+    fn cut(&self) -> Result<()> {
+        self.xtask(&["down"]).map(drop)
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // `cargo xtask test` does it again, and throws the disk away.
+        let _ = self.cut();
+    }
+}
+
+/// What a power cut may cost: 5 s, or the last attempt.
+const LOSS_NS: u64 = 5_000_000_000;
+
+#[test]
+fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
+    let victim = Victim { name: variable("SLEEPWALK_E2E_POWER")?.to_string_lossy().into_owned() };
+    let device = victim.up()?;
+    // What the kernel writes by itself within this test would hide what the agent does not.
+    device.sh("echo 0 > /sys/power/sync_on_suspend; cd /proc/sys/vm
+         echo 60000 > dirty_expire_centisecs; echo 60000 > dirty_writeback_centisecs")?;
+    let agent = device.start("./sleepwalkd record -o disk/a.swk --interval 1h", "ready")?;
+    let attempts = device.sh("./sleepwalk-workload suspend --times 2 --alarm 2s --gap 200ms")?;
+    let mut pulse = device.start(
+        "./sleepwalk-workload source --name pulse --after 100ms --hold 100ms --times 1000",
+        "activate",
+    )?;
+    // What has reached this side has happened.
+    let mut activations = Vec::new();
+    loop {
+        let line: Value = serde_json::from_str(&pulse.line()?)?;
+        let at = line["t_ns"].as_u64().context("no stamp")?;
+        if line["event"] == "activate" {
+            activations.push(at);
+        }
+        if activations.first().is_some_and(|first| at > first + 2 * LOSS_NS) {
+            break;
+        }
+    }
+    victim.cut()?;
+    drop((pulse, agent));
+
+    let device = victim.up()?;
+    let bytes = device.pull("disk/a.swk")?;
+    let mut reader = Reader::open(&bytes)?;
+    let mut texts = std::collections::BTreeMap::new();
+    let (mut pulses, mut names, mut returns) = (Vec::new(), Vec::new(), 0);
+    for item in reader.by_ref() {
+        let Item::Record(stamped) = item else { continue };
+        match stamped.record {
+            Record::Text(text) => drop(texts.insert(text.id, text.bytes)),
+            Record::Source(source) if texts[&source.name] == b"pulse" => {
+                names.push(source.instance);
+            }
+            Record::Edge(edge) if edge.what & EDGE_ACTIVE != 0 && names.contains(&edge.source) => {
+                pulses.push(stamped.at.0);
+            }
+            Record::Return(_) => returns += 1,
+            Record::End(end) => bail!("it ended in order: {}", end.reason),
+            _ => {}
+        }
+    }
+    let last = activations.last().copied().unwrap_or_default();
+    let safe = activations.iter().filter(|at| *at + LOSS_NS < last).count();
+    // The first was told before `start` returned.
+    println!(
+        "{} of {} activations are there, {safe} had to be; {} bytes damaged",
+        pulses.len(),
+        activations.len() + 1,
+        reader.damage().bytes
+    );
+    ensure!(safe >= 5, "only {safe} activations to compare");
+    ensure!(pulses.len() > safe, "{} activations of {safe}", pulses.len());
+    for (ours, theirs) in pulses.iter().skip(1).zip(&activations[..safe]) {
+        ensure!(ours >= theirs, "{ours} is before {theirs}");
+    }
+    ensure!(attempts.contains("\"n\":2"), "{attempts}");
+    assert_eq!(returns, 2, "attempts long before the cut");
+    Ok(())
+}
+
+#[test]
+fn a_power_cut_right_after_an_attempt_costs_that_one_at_most() -> Result<()> {
+    let victim = Victim { name: variable("SLEEPWALK_E2E_POWER")?.to_string_lossy().into_owned() };
+    let device = victim.up()?;
+    device.sh("rm -f disk/*; echo 0 > /sys/power/sync_on_suspend; cd /proc/sys/vm
+         echo 60000 > dirty_expire_centisecs; echo 60000 > dirty_writeback_centisecs")?;
+    let agent = device.start("./sleepwalkd record -o disk/b.swk --interval 1h", "ready")?;
+    let suspend = "./sleepwalk-workload suspend --times 3 --alarm 1s --gap 500ms";
+    let mut suspend = device.start(suspend, "\"n\":1")?;
+    while !suspend.line()?.contains("\"n\":2") {}
+    victim.cut()?;
+    drop((suspend, agent));
+
+    let device = victim.up()?;
+    let bytes = device.pull("disk/b.swk")?;
+    let returns = Reader::open(&bytes)?
+        .filter(|item| matches!(item, Item::Record(r) if matches!(r.record, Record::Return(_))))
+        .count();
+    println!("{returns} returns of 2 are there");
+    ensure!((1..=3).contains(&returns), "{returns} returns");
+    Ok(())
+}

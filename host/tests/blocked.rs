@@ -249,6 +249,17 @@ fn a_lost_edge_shows_in_the_next_snapshot() {
 }
 
 #[test]
+fn an_end_before_the_first_snapshot_contradicts_nothing() {
+    let mut m = Maker::full();
+    let a = m.source(b"a", 0);
+    m.edges = false;
+    m.activate(a).wait(S);
+    m.edges = true;
+    m.relax(a).wait(S).snapshot(Reason::Start).wait(S);
+    assert_eq!(analysis(&mut m).contradictions, 0);
+}
+
+#[test]
 fn edges_that_are_missing_in_pairs_show_in_the_counters() {
     let mut m = Maker::full();
     let (a, b) = (m.source(b"a", 0), m.source(b"b", 0));

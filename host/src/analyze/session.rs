@@ -144,7 +144,12 @@ impl Session {
         let awake = self.slept.awake(at);
         match what {
             What::Edge { source, active, shared } => {
+                let before = self.active.contradictions;
                 self.active.edge((source, active, shared), at, awake, || name(model, source));
+                if !self.known {
+                    // What is not known can't be contradicted: the end of what began before.
+                    self.active.contradictions = before;
+                }
                 if active {
                     self.attempts.activated(source, shared);
                 }

@@ -249,6 +249,34 @@ fn a_lost_edge_shows_in_the_next_snapshot() {
 }
 
 #[test]
+fn an_end_before_the_first_snapshot_contradicts_nothing() {
+    let mut m = Maker::full();
+    let a = m.source(b"a", 0);
+    m.edges = false;
+    m.activate(a).wait(S);
+    m.edges = true;
+    m.relax(a).wait(S).snapshot(Reason::Start).wait(S);
+    assert_eq!(analysis(&mut m).contradictions, 0);
+}
+
+#[test]
+fn edges_that_are_missing_in_pairs_show_in_the_counters() {
+    let mut m = Maker::full();
+    let (a, b) = (m.source(b"a", 0), m.source(b"b", 0));
+    m.snapshot(Reason::Start).wait(S).activate(a).wait(S).relax(a);
+    m.edges = false;
+    m.activate(a).wait(S).relax(a).activate(b).wait(S).relax(b);
+    m.edges = true;
+    m.wait(S).snapshot(Reason::Tick);
+    // What happens between the last look into the ring and the last snapshot is missing to nobody.
+    m.edges = false;
+    m.activate(b);
+    let all = analysis(&mut m);
+    assert_eq!(all.contradictions, 2);
+    assert_eq!([0, 1].map(|i| all.sources[i].held_ns), [2 * S, S]);
+}
+
+#[test]
 fn a_loss_puts_in_doubt_what_lies_between_two_snapshots() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);

@@ -94,7 +94,7 @@ fn edges_that_nobody_counted_as_lost_are_told() {
     let a = m.source(b"a", 0);
     m.snapshot(Reason::Start).wait(S).edge(a, false, false).wait(S);
     let found = findings(&m.finish());
-    assert_eq!(that_say(&found, "1 edge or state do not fit").len(), 1, "{found:?}");
+    assert_eq!(that_say(&found, "1 state or count does not fit").len(), 1, "{found:?}");
 }
 
 #[test]

@@ -373,7 +373,8 @@ impl Finder<'_> {
         }
         let unseen = match contradictions {
             0 => String::new(),
-            n => format!(" {} do not fit what was known before.", count(*n, "edge or state")),
+            1 => " 1 state or count does not fit the edges.".to_owned(),
+            n => format!(" {n} states or counts do not fit the edges."),
         };
         if missing.is_empty() && unseen.is_empty() {
             return None;

@@ -56,7 +56,8 @@ pub struct Analysis {
     pub late_snapshots: u64,
     /// Source states whose fields contradicted each other.
     pub torn_states: u64,
-    /// Edges and snapshots that contradicted what was known: an edge is missing before each.
+    /// Edges and snapshots that contradicted what was known, and activations that counters have and
+    /// no edge told: so many edges are missing, at least.
     pub contradictions: u64,
     /// Time for which it is in doubt who was active: from the snapshot before a loss to that after.
     pub doubtful_ns: u64,

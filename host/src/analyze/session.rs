@@ -1,5 +1,8 @@
 //! One pass over a session, event by event, in the order of their stamps.
 
+use std::collections::BTreeMap;
+
+use sleepwalk_trace::record::Reason;
 use sleepwalk_trace::time::BootNanos;
 
 use super::Analysis;
@@ -39,6 +42,9 @@ pub struct Session {
     /// The count was saved: from then on an event aborts the attempt that is to come.
     armed: bool,
     last_snapshot: Option<BootNanos>,
+    /// What counters had come to before the last snapshot of all: edges right before that are not in
+    /// the trace.
+    before_end: Option<BTreeMap<u32, u64>>,
     doubt_since: Option<BootNanos>,
     doubtful_ns: u64,
 }
@@ -62,6 +68,7 @@ impl Session {
             awake_since: None,
             armed: false,
             last_snapshot: None,
+            before_end: None,
             doubt_since: None,
             doubtful_ns: 0,
         }
@@ -137,7 +144,12 @@ impl Session {
         let awake = self.slept.awake(at);
         match what {
             What::Edge { source, active, shared } => {
+                let before = self.active.contradictions;
                 self.active.edge((source, active, shared), at, awake, || name(model, source));
+                if !self.known {
+                    // What is not known can't be contradicted: the end of what began before.
+                    self.active.contradictions = before;
+                }
                 if active {
                     self.attempts.activated(source, shared);
                 }
@@ -253,7 +265,11 @@ impl Session {
 
     fn snapshot(&mut self, model: &Model, at: BootNanos, taken: &Taken) {
         let awake = self.slept.awake(at);
-        let news = !self.known || self.doubt_since.is_some();
+        let last = taken.reason == Reason::End;
+        if last && self.before_end.is_none() {
+            self.before_end = Some(self.sources.activations());
+        }
+        let news = !self.known || self.doubt_since.is_some() || last;
         for (instance, state) in taken.states.iter().filter(|(_, state)| !state.torn()) {
             let last_ns = state.counters.last_ns;
             let near = last_ns.saturating_add(NEAR_NS) > taken.now.0;
@@ -312,6 +328,7 @@ impl Session {
         };
         let ledger = Ledger::new(&model, &attempts, &outside);
         let mut sources = self.sources.finish();
+        let unseen = unseen(&sources, &mut edges, &model, self.before_end.as_ref());
         join(&mut sources, &edges, &model, self.last_snapshot);
         let costs = ledger::charge_by(&attempts, |instance| instance);
         let mut analysis =
@@ -331,7 +348,10 @@ impl Session {
             sources,
             sole_by_name: edges.sole_by_name,
             torn_states,
-            contradictions: if model.edges > 0 { edges.contradictions } else { 0 },
+            contradictions: match model.edges {
+                0 => unseen,
+                _ => edges.contradictions.saturating_add(unseen),
+            },
             doubtful_ns: self.doubtful_ns,
             model,
             ..analysis
@@ -402,6 +422,32 @@ fn join(
         }
     }
     tallies.sort_by_key(|tally| tally.instance);
+}
+
+/// How many activations the counters have that no edge told and nobody counted as lost. Of a source
+/// with any, edges are not believed.
+fn unseen(
+    tallies: &[Tally],
+    edges: &mut active::Outcome,
+    model: &Model,
+    before_end: Option<&BTreeMap<u32, u64>>,
+) -> u64 {
+    // Those of debugfs and sysfs may be of another source of the name.
+    let exact = model.session.as_ref().is_some_and(|session| {
+        session.edges && ["kfunc", "kallsyms"].contains(&session.source.as_str())
+    });
+    let mut unseen = 0u64;
+    for tally in tallies.iter().filter(|_| exact) {
+        let Some((source, _)) = edges.sources.get_mut(&tally.instance) else { continue };
+        let counted = before_end
+            .map_or(tally.activations, |before| before.get(&tally.instance).copied().unwrap_or(0));
+        let missing = counted.saturating_sub(source.activations);
+        if !source.doubtful && missing > 0 {
+            source.doubtful = true;
+            unseen = unseen.saturating_add(missing);
+        }
+    }
+    unseen
 }
 
 fn told_by_edges(model: &Model) -> bool {

@@ -167,6 +167,11 @@ impl Tracker {
         changed.then_some(Change { instance, rose, last })
     }
 
+    /// The activations so far, by instance.
+    pub fn activations(&self) -> BTreeMap<u32, u64> {
+        self.tallies.iter().map(|(&instance, tally)| (instance, tally.activations)).collect()
+    }
+
     /// Whether a source was active in the last snapshot.
     pub fn active(&self, instance: u32) -> bool {
         self.active.contains(&instance)

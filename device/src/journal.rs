@@ -85,23 +85,25 @@ impl Journal {
         self.out.writer.pending()
     }
 
-    /// Makes what waits part of the file, in a new region where the one under way has no room. `keep`
-    /// bytes are to be left for what must follow, see [`Store::make_room`].
-    pub fn commit<D: Disk>(&mut self, store: &mut Store<D>, keep: u64) -> Result<()> {
+    /// Makes what waits part of the file, in a new region where the one under way has no room; says
+    /// whether it went there. `keep` bytes are to be left for what must follow, see
+    /// [`Store::make_room`].
+    pub fn commit<D: Disk>(&mut self, store: &mut Store<D>, keep: u64) -> Result<bool> {
         if self.pending() == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let length = chunk_len(self.pending());
-        if !store.fits(length)
-            && let Some(prologue) = self.prologue()
-        {
+        let prologue = if store.fits(length) { None } else { self.prologue() };
+        let moved = prologue.is_some();
+        if let Some(prologue) = prologue {
             store.next_region(chunk_len(prologue.pending()) + length)?;
             if let Some(chunk) = self.out.writer.seal_before(prologue, clock::now()) {
                 store.append(&chunk)?;
             }
         }
         store.make_room(length, Some(keep))?;
-        self.seal(store)
+        self.seal(store)?;
+        Ok(moved)
     }
 
     /// Makes `last` the last record, and what waits part of the file if there is room for it.

@@ -1,5 +1,8 @@
 //! The loop: events and ticks in, records out.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -15,12 +18,15 @@ use crate::journal::{Journal, Turn, begins_attempt, frozen};
 use crate::probe::events::{ProbeEvent, What};
 use crate::probe::hooks::Hooks;
 use crate::returns::Returns;
-use crate::source::SnapshotSource;
+use crate::source::{SnapshotSource, Taken};
 use crate::store::{Full, Store};
 use crate::wakeups::{Wakeups, Woken};
 
 /// Every so many snapshots one is full, so that damage before it costs no more than those.
 const FULL_EVERY: u64 = 64;
+
+/// So often a snapshot is tried before it is recorded as one that could not be taken.
+const TRIES: u32 = 3;
 
 /// How long an attempt under way keeps a capture from ending.
 const GRACE: Duration = Duration::from_secs(2);
@@ -56,6 +62,8 @@ pub struct Recorder<S> {
     returned: bool,
     /// How long a snapshot may get, by the sources of the last one.
     snapshot_room: usize,
+    /// Number of the snapshot from which on one has to be full.
+    full_at: u64,
 }
 
 impl<S: SnapshotSource> Recorder<S> {
@@ -80,6 +88,7 @@ impl<S: SnapshotSource> Recorder<S> {
             returns: None,
             returned: false,
             snapshot_room: SNAPSHOT,
+            full_at: 0,
         };
         recorder.journal.push_now(&Record::Session(session));
         recorder.around.supplies(When::Edge, &mut recorder.journal);
@@ -139,7 +148,10 @@ impl<S: SnapshotSource> Recorder<S> {
             let mut events = self.drain(hooks)?;
             if events == 0 && woken.flush {
                 // Quiet: from here on the next event wakes. One may just have come.
-                hooks.doze()?;
+                if let Err(error) = hooks.doze() {
+                    log::warn!("{error:#}");
+                    wakeups.flush_soon()?;
+                }
                 events = self.drain(hooks)?;
             }
             more = events >= BATCH;
@@ -160,7 +172,9 @@ impl<S: SnapshotSource> Recorder<S> {
                 self.returned = false;
                 self.store.sync()?;
             }
-            if events > 0 || self.store.dirty() {
+            // Also where it was woken in vain, for an event that it had seen before, or behind one that
+            // another CPU has not finished: the probe takes it to be awake.
+            if events > 0 || woken.events || self.store.dirty() {
                 wakeups.flush_soon()?;
             }
             match self.store.full() {
@@ -175,10 +189,9 @@ impl<S: SnapshotSource> Recorder<S> {
             };
             ending = ending.or(asked.map(|reason| (reason, Instant::now())));
             // A time that is up while the device sleeps is noticed at the thaw, before the attempt
-            // has returned: that is waited for.
+            // has returned: that is waited for. So are the events of a storm, which may never end.
             if let Some((reason, since)) = ending
-                && !(self.in_attempt && since.elapsed() < GRACE)
-                && !more
+                && (!(self.in_attempt || more) || since.elapsed() >= GRACE)
             {
                 return Ok(reason);
             }
@@ -279,22 +292,15 @@ impl<S: SnapshotSource> Recorder<S> {
     /// Takes a snapshot. At an attempt's begin, `hooks` tell whether user space was frozen before.
     fn snapshot(&mut self, reason: Reason, hooks: Option<&mut Hooks>) -> Result<()> {
         let number = self.overhead.snapshots;
-        let mut states: BTreeMap<u32, SourceState> = BTreeMap::new();
-        let now = clock::now().boot;
-        let mut defined = Vec::new();
-        let instances = &mut self.journal.instances;
-        let taken = self.source.take(&mut |sample| {
-            instances.add(sample, number, &mut states, &mut |record| defined.push(record));
-        })?;
-        for record in &defined {
-            self.journal.push(now, record);
-        }
+        let (taken, states) = self.walk(number)?;
         self.journal.instances.looked();
         let whole = !taken.broken && taken.seen == taken.stored;
         if whole {
             self.journal.instances.retire(number, taken.begin);
         }
-        self.snapshot_room = SNAPSHOT + SNAPSHOT_SOURCE * states.len();
+        if !taken.broken {
+            self.snapshot_room = SNAPSHOT + SNAPSHOT_SOURCE * states.len();
+        }
         if let Some(hooks) = hooks {
             self.ahead.extend(std::iter::from_fn(|| hooks.next_event()));
         }
@@ -313,7 +319,12 @@ impl<S: SnapshotSource> Recorder<S> {
             changed: Vec::new(),
             gone: Vec::new(),
         };
-        self.differ.diff(&mut snapshot, &states, number.is_multiple_of(FULL_EVERY));
+        // In a full one, what was not seen would count as not there.
+        let full = number >= self.full_at && (number == 0 || !taken.broken);
+        if full {
+            self.full_at = number + FULL_EVERY;
+        }
+        self.differ.diff(&mut snapshot, &states, full);
         self.journal.push(taken.begin, &Record::Snapshot(snapshot));
         self.overhead.snapshots += 1;
         self.overhead.snapshots_ns += took_ns;
@@ -321,11 +332,49 @@ impl<S: SnapshotSource> Recorder<S> {
         Ok(())
     }
 
+    /// The sources, as snapshot `number` finds them.
+    ///
+    /// The kernel may be short of memory for a moment, which must not end a capture of days: only the
+    /// first snapshot has to succeed. A later one that can't be taken is one that broke off at once.
+    fn walk(&mut self, number: u64) -> Result<(Taken, BTreeMap<u32, SourceState>)> {
+        let mut states = BTreeMap::new();
+        let mut left = TRIES;
+        let taken = loop {
+            let now = clock::now();
+            let mut defined = Vec::new();
+            let instances = &mut self.journal.instances;
+            let taken = self.source.take(&mut |sample| {
+                instances.add(sample, number, &mut states, &mut |record| defined.push(record));
+            });
+            for record in &defined {
+                self.journal.push(now.boot, record);
+            }
+            left -= 1;
+            match taken {
+                Ok(taken) => break taken,
+                Err(error) if left == 0 && number == 0 => return Err(error),
+                Err(error) if left == 0 => {
+                    log::warn!("a snapshot is missing: {error:#}");
+                    states.clear();
+                    break Taken::nothing(now);
+                }
+                Err(error) => log::debug!("a snapshot is tried again: {error:#}"),
+            }
+            states.clear();
+        };
+        Ok((taken, states))
+    }
+
     /// Makes what is pending part of the file.
     fn commit(&mut self) -> Result<()> {
         // What one turn of the loop may add, and then the end.
         let keep = self.store.chunk() + 2 * self.snapshot_room;
-        self.journal.commit(&mut self.store, keep as u64)
+        if self.journal.commit(&mut self.store, keep as u64)? {
+            // The snapshot that a region begins with may be old, and the edges since then are dropped
+            // with the region before.
+            self.snapshot(Reason::Tick, None)?;
+        }
+        Ok(())
     }
 
     fn end(&mut self, reason: &str) -> Result<()> {
@@ -334,7 +383,7 @@ impl<S: SnapshotSource> Recorder<S> {
         self.around.stats(&mut self.journal);
         self.journal.push_now(&Record::Overhead(self.overhead()));
         self.journal.push_now(&Record::End(End { reason: reason.to_owned() }));
-        self.commit()
+        self.journal.commit(&mut self.store, 0).map(drop)
     }
 
     /// Keeps what there is, after an error, and says in the trace why it ends.

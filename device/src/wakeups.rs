@@ -14,6 +14,8 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 /// Why the agent runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Woken {
+    /// The probe said that there are events.
+    pub events: bool,
     /// `--interval` went by.
     pub tick: bool,
     /// `--duration` is over.
@@ -119,6 +121,7 @@ impl Wakeups {
         let mut woken = Woken::default();
         for event in &ready[..count] {
             match event.data() {
+                EVENTS => woken.events = true,
                 TICK => {
                     self.tick.wait().context("the interval's timer")?;
                     woken.tick = true;

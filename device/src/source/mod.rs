@@ -18,7 +18,7 @@ use std::fmt;
 
 use anyhow::{Result, anyhow, bail};
 use sleepwalk_trace::snapshot::SourceState;
-use sleepwalk_trace::time::{BootNanos, MonoNanos};
+use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos};
 
 use crate::probe::btf::Kernel;
 
@@ -76,6 +76,14 @@ pub struct Taken {
     pub stored: u32,
     /// It broke off: a node could not be read, or the list had no end.
     pub broken: bool,
+}
+
+impl Taken {
+    /// A snapshot that could not be taken at `now`.
+    pub fn nothing(now: Clocks) -> Self {
+        let mono = now.mono_at(now.boot);
+        Self { begin: now.boot, mono, end: now.boot, seen: 0, stored: 0, broken: true }
+    }
 }
 
 /// Takes snapshots of all wakeup sources.

@@ -1,0 +1,149 @@
+//! The recorder with snapshots made up, and no probe.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::ensure;
+use sleepwalk_trace::chunk::LEAST_SIZE;
+use sleepwalk_trace::read::{Item, Reader};
+use sleepwalk_trace::record::{STATE_ACTIVE, Stamped};
+use sleepwalk_trace::snapshot::Counters;
+
+use super::*;
+use crate::source::{Key, Sample};
+use crate::store::{Bounds, OnFull};
+
+/// One source, which each snapshot finds activated once more; where `fails` is not 0, that many fail.
+#[derive(Debug, Default)]
+struct Fake {
+    taken: u64,
+    fails: Rc<Cell<u32>>,
+    broken: Rc<Cell<bool>>,
+}
+
+impl SnapshotSource for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
+        let fails = self.fails.get();
+        self.fails.set(fails.saturating_sub(1));
+        ensure!(fails == 0, "no memory");
+        self.taken += 1;
+        let counters = Counters { active_count: self.taken, ..Counters::default() };
+        if !self.broken.get() {
+            visit(&Sample {
+                key: Key::Address(64),
+                name_pointer: 8,
+                id: Some(1),
+                name: b"a",
+                name_cut: false,
+                state: SourceState { state: STATE_ACTIVE, counters },
+            });
+        }
+        let whole = Taken { seen: 1, stored: 1, broken: false, ..Taken::nothing(clock::now()) };
+        Ok(Taken { broken: self.broken.get(), ..whole })
+    }
+}
+
+fn recorder(path: &Path, source: Fake, on_full: OnFull) -> Result<Recorder<Fake>> {
+    let store = Store::create(path, 4096, Bounds { max_size: LEAST_SIZE, on_full })?;
+    let around = Surroundings::open();
+    Recorder::start(source, store, Session::default(), around, on_full == OnFull::Ring)
+}
+
+fn snapshots(path: &Path) -> Vec<Snapshot> {
+    let bytes = std::fs::read(path).unwrap();
+    let records = Reader::open(&bytes).unwrap();
+    let snapshot = |item| match item {
+        Item::Record(Stamped { record: Record::Snapshot(snapshot), .. }) => Some(snapshot),
+        _ => None,
+    };
+    records.filter_map(snapshot).collect()
+}
+
+#[test]
+fn where_a_ring_goes_on_the_state_is_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.swk");
+    let mut recorder = recorder(&path, Fake::default(), OnFull::Ring).unwrap();
+    let lost = Record::Lost(Lost { events: 1 });
+    // Goes round several times, and no tick comes.
+    for _ in 0..100 {
+        for _ in 0..1000 {
+            recorder.journal.push_now(&lost);
+        }
+        recorder.commit().unwrap();
+    }
+    recorder.end("signal").unwrap();
+    recorder.store.finish().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let mut reader = Reader::open(&bytes).unwrap();
+    // Since the last chunk began that starts with a session, which are a region's first.
+    let (mut told, mut regions, mut chunks) = (Vec::new(), Vec::new(), 0);
+    for item in reader.by_ref() {
+        match item {
+            Item::Chunk(_) => chunks += 1,
+            Item::Record(Stamped { record: Record::Snapshot(snapshot), .. }) => {
+                told.push((chunks, snapshot.reason));
+            }
+            Item::Record(Stamped { record: Record::Session(_), .. }) => regions.push(chunks),
+            _ => {}
+        }
+    }
+    assert!(reader.dropped_chunks() > 0);
+    // The prologue, in the first chunk; the region's own first chunk, then the state.
+    assert_eq!(regions, [1]);
+    assert_eq!(told[..2], [(1, Reason::Tick), (3, Reason::Tick)], "{told:?}");
+}
+
+#[test]
+fn a_snapshot_that_fails_is_tried_again_and_then_told_as_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.swk");
+    let source = Fake::default();
+    let fails = Rc::clone(&source.fails);
+    let mut recorder = recorder(&path, source, OnFull::Stop).unwrap();
+    for times in [1, TRIES, 0] {
+        fails.set(times);
+        recorder.snapshot(Reason::Tick, None).unwrap();
+    }
+    recorder.end("signal").unwrap();
+    recorder.store.finish().unwrap();
+    let taken = snapshots(&path);
+    let broken: Vec<_> = taken.iter().map(|s| (s.broken, s.seen)).collect();
+    assert_eq!(broken, [(false, 1), (false, 1), (true, 0), (false, 1), (false, 1)]);
+    assert!(taken.iter().all(|s| s.gone.is_empty()));
+    assert!(taken[2].changed.is_empty() && !taken[2].full);
+}
+
+#[test]
+fn a_capture_that_gets_no_first_snapshot_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.swk");
+    let source = Fake { fails: Rc::new(Cell::new(TRIES)), ..Fake::default() };
+    let error = recorder(&path, source, OnFull::Stop).unwrap_err();
+    assert!(error.to_string().contains("no memory"), "{error:#}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn no_full_snapshot_is_broken_but_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.swk");
+    let source = Fake::default();
+    let broken = Rc::clone(&source.broken);
+    broken.set(true);
+    let mut recorder = recorder(&path, source, OnFull::Stop).unwrap();
+    for number in 1..2 * FULL_EVERY {
+        broken.set((60..70).contains(&number));
+        recorder.snapshot(Reason::Tick, None).unwrap();
+    }
+    recorder.end("signal").unwrap();
+    recorder.store.finish().unwrap();
+    let full = snapshots(&path).into_iter().enumerate().filter(|(_, s)| s.full);
+    let full: Vec<_> = full.map(|(number, _)| number as u64).collect();
+    assert_eq!(full, [0, 70]);
+}

@@ -16,6 +16,8 @@ pub struct Pointers {
     /// The number of the name at a pointer, and whether it is cut; as the probe said last, or a
     /// snapshot where the probe has not.
     names: HashMap<u64, Standing>,
+    /// Names that were left when some were forgotten last.
+    kept: usize,
     /// The sources that have a pointer and a name. Pointer 0: of snapshots that have no pointers.
     entries: HashMap<(u64, u32), Entry>,
     /// Counts what was said and asked.
@@ -69,16 +71,22 @@ impl Pointers {
     pub fn name(&mut self, pointer: u64, name: Name) {
         self.now += 1;
         self.names.insert(pointer, Standing { name, used_at: self.now });
-        if self.names.len() > 2 * MOST_NAMES {
+        if self.names.len() > self.kept.max(MOST_NAMES) + MOST_NAMES {
             self.forget();
         }
     }
 
-    /// Forgets the names that nobody has asked for longest.
+    /// Forgets the names that nobody has asked for longest, but not those of sources that live. The
+    /// probe may take one of these for told however long ago that was: what a CPU told that has told
+    /// little since stays in its map (`struct bpf_lru_locallist`, `kernel/bpf/bpf_lru_list.c`, 7.3).
     fn forget(&mut self) {
         let mut ages: Vec<_> = self.names.values().map(|standing| standing.used_at).collect();
         let (_, oldest, _) = ages.select_nth_unstable(self.names.len() - MOST_NAMES);
-        self.names.retain(|_, standing| standing.used_at >= *oldest);
+        let entries = &self.entries;
+        self.names.retain(|pointer, Standing { name, used_at }| {
+            *used_at >= *oldest || entries.contains_key(&(*pointer, name.text))
+        });
+        self.kept = self.names.len();
     }
 
     /// The numbers of the names that an edge may still mean.
@@ -241,6 +249,22 @@ mod tests {
             assert_ne!(p.meant(1, true, T[0]), Meant::Unknown, "{pointer}");
         }
         assert_eq!(p.meant(2, true, T[0]), Meant::Unknown);
+    }
+
+    #[test]
+    fn the_name_of_a_source_that_lives_is_not_forgotten() {
+        let mut p = Pointers::default();
+        p.show(16, A, 7);
+        for pointer in 1..=3 * MOST_NAMES as u64 {
+            p.name(pointer << 8, B);
+        }
+        assert_eq!(p.meant(16, true, T[0]), Meant::Source(7, EDGE_ACTIVE));
+        p.retire(T[1], |_| false);
+        p.retire(T[2], |_| false);
+        for pointer in 1..=3 * MOST_NAMES as u64 {
+            p.name(pointer << 8, B);
+        }
+        assert_eq!(p.meant(16, true, T[3]), Meant::Unknown);
     }
 
     #[test]

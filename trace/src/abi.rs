@@ -153,6 +153,9 @@ pub const EVENT_NOT_SAVED: u32 = 11;
 /// `pm_system_irq_wakeup` was called for an interrupt, the value.
 pub const EVENT_WAKE: u32 = 12;
 
+/// More than there are kinds of events.
+pub const EVENT_KINDS: usize = 16;
+
 /// A suspend phase.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -191,6 +194,7 @@ pub const NAME_WORDS: usize = NAME_ROOM / 8;
 // The layout is the contract: no hidden padding.
 const _: () = assert!(size_of::<Walk>() == 88);
 const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
+const _: () = assert!((EVENT_WAKE as usize) < EVENT_KINDS && EVENT_KINDS.is_power_of_two());
 const _: () = assert!(size_of::<PhaseEvent>() == 16 + ACTION_ROOM);
 const _: () = assert!(size_of::<EdgeEvent>() == 24);
 const _: () = assert!(size_of::<NameEvent>() == 24 + NAME_ROOM);

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
+use sleepwalk_trace::abi::EVENT_KINDS;
 use sleepwalk_trace::record::Hook;
 
 use super::btf::Kernel;
@@ -108,7 +109,7 @@ const WITHOUT: &str = "SLEEPWALK_WITHOUT";
 /// The attached programs. Dropping it detaches them.
 pub struct Hooks {
     events: RingBuf<MapData>,
-    dropped: PerCpuArray<MapData, u64>,
+    dropped: PerCpuArray<MapData, [u64; EVENT_KINDS]>,
     awake: Array<MapData, u32>,
     drops_told: u64,
     told: Vec<Hook>,
@@ -175,7 +176,7 @@ impl Hooks {
 
     /// How many more events were dropped since the last call.
     pub fn newly_dropped(&mut self) -> Result<u64> {
-        let total: u64 = self.dropped.get(&0, 0)?.iter().sum();
+        let total: u64 = self.dropped.get(&0, 0)?.iter().flatten().sum();
         let new = total.wrapping_sub(self.drops_told);
         self.drops_told = total;
         Ok(new)
@@ -184,7 +185,11 @@ impl Hooks {
     /// The agent will not look again by itself: the next event has to wake it. Look once more after
     /// this, for what came before it.
     pub fn doze(&mut self) -> Result<()> {
-        self.awake.set(0, 0, 0).context("the probe can't be told that the agent sleeps")
+        self.awake.set(0, 0, 0).context("the probe can't be told that the agent sleeps")?;
+        // The probe makes an event visible, then asks whether the agent sleeps. Here it is the other
+        // way round, and neither may be put off: so one of the two sees the other.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        Ok(())
     }
 }
 

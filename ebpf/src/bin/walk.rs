@@ -88,8 +88,9 @@ extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
 /// Walks without the lock, on a list that may change meanwhile.
 ///
 /// `list_del_rcu` leaves a removed node's `next` as it is and spoils its `prev`, and memory that was
-/// given back may hold anything. So each node has to point back to the one that led to it: that ends a
-/// walk that has left the list before it goes astray.
+/// given back may hold anything. So each node has to point back to the one that led to it, and still
+/// after its name was copied, which goes away after the node has left the list: that ends a walk that
+/// has left the list before it goes astray, and proves what was copied.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp/walk_unlocked")]
 extern "C" fn walk_unlocked(walk: *mut Walk) -> u32 {
@@ -159,13 +160,11 @@ unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
         let stored = if index < cursor.capacity { SLOTS.get_ptr_mut(index) } else { None };
         // `struct list_head`: `next`, `prev`.
         let mut links = [0u64; 2];
-        let read = match stored {
-            Some(slot) => store(cursor, node, slot, &mut links),
-            None => {
-                let to = addr_of_mut!(links).cast();
-                bpf_probe_read_kernel(to, 16, cursor.next as *const c_void) == 0
-            }
-        };
+        let mut read = stored.is_none_or(|slot| store(cursor, node, slot, &mut links));
+        if stored.is_none() || cursor.strict != 0 {
+            let to = addr_of_mut!(links).cast();
+            read &= bpf_probe_read_kernel(to, 16, cursor.next as *const c_void) == 0;
+        }
         if !read {
             cursor.status = WALK_FAULT;
             return STOP;

@@ -4,15 +4,20 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEU
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
-use sleepwalk_trace::abi::{Event, RING_BYTES, RING_RESERVE};
+use sleepwalk_trace::abi::{EVENT_KINDS, Event, RING_BYTES, RING_RESERVE};
 
 /// To the agent.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
-/// Events that found no room in the ring buffer.
+/// Events that found no room in the ring buffer, by kind.
+///
+/// An edge may come in an interrupt, in the middle of another hook's program, and Rust has no atomic
+/// addition for BPF. But no program is run within itself on one CPU (`prog->active`,
+/// `__bpf_prog_enter_recur`, `kernel/bpf/trampoline.c`, 7.3), each kind has one program, and the kinds
+/// of edges, which have two, come with interrupts off (`ws->lock`): so no two add to one count at once.
 #[map]
-static DROPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static DROPPED: PerCpuArray<[u64; EVENT_KINDS]> = PerCpuArray::with_max_entries(1, 0);
 
 /// Not 0: the agent was woken and will look again within seconds, without being woken for each event.
 /// The agent clears it when it has found nothing.
@@ -43,8 +48,8 @@ pub fn emit<T: 'static>(
     let entry = if full { None } else { EVENTS.reserve::<T>(0) };
     let Some(mut entry) = entry else {
         if let Some(dropped) = DROPPED.get_ptr_mut(0) {
-            // SAFETY: a per-CPU element, and a tracing program is not preempted by itself.
-            unsafe { *dropped += 1 };
+            // SAFETY: a per-CPU element, of which nothing else changes this count meanwhile.
+            unsafe { (*dropped)[kind as usize % EVENT_KINDS] += 1 };
         }
         return false;
     };
@@ -54,7 +59,19 @@ pub fn emit<T: 'static>(
         *to.cast::<Event>() = Event { time_ns: bpf_ktime_get_boot_ns(), kind, value };
     }
     fill(to);
-    entry.submit(wakeup(urgency, waiting).into());
+    if urgency == Urgency::Now || waiting > u64::from(RING_BYTES / 2) {
+        entry.submit(BPF_RB_FORCE_WAKEUP.into());
+        stir();
+    } else {
+        entry.submit(BPF_RB_NO_WAKEUP.into());
+        // Only now that the agent can see it: else it might have its last look before that, and go to
+        // sleep. An entry that is given up wakes too, and is none.
+        if stir()
+            && let Some(entry) = EVENTS.reserve::<u64>(0)
+        {
+            entry.discard(BPF_RB_FORCE_WAKEUP.into());
+        }
+    }
     true
 }
 
@@ -64,14 +81,10 @@ pub fn emit_plain(kind: u32, value: u32, urgency: Urgency) {
     emit::<Event>(kind, value, urgency, |_| {});
 }
 
+/// From here on the agent counts as awake; whether it was asleep.
 #[inline(always)]
-fn wakeup(urgency: Urgency, waiting: u64) -> u32 {
-    let Some(awake) = AWAKE.get_ptr_mut(0) else { return BPF_RB_FORCE_WAKEUP };
-    // SAFETY: a word that probe and agent only ever set whole; what a race costs is one wake-up.
-    let sleeping = unsafe { core::ptr::replace(awake, 1) } == 0;
-    if sleeping || urgency == Urgency::Now || waiting > u64::from(RING_BYTES / 2) {
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
-    }
+fn stir() -> bool {
+    let Some(awake) = AWAKE.get_ptr_mut(0) else { return true };
+    // SAFETY: a word that probe and agent only ever set whole; what a race costs is one wake-up more.
+    unsafe { core::ptr::replace(awake, 1) == 0 }
 }

@@ -16,10 +16,13 @@ fn wait_begin_fentry(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The same, on its way out.
+/// The same, on its way out: the arguments, and what it returns.
 #[fexit(function = "pm_get_wakeup_count")]
 fn wait_end_fexit(ctx: FExitContext) -> i32 {
-    end(ctx.arg::<u8>(2));
+    // Autosleep asks without waiting too (`try_to_suspend`, `kernel/power/autosleep.c`, 7.3).
+    if ctx.arg::<u8>(1) != 0 {
+        end(ctx.arg::<u8>(2));
+    }
     0
 }
 
@@ -30,7 +33,7 @@ fn wait_begin_kprobe(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// For kernels without the function tracer.
+/// For kernels without the function tracer. It can't tell whether the call was one that waits.
 #[kretprobe(function = "pm_get_wakeup_count")]
 fn wait_end_kretprobe(ctx: RetProbeContext) -> u32 {
     end(ctx.ret::<u64>() as u8);

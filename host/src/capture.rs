@@ -165,9 +165,10 @@ pub fn fetch(device: &Device, remote: &str, local: &Path) -> Result<u64> {
     let there = remote_size(device, remote)?;
     device.pull(remote, local, there)?;
     let here = std::fs::metadata(local)?.len();
-    // One that is still being written may have grown.
+    // One that is still being written may have grown meanwhile, or been cut at its end.
+    let between = |a: u64, b: u64| (a.min(b)..=a.max(b)).contains(&here);
     ensure!(
-        here == there || here == remote_size(device, remote)?,
+        here == there || between(there, remote_size(device, remote)?),
         "{remote}: {here} bytes came across of {there} on the device: pull it again",
     );
     Ok(here)

@@ -79,6 +79,36 @@ fn pull_brings_the_newest_trace_and_leaves_it_there() {
     assert!(!fake.path("old.swk").exists());
 }
 
+/// `everyday` with neither its end nor the middle.
+fn torn(hole: usize) -> Vec<u8> {
+    let mut bytes = everyday().to_vec();
+    let last = bytes.windows(4).rposition(|magic| magic == b"SWCK").expect("a chunk");
+    bytes.truncate(last);
+    let middle = last / 2;
+    bytes[middle..middle + hole].fill(0);
+    bytes
+}
+
+#[test]
+fn a_copy_torn_by_the_writer_is_made_again() {
+    let fake = Fake::new();
+    let there = format!("{ON_DEVICE}/sleepwalk");
+    fs::create_dir(fake.path(&there)).expect("a folder");
+    let on_device = fake.path(&format!("{there}/t.swk"));
+    fs::write(&on_device, torn(0)).expect("a file");
+    fs::write(fake.path("pull-tears"), torn(999)).expect("a file");
+    let output = fake.run(&["pull"]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), torn(0));
+    assert_eq!(fake.calls().matches(" pull ").count(), 2);
+    // What is torn on the device stays so.
+    fs::write(&on_device, torn(999)).expect("a file");
+    let output = fake.run(&["pull", "--force"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("has no end, and is damaged, or was copied while"));
+    assert_eq!(fake.calls().matches(" pull ").count(), 4);
+}
+
 #[test]
 fn pull_says_when_there_is_nothing() {
     let fake = Fake::new();

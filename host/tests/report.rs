@@ -63,7 +63,7 @@ fn every_warning_fits_80_columns() {
     let (_dir, path) = file(&bytes);
     let output = run(&["report", path.to_str().expect("UTF-8")]);
     let text = stdout(&output);
-    for warning in ["did not end in order", "is damaged: 1000 bytes", "1234567 events lost"] {
+    for warning in ["did not end in order", "copied too early: 1000 bytes", "1234567 events lost"] {
         assert!(text.contains(warning), "{text}");
     }
     assert!(text.lines().all(|l| unicode_width::UnicodeWidthStr::width(l) <= 80), "{text}");

@@ -23,6 +23,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let read = records::write(&bytes, &mut out).context("standard output")?;
     out.flush().context("standard output")?;
     let damage = read.map_err(|why| TraceError { path: args.trace.clone(), why })?;
-    super::warn_of_damage(&args.trace, &damage);
+    // How it ended is among what was printed.
+    super::warn_of_damage(&args.trace, &damage, true);
     Ok(ExitCode::SUCCESS)
 }

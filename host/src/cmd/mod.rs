@@ -67,7 +67,7 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Analysis, TraceError> {
 fn decode_to(path: &Path, bytes: &[u8], drawn: bool) -> Result<Analysis, TraceError> {
     let analysis =
         analyze_to(bytes, drawn).map_err(|why| TraceError { path: path.to_owned(), why })?;
-    warn_of_damage(path, &analysis.model.damage);
+    warn_of_damage(path, &analysis.model.damage, analysis.model.finish.is_some());
     Ok(analysis)
 }
 
@@ -85,12 +85,17 @@ fn traces(paths: &[PathBuf], by: Grouping, top: Option<usize>) -> Result<Vec<Tra
     paths.iter().map(one).collect()
 }
 
-fn warn_of_damage(path: &Path, damage: &sleepwalk_trace::read::Damage) {
+/// `ended`: the trace has an end, so that nothing wrote to it any more.
+fn warn_of_damage(path: &Path, damage: &sleepwalk_trace::read::Damage, ended: bool) {
     if damage.bytes | damage.missing_chunks | damage.bad_records == 0 {
         return;
     }
+    let is = match ended {
+        true => "is damaged",
+        false => "has no end, and is damaged, or was copied while it was written",
+    };
     say(&format!(
-        "warning: {} is damaged: {} unreadable, {} missing, {} undecoded; this is from the rest",
+        "warning: {} {is}: {} unreadable, {} missing, {} undecoded; this is from the rest",
         path.display(),
         count(damage.bytes, "byte"),
         count(damage.missing_chunks, "chunk"),

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
+use sleepwalk_trace::read::{Damage, Item, Reader};
+use sleepwalk_trace::record::{Record, Stamped};
+
 use super::output::Output;
 use crate::adb::Device;
 use crate::capture::{self, DIR, Remote, State};
@@ -58,10 +61,7 @@ fn pull(args: &Args) -> Result<ExitCode> {
     let name = remote.rsplit('/').next().unwrap_or_default();
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(name));
     let output = Output::begin(&path, args.force)?;
-    let bytes = capture::fetch(&device, &remote, output.part())?;
-    if interrupt::count() > 0 {
-        bail!("interrupted");
-    }
+    let bytes = fetch(&device, &remote, output.part())?;
     // Checked under the name that it will have: that is the one in warnings.
     super::decode(Path::new(name), &model::load(output.part())?)?;
     let path = output.finish()?;
@@ -71,6 +71,44 @@ fn pull(args: &Args) -> Result<ExitCode> {
     let shown = one_line(&path.display().to_string());
     super::print(&format!("{shown} ({})\n", size(bytes)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// So often a trace that is being written is brought, until nothing is missing in the copy.
+const TRIES: u32 = 5;
+
+/// Copies a trace here. A copy takes time, and the agent goes on meanwhile: what it wrote then may be
+/// missing in the copy, or half of it. Such a copy is made again.
+fn fetch(device: &Device, remote: &str, local: &Path) -> Result<u64> {
+    let mut before = None;
+    for left in (0..TRIES).rev() {
+        let bytes = capture::fetch(device, remote, local)?;
+        if interrupt::count() > 0 {
+            bail!("interrupted");
+        }
+        let torn = torn(&model::load(local)?);
+        // What does not change is missing on the device too.
+        if torn.is_none() || torn == before {
+            return Ok(bytes);
+        }
+        if left == 0 {
+            super::say(&format!(
+                "{remote} is written faster than it can be copied: what is missing in this copy is \
+                 on the device"
+            ));
+            return Ok(bytes);
+        }
+        before = torn;
+    }
+    bail!("{remote} was not brought")
+}
+
+/// What is missing in the copy of a trace that has no end, if anything is.
+fn torn(bytes: &[u8]) -> Option<Damage> {
+    let mut reader = Reader::open(bytes).ok()?;
+    let ends = |item| matches!(item, Item::Record(Stamped { record: Record::End(_), .. }));
+    let ended = reader.by_ref().any(ends);
+    let damage = reader.damage();
+    (!ended && damage != Damage::default()).then_some(damage)
 }
 
 /// Removes a trace from the device, with what lies beside it, unless it is still being written.

@@ -68,7 +68,11 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
     warn(
         s.damaged_bytes | s.missing_chunks | s.bad_records,
         format!(
-            "the trace is damaged: {}, {} and {} of it are lost",
+            "{}: {}, {} and {} lost",
+            match s.end_reason {
+                Some(_) => "the trace is damaged",
+                None => "damaged, or copied too early",
+            },
             count(s.damaged_bytes, "byte"),
             count(s.missing_chunks, "chunk"),
             count(s.bad_records, "record"),

@@ -14,6 +14,7 @@ CHUNK_MAGIC = b"SWCK"
 VERSION = 1
 CHUNK_HEADER = 48
 MAX_PAYLOAD = 16 << 20
+NONE = 1 << 32  # above all sequence numbers
 REASONS = ["start", "tick", "attempt_begin", "attempt_end", "end", "lost"]
 COUNTERS = ["active_count", "event_count", "wakeup_count", "expire_count", "relax_count",
             "total_ns", "max_ns", "last_ns", "start_prevent_ns", "prevent_ns"]
@@ -277,13 +278,16 @@ def search(data, at, end):
 
 
 def regions(data, first, length):
+    """Begin and end of each, in order, and the sequence number that none of its chunks reaches."""
     starts = range(first, len(data), length) if length else [first]
     found = []
     for start in starts:
         end = min(start + length, len(data)) if length else len(data)
         chunk = search(data, start, end)
-        found.append((chunk is None, chunk[1][0] if chunk else 0, start, end))
-    return [(start, end) for _, _, start, end in sorted(found)]
+        found.append((chunk[1][0] if chunk else NONE, start, end))
+    found.sort()
+    firsts = [first for first, _, _ in found[1:]] + [NONE]
+    return [(start, end, limit) for (_, start, end), limit in zip(found, firsts)]
 
 
 def lines(data):
@@ -295,10 +299,13 @@ def lines(data):
     if version > VERSION:
         raise ValueError(f"its format is version {version}, this reads {VERSION}")
     dump, following, whole = Dump(), None, True
-    for start, end in regions(data, header, length):
+    for start, end, limit in regions(data, header, length):
         at = start
         while found := search(data, at, end):
             where, (sequence, payload, (base, boot, suspended, real), after) = found
+            # Written while the file was copied.
+            if sequence >= limit:
+                break
             first = following is None
             # What a ring dropped before its first chunk is no gap: nothing builds on it.
             gap = where > at or sequence != (following or 0) and not (first and length)

@@ -134,6 +134,19 @@ fn the_documentation_is_enough_for_damaged_traces() {
     }
 }
 
+/// What was written while the file was copied.
+#[test]
+fn the_documentation_is_enough_for_a_copy_of_a_ring_under_way() {
+    let mut bytes = ring();
+    let region = MIN_REGION as usize;
+    let (newest, oldest) = (FILE_HEADER + region, FILE_HEADER + 2 * region);
+    // The writer is in the second region; in the copy, part of what it has written is in the oldest.
+    for from in [200, 1200, 2000] {
+        bytes.copy_within(newest + from..newest + region, oldest + from);
+        same(&bytes, &format!("from {from} on"));
+    }
+}
+
 /// Breaks each 97th byte of the payloads, and mends the checksums, so that records are bad.
 fn reseal(file: &mut [u8]) {
     let mut at = FILE_HEADER;

@@ -36,7 +36,8 @@
 //! but the very first written begins with a **prologue**, a chunk of its own that says nothing new: it
 //! repeats what is needed to read on without all that came before. Readers
 //!
-//! - take the regions in the order of their first sound chunks' sequence numbers;
+//! - take the regions in the order of their first sound chunks' sequence numbers, and leave each where
+//!   it goes beyond the next one's: that was written while the file was copied;
 //! - pass over the prologue of a region if they have read the chunk before it, and all since the
 //!   prologue before;
 //! - count as dropped, not as damaged, the chunks before the lowest sequence number, and those that are

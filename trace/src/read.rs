@@ -66,12 +66,14 @@ struct Region {
     /// Behind the last byte that is not zero: what the writer allocated and has not written is zero,
     /// and no damage.
     used: usize,
+    /// Sequence number of the first sound chunk.
+    first: Option<u32>,
 }
 
 impl Region {
     fn new(bytes: &[u8], start: usize, end: usize) -> Self {
         let last = bytes[start..end].iter().rposition(|b| *b != 0);
-        Self { start, end, used: last.map_or(start, |last| start + last + 1) }
+        Self { start, end, used: last.map_or(start, |last| start + last + 1), first: None }
     }
 }
 
@@ -161,14 +163,14 @@ impl<'a> Reader<'a> {
             let mut start = first;
             while start < end {
                 let stop = start.saturating_add(length).min(end);
-                let region = Region::new(self.bytes, start, stop);
-                // Regions without a sound chunk come last: damage in them has no place in the order.
-                let sequence = self.sound(start, &region).map(|(_, header, _)| header.sequence);
-                found.push((sequence.is_none(), sequence, region));
+                let mut region = Region::new(self.bytes, start, stop);
+                region.first = self.sound(start, &region).map(|(_, header, _)| header.sequence);
+                found.push(region);
                 start = stop;
             }
-            found.sort_by_key(|(empty, sequence, _)| (*empty, *sequence));
-            self.regions.extend(found.into_iter().map(|(_, _, region)| region));
+            // Regions without a sound chunk come last: damage in them has no place in the order.
+            found.sort_by_key(|region| (region.first.is_none(), region.first));
+            self.regions = found;
         }
         self.at = self.regions.first().map_or(end, |region| region.start);
     }
@@ -213,7 +215,11 @@ impl<'a> Reader<'a> {
         loop {
             let region = *self.regions.get(self.current)?;
             let start = self.at;
-            let Some((at, header, payload)) = self.sound(start, &region) else {
+            let next = self.regions.get(self.current + 1).and_then(|next| next.first);
+            // What comes after the next region's begin was written here while the file was copied.
+            let sound = self.sound(start, &region);
+            let sound = sound.filter(|(_, header, _)| next.is_none_or(|n| header.sequence < n));
+            let Some((at, header, payload)) = sound else {
                 // No magic yet, and nothing behind it: a chunk that is being written, or was when its
                 // writer was killed. It is not damaged, it is not there.
                 let ended = self.bytes[start.min(region.end)..region.end]

@@ -358,6 +358,32 @@ proptest! {
         prop_assert!(left.iter().all(|n| kept.contains(n)));
     }
 
+    /// A copy takes time, and the writer of a ring goes round meanwhile: the copy's later parts are newer.
+    #[test]
+    fn a_copy_of_a_ring_under_way_is_in_order(
+        sizes in vec(0usize..1500, 2..90),
+        regions in 2usize..5,
+        thens in vec(any::<(prop::sample::Index, prop::sample::Index)>(), 1..4),
+    ) {
+        let (whole, _, _) = ring(&sizes, regions);
+        let mut thens: Vec<_> = thens
+            .iter()
+            .map(|(at, n)| (at.index(whole.len()), 1 + n.index(sizes.len())))
+            .collect();
+        let (mut cuts, mut counts): (Vec<_>, Vec<_>) = thens.drain(..).unzip();
+        cuts.sort_unstable();
+        counts.sort_unstable();
+        let mut copy = ring(&sizes[..counts[0]], regions).0;
+        for (at, count) in cuts.into_iter().zip(counts.into_iter().skip(1).chain([sizes.len()])) {
+            let later = ring(&sizes[..count], regions).0;
+            copy.truncate(at);
+            copy.extend(later.get(copy.len()..).unwrap_or_default());
+        }
+        let read = numbers(&Reader::open(&copy).expect("a trace").collect::<Vec<_>>());
+        prop_assert!(read.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", read);
+        prop_assert!(read.last().is_none_or(|last| (*last as usize) < sizes.len()));
+    }
+
     #[test]
     fn snapshots_replay(steps in vec((states(), any::<bool>()), 1..8)) {
         let (mut differ, mut replay) = (Differ::default(), Replay::default());

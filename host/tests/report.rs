@@ -167,7 +167,7 @@ fn hostile_names_stay_escaped_in_every_format() {
 }
 
 #[test]
-fn a_large_trace_is_mapped_and_reads_the_same() {
+fn a_trace_that_ends_in_nothing_reads_the_same() {
     // As the agent leaves it when it is killed: what it had allocated and not written is zero.
     let small = everyday();
     let mut large = small.clone();

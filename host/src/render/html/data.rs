@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::render::table::{OUTCOMES, name, order, returned, shown};
+use crate::render::said::{OUTCOMES, name, order, returned, source};
 use crate::report::{Attempt, Name, Report, Source, Span};
 
 /// Blockers of a wait that are named one by one.
@@ -239,7 +239,7 @@ struct Names {
 impl Names {
     fn new(sources: &[Source]) -> Self {
         let mut names = Self {
-            labels: sources.iter().map(shown).collect(),
+            labels: sources.iter().map(source).collect(),
             by_instance: HashMap::new(),
             by_name: HashMap::new(),
         };

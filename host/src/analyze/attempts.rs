@@ -24,6 +24,10 @@ pub const STAYED_NS: u64 = 1_000_000;
 /// `-EBUSY`: the kernel's word for a pending wakeup.
 const EBUSY: i32 = -16;
 
+/// The least that `pm_test` waits before it turns around, unless it is told not to wait
+/// (`pm_test_delay`, which is 5 s if not changed, and in whole seconds).
+const PM_TEST_NS: u64 = 1_000_000_000;
+
 /// Steps kept of one attempt: a night of s2idle may be entered again thousands of times.
 const STEPS: usize = 512;
 
@@ -203,13 +207,23 @@ impl Attempt {
     }
 
     /// Whether a wakeup source can have kept it from sleeping: not where a driver refused, or where
-    /// `pm_test` turned around before the machine was reached.
+    /// `pm_test` turned around.
     pub fn blames_sources(&self) -> bool {
         match self.outcome {
             Outcome::Aborted => true,
-            Outcome::NoSleep => self.stage == Stage::Machine,
+            Outcome::NoSleep => self.entries > 0 || self.left_at_once(),
             Outcome::Slept | Outcome::Failed | Outcome::Unknown => false,
         }
+    }
+
+    /// Whether s2idle found a wakeup pending before it entered the machine even once: `s2idle_loop`
+    /// leaves then without a trace and without an error. `pm_test` stays there for some seconds.
+    fn left_at_once(&self) -> bool {
+        let step = |name| self.steps.iter().find(|step| step.name == name);
+        let down = step("dpm_suspend_noirq").and_then(|step| step.end);
+        let up = step("dpm_resume_noirq").map(|step| step.start);
+        let stay = down.zip(up).map(|(down, up)| up.since(down));
+        self.mode == Mode::S2idle && stay.is_some_and(|ns| ns < PM_TEST_NS)
     }
 }
 
@@ -275,7 +289,7 @@ impl Open {
         }
     }
 
-    fn phase(&mut self, at: BootNanos, action: &'static str, begin: bool) {
+    fn phase(&mut self, at: BootNanos, action: &'static str, value: i32, begin: bool) {
         self.last = self.last.max(at);
         self.step(at, action, begin);
         self.turned |= begin && upwards(action);
@@ -291,6 +305,9 @@ impl Open {
             ("suspend_enter", false) => self.stage = self.stage.max(Stage::DpmPrepare),
             ("dpm_prepare", false) => self.stage = self.stage.max(Stage::Suspend),
             ("machine_suspend", true) => {
+                if self.mode == Mode::Unknown {
+                    self.mode = mode_of(value);
+                }
                 self.entries += 1;
                 self.first_entry = self.first_entry.or(Some(at));
                 self.inside = Some(at);
@@ -373,6 +390,8 @@ pub struct Tracker {
     open: Option<Open>,
     /// Phases were seen that belong to an attempt from before the trace, or within a gap.
     tail: bool,
+    /// Such an attempt is on its way back.
+    climbing: bool,
 }
 
 impl Tracker {
@@ -389,21 +408,26 @@ impl Tracker {
             let mut open = Open::new(at, mode_of(value));
             open.step(at, action, begin);
             let lost = self.open.replace(open);
-            self.tail = false;
+            (self.tail, self.climbing) = (false, false);
             return lost.map(|open| {
                 let last = open.last;
                 open.close(last, Returned::Unseen)
             });
         }
         match &mut self.open {
-            Some(open) => open.phase(at, action, begin),
+            Some(open) => open.phase(at, action, value, begin),
             // On its way down: its begin was lost.
             None if begin && stage_of(action).is_some() => {
                 let mut open = Open::new(at, Mode::Unknown);
-                open.phase(at, action, begin);
+                open.phase(at, action, value, begin);
                 self.open = Some(open);
+                self.climbing = false;
             }
-            None => self.tail = true,
+            None => {
+                self.tail = true;
+                self.climbing |= upwards(action);
+                self.climbing &= (action, begin) != ("thaw_processes", false);
+            }
         }
         None
     }
@@ -412,6 +436,7 @@ impl Tracker {
     /// Without an errno it failed, and that is all that is known.
     pub fn returned(&mut self, at: BootNanos, errno: Option<i32>) -> Option<Attempt> {
         let returned = errno.map_or(Returned::Failed, Returned::Errno);
+        self.climbing = false;
         if let Some(open) = self.open.take() {
             return Some(open.close(at, returned));
         }
@@ -426,6 +451,11 @@ impl Tracker {
     /// Whether one is under way.
     pub fn open(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether one is on its way back of which the begin is not known.
+    pub fn climbing(&self) -> bool {
+        self.climbing
     }
 
     /// Whether the one under way may still be turned around by a source.
@@ -449,9 +479,10 @@ impl Tracker {
         }
     }
 
-    /// Records are missing here.
-    pub fn gap(&mut self) {
-        self.tail = self.open.is_none();
+    /// Records are missing here: a return that comes after it may be of another attempt.
+    pub fn gap(&mut self) -> Option<Attempt> {
+        (self.tail, self.climbing) = (true, false);
+        self.finish()
     }
 
     /// The trace is over.

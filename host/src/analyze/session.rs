@@ -87,7 +87,8 @@ impl Session {
         while let Some((at, what)) = self.order.pop_any() {
             self.event(model, at, what);
         }
-        self.attempts.gap();
+        let broken_off = self.attempts.gap();
+        self.ended(broken_off);
         self.sources.gap();
         self.causes.gap();
         let Some(waits) = &mut self.waits else { return };
@@ -130,6 +131,8 @@ impl Session {
             self.missing_ns += if self.attempts.open() { 0 } else { ns };
         } else if self.attempts.open() {
             // Attempts are accounted for as a whole.
+        } else if self.attempts.climbing() {
+            self.missing_ns += ns;
         } else if waits.any() {
             self.active.advance(ns, false);
         } else if waits.maybe() {
@@ -217,6 +220,9 @@ impl Session {
             }
             self.armed = false;
         }
+        if self.attempts.climbing() {
+            self.awake(at);
+        }
         if self.attempts.open() && !self.attempts.falling() {
             self.active.close_window();
         }
@@ -240,7 +246,8 @@ impl Session {
         self.armed = false;
         let waiting = self.waits.as_ref().is_some_and(Waits::any);
         let free = attempt.outcome == Outcome::Slept && !waiting;
-        self.awake_since = free.then_some(attempt.end);
+        // Where its return was lost, what followed its last phase is not known to be awake time.
+        self.awake_since = free.then_some(self.now);
         self.causes.ended(attempt);
     }
 
@@ -259,6 +266,12 @@ impl Session {
         // Without edges only a snapshot in the attempt says who was active; see [`Finder`].
         let told = suspects.iter().filter(|_| self.edges());
         let mut causes: Vec<Cause> = told.map(cause).collect();
+        // An `eventpoll` is active for a moment when an event of another source is handed over: all of
+        // them share a name, and would stand above each culprit.
+        if causes.iter().any(|cause| cause.evidence == Evidence::Proven) {
+            let shared = |i: u32| suspects.iter().any(|s| s.instance == i && s.shared);
+            causes.retain(|cause| !shared(cause.instance));
+        }
         causes.sort_by_key(|cause| cause.instance);
         causes
     }

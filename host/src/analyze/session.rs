@@ -11,6 +11,7 @@ use super::attempts::{self, Attempt, Cause, Evidence, Outcome};
 use super::causes::Finder;
 use super::ledger::{self, Charge, Ledger, Outside};
 use super::order::{Order, Taken, What};
+use super::slept::Slept;
 use super::sources::{self, Tally};
 use super::waits::Waits;
 use crate::model::Model;
@@ -465,43 +466,4 @@ fn unseen(
 
 fn told_by_edges(model: &Model) -> bool {
     model.edges > 0 && model.session.as_ref().is_none_or(|session| session.edges)
-}
-
-/// How long the device has been within `machine_suspend`: nobody held it awake meanwhile.
-#[derive(Clone, Copy, Debug, Default)]
-struct Slept {
-    ns: u64,
-    inside: Option<BootNanos>,
-    deep: bool,
-}
-
-impl Slept {
-    fn phase(&mut self, at: BootNanos, action: &str, value: i32, begin: bool) {
-        match (action, begin) {
-            ("machine_suspend", true) => {
-                self.end(at);
-                self.inside = Some(at);
-                // `PM_SUSPEND_TO_IDLE`; below it the clock stands still up to `syscore_resume`.
-                self.deep = value != 1;
-            }
-            ("machine_suspend", false) if self.deep => {}
-            ("machine_suspend" | "syscore_resume", false) => self.end(at),
-            ("suspend_enter" | "dpm_resume_noirq" | "dpm_resume_early" | "dpm_resume", true) => {
-                self.end(at);
-            }
-            _ => {}
-        }
-    }
-
-    fn end(&mut self, at: BootNanos) {
-        if let Some(since) = self.inside.take() {
-            self.ns += at.since(since);
-        }
-    }
-
-    /// A clock that stands still meanwhile.
-    fn awake(&self, at: BootNanos) -> u64 {
-        let inside = self.inside.map_or(0, |since| at.since(since));
-        at.0.saturating_sub(self.ns).saturating_sub(inside)
-    }
 }

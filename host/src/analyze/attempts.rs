@@ -29,36 +29,37 @@ pub const STAYED_NS: u64 = 1_000_000;
 /// (`pm_test_delay`, which is 5 s if not changed, and in whole seconds).
 const PM_TEST_NS: u64 = 1_000_000_000;
 
-/// The kernel's names of the steps (callers of `trace_suspend_resume`, 7.3 and before it).
-const NAMES: [&str; 23] = [
+/// The kernel's names of the steps (callers of `trace_suspend_resume`, 7.3 and before it), in the order
+/// of an attempt.
+pub const STEP_NAMES: [&str; 23] = [
     "suspend_enter",
     "sync_filesystems",
     "freeze_processes",
+    "suspend_console",
+    "console_suspend_all",
     "dpm_prepare",
     "dpm_suspend",
     "dpm_suspend_late",
     "dpm_suspend_noirq",
     "CPU_OFF",
     "syscore_suspend",
+    "timekeeping_freeze",
     "machine_suspend",
+    "acpi_suspend",
     "syscore_resume",
     "CPU_ON",
     "dpm_resume_noirq",
     "dpm_resume_early",
     "dpm_resume",
     "dpm_complete",
-    "thaw_processes",
-    "suspend_console",
     "resume_console",
-    "console_suspend_all",
     "console_resume_all",
-    "acpi_suspend",
-    "timekeeping_freeze",
+    "thaw_processes",
 ];
 
 /// A step's name, kept once; empty where this version does not know it.
 pub fn step_name(action: &[u8]) -> &'static str {
-    NAMES.into_iter().find(|name| name.as_bytes() == action).unwrap_or("")
+    STEP_NAMES.into_iter().find(|name| name.as_bytes() == action).unwrap_or("")
 }
 
 /// How deep an attempt meant to sleep.

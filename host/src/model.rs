@@ -5,12 +5,9 @@
 //! the [`Model`].
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::ops::Deref;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
     EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, Record, SaveCount, Session,
@@ -44,51 +41,11 @@ pub enum Unreadable {
     NoRecords(u64),
 }
 
-/// Up to this size a file is read; a larger one is mapped, so that it need not fit into memory.
-const READ_UP_TO: u64 = 8 << 20;
-
-/// The bytes of a trace.
-#[derive(Debug)]
-pub enum Bytes {
-    /// A copy of them.
-    Read(Vec<u8>),
-    /// The file itself, as long as it was when it was opened.
-    Mapped(Mmap),
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Read(bytes) => bytes,
-            Self::Mapped(map) => map,
-        }
-    }
-}
-
-/// A whole file. Nothing limits its size: it grows with the capture's length. Of one that is being
-/// written this is what it holds now; what its last chunk lacks is passed over like any damage.
-///
-/// A large file that is cut short by another program meanwhile ends this one with SIGBUS. Sleepwalk
-/// itself never cuts a trace on the host: a new one gets its name when it is whole, and the file that
-/// had the name stays as it is for those who have it open.
-pub fn load(path: &Path) -> Result<Bytes, TraceError> {
-    bytes(path).map_err(|error| TraceError { path: path.to_owned(), why: error.into() })
-}
-
-fn bytes(path: &Path) -> io::Result<Bytes> {
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() && metadata.len() > READ_UP_TO {
-        // SAFETY: the map is read-only and goes with its owner. Whoever writes into the file
-        // meanwhile changes bytes that the reader looks at one by one and never trusts: lengths are
-        // checked where they are used.
-        return Ok(Bytes::Mapped(unsafe { Mmap::map(&file) }?));
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(Bytes::Read(bytes))
+/// A whole file. A capture is no longer than its `--max-size`, so that it fits into memory; and of a
+/// copy no other program can take a part away meanwhile, as it could of a mapping. Of a trace that is
+/// being written this is what it holds now; what its last chunk lacks is passed over like any damage.
+pub fn load(path: &Path) -> Result<Vec<u8>, TraceError> {
+    std::fs::read(path).map_err(|error| TraceError { path: path.to_owned(), why: error.into() })
 }
 
 /// What happened, in the order of the file. That is nearly the order of the stamps: events that

@@ -1,4 +1,4 @@
-//! Times and sizes as people read and write them.
+//! Times, sizes and errors as people read and write them.
 
 use std::time::Duration;
 
@@ -50,6 +50,40 @@ pub fn size(bytes: u64) -> String {
 /// `n` and the noun, with an s unless there is one of it.
 pub fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// `n` in seven digits at most, then in millions and so on: `12.3 M`.
+pub fn many(n: u64) -> String {
+    let units = [("E", 18), ("P", 15), ("T", 12), ("G", 9), ("M", 6)];
+    let unit = units.into_iter().find(|(_, zeros)| n >= 10u64.pow(*zeros));
+    match unit {
+        Some((unit, zeros)) if n >= 10_000_000 => {
+            format!("{} {unit}", tenths(n, 10u64.pow(zeros)))
+        }
+        _ => n.to_string(),
+    }
+}
+
+/// What a kernel function returned, 0 or a negative errno, with its name (asm-generic/errno.h).
+pub fn errno(value: i32) -> String {
+    let name = match value.unsigned_abs() {
+        1 => "EPERM",
+        4 => "EINTR",
+        5 => "EIO",
+        6 => "ENXIO",
+        11 => "EAGAIN",
+        12 => "ENOMEM",
+        13 => "EACCES",
+        14 => "EFAULT",
+        16 => "EBUSY",
+        19 => "ENODEV",
+        22 => "EINVAL",
+        38 => "ENOSYS",
+        95 => "EOPNOTSUPP",
+        110 => "ETIMEDOUT",
+        _ => return value.to_string(),
+    };
+    format!("{value} {name}")
 }
 
 /// The longest duration that can be asked for: what is longer is a slip of the finger.
@@ -163,5 +197,14 @@ mod tests {
         assert_eq!(percent(1, 3), "33.3 %");
         assert_eq!(percent(1, 0), "–");
         let _ = size(u64::MAX);
+        for (n, text) in [
+            (9_999_999, "9999999"),
+            (12_345_678, "12.3 M"),
+            (999_999_999, "999.9 M"),
+            (1_000_000_000, "1.0 G"),
+            (u64::MAX, "18.4 E"),
+        ] {
+            assert_eq!(many(n), text);
+        }
     }
 }

@@ -12,8 +12,9 @@ use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{check, diff, merge};
 use sleepwalk::export::{jsonl, perfetto};
-use sleepwalk::render::doc::Doc;
+use sleepwalk::render::doc::{Doc, terminal};
 use sleepwalk::render::table::{self, Look};
+use sleepwalk::render::terminal::WIDTH;
 use sleepwalk::render::{self, csv, json, markdown, records, summary};
 use sleepwalk::report::{By, Report, build};
 use sleepwalk::text::hidden;
@@ -25,6 +26,7 @@ use sleepwalk_trace::record::{
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
+use unicode_width::UnicodeWidthStr as _;
 
 const ACTIONS: [&str; 14] = [
     "suspend_enter",
@@ -236,7 +238,10 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         }
         for (color, top) in [(false, 20), (true, 1)] {
             let text = table::render(&report, Look { color, top });
-            prop_assert!(color || text.lines().all(|line| !line.contains(char::is_control)));
+            for line in text.lines().filter(|_| !color) {
+                prop_assert!(!line.contains(char::is_control), "{line:?}");
+                prop_assert!(line.width() <= WIDTH, "{line}");
+            }
         }
         let json = json::render(&report).expect("JSON");
         schema::hold(&REPORT, &json);
@@ -267,7 +272,10 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     }
     let inert = |doc: &Doc| {
         let text = markdown::render(doc);
-        text.lines().all(|line| !line.contains(hidden) && line.matches('`').count() % 2 == 0)
+        let fits = terminal(doc, false).lines().all(|line| line.width() <= WIDTH);
+        fits && text
+            .lines()
+            .all(|line| !line.contains(hidden) && line.matches('`').count() % 2 == 0)
     };
     prop_assert!(inert(&summary::page(&report, 5)));
     let whole_ns = report.session.duration_ns;

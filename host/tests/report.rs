@@ -49,6 +49,52 @@ fn the_table_fits_80_columns_and_drives_no_terminal() {
 }
 
 #[test]
+fn every_page_for_a_terminal_that_is_saved_fits_80_columns() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    let files =
+        std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry"));
+    let tables: Vec<_> = files
+        .map(|file| file.path())
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.ends_with(".txt") && !name.ends_with(".perfetto.txt")
+        })
+        .collect();
+    assert!(tables.len() >= 7, "{tables:?}");
+    for path in tables {
+        let text = std::fs::read_to_string(&path).expect("the file");
+        for line in text.lines() {
+            assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{path:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_all_of_a_session_of_any_length_fits_80_columns() {
+    for length in [9_999 * S, 1_001 * 86_400 * S, u64::MAX - 6_000 * S] {
+        let mut m = Maker::full();
+        m.snapshot(Reason::Start).wait(length);
+        let text = report_on(&m.finish(), &[]);
+        let full = text.lines().find(|line| line.contains("100.0 %  █")).expect("a full bar");
+        assert!(unicode_width::UnicodeWidthStr::width(full) <= 80, "{full}");
+    }
+}
+
+#[test]
+fn attempts_of_every_kind_fit_80_columns() {
+    let mut m = Maker::full();
+    let long = m.source(&[b'n'; 60], 0);
+    m.snapshot(Reason::Start);
+    for errno in [-16, -110, -95, 0, -110] {
+        m.down(2, "").activate(long).wait(9 * S).up().returned(errno).relax(long).wait(S);
+    }
+    m.sleep(S, Some(long)).down(1, "");
+    let text = report_on(&m.cut(), &[]);
+    assert!(text.contains("-110 ETIMEDOUT") && text.contains("suspend_noirq"), "{text}");
+    assert!(text.lines().all(|l| unicode_width::UnicodeWidthStr::width(l) <= 80), "{text}");
+}
+
+#[test]
 fn every_warning_fits_80_columns() {
     let mut m = Maker::new();
     m.snapshot(Reason::Start).commit();
@@ -167,7 +213,7 @@ fn hostile_names_stay_escaped_in_every_format() {
 }
 
 #[test]
-fn a_large_trace_is_mapped_and_reads_the_same() {
+fn a_trace_that_ends_in_nothing_reads_the_same() {
     // As the agent leaves it when it is killed: what it had allocated and not written is zero.
     let small = everyday();
     let mut large = small.clone();

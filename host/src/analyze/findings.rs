@@ -10,7 +10,7 @@ use super::Analysis;
 use super::attempts::{Attempt, Evidence, Outcome};
 use super::ledger::Charge;
 use crate::text::{escape, fit};
-use crate::units::{count, percent, time};
+use crate::units::{count, errno, percent, time};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -279,11 +279,12 @@ impl Finder<'_> {
         let failed: Vec<_> = attempts.filter(|a| a.outcome == Outcome::Failed).collect();
         let ns = failed.iter().map(|attempt| attempt.duration_ns()).sum();
         let mut errors = BTreeMap::<i32, usize>::new();
-        for errno in failed.iter().filter_map(|attempt| attempt.errno) {
-            *errors.entry(errno).or_default() += 1;
+        for value in failed.iter().filter_map(|attempt| attempt.errno) {
+            *errors.entry(value).or_default() += 1;
         }
         let most = errors.iter().max_by_key(|(_, times)| **times);
-        let with = most.map_or(String::new(), |(errno, times)| format!(" ({times} with {errno})"));
+        let with = most
+            .map_or(String::new(), |(value, times)| format!(" ({times} with {})", errno(*value)));
         (failed.len() >= AGAIN).then(|| Finding {
             severity: self.severity(ns).min(Severity::Medium),
             text: format!(

@@ -15,6 +15,7 @@ pub mod order;
 pub mod power;
 pub mod session;
 pub mod shares;
+pub mod slept;
 pub mod sources;
 pub mod spans;
 pub mod waits;

@@ -11,6 +11,7 @@ use super::attempts::{self, Attempt, Cause, Evidence, Outcome};
 use super::causes::Finder;
 use super::ledger::{self, Charge, Ledger, Outside};
 use super::order::{Order, Taken, What};
+use super::slept::Slept;
 use super::sources::{self, Tally};
 use super::waits::Waits;
 use crate::model::Model;
@@ -87,7 +88,8 @@ impl Session {
         while let Some((at, what)) = self.order.pop_any() {
             self.event(model, at, what);
         }
-        self.attempts.gap();
+        let broken_off = self.attempts.gap();
+        self.ended(broken_off);
         self.sources.gap();
         self.causes.gap();
         let Some(waits) = &mut self.waits else { return };
@@ -130,6 +132,8 @@ impl Session {
             self.missing_ns += if self.attempts.open() { 0 } else { ns };
         } else if self.attempts.open() {
             // Attempts are accounted for as a whole.
+        } else if self.attempts.climbing() {
+            self.missing_ns += ns;
         } else if waits.any() {
             self.active.advance(ns, false);
         } else if waits.maybe() {
@@ -217,6 +221,9 @@ impl Session {
             }
             self.armed = false;
         }
+        if self.attempts.climbing() {
+            self.awake(at);
+        }
         if self.attempts.open() && !self.attempts.falling() {
             self.active.close_window();
         }
@@ -240,7 +247,8 @@ impl Session {
         self.armed = false;
         let waiting = self.waits.as_ref().is_some_and(Waits::any);
         let free = attempt.outcome == Outcome::Slept && !waiting;
-        self.awake_since = free.then_some(attempt.end);
+        // Where its return was lost, what followed its last phase is not known to be awake time.
+        self.awake_since = free.then_some(self.now);
         self.causes.ended(attempt);
     }
 
@@ -259,6 +267,12 @@ impl Session {
         // Without edges only a snapshot in the attempt says who was active; see [`Finder`].
         let told = suspects.iter().filter(|_| self.edges());
         let mut causes: Vec<Cause> = told.map(cause).collect();
+        // An `eventpoll` is active for a moment when an event of another source is handed over: all of
+        // them share a name, and would stand above each culprit.
+        if causes.iter().any(|cause| cause.evidence == Evidence::Proven) {
+            let shared = |i: u32| suspects.iter().any(|s| s.instance == i && s.shared);
+            causes.retain(|cause| !shared(cause.instance));
+        }
         causes.sort_by_key(|cause| cause.instance);
         causes
     }
@@ -452,43 +466,4 @@ fn unseen(
 
 fn told_by_edges(model: &Model) -> bool {
     model.edges > 0 && model.session.as_ref().is_none_or(|session| session.edges)
-}
-
-/// How long the device has been within `machine_suspend`: nobody held it awake meanwhile.
-#[derive(Clone, Copy, Debug, Default)]
-struct Slept {
-    ns: u64,
-    inside: Option<BootNanos>,
-    deep: bool,
-}
-
-impl Slept {
-    fn phase(&mut self, at: BootNanos, action: &str, value: i32, begin: bool) {
-        match (action, begin) {
-            ("machine_suspend", true) => {
-                self.end(at);
-                self.inside = Some(at);
-                // `PM_SUSPEND_TO_IDLE`; below it the clock stands still up to `syscore_resume`.
-                self.deep = value != 1;
-            }
-            ("machine_suspend", false) if self.deep => {}
-            ("machine_suspend" | "syscore_resume", false) => self.end(at),
-            ("suspend_enter" | "dpm_resume_noirq" | "dpm_resume_early" | "dpm_resume", true) => {
-                self.end(at);
-            }
-            _ => {}
-        }
-    }
-
-    fn end(&mut self, at: BootNanos) {
-        if let Some(since) = self.inside.take() {
-            self.ns += at.since(since);
-        }
-    }
-
-    /// A clock that stands still meanwhile.
-    fn awake(&self, at: BootNanos) -> u64 {
-        let inside = self.inside.map_or(0, |since| at.since(since));
-        at.0.saturating_sub(self.ns).saturating_sub(inside)
-    }
 }

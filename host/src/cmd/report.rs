@@ -125,8 +125,8 @@ fn one(args: &Args, path: &Path) -> Result<String> {
     if drawn && args.output.is_none() && io::stdout().is_terminal() {
         bail!("an HTML report is no use on a terminal: name a file with -o FILE");
     }
-    let bytes = model::load(path)?;
-    let analysis = super::decode_to(path, &bytes, drawn)?;
+    // The bytes are gone before anything is made of what they come to.
+    let analysis = super::decode_to(path, &model::load(path)?, drawn)?;
     let by = args.grouping();
     Ok(match args.format {
         Format::Table => as_table(&analysis, by, args.top, args.color()),

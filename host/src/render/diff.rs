@@ -1,7 +1,7 @@
 //! A comparison as a page.
 
 use super::doc::{Align, Block, Doc, Piece, Text, name, words};
-use super::summary::unknown;
+use super::said::unknown;
 use crate::compare::diff::{Diff, Line, Measure, Outcome, Presence, Side, Source, Spread};
 use crate::units::{SECOND, count, percent, time};
 

@@ -1,8 +1,7 @@
 //! A page made of headings, lines, lists and tables, which the terminal and Markdown show each in
 //! their way. What is said is decided once; how it is made harmless is each form's own.
 
-use unicode_width::UnicodeWidthStr as _;
-
+use super::terminal::{WIDTH, columns, wrap};
 use crate::report::Name;
 use crate::text::{escape, fit, one_line};
 
@@ -28,14 +27,7 @@ pub fn name(name: &Name) -> Text {
     vec![Piece::Name(name.bytes.clone())]
 }
 
-/// On which side a column's cells are flush.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
-    /// Text.
-    Left,
-    /// Numbers.
-    Right,
-}
+pub use super::terminal::Align;
 
 /// Rows of cells under a head.
 #[derive(Clone, Debug)]
@@ -103,11 +95,6 @@ impl Doc {
     }
 }
 
-/// Columns of a terminal that everything fits in.
-const WIDTH: usize = 80;
-/// A column that is cut keeps at least this.
-const NARROWEST: usize = 8;
-
 /// The page for a terminal, with a line end.
 pub fn terminal(doc: &Doc, color: bool) -> String {
     let mut out = String::new();
@@ -115,25 +102,28 @@ pub fn terminal(doc: &Doc, color: bool) -> String {
         true if !text.is_empty() => format!("\x1b[{style}m{text}\x1b[0m"),
         _ => text.to_owned(),
     };
+    let mut line = |line: &str| {
+        out.push_str(line);
+        out.push('\n');
+    };
     for block in &doc.blocks {
         match block {
-            Block::Title(text) => {
-                out += &paint("1", &fit(&plain(text), WIDTH));
-                out.push('\n');
-            }
+            Block::Title(text) => line(&paint("1", &fit(&plain(text), WIDTH))),
             Block::Heading(text) => {
-                out.push('\n');
-                out += &paint("1", &fit(&plain(text), WIDTH));
-                out.push('\n');
+                line("");
+                line(&paint("1", &fit(&plain(text), WIDTH)));
             }
-            Block::Line(text) => wrap(&mut out, "", &plain(text)),
+            Block::Line(text) => wrap("", &plain(text)).iter().for_each(|text| line(text)),
             Block::Items(items) => {
-                items.iter().for_each(|item| wrap(&mut out, "  · ", &plain(item)));
+                let lines = items.iter().flat_map(|item| wrap("  · ", &plain(item)));
+                lines.for_each(|text| line(&text));
             }
             Block::Table(table) => {
-                for (index, line) in lines(table).iter().enumerate() {
-                    out += &if index == 0 { paint("2", line) } else { line.clone() };
-                    out.push('\n');
+                let rows =
+                    table.rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect());
+                for (index, text) in columns(&table.head, rows, table.gives_way).iter().enumerate()
+                {
+                    line(&if index == 0 { paint("2", text) } else { text.clone() });
                 }
             }
         }
@@ -148,62 +138,4 @@ fn plain(text: &[Piece]) -> String {
         Piece::Name(bytes) => escape(bytes),
     });
     pieces.collect()
-}
-
-/// Lines of at most [`WIDTH`]: the first begins with `sign`, the others are as far in.
-fn wrap(out: &mut String, sign: &str, text: &str) {
-    let blank = " ".repeat(sign.width());
-    let mut line = sign.to_owned();
-    let mut empty = true;
-    for word in text.split(' ') {
-        // A word that no line has room for loses its middle.
-        let word = fit(word, WIDTH - blank.len());
-        if !empty && line.width() + 1 + word.width() > WIDTH {
-            *out += line.trim_end();
-            out.push('\n');
-            line.clone_from(&blank);
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line += &word;
-        empty = false;
-    }
-    *out += line.trim_end();
-    out.push('\n');
-}
-
-fn lines(table: &Table) -> Vec<String> {
-    let head = table.head.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
-    let rows = table.rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect());
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    let mut widths = vec![0; table.head.len()];
-    for row in &rows {
-        for (widest, cell) in widths.iter_mut().zip(row) {
-            *widest = cell.width().max(*widest);
-        }
-    }
-    // Two columns before each. What gives way is cut first, and then the other texts; numbers never.
-    let mut excess = widths.iter().map(|width| width + 2).sum::<usize>().saturating_sub(WIDTH);
-    let texts = (0..widths.len()).filter(|at| table.head[*at].1 == Align::Left);
-    for at in std::iter::once(table.gives_way).chain(texts) {
-        let cut = excess.min(widths[at].saturating_sub(NARROWEST));
-        widths[at] -= cut;
-        excess -= cut;
-    }
-    let line = |row: &Vec<String>| {
-        let mut line = String::new();
-        for ((cell, &width), (_, align)) in row.iter().zip(&widths).zip(&table.head) {
-            let cell = fit(cell, width);
-            let blank = " ".repeat(width.saturating_sub(cell.width()));
-            line.push_str("  ");
-            match align {
-                Align::Left => line.extend([cell, blank]),
-                Align::Right => line.extend([blank, cell]),
-            }
-        }
-        line.trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
 }

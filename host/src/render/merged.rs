@@ -1,7 +1,8 @@
 //! Several traces as a page: devices beside each other, and the sums of each.
 
 use super::doc::{Align, Block, Doc, Text, name, words};
-use super::summary::{ledger, start, unknown};
+use super::said::{outcomes, unknown};
+use super::summary::{ledger, start};
 use crate::compare::merge::{Device, Reports, Session, Sum, Totals};
 use crate::report::{Ledger, Report};
 use crate::units::{count, percent, time};
@@ -75,17 +76,8 @@ fn one(doc: &mut Doc, device: &Device, top: usize) {
         count(*boots, "boot"),
         time(*duration_ns)
     ));
-    let outcomes = [
-        (a.slept, "slept"),
-        (a.no_sleep, "did not sleep"),
-        (a.aborted, "aborted"),
-        (a.failed, "failed"),
-        (a.unknown, "unfinished"),
-    ];
-    let told = outcomes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
-    let told = told.collect::<Vec<_>>().join(", ");
-    let colon = if told.is_empty() { "" } else { ": " };
-    doc.line(format!("{} to suspend{colon}{told}", count(a.total(), "attempt")));
+    let told = outcomes([a.slept, a.no_sleep, a.aborted, a.failed, a.unknown]);
+    doc.line(format!("{} to suspend{told}", count(a.total(), "attempt")));
     ledger(doc, &device.totals.ledger, *duration_ns);
     ranking(doc, &device.totals, top);
     sessions_of(doc, device);

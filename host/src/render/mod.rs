@@ -9,5 +9,7 @@ pub mod json;
 pub mod markdown;
 pub mod merged;
 pub mod records;
+pub mod said;
 pub mod summary;
 pub mod table;
+pub mod terminal;

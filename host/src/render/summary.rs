@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::doc::{Align, Block, Doc, Piece, Text, name, words};
+use super::said::{busy, returned, unknown, untold};
 use super::table::notes;
 use crate::report::{Ledger, Name, Report, Source};
 use crate::units::{SECOND, Utc, count, percent, time};
@@ -75,18 +76,9 @@ pub(super) fn ledger(doc: &mut Doc, ledger: &Ledger, whole_ns: u64) {
     );
 }
 
-/// What the line holds that is not told apart.
-fn untold(ledger: &Ledger) -> &'static str {
-    match ledger.blocked_ns {
-        Some(_) => "awake, not told apart",
-        None => "awake, outside attempts",
-    }
-}
-
 fn ranking(doc: &mut Doc, report: &Report, top: usize) {
     doc.heading("What kept it awake");
-    let busy = |s: &&Source| s.cost_ns != 0 || s.held_ns != 0 || s.events != 0 || s.aborts != 0;
-    let sources: Vec<_> = report.sources.iter().filter(busy).collect();
+    let sources: Vec<_> = report.sources.iter().filter(|source| busy(source)).collect();
     if sources.is_empty() {
         doc.line("No source was active.");
         return;
@@ -126,11 +118,6 @@ fn ranking(doc: &mut Doc, report: &Report, top: usize) {
         "Cost: its share of the blocked time and of its aborts, and the time awake after its wakes. \
          Alone: blocked by it and no other.",
     );
-}
-
-/// What a capture can't tell.
-pub(super) fn unknown() -> String {
-    "–".to_owned()
 }
 
 fn source(source: &Source) -> Text {
@@ -183,7 +170,7 @@ fn attempts(doc: &mut Doc, report: &Report) {
             words(group.count.to_string()),
             words(outcome.replace('_', " ")),
             words(stage.replace('_', " ")),
-            words(errno.map_or_else(unknown, |errno| errno.to_string())),
+            words(returned(errno)),
             words(time(group.took_ns)),
             blamed(&group),
         ]
@@ -193,7 +180,7 @@ fn attempts(doc: &mut Doc, report: &Report) {
             ("count", Align::Right),
             ("outcome", Align::Left),
             ("at", Align::Left),
-            ("returned", Align::Right),
+            ("returned", Align::Left),
             ("took", Align::Right),
             ("kept up or woken by", Align::Left),
         ],

@@ -1,8 +1,6 @@
 //! The report for people: a title, the findings, the ledger, the ranking, the attempts, the wakes,
-//! what could not be told. It fits 80
-//! columns, and names from the device are escaped.
+//! what could not be told. It fits 80 columns, and names from the device are escaped.
 
-mod columns;
 mod findings;
 pub(super) mod notes;
 pub(super) mod power;
@@ -11,10 +9,11 @@ use std::collections::BTreeMap;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::report::{Attempt, Name, Report, Session, Source};
+use super::said::{self, OUTCOMES, busy, order, returned, unknown, untold};
+use super::terminal::{self, Align, WIDTH};
+use crate::report::{Attempt, Report, Session, Source};
 use crate::text::{escape, fit};
-use crate::units::{SECOND, Utc, count, percent, time};
-use columns::{Align, Columns};
+use crate::units::{SECOND, Utc, count, many, percent, time};
 
 /// How the table looks.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +24,8 @@ pub struct Look {
     pub top: usize,
 }
 
-/// Columns of a terminal that everything fits in.
-const WIDTH: usize = 80;
-/// Columns of the longest bar.
-const BAR: usize = 30;
+/// Columns of the longest bar. It leaves room for a time of centuries, as a damaged trace may have.
+const BAR: usize = 27;
 
 const BOLD: &str = "1";
 const DIM: &str = "2";
@@ -80,6 +77,35 @@ impl Page {
         self.text.push('\n');
         self.styled(BOLD, heading);
     }
+
+    /// An item of a list, with a sign of this style.
+    fn item(&mut self, style: &str, sign: &str, text: &str) {
+        for (index, line) in terminal::wrap("    ", text).iter().enumerate() {
+            match index {
+                0 => self.line(&format!("  {} {}", self.paint(style, sign), line.trim_start())),
+                _ => self.line(line),
+            }
+        }
+    }
+
+    /// A remark in as many lines as it takes.
+    fn wrapped(&mut self, text: &str) {
+        terminal::wrap("", text).iter().for_each(|line| self.styled(DIM, line));
+    }
+
+    fn columns(
+        &mut self,
+        head: &[(&str, Align)],
+        rows: impl IntoIterator<Item = Vec<String>>,
+        gives_way: usize,
+    ) {
+        for (index, line) in terminal::columns(head, rows, gives_way).iter().enumerate() {
+            match index {
+                0 => self.styled(DIM, line),
+                _ => self.line(line),
+            }
+        }
+    }
 }
 
 fn title(out: &mut Page, report: &Report) {
@@ -96,37 +122,19 @@ fn title(out: &mut Page, report: &Report) {
         line += &format!(" · {} by {source}", count(report.session.snapshots, "snapshot"));
     }
     out.line(&fit(&escape(line.as_bytes()), WIDTH));
-    let mut outcomes = BTreeMap::<usize, u64>::new();
+    let mut outcomes = [0; OUTCOMES.len()];
     for attempt in &report.attempts {
-        *outcomes.entry(order(attempt.outcome)).or_default() += 1;
+        outcomes[order(attempt.outcome)] += 1;
     }
-    let told: Vec<_> = outcomes.iter().map(|(&o, n)| format!("{n} {}", OUTCOMES[o].1)).collect();
-    let colon = if told.is_empty() { "" } else { ": " };
     let attempts = count(report.attempts.len() as u64, "attempt");
-    out.line(&format!("{attempts} to suspend{colon}{}", told.join(", ")));
-}
-
-/// Outcomes in the order in which they are shown, and their words.
-pub(super) const OUTCOMES: [(&str, &str); 5] = [
-    ("slept", "slept"),
-    ("no_sleep", "did not sleep"),
-    ("aborted", "aborted"),
-    ("failed", "failed"),
-    ("unknown", "unfinished"),
-];
-
-pub(super) fn order(outcome: &str) -> usize {
-    OUTCOMES.iter().position(|(key, _)| *key == outcome).unwrap_or(OUTCOMES.len() - 1)
+    let told = format!("{attempts} to suspend{}", said::outcomes(outcomes));
+    terminal::wrap("", &told).iter().for_each(|line| out.line(line));
 }
 
 fn ledger(out: &mut Page, report: &Report) {
     let l = &report.ledger;
     let whole = report.session.duration_ns;
     out.heading("Where the time went");
-    let untold = match l.blocked_ns {
-        Some(_) => "missing in the trace",
-        None => "awake, outside attempts",
-    };
     let lines = [
         (Some(l.asleep_ns), "asleep", GREEN),
         (Some(l.suspending_ns), "going to sleep", BLUE),
@@ -134,16 +142,16 @@ fn ledger(out: &mut Page, report: &Report) {
         (Some(l.aborted_ns), "attempts that did not sleep", RED),
         (l.blocked_ns, "blocked by a source", RED),
         (l.not_trying_ns, "awake, nobody asked", YELLOW),
-        (l.untold_ns, untold, YELLOW),
+        (l.untold_ns, untold(l), YELLOW),
     ];
     for (ns, what, style) in lines {
         let Some(ns) = ns else { continue };
         let bar = out.paint(style, &bar(ns, whole));
         let (ns, share) = (time(ns), percent(ns, whole));
-        out.line(&format!("  {what:<27} {ns:>10} {share:>8}  {bar}"));
+        out.line(&format!("  {what:<27} {ns:>10} {share:>7}  {bar}"));
     }
     let (ns, share) = (time(l.unattributed_ns), percent(l.unattributed_ns, whole));
-    out.styled(DIM, &format!("  {:<27} {ns:>10} {share:>8}", "of that, charged to nobody"));
+    out.styled(DIM, &format!("  {:<27} {ns:>10} {share:>7}", "of that, charged to nobody"));
 }
 
 /// A bar in eighths of a column; whatever took any time at all shows.
@@ -160,9 +168,8 @@ fn bar(part: u64, whole: u64) -> String {
 
 fn ranking(out: &mut Page, report: &Report, top: usize) {
     out.heading("What kept it awake");
-    let idle = |s: &&Source| s.cost_ns == 0 && s.held_ns == 0 && s.events == 0 && s.aborts == 0;
-    let idle_count = report.sources.iter().filter(idle).count();
-    let busy: Vec<_> = report.sources.iter().filter(|s| !idle(s)).collect();
+    let busy: Vec<_> = report.sources.iter().filter(|source| busy(source)).collect();
+    let idle_count = report.sources.len() - busy.len();
     if busy.is_empty() {
         let seen = count(report.sources.len() as u64, "source");
         out.line(&format!("  nothing: none of {seen} was active"));
@@ -207,7 +214,7 @@ fn ranking(out: &mut Page, report: &Report, top: usize) {
 
 /// Where blocked time is known.
 fn by_cost(out: &mut Page, sources: &[&Source]) {
-    let mut columns = Columns::new(&[
+    let head = [
         ("#", Align::Right),
         ("source", Align::Left),
         ("blocked", Align::Right),
@@ -216,25 +223,25 @@ fn by_cost(out: &mut Page, sources: &[&Source]) {
         ("wakes", Align::Right),
         ("wasted", Align::Right),
         ("held", Align::Right),
-    ]);
-    for (index, s) in sources.iter().enumerate() {
-        columns.row([
+    ];
+    let rows = sources.iter().enumerate().map(|(index, s)| {
+        vec![
             (index + 1).to_string(),
-            shown(s),
+            said::source(s),
             tally_time(s.blocked_share_ns.unwrap_or(0)),
             tally_time(s.blocked_sole_ns.unwrap_or(0)),
             tally(s.aborts),
             tally(s.wakes),
             tally_time(s.abort_ns.saturating_add(s.after_wake_ns)),
             tally_time(s.held_ns),
-        ]);
-    }
-    columns.print(out, 1, WIDTH);
+        ]
+    });
+    out.columns(&head, rows, 1);
 }
 
 /// Where it is not.
 fn by_held(out: &mut Page, sources: &[&Source], whole_ns: u64) {
-    let mut columns = Columns::new(&[
+    let head = [
         ("#", Align::Right),
         ("source", Align::Left),
         ("held", Align::Right),
@@ -244,44 +251,27 @@ fn by_held(out: &mut Page, sources: &[&Source], whole_ns: u64) {
         ("wasted", Align::Right),
         ("events", Align::Right),
         ("holds", Align::Right),
-    ]);
-    for (index, s) in sources.iter().enumerate() {
+    ];
+    let rows = sources.iter().enumerate().map(|(index, s)| {
         let share = percent(s.held_ns, whole_ns);
-        columns.row([
+        vec![
             (index + 1).to_string(),
-            shown(s),
+            said::source(s),
             time(s.held_ns),
             share.trim_end_matches(" %").to_owned(),
             tally(s.aborts),
             tally(s.wakes),
             tally_time(s.cost_ns),
-            s.events.to_string(),
-            s.activations.to_string(),
-        ]);
-    }
-    columns.print(out, 1, WIDTH);
-}
-
-pub(super) fn shown(source: &Source) -> String {
-    let mut name = name(&source.name);
-    if source.name_cut {
-        name.push('…');
-    }
-    match source.instance {
-        Some(instance) => name += &format!(" #{instance}"),
-        None if source.instances > 1 => name += &format!(" ({})", source.instances),
-        None => {}
-    }
-    name
-}
-
-pub(super) fn name(name: &Name) -> String {
-    if name.bytes.is_empty() { "(no name)".to_owned() } else { escape(&name.bytes) }
+            many(s.events),
+            many(s.activations),
+        ]
+    });
+    out.columns(&head, rows, 1);
 }
 
 /// A zero is no news.
 fn tally(n: u64) -> String {
-    if n == 0 { "·".to_owned() } else { n.to_string() }
+    if n == 0 { "·".to_owned() } else { many(n) }
 }
 
 fn tally_time(ns: u64) -> String {
@@ -316,7 +306,7 @@ fn attempts(out: &mut Page, report: &Report) {
         }
     }
     out.heading("Attempts to suspend");
-    let mut columns = Columns::new(&[
+    let head = [
         ("count", Align::Right),
         ("outcome", Align::Left),
         ("at", Align::Left),
@@ -324,9 +314,9 @@ fn attempts(out: &mut Page, report: &Report) {
         ("returned", Align::Left),
         ("took", Align::Right),
         ("kept up by", Align::Left),
-    ]);
+    ];
     let mut unsure = false;
-    for ((outcome, stage, errno, mode), group) in &alike {
+    let rows = alike.iter().map(|((outcome, stage, errno, mode), group)| {
         let mut names: Vec<_> = group.names.iter().collect();
         names.sort_by_key(|(name, (times, _))| (std::cmp::Reverse(*times), *name));
         let told = names.iter().map(|(name, (times, proven))| {
@@ -340,17 +330,17 @@ fn attempts(out: &mut Page, report: &Report) {
             }
         });
         let told = told.collect::<Vec<_>>();
-        columns.row([
+        vec![
             group.count.to_string(),
             OUTCOMES[*outcome].0.replace('_', " "),
             (*stage).to_owned(),
             (*mode).to_owned(),
             returned(*errno),
             time(group.total_ns),
-            if told.is_empty() { "–".to_owned() } else { as_many_as_fit(&told, NAMES) },
-        ]);
-    }
-    columns.print(out, 6, WIDTH);
+            if told.is_empty() { unknown() } else { as_many_as_fit(&told, NAMES) },
+        ]
+    });
+    out.columns(&head, rows, 6);
     if unsure {
         out.styled(DIM, "  ? likely: it was active or counted up, but so may others have been");
     }
@@ -374,28 +364,4 @@ fn as_many_as_fit(parts: &[String], width: usize) -> String {
         line.push_str(part);
     }
     line
-}
-
-/// `pm_suspend`'s return value with the name of the errno (asm-generic/errno.h).
-pub(super) fn returned(errno: Option<i32>) -> String {
-    let Some(errno) = errno else { return "–".to_owned() };
-    let name = match errno.unsigned_abs() {
-        0 => return "0".to_owned(),
-        1 => "EPERM",
-        4 => "EINTR",
-        5 => "EIO",
-        6 => "ENXIO",
-        11 => "EAGAIN",
-        12 => "ENOMEM",
-        13 => "EACCES",
-        14 => "EFAULT",
-        16 => "EBUSY",
-        19 => "ENODEV",
-        22 => "EINVAL",
-        38 => "ENOSYS",
-        95 => "EOPNOTSUPP",
-        110 => "ETIMEDOUT",
-        _ => return errno.to_string(),
-    };
-    format!("{errno} {name}")
 }

@@ -288,7 +288,11 @@ fn attempt(
             1 => (attempt.outcome, attempt.errno) = ("no_sleep", Some(0)),
             _ => {}
         }
-        at += dice.about(4 * MS);
+        let back = at + dice.about(4 * MS);
+        if reached >= 3 {
+            steps.push(Step { step: "thaw_processes", start_ns: at, end_ns: Some(back) });
+        }
+        at = back;
         ledger.aborted_ns += at - start_ns;
         if sources > 0 {
             for _ in 0..1 + dice.below(2) {

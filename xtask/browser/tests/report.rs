@@ -131,6 +131,10 @@ fn what_is_drawn_is_there() -> Result<()> {
     assert!(pixels(&mut page, "#cells .rows canvas", "o-slept")? > 20);
     page.click("[data-mode='held']")?;
     assert!(pixels(&mut page, "#cells .rows canvas", "held")? > 20);
+    // The stages stand in the order of an attempt, though many turn around early.
+    let stages = page
+        .text("[...document.querySelectorAll('.stages .pick')].map((b) => b.textContent).join()")?;
+    assert!(stages.contains("dpm complete,thaw processes,falling asleep"), "{stages}");
     // The chart of a stage, over all attempts, and a drag in it that chooses a range.
     page.click(".stages tbody tr:nth-child(5) .pick")?;
     assert!(pixels(&mut page, "#course canvas", "o-slept")? > 20);

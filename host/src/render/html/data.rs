@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::render::table::{OUTCOMES, name, order, returned, shown};
+use crate::analyze::attempts::STEP_NAMES;
+use crate::render::said::{OUTCOMES, name, order, returned, source};
 use crate::report::{Attempt, Name, Report, Source, Span};
 
 /// Blockers of a wait that are named one by one.
@@ -29,6 +30,8 @@ pub(super) struct Data {
     took: u64,
     /// Words of the outcomes, in the order in which they are shown.
     outcomes: Vec<&'static str>,
+    /// Names of steps, in the order of an attempt.
+    steps: &'static [&'static str],
     /// Names, safe to show: first those of the sources in their order, then others that are blamed.
     labels: Vec<String>,
     /// Words that come again and again.
@@ -105,6 +108,7 @@ pub(super) fn compact(report: &Report) -> Data {
         start_real: report.session.start_realtime_ns.div_euclid(1_000),
         took,
         outcomes: OUTCOMES.iter().map(|(_, word)| *word).collect(),
+        steps: &STEP_NAMES,
         attempts,
         waits,
         spans,
@@ -239,7 +243,7 @@ struct Names {
 impl Names {
     fn new(sources: &[Source]) -> Self {
         let mut names = Self {
-            labels: sources.iter().map(shown).collect(),
+            labels: sources.iter().map(source).collect(),
             by_instance: HashMap::new(),
             by_name: HashMap::new(),
         };

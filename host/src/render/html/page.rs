@@ -2,7 +2,8 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::ranking::{idle, ranking, thousands};
+use super::ranking::{ranking, thousands};
+use crate::render::said::{busy, untold};
 use crate::render::table::notes::warnings;
 use crate::render::table::power;
 use crate::report::{Finding, Ledger, Report, Session, Source};
@@ -62,7 +63,7 @@ fn header(report: &Report, device: &str) -> Markup {
     let start = Utc::from_unix(s.start_realtime_ns.div_euclid(SECOND as i64));
     let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
     let attempts = report.attempts.len() as u64;
-    let active = report.sources.iter().filter(|s| !idle(s)).count();
+    let active = report.sources.iter().filter(|source| busy(source)).count();
     html! {
         header {
             div.title {
@@ -170,8 +171,11 @@ fn lines(l: &Ledger) -> impl Iterator<Item = (u64, Line)> {
         (
             l.untold_ns,
             (
-                "awake, outside attempts",
-                "blocked, or nobody asked to suspend: the trace can't tell",
+                untold(l),
+                match l.blocked_ns {
+                    Some(_) => "records are missing there, or an attempt's return is",
+                    None => "blocked, or nobody asked to suspend: the trace can't tell",
+                },
                 "untold",
             ),
         ),

@@ -3,14 +3,9 @@
 use maud::{Markup, html};
 
 use super::page::share;
-use crate::render::table::shown;
+use crate::render::said::{self, busy};
 use crate::report::{Report, Source};
 use crate::units::{count, time};
-
-/// It never did anything.
-pub(super) fn idle(source: &Source) -> bool {
-    source.cost_ns == 0 && source.held_ns == 0 && source.events == 0 && source.aborts == 0
-}
 
 /// A column of the ranking: its head, what it means, and its value.
 type Column = (&'static str, &'static str, fn(&Source) -> Option<u64>, Shown);
@@ -72,10 +67,10 @@ pub(super) fn ranking(report: &Report) -> Markup {
                         } }
                         tbody {
                             @for (row, source) in report.sources.iter().enumerate() {
-                                tr data-row=(row) class=[idle(source).then_some("idle")] {
+                                tr data-row=(row) class=[(!busy(source)).then_some("idle")] {
                                     td data-v=(row) { (row + 1) }
                                     th.name scope="row" {
-                                        @let label = shown(source);
+                                        @let label = said::source(source);
                                         button.pick type="button" aria-pressed="false" title=(label) { (label) }
                                     }
                                     @for (head, _, value, as_what) in &columns {

@@ -1,8 +1,9 @@
 //! What puts the numbers in doubt, in words.
 
-use super::{DIM, Page, YELLOW};
+use super::{Page, YELLOW};
+use crate::render::terminal::WIDTH;
 use crate::report::{Report, Session};
-use crate::text::{fit, one_line};
+use crate::text::{escape, fit, one_line};
 use crate::units::{count, time};
 
 /// The warnings, and what the capture itself cost.
@@ -11,8 +12,7 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
     if !warnings.is_empty() {
         out.heading("Warnings");
         for warning in warnings {
-            let sign = out.paint(YELLOW, "!");
-            out.line(&format!("  {sign} {warning}"));
+            out.item(YELLOW, "!", &warning);
         }
     }
     if let Some(cost) = &report.overhead {
@@ -24,7 +24,7 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
         let (mean, max) = (time(mean), time(walks.max_ns));
         let line =
             format!("CPU {begun} to begin, {cpu} to record; a snapshot {mean}, the slowest {max}.");
-        out.styled(DIM, &line);
+        out.wrapped(&line);
     }
 }
 
@@ -107,9 +107,9 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
     for (what, lost) in UNSEEN {
         let mut missing = s.hooks.iter().filter(|hook| hook.what == what && hook.how.is_empty());
         if let Some(hook) = missing.next() {
-            let why = crate::text::escape(hook.why.as_bytes());
+            let why = escape(hook.why.as_bytes());
             let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-            warn(1, fit(&format!("{lost}{why}"), super::WIDTH - 4));
+            warn(1, fit(&format!("{lost}{why}"), WIDTH - 4));
         }
     }
     let hooked =

@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::columns::{Align, Columns};
-use super::{Page, WIDTH, name};
-use crate::report::{Report, Wake};
-use crate::text::escape;
+use super::Page;
+use crate::render::said::{name, unknown};
+use crate::render::terminal::{Align, WIDTH};
+use crate::report::{Name, Report, Wake};
+use crate::text::{escape, fit};
 use crate::units::{SECOND, time};
 
 /// Wakes shown: those that came once, in great number, tell little.
@@ -27,26 +28,29 @@ pub(super) fn wakes(out: &mut Page, report: &Report) {
         return;
     }
     out.heading("What woke it");
-    let mut columns = Columns::new(&[
+    let mut rows: Vec<_> = alike.into_iter().collect();
+    rows.sort_by_key(|(_, (count, slept, _))| Reverse((*count, *slept)));
+    let more = rows.len().saturating_sub(SHOWN);
+    let shown = rows.into_iter().take(SHOWN);
+    let row = |((irq, irq_name, source), (count, slept_ns, proven)): (_, (u64, u64, u64))| {
+        let (irq, irq_name): (&Option<u32>, &Option<String>) = (irq, irq_name);
+        let irq = match (irq, irq_name) {
+            (Some(irq), Some(name)) => format!("{irq} {}", escape(name.as_bytes())),
+            (Some(irq), None) => irq.to_string(),
+            (None, _) => unknown(),
+        };
+        let sure = if proven == 0 { "?" } else { "" };
+        let source: Option<&Name> = source;
+        let source = source.map_or_else(unknown, |source| format!("{}{sure}", name(source)));
+        vec![count.to_string(), time(slept_ns), irq, fit(&source, 28)]
+    };
+    let head = [
         ("wakes", Align::Right),
         ("after sleep of", Align::Right),
         ("interrupt", Align::Left),
         ("first source active", Align::Left),
-    ]);
-    let mut rows: Vec<_> = alike.into_iter().collect();
-    rows.sort_by_key(|(_, (count, slept, _))| Reverse((*count, *slept)));
-    let more = rows.len().saturating_sub(SHOWN);
-    for ((irq, irq_name, source), (count, slept_ns, proven)) in rows.into_iter().take(SHOWN) {
-        let irq = match (irq, irq_name) {
-            (Some(irq), Some(name)) => format!("{irq} {}", escape(name.as_bytes())),
-            (Some(irq), None) => irq.to_string(),
-            (None, _) => "–".to_owned(),
-        };
-        let sure = if proven == 0 { "?" } else { "" };
-        let source = source.map_or("–".to_owned(), |source| format!("{}{sure}", name(source)));
-        columns.row([count.to_string(), time(slept_ns), irq, crate::text::fit(&source, 28)]);
-    }
-    columns.print(out, 2, WIDTH);
+    ];
+    out.columns(&head, shown.map(row), 2);
     if more > 0 {
         out.styled(super::DIM, &format!("  … {more} more"));
     }
@@ -60,7 +64,8 @@ pub(super) fn drain(out: &mut Page, report: &Report) {
         [("asleep", drain.asleep_ns, drain.asleep_uah), ("awake", drain.awake_ns, drain.awake_uah)];
     for (what, ns, uah) in lines.into_iter().filter(|(_, ns, _)| *ns > 0) {
         let (mah, ma) = drained(ns, uah);
-        out.line(&format!("  {what:<27} {:>10} {mah:>9.1} mAh, {ma:.1} mA on average", time(ns)));
+        let line = format!("  {what:<27} {:>10} {mah:>9.1} mAh, {ma:.1} mA on average", time(ns));
+        out.line(&fit(&line, WIDTH));
     }
 }
 

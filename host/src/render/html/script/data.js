@@ -65,6 +65,7 @@ const data = (() => {
     took: Math.max(1, raw.took),
     empty: raw.took === 0,
     outcomes: raw.outcomes,
+    steps: raw.steps,
     labels: raw.labels,
     // `duty`: which part of its spans a source was held for. Close holds are one span.
     sources: raw.spans.map((turns, index) => {

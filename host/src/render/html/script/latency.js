@@ -5,13 +5,13 @@
   const host = el("stages");
   const { attempts } = data;
   const HEIGHT = 24;
+  const FALLING = "falling asleep, in all", WAKING = "waking up, in all";
 
   // Durations by stage, with the attempts that they are of.
   const stages = new Map();
-  const add = (name, rank, took, i) => {
+  const add = (name, took, i) => {
     let stage = stages.get(name);
-    if (!stage) stages.set(name, stage = { name, rank: 0, all: [], of: [] });
-    stage.rank += rank;
+    if (!stage) stages.set(name, stage = { name, all: [], of: [] });
     stage.all.push(took);
     stage.of.push(i);
   };
@@ -20,16 +20,17 @@
     // The sleep is what it is all for, and no latency.
     const sleeps = steps.filter((s) => s.name === "machine_suspend" && s.end !== null);
     for (const s of steps) {
-      if (s.name !== "machine_suspend" && s.end !== null) add(s.name, s.start - attempts.start[i] - attempts.slept[i] * (sleeps.length && s.start >= sleeps[0].end ? 1 : 0), s.end - s.start, i);
+      if (s.name !== "machine_suspend" && s.end !== null) add(s.name, s.end - s.start, i);
     }
     if (attempts.outcome[i] === 0 && sleeps.length) {
-      add("falling asleep, in all", -1, sleeps[0].start - attempts.start[i], i);
-      add("waking up, in all", 0, attempts.end[i] - sleeps[sleeps.length - 1].end, i);
+      add(FALLING, sleeps[0].start - attempts.start[i], i);
+      add(WAKING, attempts.end[i] - sleeps[sleeps.length - 1].end, i);
     }
   }
   // In the order of an attempt, the sums last.
-  const sum = (stage) => stage.name.endsWith("in all");
-  const list = [...stages.values()].sort((a, b) => sum(a) - sum(b) || a.rank / a.all.length - b.rank / b.all.length);
+  const order = [...data.steps, FALLING, WAKING];
+  const sum = (stage) => stage.name === FALLING || stage.name === WAKING;
+  const list = [...stages.values()].sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
   if (list.length === 0) {
     host.append(make("p", { class: "empty" }, "No stage of an attempt is in this trace."));
     return;

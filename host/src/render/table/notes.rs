@@ -26,8 +26,7 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
             ns => format!(", {} to record", time(ns)),
         };
         let (mean, max) = (time(mean), time(walks.max_ns));
-        let line =
-            format!("CPU {begun} to begin{cpu}; a snapshot {mean}, the slowest {max}.");
+        let line = format!("CPU {begun} to begin{cpu}; a snapshot {mean}, the slowest {max}.");
         out.styled(DIM, &line);
     }
 }

@@ -96,13 +96,7 @@ pub fn checks() -> Vec<Check> {
             "snapshots under the kernel's own lock",
             "a kernel of Linux 7.2, android16-6.12 of mid-2026, or later",
         ),
-        check(
-            "snapshots",
-            State::Missing,
-            try_best(kernel()),
-            "everything: nothing tells what is active",
-            "see the reasons; with SELinux enforcing, try `setenforce 0`",
-        ),
+        snapshots(kernel()),
         check(
             "suspend",
             State::Degraded,
@@ -215,12 +209,35 @@ fn kfuncs(kernel: &Kernel) -> Result<String> {
     Ok(KFUNCS.join(", "))
 }
 
-fn try_best(kernel: Result<&Kernel>) -> Result<String> {
-    let mut source = source::best(kernel.as_ref().copied(), abi::DEFAULT_CAPACITY)?;
+/// The best source, tried; a table that the kernel prints is less than a walk.
+fn snapshots(kernel: Result<&Kernel>) -> Check {
+    let kernel = kernel.as_ref().copied();
+    let tried = try_best(kernel);
+    let printed = matches!(tried, Ok((Kind::Debugfs | Kind::Sysfs, _)));
+    let mut check = check(
+        "snapshots",
+        State::Missing,
+        tried.map(|(_, found)| found),
+        "everything: nothing tells what is active",
+        "see the reasons; with SELinux enforcing, try `setenforce 0`",
+    );
+    if printed && let Err(why) = Kind::Kallsyms.open(kernel, abi::DEFAULT_CAPACITY) {
+        check.state = State::Degraded;
+        check.found += &format!("; no walk: {why:#}");
+        check.lost = "times in ns, and which of several sources of one name is which";
+        check.mend = "a kernel with the kfuncs, or with CONFIG_KALLSYMS_ALL=y";
+    }
+    check
+}
+
+fn try_best(kernel: Result<&Kernel, &anyhow::Error>) -> Result<(Kind, String)> {
+    let mut source = source::best(kernel, abi::DEFAULT_CAPACITY)?;
     let taken = source.take(&mut |_| {})?;
     ensure!(!taken.broken, "{} broke off after {} sources", source.name(), taken.seen);
     let micros = taken.end.since(taken.begin) as f64 / 1e3;
-    Ok(format!("{}: {} sources in {micros:.0} µs", source.name(), taken.seen))
+    let found = format!("{}: {} sources in {micros:.0} µs", source.name(), taken.seen);
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == source.name());
+    Ok((kind.context("a source without a kind")?, found))
 }
 
 fn suspend() -> Result<String> {

@@ -53,7 +53,9 @@ pub enum DeviceError {
     #[error("several devices ({0}): choose one with -s SERIAL or $ANDROID_SERIAL")]
     Several(String),
     /// Not the one that was named.
-    #[error("no device {serial:?}: connected is {connected}")]
+    #[error(
+        "no device {serial:?}, connected: {connected}: connect it, or choose another with -s SERIAL or $ANDROID_SERIAL"
+    )]
     NotConnected {
         /// The one that was named.
         serial: String,
@@ -130,16 +132,14 @@ impl DeviceError {
             | Self::AdbFailed { .. }
             | Self::NoDevice
             | Self::Several(_)
+            | Self::NotConnected { .. }
             | Self::Unauthorised(_)
             | Self::NoPermissions { .. }
             | Self::Offline(_)
             | Self::State { .. }
             | Self::NotRoot(_)
             | Self::NoRoom { .. } => true,
-            Self::NotConnected { .. }
-            | Self::WrongMachine { .. }
-            | Self::Call { .. }
-            | Self::Agent(_) => false,
+            Self::WrongMachine { .. } | Self::Call { .. } | Self::Agent(_) => false,
         }
     }
 }

@@ -179,7 +179,11 @@ pub fn remote_size(device: &Device, remote: &str) -> Result<u64> {
     let output = device.shell(&format!("wc -c <{}", quote(remote)))?;
     match output.line().parse() {
         Ok(size) if output.code == 0 => Ok(size),
-        _ => bail!("{remote} on device {}: {}", device.serial(), output.last_words()),
+        _ => bail!(
+            "{remote} on device {}: {}: `sleepwalk status` lists what is there",
+            device.serial(),
+            output.last_words()
+        ),
     }
 }
 

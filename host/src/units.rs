@@ -86,6 +86,15 @@ pub fn errno(value: i32) -> String {
     format!("{value} {name}")
 }
 
+/// A duration in whole seconds as [`parse_duration`] reads it, in the largest unit that fits.
+pub fn asked(duration: Duration) -> String {
+    match duration.as_secs() {
+        s if s > 0 && s % 3_600 == 0 => format!("{}h", s / 3_600),
+        s if s > 0 && s % 60 == 0 => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    }
+}
+
 /// The longest duration that can be asked for: what is longer is a slip of the finger.
 const LONGEST: u64 = 366 * 86_400;
 
@@ -159,6 +168,9 @@ mod tests {
         assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("10m"), Ok(Duration::from_secs(600)));
         assert_eq!(parse_duration("8h"), Ok(Duration::from_secs(28_800)));
+        for text in ["90s", "10m", "8h", "61m", "3601s"] {
+            assert_eq!(parse_duration(text).map(asked).as_deref(), Ok(text));
+        }
         for wrong in
             ["", "s", "10", "-5s", "+5s", "1.5h", "0s", "10 m", "5d", "9999999999h", "５s", "5ś"]
         {

@@ -174,6 +174,6 @@ fn a_device_that_goes_away_for_a_while_is_waited_for() {
     fs::remove_file(fake.path("gone")).expect("the device is back");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).contains("waiting for it"));
+    assert!(stderr(&output).contains("waiting for the device: device FAKE1"));
     assert!(stdout(&output).contains("modem_rx"));
 }

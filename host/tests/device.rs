@@ -38,7 +38,9 @@ fn of_several_devices_one_must_be_chosen() {
     assert_eq!(named.expect("it runs").status.code(), Some(0));
     let output = fake.record(&["-s", "FAKE3", "--force"]);
     assert_eq!(output.status.code(), Some(4));
-    assert!(complaint(&output).contains("no device \"FAKE3\": connected is FAKE1, FAKE2"));
+    assert!(
+        complaint(&output).contains("no device \"FAKE3\", connected: FAKE1, FAKE2: connect it")
+    );
 }
 
 #[test]

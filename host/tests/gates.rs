@@ -225,3 +225,23 @@ fn wrong_usage_is_exit_code_2() {
         assert_eq!(run_in(dir.path(), args).status.code(), Some(2), "{args:?}");
     }
 }
+
+#[test]
+fn no_output_goes_over_a_trace_that_it_is_made_from() {
+    let dir = folder();
+    let path = |name| dir.path().join(name);
+    for args in [
+        &["report", "day.swk", "-o", "./day.swk"][..],
+        &["report", "later.swk", "day.swk", "--format", "csv", "-o", "day.swk"],
+        &["diff", "later.swk", "day.swk", "-o", "day.swk"],
+    ] {
+        let output = run_in(dir.path(), args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = complaint(&output);
+        assert!(said.contains("day.swk is the trace itself: name another file with -o"), "{said}");
+        assert_eq!(std::fs::read(path("day.swk")).expect("a file"), everyday());
+    }
+    let output = run_in(dir.path(), &["report", "day.swk", "-o", "-"]);
+    assert!(stdout(&output).contains("What kept it awake"));
+    assert!(!path("-").exists());
+}

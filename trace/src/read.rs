@@ -18,7 +18,7 @@ pub enum OpenError {
     #[error("it is empty")]
     Empty,
     /// Another kind of file.
-    #[error("it is not a Sleepwalk trace: it begins with {0:02x?}, a trace with {FILE_MAGIC:02x?}")]
+    #[error("it is not a Sleepwalk trace: it begins with `{}`", .0.escape_ascii())]
     NotATrace(Vec<u8>),
     /// It breaks off within its header.
     #[error("it has {0} bytes, and a trace's header alone has {FILE_HEADER}")]

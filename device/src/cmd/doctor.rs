@@ -14,6 +14,7 @@ pub fn run(json: bool) -> Result<(String, bool)> {
     if json {
         return Ok((serde_json::to_string(&json!({ "checks": checks }))? + "\n", usable));
     }
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or_default();
     let mut text = String::new();
     for check in &checks {
         let state = match check.state {
@@ -21,10 +22,10 @@ pub fn run(json: bool) -> Result<(String, bool)> {
             State::Degraded => "degraded",
             State::Missing => "missing",
         };
-        writeln!(text, "{state:<9} {:<8} {}", check.name, check.found)?;
+        writeln!(text, "{state:<8}  {:<width$}  {}", check.name, check.found)?;
         for (what, said) in [("lost", check.lost), ("mend", check.mend)] {
             if !said.is_empty() {
-                writeln!(text, "{:<19}{what}: {said}", "")?;
+                writeln!(text, "{:8}  {:width$}  {what}: {said}", "", "")?;
             }
         }
     }

@@ -4,12 +4,13 @@
 //! blocks are allocated first, and the file is cut to length only after the mapping is gone.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use memmap2::{MmapMut, MmapOptions};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
@@ -62,6 +63,10 @@ impl MappedFile {
             .create_new(true)
             .mode(0o600)
             .open(path)
+            .map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => anyhow!("it exists already: name another"),
+                _ => error.into(),
+            })
             .with_context(|| format!("{} can't be created", path.display()))?;
         Ok(Self { path: path.to_owned(), file, page, limit, reserved: 0, map: None, map_at: 0 })
     }

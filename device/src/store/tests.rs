@@ -471,5 +471,5 @@ fn a_trace_is_private_and_never_overwrites() {
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let error = format!("{:#}", Store::create(&path, 4096, bounds).unwrap_err());
-    assert!(error.contains("a.swk can't be created: File exists"), "{error}");
+    assert!(error.contains("a.swk can't be created: it exists already: name another"), "{error}");
 }

@@ -65,7 +65,9 @@ mod tests {
         assert!(told(two, None).starts_with("several devices (A, B)"));
         assert_eq!(told(two, Some("A")), "A");
         assert!(told(two, Some("B")).starts_with("device B is offline"));
-        assert!(told(two, Some("C")).starts_with("no device \"C\": connected is A, B"));
+        assert!(
+            told(two, Some("C")).starts_with("no device \"C\", connected: A, B: connect it, or")
+        );
     }
 
     #[test]

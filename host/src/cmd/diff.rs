@@ -27,10 +27,10 @@ pub struct Args {
     /// The traces after
     #[arg(long, num_args = 1.., value_name = "TRACE", requires = "before")]
     after: Vec<PathBuf>,
-    /// As what
+    /// The form
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Into this file and not to standard output
+    /// The file to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only the N sources that changed most [default: 20; all in JSON]
@@ -55,13 +55,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         [before, after] => (std::slice::from_ref(before), std::slice::from_ref(after)),
         _ => (&args.before[..], &args.after[..]),
     };
+    super::spare(args.output.as_deref(), before.iter().chain(after))?;
     let before = super::traces(before, By::Name, None)?;
     let after = super::traces(after, By::Name, None)?;
     let mut diff = diff::diff(&before, &after);
     let top = args.top.unwrap_or(TOP);
     let text = match args.format {
         Format::Table => {
-            let color = args.output.is_none() && super::color();
+            let color = super::named(args.output.as_deref()).is_none() && super::color();
             doc::terminal(&page::page(&diff, top), color)
         }
         Format::Markdown => markdown::render(&page::page(&diff, top)),

@@ -20,7 +20,7 @@ use crate::text::escape;
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// As JSON
+    /// For machines
     #[arg(long)]
     json: bool,
     /// Another agent than the one that this program brings

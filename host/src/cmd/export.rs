@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,10 +17,10 @@ use crate::model::{self, TraceError};
 pub struct Args {
     /// The trace
     trace: PathBuf,
-    /// For whom
+    /// The form
     #[arg(long, value_enum)]
     to: Target,
-    /// Into this file and not to standard output
+    /// The file to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -36,13 +36,11 @@ enum Target {
 
 /// Writes a saved trace for other programs.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let file = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let file = super::named(args.output.as_deref());
+    super::spare(file, [&args.trace])?;
     let bytes = model::load(&args.trace)?;
     let analysis = super::decode(&args.trace, &bytes)?;
     if let Some(path) = file {
-        if same(path, &args.trace) {
-            bail!("{} is the trace itself: name another file with -o", path.display());
-        }
         let out = File::create(path).with_context(|| path.display().to_string())?;
         write(args, &bytes, &analysis, out, &path.display().to_string())?;
     } else {
@@ -72,10 +70,4 @@ fn write(
         Err(ExportError::Write(error)) => Err(error).with_context(|| name.to_owned()),
         Ok(()) => Ok(()),
     }
-}
-
-/// Whether both name one file, which is there.
-fn same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    real(one).is_some_and(|one| real(other) == Some(one))
 }

@@ -18,7 +18,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use thiserror::Error;
 
 use crate::adb::{Adb, Device, DeviceError};
@@ -109,9 +109,26 @@ fn say(message: &str) {
     let _ = writeln!(io::stderr(), "sleepwalk: {}", crate::text::one_line(message));
 }
 
+/// The file that `-o` names; `-` is standard output.
+fn named(output: Option<&Path>) -> Option<&Path> {
+    output.filter(|path| *path != Path::new("-"))
+}
+
+/// Fails where the output would be written over a trace that it is made from.
+fn spare<'a>(output: Option<&Path>, traces: impl IntoIterator<Item = &'a PathBuf>) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().ok();
+    if let Some(file) = named(output)
+        && let Some(there) = real(file)
+        && traces.into_iter().any(|trace| real(trace).as_ref() == Some(&there))
+    {
+        bail!("{} is the trace itself: name another file with -o", file.display());
+    }
+    Ok(())
+}
+
 /// Writes to the file, or to standard output.
 fn write(output: Option<&Path>, text: &str) -> Result<()> {
-    match output {
+    match named(output) {
         Some(path) => std::fs::write(path, text).with_context(|| path.display().to_string()),
         None => print(text),
     }

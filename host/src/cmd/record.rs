@@ -17,17 +17,17 @@ use crate::interrupt;
 use crate::model;
 use crate::report::By;
 use crate::text::one_line;
-use crate::units::{Utc, parse_duration, parse_size, size, time};
+use crate::units::{Utc, asked, parse_duration, parse_size, size};
 
 /// Options of `record`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// How long, like 90s, 10m or 8h [default: 10m; with --detach until `sleepwalk stop`]
+    /// How long to record, like 90s, 10m or 8h [default: 10m; with --detach until `sleepwalk stop`]
     #[arg(short, long, value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// The trace [default: sleepwalk-DATE-TIME.swk in this folder]
+    /// The file for the trace [default: sleepwalk-DATE-TIME.swk in this folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Time between snapshots where nothing else asks for one
@@ -39,7 +39,7 @@ pub struct Args {
     /// Leave single activations out: a smaller trace that tells less
     #[arg(long)]
     no_edges: bool,
-    /// The trace never gets longer on the device, at least 256K
+    /// The longest that the trace may get on the device, like 512K, 64M or 1G; at least 256K
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
     max_size: u64,
     /// What to do when it is that long
@@ -79,7 +79,7 @@ enum Source {
 enum OnFull {
     /// End the capture
     Stop,
-    /// Drop the oldest
+    /// Drop the oldest eighth and go on
     Ring,
 }
 
@@ -167,7 +167,7 @@ fn detach(args: &Args, name: &str) -> Result<ExitCode> {
     let mut capture = Capture::start(installed, name, &agent_args(args, args.duration))?;
     capture.leave();
     let until = match args.duration {
-        Some(duration) => format!("for {}", time(duration.as_nanos() as u64)),
+        Some(duration) => format!("for {}", asked(duration)),
         None => "until `sleepwalk stop`".to_owned(),
     };
     super::say(&format!("{name} records on {} {until}", device.serial()));
@@ -227,7 +227,7 @@ fn wait(capture: &mut Capture<'_>, duration: Duration, serial: &str) -> Result<O
         }
         if let (Err(why), false) = (&answer, silent) {
             silent = true;
-            bar.suspend(|| super::say(&format!("{why}; waiting for it")));
+            bar.suspend(|| super::say(&format!("waiting for the device: {why}")));
         }
         if begun.elapsed() < duration + PATIENCE {
             continue;
@@ -276,7 +276,7 @@ fn stop(capture: &mut Capture<'_>) -> Result<Option<i32>> {
 
 /// A bar on a terminal, else one line.
 fn progress(duration: Duration, serial: &str) -> ProgressBar {
-    let text = time(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    let text = asked(duration);
     let serial = one_line(serial);
     let what = format!("recording on {serial} for {text}; Ctrl-C stops early and keeps the trace");
     let bar = ProgressBar::new(duration.as_secs());

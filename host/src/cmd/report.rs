@@ -24,13 +24,13 @@ pub struct Args {
     /// The trace; several are summed, if they are one device's
     #[arg(required = true, value_name = "TRACE")]
     traces: Vec<PathBuf>,
-    /// As what
+    /// The form
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Which table, as CSV [default: sources]
+    /// The table, with `--format csv` [default: sources]
     #[arg(long, value_enum)]
     table: Option<Table>,
-    /// Into this file and not to standard output
+    /// The file to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only the N most costly sources [default: 20 in the table and Markdown, else all]
@@ -93,6 +93,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.table.is_some() && args.format != Format::Csv {
         return Err(Usage("--table is for --format csv").into());
     }
+    super::spare(args.output.as_deref(), &args.traces)?;
     let text = match &args.traces[..] {
         [path] if args.by != Some(By::Device) => one(args, path)?,
         _ => several(args)?,
@@ -112,7 +113,7 @@ impl Args {
     }
 
     fn color(&self) -> bool {
-        self.output.is_none() && super::color()
+        super::named(self.output.as_deref()).is_none() && super::color()
     }
 
     fn csv<'a>(&self, reports: impl IntoIterator<Item = &'a Report>) -> Result<String> {
@@ -122,7 +123,7 @@ impl Args {
 
 fn one(args: &Args, path: &Path) -> Result<String> {
     let drawn = args.format == Format::Html;
-    if drawn && args.output.is_none() && io::stdout().is_terminal() {
+    if drawn && super::named(args.output.as_deref()).is_none() && io::stdout().is_terminal() {
         bail!("an HTML report is no use on a terminal: name a file with -o FILE");
     }
     // The bytes are gone before anything is made of what they come to.

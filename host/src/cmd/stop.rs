@@ -35,7 +35,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     let remote = running.with_context(|| match &args.trace {
-        Some(trace) => format!("{trace} is not being recorded on device {serial}"),
+        Some(trace) => format!(
+            "{trace} is not being recorded on device {serial}: `sleepwalk status` lists captures"
+        ),
         None => format!("nothing is being recorded on device {serial}"),
     })?;
     match remote.stop()? {

@@ -73,6 +73,13 @@ fn of(check: &Check) -> Text {
 
 /// Value and limit, to as many digits as it takes to tell them apart.
 fn both(value: f64, bound: f64, unit: Unit) -> (String, String) {
+    if unit == Unit::Seconds {
+        // A policy's durations are whole seconds.
+        let told = |seconds: f64| time((seconds * 1e9) as u64);
+        if told(value) != told(bound) {
+            return (told(value), told(bound));
+        }
+    }
     let at = |digits| (shown(value, digits, unit), shown(bound, digits, unit));
     (1..12).map(at).find(|(value, bound)| value != bound).unwrap_or_else(|| at(12))
 }
@@ -101,5 +108,8 @@ mod tests {
         assert_eq!(text(16.306, 10.0), "16.3 % 10 %");
         assert_eq!(text(10.000_1, 10.0), "10.0001 % 10 %");
         assert_eq!(text(0.0, 0.0), "0 % 0 %");
+        let text = |value, bound| both(value, bound, Unit::Seconds);
+        assert_eq!(text(59.866, 1800.0), ("59.866 s".to_owned(), "30 m 00 s".to_owned()));
+        assert_eq!(text(1800.0, 1800.5), ("1800 s".to_owned(), "1800.5 s".to_owned()));
     }
 }

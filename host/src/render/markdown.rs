@@ -100,21 +100,28 @@ fn means_nothing(word: &str) -> bool {
     if body.is_empty() {
         return word.is_empty() || word == "," || word == ".";
     }
-    let hash = body.len() >= 7 && body.bytes().all(|b| b.is_ascii_hexdigit());
-    let number = body.bytes().all(|b| b.is_ascii_digit());
-    if hash && !number {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let hash = |part: &str| part.len() >= 7 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = digits(body);
+    if body.split('-').any(|part| hash(part) && !digits(part)) {
         return false;
     }
     // "1." at the begin of a line is a list.
     if number && body.len() < word.len() {
         return !word.ends_with(['.', ')']);
     }
+    if body.strip_prefix('-').is_some_and(digits) {
+        return true;
+    }
     let mut before = ' ';
     let mut chars = body.chars().peekable();
     while let Some(c) = chars.next() {
-        let digits = before.is_ascii_digit() && chars.peek().is_some_and(char::is_ascii_digit);
+        let next = chars.peek().copied();
+        let between = |kind: fn(&char) -> bool| kind(&before) && next.as_ref().is_some_and(kind);
         let plain = match c {
-            '.' => digits,
+            '.' => between(char::is_ascii_digit),
+            // Not `GH-12`, which is an issue.
+            '-' => between(char::is_ascii_alphabetic),
             c if c.is_ascii() => c.is_ascii_alphanumeric() || c == '%' || c == '\'',
             // Letters, and signs like × and …; what is hidden is escaped already.
             _ => true,
@@ -170,6 +177,9 @@ mod tests {
             ("a <b>bold</b> b|c #12", "a `<b>bold</b> b\\x7cc #12`"),
             ("commit deadbeef1 of GH-12", "commit `deadbeef1` of `GH-12`"),
             ("1. a", "`1.` a"),
+            ("3 failed (2 with -19): -1 -x", "3 failed (2 with -19): -1 `-x`"),
+            ("a user-space wakelock", "a user-space wakelock"),
+            ("deadbeef-face -a b- c--d", "`deadbeef-face -a b- c--d`"),
             ("a\nb", "`a\\nb`"),
             ("no_sleep, *all*", "`no_sleep, *all*`"),
             ("größe × 2 … –", "größe × 2 … –"),

@@ -1,5 +1,7 @@
 //! Several traces as a page: devices beside each other, and the sums of each.
 
+use std::collections::BTreeSet;
+
 use super::doc::{Align, Block, Doc, Text, name, words};
 use super::said::{outcomes, unknown};
 use super::summary::{ledger, start};
@@ -123,9 +125,20 @@ fn ranking(doc: &mut Doc, totals: &Totals, top: usize) {
     }
 }
 
+/// The traces without their folders, where that tells them apart; folders use up the room.
+fn files(sessions: &[Session]) -> Vec<&str> {
+    let short: Vec<&str> =
+        sessions.iter().map(|s| s.trace.rsplit('/').next().unwrap_or_default()).collect();
+    let distinct: BTreeSet<_> = short.iter().collect();
+    if distinct.len() == short.len() {
+        return short;
+    }
+    sessions.iter().map(|s| s.trace.as_str()).collect()
+}
+
 fn sessions_of(doc: &mut Doc, device: &Device) {
     doc.heading("Sessions");
-    let row = |session: &Session| -> [Text; 7] {
+    let row = |(session, file): (&Session, &str)| -> [Text; 7] {
         let report: &Report = &session.report;
         let whole = report.session.duration_ns;
         let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
@@ -136,7 +149,7 @@ fn sessions_of(doc: &mut Doc, device: &Device) {
             words(percent(awake(&report.ledger, whole), whole)),
             words(report.attempts.len().to_string()),
             words(slept.to_string()),
-            words(session.trace.as_str()),
+            words(file),
         ]
     };
     doc.table(
@@ -150,6 +163,6 @@ fn sessions_of(doc: &mut Doc, device: &Device) {
             ("trace", Align::Left),
         ],
         6,
-        device.sessions.iter().map(row).collect(),
+        device.sessions.iter().zip(files(&device.sessions)).map(row).collect(),
     );
 }

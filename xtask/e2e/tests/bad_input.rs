@@ -112,7 +112,7 @@ fn what_is_wrong_is_told_before_anything_is_loaded() -> Result<()> {
         ("-o no/", 1, "No such file"),
         ("-o fixed/a.swk", 1, "fixed/a.swk can't be created: Read-only file system"),
         ("-o closed/a.swk", 1, "closed/a.swk can't be created: Permission denied"),
-        ("-o there.swk", 1, "there.swk can't be created: File exists"),
+        ("-o there.swk", 1, "there.swk can't be created: it exists already"),
         ("-o a.swk -d 0s", 2, "`0s`"),
         ("-o a.swk --interval 0s", 2, "`0s`"),
         ("-o a.swk --max-size 255K", 2, "at least 256K"),
@@ -145,7 +145,9 @@ fn what_is_wrong_is_told_before_anything_is_loaded() -> Result<()> {
 fn an_output_that_exists_or_can_not_be_is_refused() -> Result<()> {
     let device = Device::get()?;
     device.sh("echo precious > there.swk")?;
-    for (path, why) in [("there.swk", "File exists"), ("no/such/folder/a.swk", "No such file")] {
+    for (path, why) in
+        [("there.swk", "it exists already"), ("no/such/folder/a.swk", "No such file")]
+    {
         let output = device.try_sh(&format!("./sleepwalkd record -o {path} -d 1s"))?;
         assert_eq!(output.status.code(), Some(1));
         let text = said(&output);

@@ -38,5 +38,9 @@ fn a_source_of_snapshots_that_this_kernel_lacks_is_refused_by_name() -> Result<(
             + &String::from_utf8_lossy(&refused.stdout);
         ensure!(!refused.status.success() && said.contains(lacks), "--source {source}: {said}");
     }
+    let doctor = device.sh("./sleepwalkd doctor")?;
+    let line = doctor.lines().find(|line| line.starts_with("degraded  snapshots"));
+    let told = ["debugfs: ", "no walk: ", "CONFIG_KALLSYMS_ALL"];
+    ensure!(line.is_some_and(|line| told.iter().all(|part| line.contains(part))), "{doctor}");
     Ok(())
 }

@@ -20,10 +20,13 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
         let mean = walks.total_ns.checked_div(walks.count).unwrap_or(0);
         out.text.push('\n');
         let begun = time(cost.agent_start_cpu_ns);
-        let cpu = time(cost.agent_cpu_ns.saturating_sub(cost.agent_start_cpu_ns));
+        // A capture that broke off may have told its cost at the begin alone.
+        let cpu = match cost.agent_cpu_ns.saturating_sub(cost.agent_start_cpu_ns) {
+            0 => String::new(),
+            ns => format!(", {} to record", time(ns)),
+        };
         let (mean, max) = (time(mean), time(walks.max_ns));
-        let line =
-            format!("CPU {begun} to begin, {cpu} to record; a snapshot {mean}, the slowest {max}.");
+        let line = format!("CPU {begun} to begin{cpu}; a snapshot {mean}, the slowest {max}.");
         out.wrapped(&line);
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use sleepwalk_e2e::device::variable;
+use sleepwalk_e2e::device::{FOLDER, variable};
 use sleepwalk_e2e::trace::Trace;
 use sleepwalk_e2e::{Device, debugfs};
 use sleepwalk_trace::read::{Item, Reader};
@@ -93,6 +93,58 @@ fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
     let report: Value = serde_json::from_slice(&report.stdout)?;
     ensure!(report["session"]["dropped_chunks"].as_u64() > Some(0), "{}", report["session"]);
     assert_eq!(report["session"]["damaged_bytes"], 0);
+    Ok(())
+}
+
+/// Copies take time, and the writer goes round and round meanwhile: what a copy lacks is counted, and
+/// all that it has is true and in order.
+#[test]
+fn a_ring_is_pulled_while_it_is_written() -> Result<()> {
+    let device = Device::get()?;
+    let agent = device.start(
+        "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s",
+        "ready",
+    )?;
+    let busy = device.start(BUSY, "ready")?;
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    let folder = tempfile::tempdir()?;
+    let (mut dropped, mut torn) = (0, 0);
+    for n in 0..10 {
+        let path = folder.path().join(format!("{n}.swk"));
+        let pull = device
+            .sleepwalk()
+            .args(["pull", &format!("{FOLDER}/a.swk"), "-o"])
+            .arg(&path)
+            .output()?;
+        let said = String::from_utf8_lossy(&pull.stderr).into_owned();
+        ensure!(pull.status.success(), "{said}");
+        let bytes = std::fs::read(&path)?;
+        let mut reader = Reader::open(&bytes)?;
+        let (mut sequence, mut records) = (None, 0);
+        for item in reader.by_ref() {
+            match item {
+                Item::Chunk(header) => {
+                    ensure!(sequence < Some(header.sequence), "{n}: {sequence:?}, then {header:?}");
+                    sequence = Some(header.sequence);
+                }
+                Item::Record(_) => records += 1,
+                Item::Gap => {}
+            }
+        }
+        let damage = reader.damage();
+        ensure!(damage.bad_records == 0, "{n}: {damage:?}");
+        ensure!(records > 1000, "{n}: {records} records");
+        dropped += u64::from(reader.dropped_chunks() > 0);
+        let whole = damage.bytes | damage.missing_chunks == 0;
+        torn += u64::from(!whole);
+        assert_eq!(whole, !said.contains("copied while it was written"), "{n}: {damage:?} {said}");
+        assert_eq!(whole, !said.contains("faster than it can be copied"), "{n}: {said}");
+    }
+    println!("{torn} of 10 copies lack something that the device has");
+    assert_eq!(dropped, 10, "it has gone round");
+    drop(busy);
+    let (said, well) = agent.stop()?;
+    ensure!(well, "{said}");
     Ok(())
 }
 

@@ -50,13 +50,13 @@ fn a_trace_that_is_full_ends_in_order_and_never_exceeds_its_bound() -> Result<()
     Ok(())
 }
 
+/// Goes round within seconds then.
+const RING: &str = "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s";
+
 #[test]
 fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
     let device = Device::get()?;
-    let agent = device.start(
-        "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s",
-        "ready",
-    )?;
+    let agent = device.start(RING, "ready")?;
     let busy = device.start(BUSY, "ready")?;
     let lengths = lengths(&device, "a.swk", 60)?;
     // Of one instant, as far as a copy can be: it is made while nothing is written.
@@ -101,10 +101,7 @@ fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
 #[test]
 fn a_ring_is_pulled_while_it_is_written() -> Result<()> {
     let device = Device::get()?;
-    let agent = device.start(
-        "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s",
-        "ready",
-    )?;
+    let agent = device.start(RING, "ready")?;
     let busy = device.start(BUSY, "ready")?;
     std::thread::sleep(std::time::Duration::from_secs(10));
     let folder = tempfile::tempdir()?;
@@ -170,6 +167,24 @@ fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
             ensure!(trace.records.starts_with(&before.records), "something was lost");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_signal_at_any_time_leaves_a_trace_that_ends_in_order_or_none() -> Result<()> {
+    let device = Device::get()?;
+    let mut whole = 0;
+    for hundredths in (0..50).step_by(4) {
+        device.sh(&format!(
+            "rm -f a.swk; ./sleepwalkd record -o a.swk & sleep 0.{hundredths:02}; kill -TERM $!; wait $! || true"
+        ))?;
+        if device.sh("ls")?.contains("a.swk") {
+            let trace = Trace::read(&device.pull("a.swk")?)?;
+            assert_eq!(reason(&trace), Some("signal"), "after 0.{hundredths:02} s");
+            whole += 1;
+        }
+    }
+    ensure!(whole > 0, "none was there yet");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use sleepwalk_trace::abi::{Event, RING_BYTES};
 use sleepwalk_trace::record::{End, Lost, Overhead, Reason, Record, Session, Snapshot};
 use sleepwalk_trace::snapshot::{Differ, SourceState};
 use sleepwalk_trace::time::BootNanos;
@@ -39,6 +40,9 @@ const SNAPSHOT_SOURCE: usize = 112;
 
 /// What the last chunk may say of an error, in bytes.
 const LAST_WORDS: usize = 512;
+
+/// What an event takes in the probe's ring at least, in bytes, with the ring's own header.
+const EVENT_LEAST: usize = size_of::<Event>() + 8;
 
 /// After so many events in one go, what else is due has its turn.
 const BATCH: usize = 1 << 16;
@@ -193,6 +197,9 @@ impl<S: SnapshotSource> Recorder<S> {
             if let Some((reason, since)) = ending
                 && (!(self.in_attempt || more) || since.elapsed() >= GRACE)
             {
+                if more {
+                    self.give_up_rest(hooks);
+                }
                 return Ok(reason);
             }
         }
@@ -223,6 +230,16 @@ impl<S: SnapshotSource> Recorder<S> {
             self.snapshot(Reason::Lost, None)?;
         }
         Ok(count)
+    }
+
+    /// Counts what there is no time to record any more.
+    fn give_up_rest(&mut self, hooks: &mut Hooks) {
+        let ring =
+            std::iter::from_fn(|| hooks.next_event()).take(RING_BYTES as usize / EVENT_LEAST);
+        let events = self.ahead.drain(..).count() + ring.count();
+        if events > 0 {
+            self.journal.push_now(&Record::Lost(Lost { events: events as u64 }));
+        }
     }
 
     fn event(&mut self, event: &ProbeEvent, hooks: &mut Hooks) -> Result<()> {

@@ -40,6 +40,23 @@ pub struct Wakeups {
     flushes: bool,
 }
 
+/// SIGINT and SIGTERM, taken as requests to finish.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// From here on they end nothing by themselves: one that comes before the capture has begun ends it
+    /// as soon as it has, in order.
+    pub fn hold() -> Result<Self> {
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGINT);
+        set.add(Signal::SIGTERM);
+        set.thread_block().context("signals can't be blocked")?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        SignalFd::with_flags(&set, flags).map(Self).context("signalfd")
+    }
+}
+
 const EVENTS: u64 = 0;
 const TICK: u64 = 1;
 const DEADLINE: u64 = 2;
@@ -51,16 +68,17 @@ const FLUSH: u64 = 4;
 const FLUSH_AFTER: Duration = Duration::from_secs(3);
 
 impl Wakeups {
-    /// Waits for `events` besides its own. From here on SIGINT and SIGTERM are taken as requests to
-    /// finish.
+    /// Waits for `events` besides its own, and for signals that were [held](Signals::hold).
     ///
     /// None of the timers is of an `*_ALARM` clock, so none wakes a suspended device: a tick that
     /// falls into a suspend comes after it.
     pub fn new(
         events: BorrowedFd<'_>,
+        signals: Signals,
         interval: Duration,
         duration: Option<Duration>,
     ) -> Result<Self> {
+        let Signals(signals) = signals;
         let tick = timer(ClockId::CLOCK_MONOTONIC)?;
         tick.set(
             Expiration::Interval(TimeSpec::from_duration(interval)),
@@ -72,13 +90,6 @@ impl Wakeups {
             let at = Expiration::OneShot(TimeSpec::from_duration(duration));
             deadline.set(at, TimerSetTimeFlags::empty()).context("the deadline can't be set")?;
         }
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGINT);
-        set.add(Signal::SIGTERM);
-        set.thread_block().context("signals can't be blocked")?;
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let signals = SignalFd::with_flags(&set, flags).context("signalfd")?;
-
         let flush = timer(ClockId::CLOCK_MONOTONIC)?;
 
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;

@@ -13,16 +13,18 @@ use crate::probe::hooks::Hooks;
 use crate::recorder::Recorder;
 use crate::source::SnapshotSource;
 use crate::store::{OnFull, Store, choose};
-use crate::wakeups::Wakeups;
+use crate::wakeups::{Signals, Wakeups};
 use crate::{clock, context, preflight, rights};
 
 /// Records.
 pub fn run(options: &RecordOptions) -> Result<()> {
     let _alone = Alone::take()?;
+    // Before there is a file, which is not to be left without an end.
+    let signals = Signals::hold()?;
     let path = choose(&options.output, clock::now().real);
     // Before anything is loaded: that takes seconds, and a path that won't do is soon told.
     let store = Store::create(&path, context::page_size(), options.bounds)?;
-    let Loaded { source, mut hooks, mut wakeups, around, session } = match load(options) {
+    let Loaded { source, mut hooks, mut wakeups, around, session } = match load(options, signals) {
         Ok(loaded) => loaded,
         Err(error) => {
             // A capture that can't begin leaves no file.
@@ -56,12 +58,12 @@ struct Loaded {
     session: Session,
 }
 
-fn load(options: &RecordOptions) -> Result<Loaded> {
+fn load(options: &RecordOptions, signals: Signals) -> Result<Loaded> {
     let kernel = preflight::kernel();
     rights::raise_memlock();
     let source = preflight::source(options.source, kernel.as_ref(), options.capacity)?;
     let hooks = preflight::hooks(kernel.as_ref().ok(), options.edges)?;
-    let wakeups = Wakeups::new(hooks.fd(), options.interval, options.duration)?;
+    let wakeups = Wakeups::new(hooks.fd(), signals, options.interval, options.duration)?;
     let around = Surroundings::open();
     let session = Session {
         agent: version::build()?,

@@ -54,7 +54,10 @@ fn recorder(path: &Path, source: Fake, on_full: OnFull) -> Result<Recorder<Fake>
     Recorder::start(source, store, Session::default(), around, on_full == OnFull::Ring)
 }
 
-fn snapshots(path: &Path) -> Vec<Snapshot> {
+/// Ends the capture; the snapshots in its trace.
+fn snapshots(mut recorder: Recorder<Fake>, path: &Path) -> Vec<Snapshot> {
+    recorder.end("signal").unwrap();
+    recorder.store.finish().unwrap();
     let bytes = std::fs::read(path).unwrap();
     let records = Reader::open(&bytes).unwrap();
     let snapshot = |item| match item {
@@ -110,9 +113,7 @@ fn a_snapshot_that_fails_is_tried_again_and_then_told_as_broken() {
         fails.set(times);
         recorder.snapshot(Reason::Tick, None).unwrap();
     }
-    recorder.end("signal").unwrap();
-    recorder.store.finish().unwrap();
-    let taken = snapshots(&path);
+    let taken = snapshots(recorder, &path);
     let broken: Vec<_> = taken.iter().map(|s| (s.broken, s.seen)).collect();
     assert_eq!(broken, [(false, 1), (false, 1), (true, 0), (false, 1), (false, 1)]);
     assert!(taken.iter().all(|s| s.gone.is_empty()));
@@ -141,9 +142,7 @@ fn no_full_snapshot_is_broken_but_the_first() {
         broken.set((60..70).contains(&number));
         recorder.snapshot(Reason::Tick, None).unwrap();
     }
-    recorder.end("signal").unwrap();
-    recorder.store.finish().unwrap();
-    let full = snapshots(&path).into_iter().enumerate().filter(|(_, s)| s.full);
+    let full = snapshots(recorder, &path).into_iter().enumerate().filter(|(_, s)| s.full);
     let full: Vec<_> = full.map(|(number, _)| number as u64).collect();
     assert_eq!(full, [0, 70]);
 }

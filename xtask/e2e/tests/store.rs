@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use sleepwalk_e2e::device::variable;
+use sleepwalk_e2e::device::{FOLDER, variable};
 use sleepwalk_e2e::trace::Trace;
 use sleepwalk_e2e::{Device, debugfs};
 use sleepwalk_trace::read::{Item, Reader};
@@ -50,13 +50,13 @@ fn a_trace_that_is_full_ends_in_order_and_never_exceeds_its_bound() -> Result<()
     Ok(())
 }
 
+/// Goes round within seconds then.
+const RING: &str = "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s";
+
 #[test]
 fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
     let device = Device::get()?;
-    let agent = device.start(
-        "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s",
-        "ready",
-    )?;
+    let agent = device.start(RING, "ready")?;
     let busy = device.start(BUSY, "ready")?;
     let lengths = lengths(&device, "a.swk", 60)?;
     // Of one instant, as far as a copy can be: it is made while nothing is written.
@@ -96,6 +96,55 @@ fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
     Ok(())
 }
 
+/// Copies take time, and the writer goes round and round meanwhile: what a copy lacks is counted, and
+/// all that it has is true and in order.
+#[test]
+fn a_ring_is_pulled_while_it_is_written() -> Result<()> {
+    let device = Device::get()?;
+    let agent = device.start(RING, "ready")?;
+    let busy = device.start(BUSY, "ready")?;
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    let folder = tempfile::tempdir()?;
+    let (mut dropped, mut torn) = (0, 0);
+    for n in 0..10 {
+        let path = folder.path().join(format!("{n}.swk"));
+        let pull = device
+            .sleepwalk()
+            .args(["pull", &format!("{FOLDER}/a.swk"), "-o"])
+            .arg(&path)
+            .output()?;
+        let said = String::from_utf8_lossy(&pull.stderr).into_owned();
+        ensure!(pull.status.success(), "{said}");
+        let bytes = std::fs::read(&path)?;
+        let mut reader = Reader::open(&bytes)?;
+        let (mut sequence, mut records) = (None, 0);
+        for item in reader.by_ref() {
+            match item {
+                Item::Chunk(header) => {
+                    ensure!(sequence < Some(header.sequence), "{n}: {sequence:?}, then {header:?}");
+                    sequence = Some(header.sequence);
+                }
+                Item::Record(_) => records += 1,
+                Item::Gap => {}
+            }
+        }
+        let damage = reader.damage();
+        ensure!(damage.bad_records == 0, "{n}: {damage:?}");
+        ensure!(records > 1000, "{n}: {records} records");
+        dropped += u64::from(reader.dropped_chunks() > 0);
+        let whole = damage.bytes | damage.missing_chunks == 0;
+        torn += u64::from(!whole);
+        assert_eq!(whole, !said.contains("copied while it was written"), "{n}: {damage:?} {said}");
+        assert_eq!(whole, !said.contains("faster than it can be copied"), "{n}: {said}");
+    }
+    println!("{torn} of 10 copies lack something that the device has");
+    assert_eq!(dropped, 10, "it has gone round");
+    drop(busy);
+    let (said, well) = agent.stop()?;
+    ensure!(well, "{said}");
+    Ok(())
+}
+
 #[test]
 fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
     let device = Device::get()?;
@@ -118,6 +167,24 @@ fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
             ensure!(trace.records.starts_with(&before.records), "something was lost");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_signal_at_any_time_leaves_a_trace_that_ends_in_order_or_none() -> Result<()> {
+    let device = Device::get()?;
+    let mut whole = 0;
+    for hundredths in (0..50).step_by(4) {
+        device.sh(&format!(
+            "rm -f a.swk; ./sleepwalkd record -o a.swk & sleep 0.{hundredths:02}; kill -TERM $!; wait $! || true"
+        ))?;
+        if device.sh("ls")?.contains("a.swk") {
+            let trace = Trace::read(&device.pull("a.swk")?)?;
+            assert_eq!(reason(&trace), Some("signal"), "after 0.{hundredths:02} s");
+            whole += 1;
+        }
+    }
+    ensure!(whole > 0, "none was there yet");
     Ok(())
 }
 

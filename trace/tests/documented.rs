@@ -1,0 +1,115 @@
+//! The bytes of each kind of record, as docs/trace-format.md has them.
+
+use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
+use sleepwalk_trace::record::{
+    Edge, End, IrqDef, Lost, Phase, Reason, Record, SaveCount, Snapshot, SourceDef, SourceDelta,
+    Stamped, Supply, SuspendReturn, SuspendStats, Text, WaitBegin, WaitEnd, Wake,
+};
+use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
+use sleepwalk_trace::write::ChunkWriter;
+
+const CLOCKS: Clocks = Clocks { boot: BootNanos(900), suspended_ns: 30, real: RealNanos(1 << 60) };
+
+/// Written by hand from `docs/trace-format.md`: what a reader in another language has to go by.
+#[test]
+fn the_bytes_are_those_of_the_documentation() {
+    let at = |at, record| Stamped { at: BootNanos(at), record };
+    let delta = SourceDelta { instance: 2, state: 1, mask: 0b10_0000_0001, deltas: vec![7, 300] };
+    let records = vec![
+        at(1_000, Record::Text(Text { id: 0, bytes: b"rtc\xff".to_vec() })),
+        at(
+            1_010,
+            Record::Source(SourceDef {
+                instance: 2,
+                name: 0,
+                name_cut: false,
+                id: Some(260),
+                address: 0xffff_0000_1234_5678,
+                name_pointer: 70_000,
+            }),
+        ),
+        at(
+            1_005,
+            Record::Snapshot(Snapshot {
+                reason: Reason::AttemptBegin,
+                mono: MonoNanos(251),
+                took_ns: 250,
+                seen: 1,
+                stored: 1,
+                broken: false,
+                late: false,
+                full: true,
+                changed: vec![delta],
+                gone: vec![9],
+            }),
+        ),
+        at(1_105, Record::Phase(Phase { action: 3, value: -2, begin: true })),
+        at(1_106, Record::Return(SuspendReturn { errno: Some(-16) })),
+        at(1_106, Record::Lost(Lost { events: 251 })),
+        at(1_106, Record::Edge(Edge { source: 2, what: 1, state: Some(65_537) })),
+        at(1_206, Record::Edge(Edge { source: 2, what: 0, state: None })),
+        at(1_206, Record::WaitBegin(WaitBegin { thread: 7 })),
+        at(1_206, Record::WaitEnd(WaitEnd { thread: 7, idle: true })),
+        at(1_206, Record::SaveCount(SaveCount { thread: 7, saved: false })),
+        at(1_206, Record::Irq(IrqDef { number: 22, name: 4, chip: 5 })),
+        at(1_206, Record::Wake(Wake { irq: 22 })),
+        at(
+            1_206,
+            Record::Supply(Supply {
+                name: 6,
+                kind: 7,
+                status: 8,
+                capacity: Some(50),
+                charge_uah: None,
+                current_ua: Some(-3),
+                online: Some(1),
+            }),
+        ),
+        at(
+            1_206,
+            Record::SuspendStats(SuspendStats {
+                counters: vec![(9, 10), (11, 300)],
+                last_device: 12,
+                last_errno: -16,
+                last_step: 13,
+            }),
+        ),
+        at(1_206, Record::End(End { reason: "signal".into() })),
+    ];
+    #[rustfmt::skip]
+    let payload: Vec<u8> = [
+        // length, kind, stamp, body
+        &[8, 2, 0, 0, 4, b'r', b't', b'c', 0xff][..],
+        &[23, 3, 20, 2, 0, 0, 1, 251, 4, 1, 253, 0x78, 0x56, 0x34, 0x12, 0, 0, 0xff, 0xff, 252, 0x70, 0x11, 1, 0],
+        &[25, 4, 9, 2, 251, 251, 0, 250, 1, 1, 0, 0, 1, 1, 2, 1, 251, 1, 2, 2, 7, 251, 44, 1, 1, 9],
+        &[5, 5, 200, 3, 3, 1],
+        &[4, 6, 2, 1, 31],
+        &[5, 7, 0, 251, 251, 0],
+        &[10, 10, 0, 2, 1, 1, 252, 1, 0, 1, 0],
+        &[5, 10, 200, 2, 0, 0],
+        &[3, 11, 0, 7],
+        &[4, 12, 0, 7, 1],
+        &[4, 13, 0, 7, 0],
+        &[5, 14, 0, 22, 4, 5],
+        &[3, 15, 0, 22],
+        &[12, 16, 0, 6, 7, 8, 1, 100, 0, 1, 5, 1, 2],
+        &[12, 17, 0, 2, 9, 10, 11, 251, 44, 1, 12, 31, 13],
+        &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
+    ]
+    .concat();
+    let mut writer = ChunkWriter::default();
+    records.iter().for_each(|record| writer.push_stamped(record));
+    let bytes = [&file_header(0)[..], &writer.seal(CLOCKS).expect("a chunk")].concat();
+    let chunk = &bytes[FILE_HEADER..];
+    assert_eq!(&chunk[CHUNK_HEADER..CHUNK_HEADER + payload.len()], payload);
+    assert_eq!(
+        &bytes[..FILE_HEADER],
+        b"\x89SWK\r\n\x1a\n\x01\0\x18\0\xb3\x81\xe6\xfb\0\0\0\0\0\0\0\0".as_slice()
+    );
+    let mut header = b"SWCK".to_vec();
+    header.extend((payload.len() as u32).to_le_bytes());
+    header.extend([0; 4]);
+    assert_eq!(&chunk[..12], header);
+    let clocks = [1_000u64, CLOCKS.boot.0, CLOCKS.suspended_ns, CLOCKS.real.0 as u64];
+    assert_eq!(&chunk[16..48], clocks.map(u64::to_le_bytes).concat());
+}

@@ -216,3 +216,16 @@ fn a_wait_over_a_sleep_is_blocked_on_both_sides_of_it() {
     // 15 ms down and 6 ms up are held, the sleep is not.
     assert_eq!(by_name(&all, "a").held_ns, 6 * S + 21 * MS);
 }
+
+#[test]
+fn snapshots_alone_do_not_say_who_held_a_wait_up() {
+    let hooks = [("phase", "tp_btf"), ("return", "fexit"), ("wait", "fexit")];
+    let mut m = Maker::hooked(&hooks);
+    let (busy, brief) = (m.source(b"busy", 0), m.source(b"brief", 0));
+    m.activate(busy).snapshot(Reason::Start).wait_begin(7).wait(S).relax(busy).activate(brief);
+    m.wait(8 * S).relax(brief).wait_end(7).wait(S);
+    let all = analysis(&m.finish());
+    let told: Vec<_> = all.waits.iter().map(|w| (w.end.since(w.start), w.blockers.len())).collect();
+    assert_eq!(told, [(9 * S, 0)]);
+    assert_eq!((all.ledger.blocked_ns, by_name(&all, "busy").blocked_share_ns), (None, None));
+}

@@ -30,6 +30,21 @@ fn a_session_in_which_nobody_tried_says_what_it_can_not_see() {
 }
 
 #[test]
+fn without_edges_the_source_that_was_held_longest_is_named() {
+    let mut m = Maker::new();
+    let (usb, brief) = (m.source(b"usb", 0), m.source(b"brief", 0));
+    m.snapshot(Reason::Start).activate(usb).wait(6 * S).relax(usb).activate(brief).wait(S);
+    m.relax(brief).wait(3 * S);
+    let found = findings(&m.finish());
+    let found = that_say(&found, "can't be told apart");
+    assert!(
+        found[0].text.ends_with(" usb was held the longest, for 6.000 s (60.0 %)."),
+        "{found:?}"
+    );
+    assert_eq!(found[0].sources, ["usb"]);
+}
+
+#[test]
 fn a_blocker_that_was_never_alone_gains_nothing_alone() {
     let mut m = Maker::full();
     let (a, b) = (m.source(b"a", 0), m.source(b"b", 0));
@@ -84,7 +99,10 @@ fn a_storm_is_attempts_that_follow_each_other_and_do_not_sleep() {
             m.aborted_in_sync(modem, 50 * MS).wait(pause);
         }
         let found = findings(&m.finish());
-        assert_eq!(that_say(&found, "A storm of attempts, 6 in").len() == 1, storm, "{found:?}");
+        let found = that_say(&found, "A storm of attempts, 6 in");
+        assert_eq!(found.len() == 1, storm, "{found:?}");
+        let whom = |f: &Finding| f.text.ends_with("none slept, and modem kept 6 of them up.");
+        assert!(found.iter().all(|f| whom(f) && f.sources == ["modem"]), "{found:?}");
     }
 }
 

@@ -4,7 +4,7 @@
 //! as that place needs.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Analysis;
 use super::attempts::{Attempt, Evidence, Outcome};
@@ -262,15 +262,27 @@ impl Finder<'_> {
         let ns = storms.iter().map(|storm| span(storm)).sum();
         let all: usize = storms.iter().map(|storm| storm.len()).sum();
         let largest = format!("{} in {}", largest.len(), time(span(largest)));
+        let mut names = BTreeMap::<&[u8], usize>::new();
+        for attempt in storms.iter().copied().flatten() {
+            let causes = attempt.causes.iter().map(|c| self.analysis.model.name(c.instance));
+            for name in causes.collect::<BTreeSet<_>>() {
+                *names.entry(name).or_default() += 1;
+            }
+        }
+        let most = names.into_iter().max_by_key(|(name, times)| (*times, Reverse(*name)));
+        let by = most.map_or(String::new(), |(name, times)| {
+            format!(", and {} kept {times} of them up", shown(name))
+        });
         let text = match storms.len() {
-            1 => format!("A storm of attempts, {largest}, and none slept."),
+            1 => format!("A storm of attempts, {largest}; none slept{by}."),
             n => format!(
-                "{n} storms of attempts, {all} in {}, the largest {largest}; none slept.",
+                "{n} storms of attempts, {all} in {}, the largest {largest}; none slept{by}.",
                 self.part(ns),
             ),
         };
         let severity = self.severity(ns).min(Severity::Medium);
-        Some(Finding { severity, text, sources: Vec::new(), gain_ns: Some(ns) })
+        let sources = most.iter().map(|(name, _)| plain(name)).collect();
+        Some(Finding { severity, text, sources, gain_ns: Some(ns) })
     }
 
     /// Attempts that failed for another reason than a wakeup.
@@ -327,13 +339,17 @@ impl Finder<'_> {
     /// A capture that can't tell blocked time.
     fn untold(&self) -> Option<Finding> {
         let ledger = &self.analysis.ledger;
+        let held = self.analysis.held_longest();
+        let longest = held.map_or(String::new(), |(name, ns)| {
+            format!(" {} was held the longest, for {}.", shown(name), self.part(ns))
+        });
         (ledger.blocked_ns.is_none() && ledger.untold_ns > 0).then(|| Finding {
             severity: self.severity(ledger.untold_ns).max(Severity::Medium),
             text: format!(
-                "Without edges and waits, {} awake can't be told apart: blocked, or nobody asked to suspend.",
+                "Without both edges and waits, {} awake can't be told apart: blocked, or nobody asked to suspend.{longest}",
                 self.part(ledger.untold_ns),
             ),
-            sources: Vec::new(),
+            sources: held.iter().map(|(name, _)| plain(name)).collect(),
             gain_ns: None,
         })
     }

@@ -329,11 +329,15 @@ impl Session {
             self.doubtful_ns = self.doubtful_ns.saturating_add(self.now.since(since));
         }
         let waits = self.waits.take();
-        let waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
+        let mut waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
         let torn_states = self.sources.torn_states();
         let (attempts, late_snapshots) = self.causes.finish();
         let mut edges = self.active.finish(self.now, self.slept.awake(self.now));
         let told = told(&model);
+        if !told {
+            // Between two snapshots nobody knows who held a wait up.
+            waits.iter_mut().for_each(|wait| wait.blockers.clear());
+        }
         let outside = Outside {
             told,
             blocked_ns: edges.blocked_ns,

@@ -27,7 +27,7 @@ use crate::cli::{Cli, Command};
 use crate::compare::Trace;
 use crate::model::{self, TraceError};
 use crate::report::{self as reports, By as Grouping};
-use crate::units::count;
+use crate::units;
 
 /// Runs what was asked for.
 pub fn run(cli: Cli) -> Result<ExitCode> {
@@ -86,16 +86,10 @@ fn traces(paths: &[PathBuf], by: Grouping, top: Option<usize>) -> Result<Vec<Tra
 }
 
 fn warn_of_damage(path: &Path, damage: &sleepwalk_trace::read::Damage) {
-    if damage.bytes | damage.missing_chunks | damage.bad_records == 0 {
-        return;
+    let what = units::damage(damage.bytes, damage.missing_chunks, damage.bad_records);
+    if !what.is_empty() {
+        say(&format!("warning: {} is damaged: {what}; this is from the rest", path.display()));
     }
-    say(&format!(
-        "warning: {} is damaged: {} unreadable, {} missing, {} undecoded; this is from the rest",
-        path.display(),
-        count(damage.bytes, "byte"),
-        count(damage.missing_chunks, "chunk"),
-        count(damage.bad_records, "record"),
-    ));
 }
 
 /// A line on standard error.

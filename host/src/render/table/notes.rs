@@ -3,7 +3,7 @@
 use super::{DIM, Page, YELLOW};
 use crate::report::{Report, Session};
 use crate::text::{fit, one_line};
-use crate::units::{count, time};
+use crate::units::{count, damage, time};
 
 /// The warnings, and what the capture itself cost.
 pub(super) fn notes(out: &mut Page, report: &Report) {
@@ -68,15 +68,8 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
         s.dropped_chunks,
         format!("{} dropped to keep the trace small", count(s.dropped_chunks, "older chunk")),
     );
-    warn(
-        s.damaged_bytes | s.missing_chunks | s.bad_records,
-        format!(
-            "the trace is damaged: {}, {} and {} of it are lost",
-            count(s.damaged_bytes, "byte"),
-            count(s.missing_chunks, "chunk"),
-            count(s.bad_records, "record"),
-        ),
-    );
+    let damage = damage(s.damaged_bytes, s.missing_chunks, s.bad_records);
+    warn(u64::from(!damage.is_empty()), format!("the trace is damaged: {damage}"));
     warn(
         s.unknown_records,
         format!("{} of a newer version passed over", count(s.unknown_records, "record")),

@@ -86,6 +86,17 @@ pub fn errno(value: i32) -> String {
     format!("{value} {name}")
 }
 
+/// What of a trace is damaged, and how; empty where nothing is.
+pub fn damage(bytes: u64, chunks: u64, records: u64) -> String {
+    let parts = [
+        (bytes, "byte", "unreadable"),
+        (chunks, "chunk", "missing"),
+        (records, "record", "undecoded"),
+    ];
+    let told = parts.iter().filter(|(n, ..)| *n > 0);
+    told.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))).collect::<Vec<_>>().join(", ")
+}
+
 /// A duration in whole seconds as [`parse_duration`] reads it, in the largest unit that fits.
 pub fn asked(duration: Duration) -> String {
     match duration.as_secs() {
@@ -161,6 +172,13 @@ mod tests {
         ] {
             assert_eq!(time(ns), text);
         }
+    }
+
+    #[test]
+    fn of_damage_only_what_there_is_is_told() {
+        assert_eq!(damage(0, 0, 0), "");
+        assert_eq!(damage(21, 0, 0), "21 bytes unreadable");
+        assert_eq!(damage(1, 2, 1), "1 byte unreadable, 2 chunks missing, 1 record undecoded");
     }
 
     #[test]

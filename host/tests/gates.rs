@@ -245,3 +245,15 @@ fn no_output_goes_over_a_trace_that_it_is_made_from() {
     assert!(stdout(&output).contains("What kept it awake"));
     assert!(!path("-").exists());
 }
+
+#[test]
+fn a_page_is_of_one_trace() {
+    let dir = folder();
+    // The same twice is an error too, of another kind.
+    for more in [&["day.swk"][..], &["later.swk"], &["--by", "device"]] {
+        let output =
+            run_in(dir.path(), &[&["report", "day.swk", "--format", "html"], more].concat());
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        assert!(complaint(&output).contains("is for one trace"), "{}", complaint(&output));
+    }
+}

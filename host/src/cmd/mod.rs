@@ -27,7 +27,7 @@ use crate::cli::{Cli, Command};
 use crate::compare::Trace;
 use crate::model::{self, TraceError};
 use crate::report::{self as reports, By as Grouping};
-use crate::units::count;
+use crate::units;
 
 /// Runs what was asked for.
 pub fn run(cli: Cli) -> Result<ExitCode> {
@@ -87,20 +87,15 @@ fn traces(paths: &[PathBuf], by: Grouping, top: Option<usize>) -> Result<Vec<Tra
 
 /// `ended`: the trace has an end, so that nothing wrote to it any more.
 fn warn_of_damage(path: &Path, damage: &sleepwalk_trace::read::Damage, ended: bool) {
-    if damage.bytes | damage.missing_chunks | damage.bad_records == 0 {
+    let what = units::damage(damage.bytes, damage.missing_chunks, damage.bad_records);
+    if what.is_empty() {
         return;
     }
     let is = match ended {
         true => "is damaged",
         false => "has no end, and is damaged, or was copied while it was written",
     };
-    say(&format!(
-        "warning: {} {is}: {} unreadable, {} missing, {} undecoded; this is from the rest",
-        path.display(),
-        count(damage.bytes, "byte"),
-        count(damage.missing_chunks, "chunk"),
-        count(damage.bad_records, "record"),
-    ));
+    say(&format!("warning: {} {is}: {what}; this is from the rest", path.display()));
 }
 
 /// A line on standard error.

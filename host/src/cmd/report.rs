@@ -18,6 +18,9 @@ use crate::report::{self, By as Grouping, Report};
 /// Sources in the table unless `--top` says otherwise.
 const TOP: usize = 20;
 
+/// A page is of one trace.
+const PAGE: Usage = Usage("--format html is for one trace, and not with --by device");
+
 /// Options of `report`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -142,6 +145,10 @@ fn one(args: &Args, path: &Path) -> Result<String> {
 }
 
 fn several(args: &Args) -> Result<String> {
+    // Before minutes are spent on reading them.
+    if args.format == Format::Html {
+        return Err(PAGE.into());
+    }
     // Pages say how much `top` leaves out, and so need all.
     let kept = if matches!(args.format, Format::Json | Format::Csv) { args.top } else { None };
     let traces = super::traces(&args.traces, args.grouping(), kept)?;
@@ -158,7 +165,7 @@ fn several(args: &Args) -> Result<String> {
             args.csv(sessions.map(|session| &session.report))?
         }
         Format::Markdown => markdown::render(&merged::page(&reports, top)),
-        Format::Html => return Err(Usage("--format html is for one trace").into()),
+        Format::Html => return Err(PAGE.into()),
     })
 }
 

@@ -4,7 +4,7 @@ use super::{Page, YELLOW};
 use crate::render::terminal::WIDTH;
 use crate::report::{Report, Session};
 use crate::text::{escape, fit, one_line};
-use crate::units::{count, time};
+use crate::units::{count, damage, time};
 
 /// The warnings, and what the capture itself cost.
 pub(super) fn notes(out: &mut Page, report: &Report) {
@@ -68,19 +68,12 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
         s.dropped_chunks,
         format!("{} dropped to keep the trace small", count(s.dropped_chunks, "older chunk")),
     );
-    warn(
-        s.damaged_bytes | s.missing_chunks | s.bad_records,
-        format!(
-            "{}: {}, {} and {} lost",
-            match s.end_reason {
-                Some(_) => "the trace is damaged",
-                None => "damaged, or copied too early",
-            },
-            count(s.damaged_bytes, "byte"),
-            count(s.missing_chunks, "chunk"),
-            count(s.bad_records, "record"),
-        ),
-    );
+    let damage = damage(s.damaged_bytes, s.missing_chunks, s.bad_records);
+    let is = match s.end_reason {
+        Some(_) => "the trace is damaged",
+        None => "damaged, or copied too early",
+    };
+    warn(u64::from(!damage.is_empty()), format!("{is}: {damage}"));
     warn(
         s.unknown_records,
         format!("{} of a newer version passed over", count(s.unknown_records, "record")),

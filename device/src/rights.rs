@@ -2,7 +2,9 @@
 
 use anyhow::{Result, ensure};
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::libc;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::utsname::uname;
 use nix::unistd::{AccessFlags, faccessat, geteuid};
@@ -134,7 +136,10 @@ pub fn raise_memlock() {
 /// Gives up every right that `works` does not need: from all five sets, for good, and for whatever
 /// might be executed. What can't be given up is logged: a capture is as good with it.
 pub fn give_up(mut works: impl FnMut() -> Result<()>) {
-    if let Err(error) = nix::sys::prctl::set_no_new_privs() {
+    // nix has no prctl for Android.
+    // SAFETY: it takes numbers alone, and of this option they mean yes and nothing else.
+    let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    if let Err(error) = Errno::result(set) {
         log::warn!("no_new_privs can't be set: {error}");
     }
     // While CAP_SETPCAP is there: without it the bounding set stays, and gives nothing to a process
@@ -200,10 +205,17 @@ fn perf_is_closed() -> bool {
     level.is_ok_and(|level| level.trim().parse().is_ok_and(|level: i32| level > 2))
 }
 
+/// By the rights that are in effect. Bionic can ask for the real user's alone, which are the same unless
+/// somebody else than root runs the agent with capabilities (`faccessat`, libc/bionic/faccessat.cpp).
+#[cfg(not(target_os = "android"))]
+const BY: AtFlags = AtFlags::AT_EACCESS;
+#[cfg(target_os = "android")]
+const BY: AtFlags = AtFlags::empty();
+
 /// Whether a folder that there is can be written to.
 fn may_write(folder: &str) -> bool {
     !std::path::Path::new(folder).exists()
-        || faccessat(AT_FDCWD, folder, AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok()
+        || faccessat(AT_FDCWD, folder, AccessFlags::W_OK, BY).is_ok()
 }
 
 fn counts_maps() -> bool {

@@ -37,8 +37,8 @@ impl Alone {
             Err(Errno::EADDRINUSE) => match owner(name) {
                 Ok(pid) => bail!(
                     "another sleepwalkd records on this device, with pid {pid}: end it first \
-                     (`sleepwalk stop` on the host, or `kill {pid}` here, finishes its trace), or \
-                     wait until it is done"
+                     (`sleepwalk stop` on the host, or `kill {pid}` on the device, finishes its \
+                     trace), or wait until it is done"
                 ),
                 // It has died meanwhile, or is asked by too many at once.
                 Err(error) => bail!(

@@ -66,7 +66,7 @@ fn a_folder_that_cannot_be_written_to_is_told_before_the_capture() {
     let fake = Fake::new();
     let output = fake.run(&["record", "--agent", "agent", "-o", "/nonexistent/t.swk"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(complaint(&output).contains("/nonexistent/t.swk cannot be written"));
+    assert!(complaint(&output).contains("there is no folder /nonexistent: make it, or"));
     assert_eq!(fake.calls(), "");
 }
 

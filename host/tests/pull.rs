@@ -118,5 +118,6 @@ fn pull_says_when_there_is_nothing() {
     let output = fake.run(&["pull", "gone.swk", "-o", "here.swk"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(complaint(&output).contains("gone.swk on device FAKE1"));
+    assert!(complaint(&output).ends_with("`sleepwalk status` lists what is there"));
     fake.is_clean();
 }

@@ -27,6 +27,9 @@ impl Output {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        if !folder.exists() {
+            bail!("there is no folder {}: make it, or name another file with -o", folder.display());
+        }
         let part =
             tempfile::Builder::new().prefix(".sleepwalk-").suffix(".part").tempfile_in(folder);
         let part = part.with_context(|| format!("{} cannot be written", path.display()))?;

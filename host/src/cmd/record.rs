@@ -284,10 +284,11 @@ fn progress(duration: Duration, serial: &str) -> ProgressBar {
         super::say(&what);
         return bar;
     }
-    if let Ok(style) = ProgressStyle::with_template("{msg}\n[{bar:40}] {elapsed} of {len} s") {
+    if let Ok(style) = ProgressStyle::with_template("{msg}\n[{bar:40}] {elapsed} of {prefix}") {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_message(what);
+    bar.set_prefix(text);
     bar
 }
 

@@ -110,7 +110,8 @@ fn ranged(spread: Option<Spread>, show: fn(f64) -> String) -> String {
 
 fn change(measure: &Measure, show: fn(f64) -> String) -> String {
     let Some(change) = measure.change else { return unknown() };
-    let percent = measure.change_percent.filter(|percent| percent.abs() < 1_000.0);
+    // What rounds to nothing or is beyond measure says no more than the change itself.
+    let percent = measure.change_percent.filter(|percent| (0.5..1_000.0).contains(&percent.abs()));
     let percent = percent.map(|percent| format!(" ({})", signed(percent, |p| format!("{p:.0} %"))));
     signed(change, show) + &percent.unwrap_or_default()
 }
@@ -192,4 +193,22 @@ fn differs(s: &Source) -> bool {
     ]
     .iter()
     .any(|measure| measure.change.is_some_and(|change| change != 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_says_nothing_is_left_out() {
+        let told = |change_percent| {
+            let measure = Measure { before: None, after: None, change: Some(2.34), change_percent };
+            change(&measure, |value| format!("{value:.2}"))
+        };
+        assert_eq!(told(Some(6.2)), "+2.34 (+6 %)");
+        assert_eq!(told(Some(-0.6)), "+2.34 (−1 %)");
+        for nothing in [None, Some(0.2), Some(-0.4), Some(1_000.0)] {
+            assert_eq!(told(nothing), "+2.34");
+        }
+    }
 }

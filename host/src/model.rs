@@ -136,6 +136,12 @@ pub enum Event<'a> {
         /// How many.
         events: u64,
     },
+    /// What came before is repeated and not recorded: the writer dropped it to keep the trace small.
+    /// Edges since the repeated snapshot are among what is missing.
+    Recap {
+        /// From here on everything is recorded.
+        at: BootNanos,
+    },
     /// Something is missing here.
     Gap,
 }
@@ -215,14 +221,18 @@ impl Model {
         let mut reader = Reader::open(bytes)?;
         let mut model = Self::default();
         let mut replay = Replay::default();
-        let mut started = false;
-        for item in reader.by_ref() {
+        let (mut started, mut recap) = (false, false);
+        while let Some(item) = reader.next() {
             match item {
                 Item::Chunk(header) => {
                     if !started {
                         model.clocks = header.clocks;
                     }
                     started = true;
+                    if recap {
+                        sink(&model, &Event::Recap { at: header.base });
+                    }
+                    recap = reader.in_prologue();
                 }
                 Item::Gap => {
                     replay.forget();

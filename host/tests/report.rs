@@ -243,3 +243,12 @@ fn the_dump_has_every_record_on_a_line() {
     let asleep = 300 * S;
     assert_eq!(snapshot["mono_ns"].as_u64(), snapshot["at_ns"].as_u64().map(|at| at - asleep));
 }
+
+/// What the ring dropped between the snapshot that it repeats and the first chunk is no loss of edges.
+#[test]
+fn a_ring_that_dropped_its_past_is_not_said_to_lack_edges() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../trace/tests/golden/v1-ring.swk");
+    let text = stdout(&run(&["report", path]));
+    assert!(text.contains("dropped to keep the trace small"), "{text}");
+    assert!(!text.contains("Edges are missing"), "{text}");
+}

@@ -99,6 +99,8 @@ pub struct Reader<'a> {
     next_sequence: Option<u32>,
     /// Nothing is missing since the last prologue read, or the begin.
     whole: bool,
+    /// The chunk under way is a prologue that is read.
+    prologue: bool,
     /// To hand out before going on.
     queued: Option<ChunkHeader>,
     damage: Damage,
@@ -144,6 +146,7 @@ impl<'a> Reader<'a> {
             last: BootNanos(0),
             next_sequence: None,
             whole: true,
+            prologue: false,
             queued: None,
             damage: Damage::default(),
             dropped_chunks: 0,
@@ -184,6 +187,12 @@ impl<'a> Reader<'a> {
     /// can be read without them.
     pub fn dropped_chunks(&self) -> u64 {
         self.dropped_chunks
+    }
+
+    /// Whether the chunk under way is a prologue: between the snapshot that it repeats and the chunk
+    /// behind it, records are missing that the writer dropped.
+    pub fn in_prologue(&self) -> bool {
+        self.prologue
     }
 
     /// Bytes of the file up to the end of the last chunk read; behind it lies nothing, or the rest
@@ -253,7 +262,8 @@ impl<'a> Reader<'a> {
             self.whole &= !gap;
             // A prologue says nothing new to those who have read all that came before.
             let prologue = self.ring && at == region.start;
-            self.payload = if prologue && !first && self.whole { &[] } else { payload };
+            self.prologue = prologue && (first || !self.whole);
+            self.payload = if prologue && !self.prologue { &[] } else { payload };
             self.whole |= prologue;
             self.last = header.base;
             return Some((gap, header));

@@ -116,7 +116,7 @@ pub fn analyze_to(bytes: &[u8], drawn: bool) -> Result<Analysis, Unreadable> {
             Event::WaitEnd { at, thread, idle } => (at, What::WaitEnd { thread, idle }),
             Event::Save { at, saved, .. } => (at, What::Save { saved }),
             Event::Wake { at, irq } => (at, What::Wake { irq }),
-            Event::Lost { at, .. } => (at, What::Lost),
+            Event::Lost { at, .. } | Event::Recap { at } => (at, What::Lost),
             Event::Gap => return session.gap(model),
             Event::Supply { at, supply } => return readings.push((at, *supply)),
             Event::SuspendStats { .. } => return,

@@ -133,6 +133,7 @@ fn own(event: &Event<'_>, before: BootNanos) -> Option<(BootNanos, What)> {
         Event::Wake { at, irq } => (at, What::Wake { irq }),
         Event::Supply { at, supply } => (at, What::Supply(Box::new(*supply))),
         Event::Lost { at, events } => (at, What::Lost { events }),
+        Event::Recap { at } => (at, What::Gap),
         Event::Gap => (before, What::Gap),
         Event::SuspendStats { .. } => return None,
     })

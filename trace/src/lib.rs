@@ -22,6 +22,8 @@ pub mod record;
 pub mod snapshot;
 #[cfg(feature = "file")]
 pub mod time;
+#[cfg(feature = "units")]
+pub mod units;
 #[cfg(feature = "file")]
 mod varint;
 #[cfg(feature = "file")]

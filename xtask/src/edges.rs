@@ -25,7 +25,7 @@ const RULES: [Rule; 4] = [
     Rule {
         package: "sleepwalk-trace",
         why: "the contracts do no I/O and know neither the kernel nor a command line",
-        only: Some(&["bincode", "crc", "thiserror"]),
+        only: Some(&["bincode", "crc", "humantime", "parse-size", "thiserror"]),
         never: &["aya*", "clap", "nix", "libc", "memmap2", "tokio", "mio", "async-*", "futures*"],
     },
     Rule {

@@ -12,7 +12,7 @@ use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{check, diff, merge};
 use sleepwalk::export::{jsonl, perfetto};
-use sleepwalk::render::doc::{Doc, terminal};
+use sleepwalk::render::page::{Page, terminal};
 use sleepwalk::render::table::{self, Look};
 use sleepwalk::render::terminal::WIDTH;
 use sleepwalk::render::{self, csv, json, markdown, records, summary};
@@ -270,9 +270,9 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
         let text = csv::render([&report], table).expect("CSV");
         prop_assert!(text.lines().all(|line| !line.contains(char::is_control)));
     }
-    let inert = |doc: &Doc| {
-        let text = markdown::render(doc);
-        let fits = terminal(doc, false).lines().all(|line| line.width() <= WIDTH);
+    let inert = |page: &Page| {
+        let text = markdown::render(page);
+        let fits = terminal(page, false).lines().all(|line| line.width() <= WIDTH);
         fits && text
             .lines()
             .all(|line| !line.contains(hidden) && line.matches('`').count() % 2 == 0)
@@ -291,7 +291,7 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     schema::hold(&DIFF, &json::pretty(&diff).expect("JSON"));
     let mut changes = diff.sources.iter().map(|s| s.held_ns_per_awake_hour.change);
     prop_assert!(changes.all(|change| change.is_none_or(|change| change == 0.0)));
-    prop_assert!(inert(&render::diff::page(&diff, 5)));
+    prop_assert!(inert(&render::pages::diff::page(&diff, 5)));
     let reports = merge::merge(vec![trace], None).expect("one trace");
     schema::hold(&REPORTS, &json::pretty(&reports).expect("JSON"));
     let totals = &reports.devices[0].totals;
@@ -300,7 +300,7 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
     prop_assert_eq!(sum + told.iter().sum::<u64>(), whole_ns);
     prop_assert_eq!(totals.duration_ns, whole_ns);
-    prop_assert!(inert(&render::merged::page(&reports, 5)));
+    prop_assert!(inert(&render::pages::merged::page(&reports, 5)));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::attempts::{Attempt, Outcome};
 use super::spans::Span;
-use crate::model::Model;
+use crate::session::decode::Model;
 
 /// Supplies are read one after the other; what is nearer than this was read at one time.
 const TOGETHER_NS: u64 = 200_000_000;

@@ -14,8 +14,8 @@ use crate::agent::{Agent, Installed};
 use crate::capture::{Capture, DIR, State};
 use crate::cli::Target;
 use crate::interrupt;
-use crate::model;
 use crate::report::By;
+use crate::session::decode;
 use crate::text::one_line;
 use crate::units::{Utc, asked, parse_duration, parse_size, size};
 
@@ -133,7 +133,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     // The device's copy goes only when the one here is whole and has its name.
-    let loaded = model::load(output.part());
+    let loaded = decode::load(output.part());
     let decoded = loaded.and_then(|bytes| super::decode(output.path(), &bytes));
     let path = output.finish().inspect_err(|_| capture.leave_trace())?;
     // One that can't be read is kept as well: it is all there is of this time.

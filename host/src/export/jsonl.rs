@@ -12,10 +12,10 @@ use sleepwalk_trace::time::MonoNanos;
 use super::ExportError;
 use super::order::{Changes, Timed, What, in_order};
 use crate::analyze::Analysis;
-use crate::model::Model;
 use crate::render::json::harmless;
 use crate::render::records::reason;
 use crate::report::{self, Attempt, By, Name, Session};
+use crate::session::decode::Model;
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.events/1";

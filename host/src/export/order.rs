@@ -13,7 +13,7 @@ use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::ExportError;
-use crate::model::{Event, Model, View};
+use crate::session::decode::{Event, Model, View};
 
 /// Events held back: twice the edges that the ring has room for (`RING_BYTES`, 32 bytes each).
 const WINDOW: usize = 1 << 16;

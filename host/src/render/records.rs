@@ -15,8 +15,8 @@ use sleepwalk_trace::record::{
 use sleepwalk_trace::snapshot::{Replay, SourceState};
 
 use super::json::harmless;
-use crate::model::Unreadable;
 use crate::report::hex;
+use crate::session::decode::Unreadable;
 
 /// Writes all of `bytes` to `out`; returns what could not be read.
 pub fn write(bytes: &[u8], out: &mut impl Write) -> Result<Result<Damage, Unreadable>, io::Error> {

@@ -15,7 +15,7 @@ use crate::analyze::findings::{self, Severity};
 use crate::analyze::ledger::{self, Charge};
 use crate::analyze::sources::Tally;
 use crate::analyze::{Analysis, spans, waits};
-use crate::model::Model;
+use crate::session::decode::Model;
 
 /// The report with the `top` most costly sources, or all.
 pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {

@@ -26,8 +26,8 @@ use super::ExportError;
 use super::held::{Replay, Turn};
 use super::order::{Changes, Timed, What, in_order};
 use crate::analyze::Analysis;
-use crate::model::Model;
 use crate::report::{self, By};
+use crate::session::decode::Model;
 use crate::text::one_line;
 
 /// Writes the trace in `bytes`, which comes to `analysis`.

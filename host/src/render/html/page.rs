@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::ranking::{ranking, thousands};
-use crate::render::said::{busy, untold};
+use crate::render::labels::{busy, untold};
 use crate::render::table::notes::warnings;
 use crate::render::table::power;
 use crate::report::{Finding, Ledger, Report, Session, Source};

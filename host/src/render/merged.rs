@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::doc::{Align, Block, Doc, Text, name, words};
 use super::said::{outcomes, unknown};
-use super::summary::{ledger, start};
+use super::summary::ledger;
 use crate::compare::merge::{Device, Reports, Session, Sum, Totals};
 use crate::report::{Ledger, Report};
-use crate::units::{count, percent, time};
+use crate::units::{count, percent, time, utc};
 
 /// The page, with `top` sources per device.
 pub fn page(reports: &Reports, top: usize) -> Doc {
@@ -144,7 +144,7 @@ fn sessions_of(doc: &mut Doc, device: &Device) {
         let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
         [
             words(session.boot.to_string()),
-            words(start(report.session.start_realtime_ns)),
+            words(utc(report.session.start_realtime_ns)),
             words(time(whole)),
             words(percent(awake(&report.ledger, whole), whole)),
             words(report.attempts.len().to_string()),

@@ -1,42 +1,41 @@
 //! Words that all forms of the report say alike. Names are escaped for a terminal; Markdown and CSV
 //! make them harmless in their own way.
 
-use crate::report::{Ledger, Name, Source};
+use crate::report::{Ledger, Line, Name, Outcome, Source};
 use crate::text::escape;
 use crate::units::errno;
 
-/// Outcomes in the order in which they are shown, and their words.
-pub const OUTCOMES: [(&str, &str); 5] = [
-    ("slept", "slept"),
-    ("no_sleep", "did not sleep"),
-    ("aborted", "aborted"),
-    ("failed", "failed"),
-    ("unknown", "unfinished"),
-];
-
-/// The place of an outcome among [`OUTCOMES`].
-pub fn order(outcome: &str) -> usize {
-    OUTCOMES.iter().position(|(key, _)| *key == outcome).unwrap_or(OUTCOMES.len() - 1)
-}
-
-/// `: 3 slept, 1 failed`, out of how often each of [`OUTCOMES`] came; nothing if none did.
-pub fn outcomes(counts: [u64; OUTCOMES.len()]) -> String {
-    let told = counts.iter().zip(OUTCOMES).filter(|(n, _)| **n > 0);
-    let told: Vec<_> = told.map(|(n, (_, word))| format!("{n} {word}")).collect();
-    if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
-}
-
-/// What the ledger's `untold` line holds.
-pub fn untold(ledger: &Ledger) -> &'static str {
-    match ledger.blocked_ns {
-        Some(_) => "missing, or not told apart",
-        None => "awake, outside attempts",
+/// An outcome.
+pub fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Slept => "slept",
+        Outcome::NoSleep => "did not sleep",
+        Outcome::Aborted => "aborted",
+        Outcome::Failed => "failed",
+        Outcome::Unfinished => "unfinished",
     }
 }
 
-/// Whether a source did anything in the session.
-pub fn busy(source: &Source) -> bool {
-    source.cost_ns != 0 || source.held_ns != 0 || source.events != 0 || source.aborts != 0
+/// `: 3 slept, 1 failed`, from the count of each of [`Outcome::ALL`]; nothing if all are 0.
+pub fn outcomes(counts: [u64; 5]) -> String {
+    let some = counts.iter().zip(Outcome::ALL).filter(|(n, _)| **n > 0);
+    let some: Vec<_> = some.map(|(n, of)| format!("{n} {}", outcome(of))).collect();
+    if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) }
+}
+
+/// A line of the ledger.
+pub fn line(line: Line, ledger: &Ledger) -> &'static str {
+    match line {
+        Line::Asleep => "asleep",
+        Line::Suspending => "going to sleep",
+        Line::Resuming => "waking up",
+        Line::Aborted => "attempts that did not sleep",
+        Line::Blocked => "blocked by a source",
+        Line::NotTrying => "awake, nothing tried to suspend",
+        Line::Unknown if ledger.knows_blocked() => "unknown, records are missing",
+        Line::Unknown => "awake, outside attempts",
+        Line::Unattributed => "unattributed, part of the above",
+    }
 }
 
 /// A source, and which of its name it is or how many there are.
@@ -47,7 +46,7 @@ pub fn source(source: &Source) -> String {
     }
     match source.instance {
         Some(instance) => text += &format!(" #{instance}"),
-        None if source.instances > 1 => text += &format!(" ({})", source.instances),
+        None if source.sum.instances > 1 => text += &format!(" ({})", source.sum.instances),
         None => {}
     }
     text

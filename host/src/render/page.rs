@@ -24,7 +24,7 @@ pub fn words(text: impl Into<String>) -> Text {
 
 /// A name alone.
 pub fn name(name: &Name) -> Text {
-    vec![Piece::Name(name.bytes.clone())]
+    vec![Piece::Name(name.bytes.to_vec())]
 }
 
 pub use super::terminal::Align;
@@ -131,7 +131,8 @@ pub fn terminal(page: &Page, color: bool) -> String {
     out
 }
 
-fn plain(text: &[Piece]) -> String {
+/// The text for a terminal: names are escaped.
+pub fn plain(text: &[Piece]) -> String {
     let pieces = text.iter().map(|piece| match piece {
         Piece::Words(words) => one_line(words),
         Piece::Name(bytes) if bytes.is_empty() => "(no name)".to_owned(),

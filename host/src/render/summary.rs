@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::labels::{busy, returned, unknown, untold};
+use super::findings::sentence;
+use super::labels::{self, returned, unknown};
 use super::page::{Align, Block, Page, Piece, Text, name, words};
 use super::table::notes;
-use crate::report::{Ledger, Name, Report, Source};
+use crate::report::{Evidence, Ledger, Name, Report, Source};
 use crate::units::{count, percent, time, utc};
 
 /// Names that one cell lists.
@@ -16,8 +17,12 @@ const NAMES: usize = 4;
 pub fn page(report: &Report, top: usize) -> Page {
     let mut page = Page::default();
     title(&mut page, report);
-    let findings = report.findings.iter();
-    page.list("Findings", findings.map(|f| words(format!("{}: {}", f.severity, f.text))).collect());
+    let findings = report.findings.iter().map(|finding| {
+        let mut text = words(format!("{}: ", finding.severity));
+        text.extend(sentence(finding, report.session.duration_ns));
+        text
+    });
+    page.list("Findings", findings.collect());
     ledger(&mut page, &report.ledger, report.session.duration_ns);
     ranking(&mut page, report, top);
     attempts(&mut page, report);
@@ -36,7 +41,7 @@ fn title(page: &mut Page, report: &Report) {
         ("kernel", s.kernel.clone()),
         ("machine", s.machine.clone()),
         ("build", s.fingerprint.clone()),
-        ("from", utc(s.start_realtime_ns)),
+        ("from", utc(s.start_realtime_ns.0)),
         ("length", time(s.duration_ns)),
         ("attempts", report.attempts.len().to_string()),
         ("snapshots", format!("{} by {}", s.snapshots, said(&s.source, "unknown means"))),
@@ -51,19 +56,9 @@ fn title(page: &mut Page, report: &Report) {
 /// Where the time went, as a section.
 pub(super) fn ledger(page: &mut Page, ledger: &Ledger, whole_ns: u64) {
     page.heading("Where the time went");
-    let l = ledger;
-    let lines = [
-        ("asleep", Some(l.asleep_ns)),
-        ("going to sleep", Some(l.suspending_ns)),
-        ("waking up", Some(l.resuming_ns)),
-        ("attempts that did not sleep", Some(l.aborted_ns)),
-        ("blocked by a source", l.blocked_ns),
-        ("awake, nobody asked to suspend", l.not_trying_ns),
-        (untold(l), l.untold_ns),
-        ("of that, charged to nobody", Some(l.unattributed_ns)),
-    ];
-    let told = lines.into_iter().filter_map(|(what, ns)| Some((what, ns?)));
-    let rows = told.map(|(what, ns)| [words(what), words(time(ns)), words(percent(ns, whole_ns))]);
+    let rows = ledger.lines().map(|(line, ns)| {
+        [words(labels::line(line, ledger)), words(time(ns)), words(percent(ns, whole_ns))]
+    });
     page.table(
         [("what", Align::Left), ("time", Align::Right), ("share", Align::Right)],
         0,
@@ -73,7 +68,7 @@ pub(super) fn ledger(page: &mut Page, ledger: &Ledger, whole_ns: u64) {
 
 fn ranking(page: &mut Page, report: &Report, top: usize) {
     page.heading("What kept it awake");
-    let sources: Vec<_> = report.sources.iter().filter(|source| busy(source)).collect();
+    let sources: Vec<_> = report.sources.iter().filter(|source| source.sum.busy()).collect();
     if sources.is_empty() {
         page.line("No source was active.");
         return;
@@ -82,12 +77,12 @@ fn ranking(page: &mut Page, report: &Report, top: usize) {
         [
             words((index + 1).to_string()),
             source(s),
-            words(time(s.cost_ns)),
-            words(s.blocked_share_ns.map_or_else(unknown, time)),
-            words(s.blocked_sole_ns.map_or_else(unknown, time)),
-            words(time(s.held_ns)),
-            words(s.aborts.to_string()),
-            words(s.wakes.to_string()),
+            words(time(s.sum.cost_ns)),
+            words(s.sum.blocked_share_ns.map_or_else(unknown, time)),
+            words(s.sum.blocked_sole_ns.map_or_else(unknown, time)),
+            words(time(s.sum.held_ns)),
+            words(s.sum.aborts.to_string()),
+            words(s.sum.wakes.to_string()),
         ]
     };
     let rows = sources.iter().take(top).enumerate().map(row).collect();
@@ -119,8 +114,8 @@ fn source(source: &Source) -> Text {
     let mut text = name(&source.name);
     match source.instance {
         Some(instance) => text.push(Piece::Words(format!(" instance {instance}"))),
-        None if source.instances > 1 => {
-            text.push(Piece::Words(format!(" ({} of them)", source.instances)));
+        None if source.sum.instances > 1 => {
+            text.push(Piece::Words(format!(" ({} of them)", source.sum.instances)));
         }
         None => {}
     }
@@ -144,14 +139,13 @@ fn attempts(page: &mut Page, report: &Report) {
     for attempt in &report.attempts {
         let group = alike.entry((attempt.outcome, attempt.stage, attempt.errno)).or_default();
         group.count += 1;
-        let took = attempt.end_ns.saturating_sub(attempt.start_ns);
-        group.took_ns = group.took_ns.saturating_add(took);
+        group.took_ns = group.took_ns.saturating_add(attempt.duration_ns());
         let causes = attempt.causes.iter().map(|c| (&c.name, c.evidence));
         let wake = attempt.wake.as_ref().and_then(|w| Some((&w.source.as_ref()?.name, w.evidence)));
         for (Name { bytes, .. }, evidence) in causes.chain(wake) {
             let (times, proven) = group.blamed.entry(bytes).or_default();
             *times += 1;
-            *proven += u64::from(evidence == "proven");
+            *proven += u64::from(evidence == Evidence::Proven);
         }
     }
     if alike.is_empty() {
@@ -163,8 +157,8 @@ fn attempts(page: &mut Page, report: &Report) {
     let rows = groups.into_iter().map(|((outcome, stage, errno), group)| {
         [
             words(group.count.to_string()),
-            words(outcome.replace('_', " ")),
-            words(stage.replace('_', " ")),
+            words(outcome.to_string().replace('_', " ")),
+            words(stage.to_string().replace('_', " ")),
             words(returned(errno)),
             words(time(group.took_ns)),
             blamed(&group),

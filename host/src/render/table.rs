@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::labels::{self, OUTCOMES, busy, order, returned, unknown, untold};
+use super::labels::{self, returned, unknown};
 use super::terminal::{self, Align, WIDTH};
-use crate::report::{Attempt, Report, Session, Source};
+use crate::report::{Attempt, Evidence, Line, Outcome, Report, Session, Source};
 use crate::text::{escape, fit};
 use crate::units::{count, many, percent, time, utc};
 
@@ -25,7 +25,7 @@ pub struct Look {
 }
 
 /// Columns of the longest bar. It leaves room for a time of centuries, as a damaged trace may have.
-const BAR: usize = 27;
+const BAR: usize = 23;
 
 const BOLD: &str = "1";
 const DIM: &str = "2";
@@ -116,15 +116,12 @@ fn title(out: &mut Page, report: &Report) {
     let line = format!("{device} · {kernel} {machine}");
     out.styled(BOLD, &fit(escape(line.trim_end().as_bytes()).as_str(), WIDTH));
     let mut line = time(report.session.duration_ns);
-    line += &format!(" from {}", utc(report.session.start_realtime_ns));
+    line += &format!(" from {}", utc(report.session.start_realtime_ns.0));
     if !source.is_empty() {
         line += &format!(" · {} by {source}", count(report.session.snapshots, "snapshot"));
     }
     out.line(&fit(&escape(line.as_bytes()), WIDTH));
-    let mut outcomes = [0; OUTCOMES.len()];
-    for attempt in &report.attempts {
-        outcomes[order(attempt.outcome)] += 1;
-    }
+    let outcomes = Outcome::ALL.map(|outcome| report.count(outcome));
     let attempts = count(report.attempts.len() as u64, "attempt");
     let told = format!("{attempts} to suspend{}", labels::outcomes(outcomes));
     terminal::wrap("", &told).iter().for_each(|line| out.line(line));
@@ -134,23 +131,22 @@ fn ledger(out: &mut Page, report: &Report) {
     let l = &report.ledger;
     let whole = report.session.duration_ns;
     out.heading("Where the time went");
-    let lines = [
-        (Some(l.asleep_ns), "asleep", GREEN),
-        (Some(l.suspending_ns), "going to sleep", BLUE),
-        (Some(l.resuming_ns), "waking up", BLUE),
-        (Some(l.aborted_ns), "attempts that did not sleep", RED),
-        (l.blocked_ns, "blocked by a source", RED),
-        (l.not_trying_ns, "awake, nobody asked", YELLOW),
-        (l.untold_ns, untold(l), YELLOW),
-    ];
-    for (ns, what, style) in lines {
-        let Some(ns) = ns else { continue };
+    for (line, ns) in l.lines() {
+        let style = match line {
+            Line::Asleep => GREEN,
+            Line::Suspending | Line::Resuming => BLUE,
+            Line::Aborted | Line::Blocked => RED,
+            Line::NotTrying | Line::Unknown => YELLOW,
+            Line::Unattributed => DIM,
+        };
         let bar = out.paint(style, &bar(ns, whole));
-        let (ns, share) = (time(ns), percent(ns, whole));
-        out.line(&format!("  {what:<27} {ns:>10} {share:>7}  {bar}"));
+        let what = labels::line(line, l);
+        let text = format!("  {what:<31} {:>10} {:>7}", time(ns), percent(ns, whole));
+        match line {
+            Line::Unattributed => out.styled(DIM, &text),
+            _ => out.line(&format!("{text}  {bar}")),
+        }
     }
-    let (ns, share) = (time(l.unattributed_ns), percent(l.unattributed_ns, whole));
-    out.styled(DIM, &format!("  {:<27} {ns:>10} {share:>7}", "of that, charged to nobody"));
 }
 
 /// A bar in eighths of a column; whatever took any time at all shows.
@@ -167,7 +163,7 @@ fn bar(part: u64, whole: u64) -> String {
 
 fn ranking(out: &mut Page, report: &Report, top: usize) {
     out.heading("What kept it awake");
-    let busy: Vec<_> = report.sources.iter().filter(|source| busy(source)).collect();
+    let busy: Vec<_> = report.sources.iter().filter(|source| source.sum.busy()).collect();
     let idle_count = report.sources.len() - busy.len();
     if busy.is_empty() {
         let seen = count(report.sources.len() as u64, "source");
@@ -196,7 +192,7 @@ fn ranking(out: &mut Page, report: &Report, top: usize) {
     let notes = if blocked {
         [
             "blocked: its split of the time in which user space waited to suspend; alone:",
-            "the part with no other source active, which is what mending it alone gains;",
+            "the part with no other source active, which is what fixing it alone would save;",
             "wasted: its share of attempts it aborted, and the time awake after its wakes",
         ]
     } else {
@@ -227,12 +223,12 @@ fn by_cost(out: &mut Page, sources: &[&Source]) {
         vec![
             (index + 1).to_string(),
             labels::source(s),
-            tally_time(s.blocked_share_ns.unwrap_or(0)),
-            tally_time(s.blocked_sole_ns.unwrap_or(0)),
-            tally(s.aborts),
-            tally(s.wakes),
-            tally_time(s.abort_ns.saturating_add(s.after_wake_ns)),
-            tally_time(s.held_ns),
+            tally_time(s.sum.blocked_share_ns.unwrap_or(0)),
+            tally_time(s.sum.blocked_sole_ns.unwrap_or(0)),
+            tally(s.sum.aborts),
+            tally(s.sum.wakes),
+            tally_time(s.sum.abort_ns.saturating_add(s.sum.after_wake_ns)),
+            tally_time(s.sum.held_ns),
         ]
     });
     out.columns(&head, rows, 1);
@@ -252,17 +248,17 @@ fn by_held(out: &mut Page, sources: &[&Source], whole_ns: u64) {
         ("holds", Align::Right),
     ];
     let rows = sources.iter().enumerate().map(|(index, s)| {
-        let share = percent(s.held_ns, whole_ns);
+        let share = percent(s.sum.held_ns, whole_ns);
         vec![
             (index + 1).to_string(),
             labels::source(s),
-            time(s.held_ns),
+            time(s.sum.held_ns),
             share.trim_end_matches(" %").to_owned(),
-            tally(s.aborts),
-            tally(s.wakes),
-            tally_time(s.cost_ns),
-            many(s.events),
-            many(s.activations),
+            tally(s.sum.aborts),
+            tally(s.sum.wakes),
+            tally_time(s.sum.cost_ns),
+            many(s.sum.events),
+            many(s.sum.activations),
         ]
     });
     out.columns(&head, rows, 1);
@@ -293,15 +289,14 @@ fn attempts(out: &mut Page, report: &Report) {
     let mut alike = BTreeMap::<_, Alike<'_>>::new();
     for attempt in &report.attempts {
         let Attempt { outcome, stage, errno, mode, .. } = attempt;
-        let group = alike.entry((order(outcome), *stage, *errno, *mode)).or_default();
+        let group = alike.entry((*outcome, *stage, *errno, *mode)).or_default();
         group.count += 1;
-        group.total_ns =
-            group.total_ns.saturating_add(attempt.end_ns.saturating_sub(attempt.start_ns));
+        group.total_ns = group.total_ns.saturating_add(attempt.duration_ns());
         let causes = attempt.causes.iter().map(|cause| (&cause.name, cause.evidence));
         for (name, evidence) in causes {
             let (times, proven) = group.names.entry(&name.bytes).or_default();
             *times += 1;
-            *proven += u64::from(evidence == "proven");
+            *proven += u64::from(evidence == Evidence::Proven);
         }
     }
     out.heading("Attempts to suspend");
@@ -331,9 +326,9 @@ fn attempts(out: &mut Page, report: &Report) {
         let told = told.collect::<Vec<_>>();
         vec![
             group.count.to_string(),
-            OUTCOMES[*outcome].0.replace('_', " "),
-            (*stage).to_owned(),
-            (*mode).to_owned(),
+            outcome.to_string().replace('_', " "),
+            stage.to_string(),
+            mode.to_string(),
             returned(*errno),
             time(group.total_ns),
             if told.is_empty() { unknown() } else { as_many_as_fit(&told, NAMES) },

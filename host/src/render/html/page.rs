@@ -3,10 +3,11 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::ranking::{ranking, thousands};
-use crate::render::labels::{busy, untold};
+use crate::render::findings::text;
+use crate::render::labels;
 use crate::render::table::notes::warnings;
 use crate::render::table::power;
-use crate::report::{Finding, Ledger, Report, Session, Source};
+use crate::report::{Finding, Ledger, Line, Outcome, Report, Session};
 use crate::text::{escape, one_line};
 use crate::units::{count, percent, size, time, utc};
 
@@ -60,9 +61,9 @@ fn device(session: &Session) -> String {
 
 fn header(report: &Report, device: &str) -> Markup {
     let s = &report.session;
-    let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
+    let slept = report.count(Outcome::Slept);
     let attempts = report.attempts.len() as u64;
-    let active = report.sources.iter().filter(|source| busy(source)).count();
+    let active = report.sources.iter().filter(|source| source.sum.busy()).count();
     html! {
         header {
             div.title {
@@ -72,13 +73,13 @@ fn header(report: &Report, device: &str) -> Markup {
                     @if !s.kernel.is_empty() {
                         "Linux " (escape(s.kernel.as_bytes())) " " (escape(s.machine.as_bytes())) " · "
                     }
-                    (utc(s.start_realtime_ns)) " · " @if s.duration_ns == 0 { "no time passed" } @else { (time(s.duration_ns)) }
+                    (utc(s.start_realtime_ns.0)) " · " @if s.duration_ns == 0 { "no time passed" } @else { (time(s.duration_ns)) }
                 }
             }
             dl.figures {
                 div { dt { "asleep" } dd { (percent(report.ledger.asleep_ns, s.duration_ns)) } }
                 div { dt { "attempts" } dd { (thousands(attempts)) } }
-                div { dt { "of them slept" } dd { (percent(slept as u64, attempts)) } }
+                div { dt { "of them slept" } dd { (percent(slept, attempts)) } }
                 div { dt { "active sources" } dd { (active) small { " of " (report.sources.len()) } } }
             }
             button #theme.quiet type="button" { "Dark" }
@@ -99,7 +100,7 @@ fn findings(report: &Report) -> Markup {
                 p.empty { "Nothing stands out in this trace." }
             }
             ul.findings {
-                @for finding in first { (one_finding(finding, &report.sources)) }
+                @for finding in first { (one_finding(finding, report)) }
                 @for warning in &warnings {
                     li.doubt { span.severity { "in doubt" } p { (warning) } }
                 }
@@ -107,27 +108,26 @@ fn findings(report: &Report) -> Markup {
             @if !rest.is_empty() {
                 details {
                     summary { (rest.len()) " more of less weight" }
-                    ul.findings { @for finding in rest { (one_finding(finding, &report.sources)) } }
+                    ul.findings { @for finding in rest { (one_finding(finding, report)) } }
                 }
             }
         }
     }
 }
 
-fn one_finding(finding: &Finding, sources: &[Source]) -> Markup {
+fn one_finding(finding: &Finding, report: &Report) -> Markup {
     html! {
-        li class=(finding.severity) {
-            span.severity { (finding.severity) }
+        li class=(finding.severity.to_string()) {
+            span.severity { (finding.severity.to_string()) }
             p {
-                (one_line(&finding.text))
-                @for name in &finding.sources {
+                (text(finding, report.session.duration_ns))
+                @for source in finding.kind.sources() {
+                    @let name = escape(&source.bytes);
                     " "
-                    @match sources.iter().find(|source| source.name.name == *name) {
-                        Some(source) => {
-                            @let name = escape(&source.name.bytes);
-                            button.chip type="button" data-find=(name) title="show in the ranking" { (name) }
-                        }
-                        None => span.chip { (escape(name.as_bytes())) }
+                    @if report.sources.iter().any(|ranked| ranked.name == *source) {
+                        button.chip type="button" data-find=(name) title="show in the ranking" { (name) }
+                    } @else {
+                        span.chip { (name) }
                     }
                 }
             }
@@ -138,58 +138,35 @@ fn one_finding(finding: &Finding, sources: &[Source]) -> Markup {
     }
 }
 
-/// A line of the ledger: its words, what it holds, its class.
-type Line = (&'static str, &'static str, &'static str);
-
-/// The lines that can be told, with their times.
-fn lines(l: &Ledger) -> impl Iterator<Item = (u64, Line)> {
-    let all = [
-        (Some(l.asleep_ns), ("asleep", "in machine_suspend", "asleep")),
-        (
-            Some(l.suspending_ns),
-            ("going to sleep", "attempts that slept, up to machine_suspend", "suspending"),
-        ),
-        (Some(l.resuming_ns), ("waking up", "attempts that slept, after it", "resuming")),
-        (
-            Some(l.aborted_ns),
-            (
-                "attempts that did not sleep",
-                "the whole of them, charged to the sources that ended them",
-                "aborted",
-            ),
-        ),
-        (
-            l.blocked_ns,
-            (
-                "blocked by a source",
-                "user space waited to suspend, charged to the sources active meanwhile",
-                "blocked",
-            ),
-        ),
-        (l.not_trying_ns, ("awake, nobody asked to suspend", "outside attempts and waits", "idle")),
-        (
-            l.untold_ns,
-            (
-                untold(l),
-                match l.blocked_ns {
-                    Some(_) => "records are missing there, or an attempt's return is",
-                    None => "blocked, or nobody asked to suspend: the trace can't tell",
-                },
-                "untold",
-            ),
-        ),
-    ];
-    all.into_iter().filter_map(|(ns, line)| Some((ns?, line)))
+/// A line of the ledger: its class, and its meaning.
+fn meaning(line: Line, ledger: &Ledger) -> (&'static str, &'static str) {
+    match line {
+        Line::Asleep => ("asleep", "in machine_suspend"),
+        Line::Suspending => ("suspending", "attempts that slept, up to machine_suspend"),
+        Line::Resuming => ("resuming", "attempts that slept, after it"),
+        Line::Aborted => ("aborted", "the whole of them, charged to the sources that ended them"),
+        Line::Blocked => {
+            ("blocked", "user space waited to suspend, charged to the sources active meanwhile")
+        }
+        Line::NotTrying => ("idle", "outside attempts and waits"),
+        Line::Unknown if ledger.knows_blocked() => {
+            ("unknown", "records are missing there, or an attempt's return is")
+        }
+        Line::Unknown => ("unknown", "blocked, or nothing tried to suspend: not recorded"),
+        Line::Unattributed => ("", ""),
+    }
 }
 
 fn ledger(report: &Report) -> Markup {
     let whole = report.session.duration_ns;
     let mut at = 0.0;
-    let parts: Vec<_> = lines(&report.ledger)
-        .map(|(ns, line)| {
+    let lines = report.ledger.lines().filter(|(line, _)| *line != Line::Unattributed);
+    let parts: Vec<_> = lines
+        .map(|(line, ns)| {
             let width = share(ns, whole) * 1_000.0;
             at += width;
-            (ns, line, at - width, width)
+            let (class, meaning) = meaning(line, &report.ledger);
+            (ns, (labels::line(line, &report.ledger), meaning, class), at - width, width)
         })
         .collect();
     html! {
@@ -225,7 +202,7 @@ fn ledger(report: &Report) -> Markup {
                         td.meaning { "the lines sum to it exactly" }
                     }
                     tr.aside {
-                        th scope="row" { "of that, charged to nobody" }
+                        th scope="row" { (labels::line(Line::Unattributed, &report.ledger)) }
                         td { (time(report.ledger.unattributed_ns)) }
                         td { (percent(report.ledger.unattributed_ns, whole)) }
                         td.meaning {}
@@ -361,7 +338,7 @@ fn capture(report: &Report) -> Markup {
                     tbody {
                         @for hook in &s.hooks {
                             tr {
-                                th scope="row" { (escape(hook.what.as_bytes())) }
+                                th scope="row" { (escape(hook.what.to_string().as_bytes())) }
                                 td { @if hook.how.is_empty() { "not seen" } @else { (escape(hook.how.as_bytes())) } }
                                 td { (one_line(&hook.why)) }
                             }

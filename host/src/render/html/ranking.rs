@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::page::share;
-use crate::render::labels::{self, busy};
+use crate::render::labels;
 use crate::report::{Report, Source};
 use crate::units::{count, time};
 
@@ -18,30 +18,35 @@ enum Shown {
 }
 
 const COLUMNS: [Column; 11] = [
-    ("cost", "blocked share, aborts and time after its wakes", |s| Some(s.cost_ns), Shown::Time),
-    ("blocked", "its share of the time blocked", |s| s.blocked_share_ns, Shown::Time),
     (
-        "alone",
-        "blocked time in which it alone was active: what mending it gains",
-        |s| s.blocked_sole_ns,
+        "cost",
+        "blocked share, aborts and time after its wakes",
+        |s| Some(s.sum.cost_ns),
         Shown::Time,
     ),
-    ("aborts", "attempts that it kept from sleeping", |s| Some(s.aborts), Shown::Count),
-    ("abort time", "its share of their time", |s| Some(s.abort_ns), Shown::Time),
-    ("wakes", "sleeps that it ended", |s| Some(s.wakes), Shown::Count),
-    ("after wakes", "time awake after those", |s| Some(s.after_wake_ns), Shown::Time),
-    ("held", "time active", |s| Some(s.held_ns), Shown::Time),
-    ("holds", "activations", |s| Some(s.activations), Shown::Count),
-    ("events", "events reported", |s| Some(s.events), Shown::Count),
-    ("expiries", "activations that a timer ended", |s| Some(s.expiries), Shown::Count),
+    ("blocked", "its share of the time blocked", |s| s.sum.blocked_share_ns, Shown::Time),
+    (
+        "alone",
+        "blocked time in which it alone was active: what fixing it would save",
+        |s| s.sum.blocked_sole_ns,
+        Shown::Time,
+    ),
+    ("aborts", "attempts that it kept from sleeping", |s| Some(s.sum.aborts), Shown::Count),
+    ("abort time", "its share of their time", |s| Some(s.sum.abort_ns), Shown::Time),
+    ("wakes", "sleeps that it ended", |s| Some(s.sum.wakes), Shown::Count),
+    ("after wakes", "time awake after those", |s| Some(s.sum.after_wake_ns), Shown::Time),
+    ("held", "time active", |s| Some(s.sum.held_ns), Shown::Time),
+    ("holds", "activations", |s| Some(s.sum.activations), Shown::Count),
+    ("events", "events reported", |s| Some(s.sum.events), Shown::Count),
+    ("expiries", "activations that a timer ended", |s| Some(s.sum.expiries), Shown::Count),
 ];
 
 pub(super) fn ranking(report: &Report) -> Markup {
     // What no source can tell has no column.
     let told = |column: &&Column| report.sources.iter().any(|s| column.2(s).is_some());
     let columns: Vec<_> = COLUMNS.iter().filter(told).collect();
-    let most = report.sources.iter().map(|s| s.cost_ns).max().unwrap_or(0);
-    let longest = report.sources.iter().map(|s| s.held_ns).max().unwrap_or(0);
+    let most = report.sources.iter().map(|s| s.sum.cost_ns).max().unwrap_or(0);
+    let longest = report.sources.iter().map(|s| s.sum.held_ns).max().unwrap_or(0);
     html! {
         section #ranking aria-labelledby="ranking-h" tabindex="-1" {
             div.bar {
@@ -67,7 +72,7 @@ pub(super) fn ranking(report: &Report) -> Markup {
                         } }
                         tbody {
                             @for (row, source) in report.sources.iter().enumerate() {
-                                tr data-row=(row) class=[(!busy(source)).then_some("idle")] {
+                                tr data-row=(row) class=[(!source.sum.busy()).then_some("idle")] {
                                     td data-v=(row) { (row + 1) }
                                     th.name scope="row" {
                                         @let label = labels::source(source);

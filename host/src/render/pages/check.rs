@@ -22,22 +22,22 @@ pub fn page(verdict: &Verdict) -> Page {
 fn judged(page: &mut Page, trace: &Judged) {
     page.heading(trace.trace.as_str());
     page.line(format!(
-        "{}, {}, {}: {} kept, {} broken, {} untold",
+        "{}, {}, {}: {} kept, {} broken, {} unknown",
         if trace.device.is_empty() { "unnamed device" } else { &trace.device },
         time(trace.duration_ns),
         count(trace.attempts, "attempt"),
         count(trace.kept, "limit"),
         trace.broken.len(),
-        trace.untold.len(),
+        trace.unknown.len(),
     ));
     let items: Vec<_> = trace.broken.iter().map(broken).collect();
     if !items.is_empty() {
         page.line("Broken:");
         page.blocks.push(Block::Items(items));
     }
-    let items: Vec<_> = trace.untold.iter().map(untold).collect();
+    let items: Vec<_> = trace.unknown.iter().map(unknown).collect();
     if !items.is_empty() {
-        page.line("Can't be told:");
+        page.line("Unknown:");
         page.blocks.push(Block::Items(items));
     }
 }
@@ -55,7 +55,7 @@ fn broken(check: &Check) -> Text {
     text
 }
 
-fn untold(check: &Check) -> Text {
+fn unknown(check: &Check) -> Text {
     let mut text = of(check);
     let why = check.why.as_deref().unwrap_or_default();
     text.push(Piece::Words(format!(": {why}")));
@@ -66,7 +66,7 @@ fn of(check: &Check) -> Text {
     let mut text = words(check.limit.as_str());
     if let Some(source) = &check.source {
         text.push(Piece::Words(", ".to_owned()));
-        text.push(Piece::Name(source.bytes.clone()));
+        text.push(Piece::Name(source.bytes.to_vec()));
     }
     text
 }

@@ -1,8 +1,11 @@
 //! A comparison as a page.
 
-use crate::compare::diff::{Diff, Line, Measure, Outcome, Presence, Side, Source, Spread};
-use crate::render::labels::unknown;
+use crate::compare::diff::{
+    AttemptChange, Diff, Group, LineChange, Measure, Part, Presence, Side, SourceChange, Spread,
+};
+use crate::render::labels::{self, unknown};
 use crate::render::page::{Align, Block, Page, Piece, Text, name, words};
+use crate::report::{Ledger, Line};
 use crate::units::{SECOND, count, percent, time};
 
 /// The page, with the `top` sources that changed most.
@@ -28,7 +31,7 @@ pub fn page(diff: &Diff, top: usize) -> Page {
     page.heading("Attempts to suspend, per hour awake");
     let outcomes: Vec<_> = diff.attempts.iter().filter(|o| moved(&o.per_awake_hour)).collect();
     if outcomes.is_empty() {
-        let told = |o: &Outcome| o.per_awake_hour.before.or(o.per_awake_hour.after).is_some();
+        let told = |o: &AttemptChange| o.per_awake_hour.before.or(o.per_awake_hour.after).is_some();
         let told = diff.attempts.iter().any(told);
         page.line(if told { "There were none." } else { "No trace tells." });
     }
@@ -73,25 +76,24 @@ fn head(what: &'static str) -> [(&'static str, Align); 4] {
     ]
 }
 
-fn ledger(line: &Line) -> [Text; 4] {
+fn ledger(line: &LineChange) -> [Text; 4] {
     let what = match line.line {
-        "suspending" => "going to sleep",
-        "resuming" => "waking up",
-        "aborted" => "attempts that did not sleep",
-        "blocked" => "blocked by a source",
-        "not_trying" => "awake, nobody asked to suspend",
-        "untold" => "awake, not told apart",
-        "unattributed" => "of that, charged to nobody",
-        other => other,
+        Part::Awake => "awake",
+        Part::Line(Line::Unknown) => "unknown",
+        Part::Line(Line::Unattributed) => "unattributed",
+        Part::Line(line) => labels::line(line, &Ledger::default()),
     };
     let [before, after] = sides(&line.percent, short);
     let change = line.percent.change.map_or_else(unknown, |c| signed(c, short));
     [words(what), before, after, words(change)]
 }
 
-fn outcome(outcome: &Outcome) -> [Text; 4] {
+fn outcome(outcome: &AttemptChange) -> [Text; 4] {
     let [before, after] = sides(&outcome.per_awake_hour, short);
-    let what = outcome.outcome.replace('_', " ");
+    let what = match outcome.outcome {
+        Group::All => "all".to_owned(),
+        Group::Outcome(outcome) => outcome.to_string().replace('_', " "),
+    };
     [words(what), before, after, words(change(&outcome.per_awake_hour, short))]
 }
 
@@ -129,18 +131,18 @@ fn signed(value: f64, show: fn(f64) -> String) -> String {
 fn sources(page: &mut Page, diff: &Diff, top: usize) {
     // Where costs can't be compared, what was held still can.
     let by_cost = diff.sources.iter().any(|s| s.cost_ns_per_awake_hour.change.is_some());
-    let of = |s: &Source| match by_cost {
+    let of = |s: &SourceChange| match by_cost {
         true => s.cost_ns_per_awake_hour,
         false => s.held_ns_per_awake_hour,
     };
     let what = if by_cost { "cost" } else { "time held" };
     page.heading(format!("Sources by {what}, in seconds per hour awake"));
-    let changed = |s: &&Source| s.presence != Presence::Both || differs(s);
+    let changed = |s: &&SourceChange| s.presence != Presence::Both || differs(s);
     let sources: Vec<_> = diff.sources.iter().filter(changed).collect();
     if sources.is_empty() {
         page.line("None changed.");
     }
-    let row = |s: &&Source| {
+    let row = |s: &&SourceChange| {
         let mut who = name(&s.name);
         match s.presence {
             Presence::Both => {}
@@ -183,7 +185,7 @@ fn sources(page: &mut Page, diff: &Diff, top: usize) {
 }
 
 /// Whether any of it changed.
-fn differs(s: &Source) -> bool {
+fn differs(s: &SourceChange) -> bool {
     [
         &s.cost_ns_per_awake_hour,
         &s.blocked_share_ns_per_awake_hour,

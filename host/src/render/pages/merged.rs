@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::compare::merge::{Device, Reports, Session, Sum, Totals};
+use crate::compare::merge::{Device, MergedSource, Reports, Session, Totals};
 use crate::render::labels::{outcomes, unknown};
 use crate::render::page::{Align, Block, Page, Text, name, words};
 use crate::render::summary::ledger;
-use crate::report::{Ledger, Report};
+use crate::report::{Ledger, Outcome, Report};
 use crate::units::{count, percent, time, utc};
 
 /// The page, with `top` sources per device.
@@ -78,7 +78,7 @@ fn one(page: &mut Page, device: &Device, top: usize) {
         count(*boots, "boot"),
         time(*duration_ns)
     ));
-    let told = outcomes([a.slept, a.no_sleep, a.aborted, a.failed, a.unknown]);
+    let told = outcomes(a.counts());
     page.line(format!("{} to suspend{told}", count(a.total(), "attempt")));
     ledger(page, &device.totals.ledger, *duration_ns);
     ranking(page, &device.totals, top);
@@ -88,21 +88,20 @@ fn one(page: &mut Page, device: &Device, top: usize) {
 
 fn ranking(page: &mut Page, totals: &Totals, top: usize) {
     page.heading("What kept it awake");
-    let busy = |s: &&Sum| s.cost_ns != 0 || s.held_ns != 0 || s.events != 0 || s.aborts != 0;
-    let sources: Vec<_> = totals.sources.iter().filter(busy).collect();
+    let sources: Vec<_> = totals.sources.iter().filter(|source| source.sum.busy()).collect();
     if sources.is_empty() {
         page.line("No source was active.");
     }
-    let row = |(index, s): (usize, &&Sum)| {
+    let row = |(index, s): (usize, &&MergedSource)| {
         [
             words((index + 1).to_string()),
             name(&s.name),
             words(format!("{} of {}", s.sessions, totals.sessions)),
-            words(time(s.cost_ns)),
-            words(s.blocked_share_ns.map_or_else(unknown, time)),
-            words(time(s.held_ns)),
-            words(s.aborts.to_string()),
-            words(s.wakes.to_string()),
+            words(time(s.sum.cost_ns)),
+            words(s.sum.blocked_share_ns.map_or_else(unknown, time)),
+            words(time(s.sum.held_ns)),
+            words(s.sum.aborts.to_string()),
+            words(s.sum.wakes.to_string()),
         ]
     };
     page.table(
@@ -141,10 +140,10 @@ fn sessions_of(page: &mut Page, device: &Device) {
     let row = |(session, file): (&Session, &str)| -> [Text; 7] {
         let report: &Report = &session.report;
         let whole = report.session.duration_ns;
-        let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
+        let slept = report.count(Outcome::Slept);
         [
             words(session.boot.to_string()),
-            words(utc(report.session.start_realtime_ns)),
+            words(utc(report.session.start_realtime_ns.0)),
             words(time(whole)),
             words(percent(awake(&report.ledger, whole), whole)),
             words(report.attempts.len().to_string()),

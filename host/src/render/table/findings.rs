@@ -1,8 +1,8 @@
 //! The findings, in words that wrap.
 
 use super::{DIM, Page, RED, YELLOW};
-use crate::report::Report;
-use crate::text::escape;
+use crate::render::findings::text;
+use crate::report::{Report, Severity};
 
 /// Findings shown: those that matter less are in the other formats.
 const SHOWN: usize = 10;
@@ -15,13 +15,11 @@ pub(super) fn findings(out: &mut Page, report: &Report) {
     out.heading("Findings");
     for finding in report.findings.iter().take(SHOWN) {
         let (style, sign) = match finding.severity {
-            "high" => (RED, "!"),
-            "medium" => (YELLOW, "!"),
-            _ => (DIM, "·"),
+            Severity::High => (RED, "!"),
+            Severity::Medium => (YELLOW, "!"),
+            Severity::Low => (DIM, "·"),
         };
-        // Names within are escaped already; a backslash is not to be doubled.
-        let text = escape(finding.text.as_bytes()).replace("\\\\", "\\");
-        out.item(style, sign, &text);
+        out.item(style, sign, &text(finding, report.session.duration_ns));
     }
     let more = report.findings.len().saturating_sub(SHOWN);
     if more > 0 {

@@ -2,7 +2,7 @@
 
 use super::{Page, YELLOW};
 use crate::render::terminal::WIDTH;
-use crate::report::{Report, Session};
+use crate::report::{HookKind, Report, Session};
 use crate::text::{escape, fit, one_line};
 use crate::units::{count, damage, time};
 
@@ -32,12 +32,12 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
 }
 
 /// What is not known where a hook is missing.
-const UNSEEN: [(&str, &str); 5] = [
-    ("return", "what attempts returned was not seen"),
-    ("edge", "activations were not seen one by one"),
-    ("wait", "waits for the wakeup count were not seen"),
-    ("save", "writes of the wakeup count were not seen"),
-    ("wake", "interrupts that wake were not seen"),
+const UNSEEN: [(HookKind, &str); 5] = [
+    (HookKind::Return, "what attempts returned was not seen"),
+    (HookKind::Edge, "activations were not seen one by one"),
+    (HookKind::Wait, "waits for the wakeup count were not seen"),
+    (HookKind::CountWrite, "writes of the wakeup count were not seen"),
+    (HookKind::Wake, "interrupts that wake were not seen"),
 ];
 
 /// Each warning as a line.
@@ -108,8 +108,7 @@ pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
             warn(1, fit(&format!("{lost}{why}"), WIDTH - 4));
         }
     }
-    let hooked =
-        s.agent.is_empty() || s.hooks.iter().any(|h| h.what == "phase" && !h.how.is_empty());
+    let hooked = s.agent.is_empty() || s.watched(&HookKind::Phase);
     warn(u64::from(!hooked), "this kernel let nobody watch attempts to suspend".to_owned());
     warnings
 }

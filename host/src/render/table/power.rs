@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Page;
 use crate::render::labels::{name, unknown};
 use crate::render::terminal::{Align, WIDTH};
-use crate::report::{Name, Report, Wake};
+use crate::report::{Evidence, Name, Report, Wake};
 use crate::text::{escape, fit};
 use crate::units::{SECOND, time};
 
@@ -22,7 +22,7 @@ pub(super) fn wakes(out: &mut Page, report: &Report) {
         let group = alike.entry((irq, irq_name, source)).or_default();
         group.0 += 1;
         group.1 = group.1.saturating_add(attempt.slept_ns);
-        group.2 += u64::from(*evidence == "proven");
+        group.2 += u64::from(*evidence == Evidence::Proven);
     }
     if alike.is_empty() {
         return;

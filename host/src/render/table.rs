@@ -192,7 +192,7 @@ fn ranking(out: &mut Page, report: &Report, top: usize) {
     let notes = if blocked {
         [
             "blocked: its split of the time in which user space waited to suspend; alone:",
-            "the part with no other source active, which is what fixing it alone would save;",
+            "the part with no other source active, which fixing it alone would save;",
             "wasted: its share of attempts it aborted, and the time awake after its wakes",
         ]
     } else {

@@ -109,7 +109,7 @@ fn every_warning_fits_80_columns() {
     let (_dir, path) = file(&bytes);
     let output = run(&["report", path.to_str().expect("UTF-8")]);
     let text = stdout(&output);
-    for warning in ["did not end in order", "copied too early: 1000 bytes", "1234567 events lost"] {
+    for warning in ["did not end cleanly", "copied too early: 1000 bytes", "1234567 events lost"] {
         assert!(text.contains(warning), "{text}");
     }
     assert!(text.lines().all(|l| unicode_width::UnicodeWidthStr::width(l) <= 80), "{text}");
@@ -136,7 +136,7 @@ fn what_was_dropped_and_why_it_ended_is_told_in_a_line_each() {
     let disk = format!("error: /data/{}\u{1b}[31m: no room for 9 bytes: ENOSPC", "x".repeat(90));
     for (reason, said) in [
         ("signal", "3 older chunks dropped to keep the trace small"),
-        ("full", "as long as --max-size lets it"),
+        ("full", "the trace reached --max-size"),
         (&disk, "the capture ended early: /data/xxx"),
         (&disk, "ENOSPC"),
     ] {

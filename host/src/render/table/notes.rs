@@ -1,8 +1,8 @@
-//! What puts the numbers in doubt, in words.
+//! Reasons to doubt the numbers, in words.
 
 use super::{Page, YELLOW};
 use crate::render::terminal::WIDTH;
-use crate::report::{HookKind, Report, Session};
+use crate::report::{HookKind, Report, Session, Warning};
 use crate::text::{escape, fit, one_line};
 use crate::units::{count, damage, time};
 
@@ -20,95 +20,76 @@ pub(super) fn notes(out: &mut Page, report: &Report) {
         let mean = walks.total_ns.checked_div(walks.count).unwrap_or(0);
         out.text.push('\n');
         let begun = time(cost.agent_start_cpu_ns);
-        // A capture that broke off may have told its cost at the begin alone.
+        // A capture that broke off may have recorded its cost at the start alone.
         let cpu = match cost.agent_cpu_ns.saturating_sub(cost.agent_start_cpu_ns) {
             0 => String::new(),
             ns => format!(", {} to record", time(ns)),
         };
         let (mean, max) = (time(mean), time(walks.max_ns));
-        let line = format!("CPU {begun} to begin{cpu}; a snapshot {mean}, the slowest {max}.");
+        let line = format!("CPU {begun} to start{cpu}; a snapshot {mean}, the slowest {max}.");
         out.wrapped(&line);
     }
 }
 
-/// What is not known where a hook is missing.
-const UNSEEN: [(HookKind, &str); 5] = [
-    (HookKind::Return, "what attempts returned was not seen"),
-    (HookKind::Edge, "activations were not seen one by one"),
-    (HookKind::Wait, "waits for the wakeup count were not seen"),
-    (HookKind::CountWrite, "writes of the wakeup count were not seen"),
-    (HookKind::Wake, "interrupts that wake were not seen"),
-];
-
 /// Each warning as a line.
 pub(in crate::render) fn warnings(session: &Session) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let mut warn = |n: u64, text: String| {
-        if n > 0 {
-            warnings.push(text);
+    session.warnings().iter().map(words).collect()
+}
+
+fn words(warning: &Warning) -> String {
+    match warning {
+        Warning::NoEnd => {
+            "the capture did not end cleanly: the last events may be missing".to_owned()
         }
-    };
-    let s = session;
-    warn(
-        u64::from(s.end_reason.is_none()),
-        "the capture did not end in order: what it saw last may be missing".to_owned(),
-    );
-    let early = match s.end_reason.as_deref() {
-        Some("full") => {
-            "the trace was as long as --max-size lets it, and the capture ended".to_owned()
+        Warning::Full => "the capture ended because the trace reached --max-size".to_owned(),
+        // Both ends matter: the place and the cause.
+        Warning::Error(why) => format!("the capture ended early: {}", fit(&one_line(why), 50)),
+        Warning::DroppedChunks(n) => {
+            format!("{} dropped to keep the trace small", count(*n, "older chunk"))
         }
-        Some(reason) if reason.starts_with("error: ") => {
-            // At both ends there is what matters: where, and why.
-            format!("the capture ended early: {}", fit(&one_line(&reason["error: ".len()..]), 50))
+        Warning::Damaged { bytes, chunks, records, ended } => {
+            let copied = if *ended { "" } else { ", or was copied too early" };
+            format!("the trace is damaged{copied}: {}", damage(*bytes, *chunks, *records))
         }
-        _ => String::new(),
-    };
-    warn(u64::from(!early.is_empty()), early);
-    warn(
-        s.dropped_chunks,
-        format!("{} dropped to keep the trace small", count(s.dropped_chunks, "older chunk")),
-    );
-    let damage = damage(s.damaged_bytes, s.missing_chunks, s.bad_records);
-    let is = match s.end_reason {
-        Some(_) => "the trace is damaged",
-        None => "damaged, or copied too early",
-    };
-    warn(u64::from(!damage.is_empty()), format!("{is}: {damage}"));
-    warn(
-        s.unknown_records,
-        format!("{} of a newer version passed over", count(s.unknown_records, "record")),
-    );
-    warn(
-        s.truncated_snapshots,
-        format!("{} without some sources", count(s.truncated_snapshots, "snapshot")),
-    );
-    warn(
-        s.orphaned_snapshots,
-        format!("{} unusable: they build on a lost one", count(s.orphaned_snapshots, "snapshot")),
-    );
-    warn(
-        s.torn_states,
-        format!(
-            "{} of sources not used: fields that contradict each other",
-            count(s.torn_states, "reading")
-        ),
-    );
-    let cost = match s.source.as_str() {
-        "kallsyms" => "snapshots were walked without the kernel's lock: sources may be missed",
-        "debugfs" => "snapshots are debugfs': whole ms, and sources of one name may be mixed up",
-        "sysfs" => "snapshots are sysfs': whole ms, and no one instant, for each takes long",
-        _ => "",
-    };
-    warn(u64::from(!cost.is_empty()), cost.to_owned());
-    for (what, lost) in UNSEEN {
-        let mut missing = s.hooks.iter().filter(|hook| hook.what == what && hook.how.is_empty());
-        if let Some(hook) = missing.next() {
-            let why = escape(hook.why.as_bytes());
+        Warning::UnknownRecords(n) => format!("{} of a newer version skipped", count(*n, "record")),
+        Warning::TruncatedSnapshots(n) => format!("{} without some sources", count(*n, "snapshot")),
+        Warning::OrphanedSnapshots(n) => {
+            format!("{} unusable, because the one before is lost", count(*n, "snapshot"))
+        }
+        Warning::TornStates(n) => {
+            format!("{} of sources ignored: the fields contradict each other", count(*n, "reading"))
+        }
+        Warning::Inexact(source) => inexact(source).to_owned(),
+        Warning::Unwatched { what, why } => {
+            let why = escape(why.as_bytes());
             let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-            warn(1, fit(&format!("{lost}{why}"), WIDTH - 4));
+            fit(&format!("{}{why}", unwatched(what)), WIDTH - 4)
         }
     }
-    let hooked = s.agent.is_empty() || s.watched(&HookKind::Phase);
-    warn(u64::from(!hooked), "this kernel let nobody watch attempts to suspend".to_owned());
-    warnings
+}
+
+fn inexact(source: &str) -> &'static str {
+    match source {
+        "kallsyms" => "snapshots were read without the kernel's lock: sources may be missing",
+        "debugfs" => {
+            "snapshots come from debugfs: millisecond resolution, and sources of one name may be \
+             mixed up"
+        }
+        _ => {
+            "snapshots come from sysfs: millisecond resolution, and sources are read at different \
+             moments"
+        }
+    }
+}
+
+fn unwatched(what: &HookKind) -> &'static str {
+    match what {
+        HookKind::Phase => "suspend attempts could not be traced on this kernel",
+        HookKind::Return => "the return values of attempts were not recorded",
+        HookKind::Edge => "single activations were not recorded",
+        HookKind::Wait => "reads of wakeup_count were not recorded",
+        HookKind::CountWrite => "writes of wakeup_count were not recorded",
+        HookKind::Wake => "interrupts that wake were not recorded",
+        HookKind::Other(_) => "something that a newer version watches was not recorded",
+    }
 }

@@ -2,7 +2,7 @@
 //! agent, into `target/dist`.
 //!
 //! Each has a target folder of its own: they differ in flags and environment, and cargo would build
-//! everything anew each time they took turns in one.
+//! everything again each time they took turns in one.
 
 use std::env;
 use std::fs;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::setup::rust_src::{self, RustSrc};
 use crate::setup::rustc::Rustc;
@@ -21,6 +22,30 @@ const ANDROID: &str = "aarch64-linux-android";
 
 /// The probe's programs: each is one object.
 const PROBES: [&str; 2] = ["walk", "hooks"];
+
+/// One part of the build.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Part {
+    /// The BPF objects
+    Probe,
+    /// sleepwalkd, with the probe inside
+    Agent,
+    /// The demo's workload
+    Workload,
+    /// sleepwalk, with the agent inside
+    Host,
+}
+
+/// Builds one part, or everything.
+pub fn run(part: Option<Part>) -> Result<()> {
+    match part {
+        None => all(),
+        Some(Part::Probe) => probe().map(drop),
+        Some(Part::Agent) => agent().map(drop),
+        Some(Part::Workload) => workload().map(drop),
+        Some(Part::Host) => host().map(drop),
+    }
+}
 
 /// Everything.
 pub fn all() -> Result<()> {

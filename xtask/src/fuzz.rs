@@ -22,15 +22,15 @@ const TARGETS: [&str; 3] = ["read", "records", "round_trip"];
 /// Four regions of the shortest kind. Longer inputs are slower and reach nothing new.
 const LONGEST: &str = "16640";
 
-/// How long all targets run together unless told otherwise.
-pub const SECONDS: u64 = 60;
+/// One second for each target.
+const SHORTEST: Duration = Duration::from_secs(3);
 
-/// Runs each target for its part of `seconds`; with `keep`, the corpus grows by what was found.
-pub fn run(seconds: u64, keep: bool) -> Result<()> {
-    ensure!(seconds >= 3, "--seconds {seconds}: at least 3, one for each target");
+/// Runs each target for its part of `length`; with `keep`, the corpus grows by what was found.
+pub fn run(length: Duration, keep: bool) -> Result<()> {
+    ensure!(length >= SHORTEST, "--for {length:?}: at least 3s, one for each target");
     nightly()?;
     let fuzz = cargo_tool::ensure("cargo-fuzz", VERSION)?;
-    let part = seconds / TARGETS.len() as u64;
+    let part = length.as_secs() / TARGETS.len() as u64;
     for target in TARGETS {
         let found = paths::target().join("fuzz").join(target);
         fs::create_dir_all(&found)

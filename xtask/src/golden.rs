@@ -6,21 +6,17 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::setup::packages::Kernel;
-use crate::vdev::own::OwnDevice;
-use crate::vdev::program::FOLDER;
+use sleepwalk_vdev::{Kernel, OwnDevice};
+
 use crate::{build, paths, sh};
 
 /// No golden trace is larger: they stay in the repository for ever.
 const LARGEST: usize = 100_000;
 /// But a ring has at least 256 KiB.
 const LARGEST_RING: usize = 256 << 10;
-/// Some ten times what any script takes.
-const LIMIT: Duration = Duration::from_secs(300);
 
 struct Golden {
     name: &'static str,
@@ -83,12 +79,10 @@ fn make(golden: &Golden) -> Result<()> {
     let own = OwnDevice::boot("golden", golden.kernel)?;
     let device = &own.device;
     device.push(&[paths::agent_program(), paths::workload_program()])?;
-    device.sh("clean", &format!("rm -f {FOLDER}/golden.swk"), LIMIT)?;
+    device.sh("rm -f golden.swk")?;
     let record = format!("./sleepwalkd record -o golden.swk {}", golden.options);
-    let mut agent = device.start("agent", &record)?;
-    agent.ready()?;
-    let script = format!("cd {FOLDER}\n{}", golden.script.replace("HOSTILE", HOSTILE));
-    device.sh("script", &script, LIMIT)?;
+    let agent = device.start(&record, "ready")?;
+    device.sh(&golden.script.replace("HOSTILE", HOSTILE))?;
     agent.stop()?;
     let made = paths::target().join("golden.swk");
     device.pull("golden.swk", &made)?;

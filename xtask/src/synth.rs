@@ -12,6 +12,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use sleepwalk_trace::chunk::file_header;
 use sleepwalk_trace::record::{Record, Session};
 use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
@@ -24,11 +25,17 @@ const CHUNK: usize = 64 << 10;
 /// CLOCK_REALTIME at boot: 2026-01-01.
 const BOOTED: i64 = 1_767_225_600_000_000_000;
 
-/// How large it becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How large the trace becomes.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
+    /// Activations and deactivations together
+    #[arg(long, value_name = "N", default_value_t = LARGE.edges)]
     pub edges: u64,
+    /// Attempts to suspend
+    #[arg(long, value_name = "N", default_value_t = LARGE.attempts)]
     pub attempts: u64,
+    /// Wakeup sources
+    #[arg(long, value_name = "N", default_value_t = LARGE.sources)]
     pub sources: u32,
 }
 

@@ -2,15 +2,14 @@
 //! HTML report in Chromium, then the end-to-end tests in virtual devices of their own, one for each
 //! kernel.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::setup::packages::Kernel;
-use crate::vdev::own::{OwnDevice, Reserved};
+use sleepwalk_vdev::{Kernel, OwnDevice, Reserved, parts, system};
+
 use crate::{build, paths, setup, sh};
 
 /// A device: its name, which is this task's own because it is taken down at both ends, its kernel,
@@ -27,7 +26,7 @@ const NEW: [Kind; 2] = [
 const OLD: [Kind; 1] = [("test-6.1", Kernel::V6_1, "SLEEPWALK_E2E_SERIAL_OLDEST")];
 const OLD_TESTS: &str = "oldest";
 
-/// The device whose power a test cuts; it boots it by itself.
+/// The device whose power a test cuts; the test boots it.
 const POWER: &str = "test-power";
 
 /// Some five times what the end-to-end tests take: beyond it a device hangs.
@@ -69,7 +68,7 @@ fn said(result: Result<()>, part: &'static str) -> Option<&'static str> {
 }
 
 fn without_device() -> Result<()> {
-    setup::system::ensure("python3", "python3", "reads traces by their documentation")?;
+    system::ensure("python3", "python3", "reads traces by their documentation")?;
     sh::run(sh::cargo().args(["test", "--no-fail-fast"]))
 }
 
@@ -133,8 +132,8 @@ fn end_to_end(
     let mut cargo = cargo();
     // They share the devices, and a device sleeps for all.
     cargo.args(["--", "--test-threads=1"]).args(filter);
-    cargo.env("SLEEPWALK_E2E_DIST", paths::dist()).env("ADB", setup::adb()?);
-    cargo.env("SLEEPWALK_E2E_XTASK", env::current_exe()?).env("SLEEPWALK_E2E_POWER", POWER);
+    cargo.env("SLEEPWALK_E2E_DIST", paths::dist()).env("ADB", parts::adb()?);
+    cargo.env("SLEEPWALK_E2E_POWER", POWER);
     let mut devices = Vec::new();
     for (name, kernel, variable) in kinds {
         let own = OwnDevice::boot(name, *kernel)?;
@@ -146,7 +145,7 @@ fn end_to_end(
     if failed.is_some() {
         for (name, device) in &devices {
             if !device.alive() {
-                sh::say(format!("the device {name} ended by itself; {}", device.console()));
+                sh::say(format!("the device {name} ended on its own; {}", device.console()));
             } else if started.elapsed() > LIMIT {
                 sh::say(format!("the device {name} may hang; {}", device.console()));
             }

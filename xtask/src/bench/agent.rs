@@ -11,8 +11,8 @@ use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::Record;
 
 use super::figure::{Figure, Limit};
-use crate::vdev::Device;
-use crate::vdev::program::{FOLDER, Program};
+use sleepwalk_vdev::{Device, Program};
+
 use crate::{paths, sh};
 
 /// Starts of the agent; the worst counts.
@@ -24,8 +24,6 @@ pub const SETTLE: Duration = Duration::from_secs(2);
 
 /// `/proc` counts time in ticks of USER_HZ, 100 on every Linux but alpha's and ia64's.
 const TICK_NS: u64 = 10_000_000;
-
-const PROMPT: Duration = Duration::from_secs(30);
 
 /// The figures of this file.
 pub fn figures(device: &Device) -> Result<Vec<Figure>> {
@@ -63,15 +61,13 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
 
 /// The agent, recording into `bench.swk`.
 pub fn start(device: &Device) -> Result<Program<'_>> {
-    device.sh("clean", &format!("rm -f {FOLDER}/bench.swk"), PROMPT)?;
-    let mut agent = device.start("agent", "./sleepwalkd record -o bench.swk --interval 60s")?;
-    agent.ready()?;
-    Ok(agent)
+    device.sh("rm -f bench.swk")?;
+    device.start("./sleepwalkd record -o bench.swk --interval 60s", "ready")
 }
 
 /// A file of the agent's in /proc.
 pub fn proc(device: &Device, agent: &Program, file: &str) -> Result<String> {
-    device.sh("proc", &format!("cat /proc/{}/{file}", agent.pid), PROMPT)
+    device.sh(&format!("cat /proc/{}/{file}", agent.pid))
 }
 
 /// How often the agent's threads gave the CPU up, which they do once for each time they were woken.

@@ -8,11 +8,10 @@ use anyhow::{Context, Result, ensure};
 use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{Record, Stamped};
 use sleepwalk_trace::write::ChunkWriter;
+use sleepwalk_vdev::Device;
 
 use super::agent::{SETTLE, bytes_of, proc, start};
 use super::figure::{Figure, Limit};
-use crate::vdev::Device;
-use crate::vdev::program::FOLDER;
 use crate::{paths, sh};
 
 /// How long edges and attempts come at their pace. A wakeup of a FIFO is worth four edges: its own two
@@ -43,8 +42,6 @@ const HOUR_SUSPEND: &str = "modprobe pm-notifier-error-inject; \
     while [ $n -lt 360 ]; do echo mem > /sys/power/state; n=$((n+1)); done 2> refused.txt; \
     echo 0 > $inject; modprobe -r pm-notifier-error-inject";
 
-const LIMIT: Duration = Duration::from_secs(300);
-
 /// A trace taken apart.
 struct Trace {
     records: Vec<Stamped>,
@@ -66,11 +63,10 @@ fn under_load(device: &Device) -> Result<Vec<Figure>> {
     sh::say(format!("{} s of edges and attempts", LOAD.as_secs()));
     let agent = start(device)?;
     sleep(SETTLE);
-    let mut busy = device.start("busy", CHURN)?;
-    busy.ready()?;
-    let suspending = device.start("suspend", SUSPEND)?;
+    let busy = device.start(CHURN, "ready")?;
+    let suspending = device.spawn(SUSPEND)?;
     let now = || -> Result<(f64, f64)> {
-        let text = device.sh("uptime", "cat /proc/uptime", LIMIT)?;
+        let text = device.sh("cat /proc/uptime")?;
         let cpu_ns = cpu_ns(&proc(device, &agent, "task/*/schedstat")?).context("schedstat")?;
         let uptime = text.split_whitespace().next().context("/proc/uptime")?;
         Ok((uptime.parse()?, cpu_ns as f64 / 1e9))
@@ -79,7 +75,7 @@ fn under_load(device: &Device) -> Result<Vec<Figure>> {
     sleep(LOAD);
     let (ended, cpu_after) = now()?;
     let seconds = ended - began;
-    // It is told to go before it is done.
+    // It gets SIGTERM before it is done.
     drop(suspending);
     busy.stop()?;
     agent.stop()?;
@@ -105,10 +101,7 @@ fn under_load(device: &Device) -> Result<Vec<Figure>> {
 
 /// Where nothing happens, one snapshot is like the other.
 fn of_nothing(device: &Device) -> Result<Figure> {
-    let capture = format!(
-        "cd {FOLDER} && rm -f bench.swk && ./sleepwalkd record -o bench.swk --interval 500ms -d 10s"
-    );
-    device.sh("idle", &capture, LIMIT)?;
+    device.sh("rm -f bench.swk && ./sleepwalkd record -o bench.swk --interval 500ms -d 10s")?;
     let unchanged = Trace::pull(device)?.unchanged();
     ensure!(unchanged > 0, "no snapshot was like the one before");
     let name = "an unchanged snapshot in the trace, most";
@@ -119,8 +112,7 @@ fn of_nothing(device: &Device) -> Result<Figure> {
 fn against_the_selftest(device: &Device) -> Result<Figure> {
     sh::say(format!("{DEMO_S} s of the demo's workload"));
     let agent = start(device)?;
-    let demo = format!("./sleepwalk-workload demo --for {DEMO_S}s > demo.jsonl");
-    device.sh("demo", &format!("cd {FOLDER} && {demo}"), LIMIT)?;
+    device.sh(&format!("./sleepwalk-workload demo --for {DEMO_S}s > demo.jsonl"))?;
     agent.stop()?;
     let trace = Trace::pull(device)?;
     let sources = trace.records.iter().filter_map(|stamped| match &stamped.record {
@@ -136,16 +128,14 @@ fn against_the_selftest(device: &Device) -> Result<Figure> {
 fn after_an_hour(device: &Device) -> Result<Vec<Figure>> {
     sh::say("an hour's worth of events, as fast as they go");
     let agent = start(device)?;
-    device.sh("refused", &format!("cd {FOLDER} && {HOUR_SUSPEND}"), LIMIT)?;
+    device.sh(HOUR_SUSPEND)?;
     let mut memory = 0;
-    let mut busy = device.start("busy", HOUR_CHURN)?;
-    busy.ready()?;
+    let busy = device.start(HOUR_CHURN, "ready")?;
     for _ in 0..HOUR_ROUNDS {
         sleep(HOUR_ROUND);
         let status = proc(device, &agent, "status")?;
         memory = bytes_of(&status, "VmRSS:").context("VmRSS")?.max(memory);
-        let copy = format!("cp {FOLDER}/bench.swk {FOLDER}/so-far.swk");
-        device.sh("copy", &copy, LIMIT)?;
+        device.sh("cp bench.swk so-far.swk")?;
         if Trace::pull_as(device, "so-far.swk")?.edges() >= HOUR_EDGES {
             break;
         }

@@ -1,15 +1,12 @@
 //! What a snapshot costs, against reading the same from sysfs and debugfs, and how that grows with
 //! the number of sources.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use sleepwalk_vdev::{Device, Program};
 
 use super::figure::{Figure, Limit};
 use crate::sh;
-use crate::vdev::Device;
-use crate::vdev::program::Program;
 
 /// A well-filled phone, and ten of them.
 const FEW: u32 = 300;
@@ -23,8 +20,6 @@ const TIMES_ALONE: usize = 101;
 /// `measure` makes its own room; the kernel has some sources of its own.
 const ROOM: u32 = 4096;
 
-const LIMIT: Duration = Duration::from_secs(300);
-
 /// Nanoseconds of each reading.
 #[derive(Debug, PartialEq)]
 struct Measured {
@@ -37,9 +32,7 @@ struct Measured {
 /// The workload that makes `count` sources and lets them be.
 pub fn sources(device: &Device, count: u32) -> Result<Program<'_>> {
     let command = format!("./sleepwalk-workload sources --count {count}");
-    let mut program = device.start("sources", &command)?;
-    program.ready()?;
-    Ok(program)
+    device.start(&command, "ready")
 }
 
 /// The figures of this file.
@@ -78,7 +71,7 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
 
 fn measure(device: &Device, times: usize, options: &str, sources: u32) -> Result<Measured> {
     let command = format!("./sleepwalkd measure --times {times} --max-sources {ROOM} {options}");
-    let said = device.start("measure", &command)?.wait(LIMIT)?;
+    let said = device.spawn(&command)?.wait()?;
     let measured = Measured::read(&said).with_context(|| format!("measure said {said:?}"))?;
     ensure!(
         measured.sources >= u64::from(sources) && measured.kfunc.len() == times,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use sleepwalk_vdev::system;
 
-use super::system;
 use crate::{paths, sh};
 
 /// The pair that was seen to work together; a newer zig may need a newer cargo-zigbuild.

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use sleepwalk::adb::DeviceError;
 use sleepwalk::cli::Cli;
 use sleepwalk::cmd;
-use sleepwalk::model::TraceError;
+use sleepwalk::session::decode::TraceError;
 
 fn main() -> ExitCode {
     match cmd::run(Cli::parse()) {

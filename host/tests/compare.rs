@@ -10,7 +10,7 @@ use sleepwalk::compare::diff::{Diff, Presence, diff};
 use sleepwalk::compare::merge::{MergeError, by_device, merge};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{Trace, merge::Reports};
-use sleepwalk::render::doc::{Doc, terminal};
+use sleepwalk::render::page::{Page, terminal};
 use sleepwalk::render::{self, json, markdown};
 use sleepwalk::report::Report;
 
@@ -30,7 +30,7 @@ fn next_day() -> Report {
     })
 }
 
-fn shows(name: &str, page: &Doc) {
+fn shows(name: &str, page: &Page) {
     let table = terminal(page, false);
     let wide = table.lines().find(|line| unicode_width::UnicodeWidthStr::width(*line) > 80);
     assert_eq!(wide, None);
@@ -71,7 +71,7 @@ fn sessions_of_one_device_are_summed_by_name() {
             (&b"rtc0"[..], 2, Some(0), 0),
         ]
     );
-    shows("merged", &render::merged::page(&reports, 20));
+    shows("merged", &render::pages::merged::page(&reports, 20));
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn devices_are_compared_and_never_summed() {
     let reports = by_device(traces(), None).expect("two devices");
     let found = reports.devices.iter().map(|d| (d.serial.as_str(), d.totals.sessions));
     assert_eq!(found.collect::<Vec<_>>(), [("1A2B3C", 2), ("9Z", 1)]);
-    shows("devices", &render::merged::page(&reports, 3));
+    shows("devices", &render::pages::merged::page(&reports, 3));
     // Without serial numbers model and build tell; the build of one with a number may change.
     let nameless = |build: &str| {
         with(|r| {
@@ -186,7 +186,7 @@ fn side(n: usize, report: fn() -> Report) -> Vec<Trace> {
 #[test]
 fn a_diff_looks_like_this() {
     let diff = diff(&[trace("before.swk", report())], &[trace("after.swk", better())]);
-    shows("diff", &render::diff::page(&diff, 20));
+    shows("diff", &render::pages::diff::page(&diff, 20));
     golden("diff.json", &json::pretty(&diff).expect("JSON"));
 }
 
@@ -235,7 +235,7 @@ fn several_traces_a_side_are_their_median_and_range() {
     // A trace that was never awake has no rate per hour awake.
     let all = diff.attempts.iter().find(|o| o.outcome == "all").expect("all");
     assert_eq!(all.per_awake_hour.before.map(|s| s.traces), Some(2));
-    shows("diff-several", &render::diff::page(&diff, 20));
+    shows("diff-several", &render::pages::diff::page(&diff, 20));
 }
 
 #[test]
@@ -270,11 +270,14 @@ fn what_can_not_be_compared_is_told() {
     assert_eq!(wlan.blocked_share_ns_per_awake_hour.after, None);
     assert!(wlan.blocked_share_ns_per_awake_hour.before.is_some());
     assert_eq!(wlan.held_ns_per_awake_hour.change, Some(0.0));
-    let page = terminal(&render::diff::page(&both, 20), false);
+    let page = terminal(&render::pages::diff::page(&both, 20), false);
     assert!(page.contains("Sources by time held, in seconds per hour awake"), "{page}");
     let same = diff(&side(1, report), &side(1, report));
     assert_eq!(same.warnings, ["0.swk stands on both sides"]);
-    assert!(terminal(&render::diff::page(&same, 20), false).contains("3 sources did not change."));
+    assert!(
+        terminal(&render::pages::diff::page(&same, 20), false)
+            .contains("3 sources did not change.")
+    );
 }
 
 #[test]
@@ -290,7 +293,7 @@ fn attempts_that_nobody_watched_are_no_zeros() {
     assert!(diff.ledger.iter().all(|line| line.percent.after.is_none()));
     assert!(diff.attempts.iter().all(|o| o.per_awake_hour.after.is_none()));
     assert!(diff.sources.iter().all(|s| s.held_ns_per_awake_hour.change.is_none()));
-    let page = terminal(&render::diff::page(&diff, 20), false);
+    let page = terminal(&render::pages::diff::page(&diff, 20), false);
     assert!(page.contains("–"), "{page}");
 }
 
@@ -306,7 +309,7 @@ fn nothing_at_all_can_be_compared() {
     let diff = diff(&[trace("a", empty())], &[trace("b", empty())]);
     assert!(diff.ledger.iter().all(|line| line.percent.change.is_none()));
     assert!(diff.warnings.iter().any(|w| w.contains("a has no length")), "{:?}", diff.warnings);
-    let page = terminal(&render::diff::page(&diff, 20), false);
+    let page = terminal(&render::pages::diff::page(&diff, 20), false);
     assert!(page.contains("No trace tells.") && page.contains("None changed."), "{page}");
 }
 
@@ -451,6 +454,6 @@ fn every_trace_is_judged_by_itself() {
     let verdict = check("limits.toml", &policy, &traces);
     assert!(!verdict.passed && verdict.traces[0].broken.is_empty());
     assert!(check("limits.toml", &policy, &traces[..1]).passed);
-    shows("check", &render::check::page(&verdict));
+    shows("check", &render::pages::check::page(&verdict));
     golden("check.json", &json::pretty(&verdict).expect("JSON"));
 }

@@ -6,7 +6,8 @@ use common::full::{HOSTILE, report, trace};
 use common::{everyday, file, golden, night, run, stderr, stdout};
 use sleepwalk::compare::merge;
 use sleepwalk::render::csv::{Table, bytes_of, render};
-use sleepwalk::render::{doc, json, markdown, merged, summary};
+use sleepwalk::render::pages::merged;
+use sleepwalk::render::{json, markdown, page, summary};
 
 const TABLES: [(&str, Table); 3] =
     [("sources", Table::Sources), ("attempts", Table::Attempts), ("waits", Table::Waits)];
@@ -129,7 +130,7 @@ fn hostile_names_are_inert_in_markdown() {
     let traces = vec![trace("<a>|`@b`\n.swk", hostile), trace("c.swk", second)];
     let reports = merge::merge(traces, None).expect("one device");
     is_inert(&markdown::render(&merged::page(&reports, 20)));
-    let table = doc::terminal(&merged::page(&reports, 20), false);
+    let table = page::terminal(&merged::page(&reports, 20), false);
     assert!(table.lines().all(|line| !line.contains(sleepwalk::text::hidden)), "{table:?}");
     assert!(table.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{table}");
 }

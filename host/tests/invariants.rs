@@ -12,7 +12,7 @@ use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{check, diff, merge};
 use sleepwalk::export::{jsonl, perfetto};
-use sleepwalk::render::doc::{Doc, terminal};
+use sleepwalk::render::page::{Page, terminal};
 use sleepwalk::render::table::{self, Look};
 use sleepwalk::render::terminal::WIDTH;
 use sleepwalk::render::{self, csv, json, markdown, records, summary};
@@ -20,9 +20,9 @@ use sleepwalk::report::{By, Report, build};
 use sleepwalk::text::hidden;
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session,
-    Snapshot, SourceDef, SourceDelta, Stamped, Supply, SuspendReturn, Text, WaitBegin, WaitEnd,
-    Wake,
+    CountWrite, Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, PowerSupply, Reason, Record,
+    Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, WaitBegin,
+    WaitEnd, Wake,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -100,22 +100,22 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|errno| Record::Return(SuspendReturn { errno: Some(errno) })),
         6 => snapshot(),
         12 => (0u32..6, 0u8..4, prop::bool::weighted(0.02), any::<u32>()).prop_map(
-            |(source, what, far, other)| {
+            |(source, flags, far, other)| {
                 let source = if far { other } else { source };
-                Record::Edge(Edge { source, what, state: Some(other) })
+                Record::Edge(Edge { source, flags, state: Some(other) })
             }
         ),
         3 => (0u32..4).prop_map(|thread| Record::WaitBegin(WaitBegin { thread })),
         3 => (0u32..4, any::<bool>())
             .prop_map(|(thread, idle)| Record::WaitEnd(WaitEnd { thread, idle })),
         1 => (0u32..4, any::<bool>())
-            .prop_map(|(thread, saved)| Record::SaveCount(SaveCount { thread, saved })),
+            .prop_map(|(thread, saved)| Record::CountWrite(CountWrite { thread, saved })),
         1 => (0u32..4).prop_map(|irq| Record::Wake(Wake { irq })),
         1 => (0u32..4, 0u32..30).prop_map(|(number, name)| {
             Record::Irq(IrqDef { number, name, chip: 0 })
         }),
         1 => (0u32..30, any::<Option<i64>>(), any::<Option<i64>>()).prop_map(|(kind, charge_uah, online)| {
-            Record::Supply(Supply { kind, charge_uah, online, ..Supply::default() })
+            Record::PowerSupply(PowerSupply { kind, charge_uah, online, ..PowerSupply::default() })
         }),
         1 => any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
         1 => any::<(u64, u64)>().prop_map(|(cpu_ns, snapshots_ns)| {
@@ -125,7 +125,7 @@ fn record() -> impl Strategy<Value = Record> {
             Record::Source(SourceDef { instance, name, name_cut: false, id: Some(0), address, name_pointer: address % 3 })
         }),
         1 => (20u32..30, vec(any::<u8>(), 0..40))
-            .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
+            .prop_map(|(id, bytes)| Record::String(StringDef { id, bytes })),
         1 => ".*".prop_map(|reason| Record::End(End { reason })),
     ]
 }
@@ -157,8 +157,8 @@ fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
         writer.push(start, &Record::Session(session));
     }
     for (id, action) in ACTIONS.iter().enumerate() {
-        let text = Text { id: id as u32, bytes: action.as_bytes().to_vec() };
-        writer.push(start, &Record::Text(text));
+        let text = StringDef { id: id as u32, bytes: action.as_bytes().to_vec() };
+        writer.push(start, &Record::String(text));
     }
     let full = Snapshot {
         reason: Reason::Start,
@@ -270,9 +270,9 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
         let text = csv::render([&report], table).expect("CSV");
         prop_assert!(text.lines().all(|line| !line.contains(char::is_control)));
     }
-    let inert = |doc: &Doc| {
-        let text = markdown::render(doc);
-        let fits = terminal(doc, false).lines().all(|line| line.width() <= WIDTH);
+    let inert = |page: &Page| {
+        let text = markdown::render(page);
+        let fits = terminal(page, false).lines().all(|line| line.width() <= WIDTH);
         fits && text
             .lines()
             .all(|line| !line.contains(hidden) && line.matches('`').count() % 2 == 0)
@@ -291,7 +291,7 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     schema::hold(&DIFF, &json::pretty(&diff).expect("JSON"));
     let mut changes = diff.sources.iter().map(|s| s.held_ns_per_awake_hour.change);
     prop_assert!(changes.all(|change| change.is_none_or(|change| change == 0.0)));
-    prop_assert!(inert(&render::diff::page(&diff, 5)));
+    prop_assert!(inert(&render::pages::diff::page(&diff, 5)));
     let reports = merge::merge(vec![trace], None).expect("one trace");
     schema::hold(&REPORTS, &json::pretty(&reports).expect("JSON"));
     let totals = &reports.devices[0].totals;
@@ -300,7 +300,7 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
     prop_assert_eq!(sum + told.iter().sum::<u64>(), whole_ns);
     prop_assert_eq!(totals.duration_ns, whole_ns);
-    prop_assert!(inert(&render::merged::page(&reports, 5)));
+    prop_assert!(inert(&render::pages::merged::page(&reports, 5)));
     Ok(())
 }
 

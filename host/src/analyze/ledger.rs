@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::attempts::{Attempt, Outcome};
-use crate::model::Model;
+use crate::session::decode::Model;
 
 /// Where the session's time went. The lines sum to its duration exactly; `unattributed_ns` is the
 /// part of them that is charged to nobody, and is not added again.

@@ -1,6 +1,6 @@
 //! Model → findings, in memory only.
 //!
-//! [`order`] puts events in the order of their stamps, and [`session`] hands each of them to those
+//! [`order`] puts events in the order of their stamps, and [`fold`] hands each of them to those
 //! whom it concerns: [`attempts`], [`active`], [`waits`] and [`sources`] fold over them, [`causes`]
 //! joins attempts to snapshots, [`ledger`] adds up. Everything is done as the events come by, so that
 //! memory grows with sources, attempts and waits, and not with edges. Stamps come from a file and may
@@ -10,10 +10,10 @@ pub mod active;
 pub mod attempts;
 pub mod causes;
 pub mod findings;
+pub mod fold;
 pub mod ledger;
 pub mod order;
 pub mod power;
-pub mod session;
 pub mod shares;
 pub mod slept;
 pub mod sources;
@@ -22,12 +22,12 @@ pub mod waits;
 
 use std::collections::BTreeMap;
 
-use crate::model::{Event, Model, Unreadable};
+use crate::session::decode::{Event, Model, Unreadable};
 use attempts::{Attempt, step_name};
+use fold::Fold;
 use ledger::{Charge, Ledger};
 use order::What;
 use power::Power;
-use session::Session;
 use sources::Tally;
 use spans::Span;
 use waits::Wait;
@@ -100,7 +100,7 @@ pub fn analyze(bytes: &[u8]) -> Result<Analysis, Unreadable> {
 
 /// As [`analyze`]; to be `drawn`, it keeps when each source was held as well.
 pub fn analyze_to(bytes: &[u8], drawn: bool) -> Result<Analysis, Unreadable> {
-    let mut session = Session::new(drawn);
+    let mut session = Fold::new(drawn);
     let mut readings = Vec::new();
     let model = Model::read_along(bytes, |model, event| {
         let (at, what) = match *event {

@@ -12,7 +12,7 @@ use sleepwalk_trace::record::Reason;
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use crate::model::View;
+use crate::session::decode::View;
 
 /// The probe's events are at most this far out of order; more is a clock that was tampered with.
 pub const JITTER_NS: u64 = 1_000_000;

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 
 use crate::compare::check;
 use crate::compare::policy::Policy;
-use crate::render::{check as page, doc, json};
+use crate::render::pages::check as pages;
+use crate::render::{json, page};
 use crate::report::By;
 
 /// What `check` exits with where a limit is broken.
@@ -37,7 +38,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let verdict = check::check(&name, &policy, &traces);
     let text = match args.json {
         true => json::pretty(&verdict)?,
-        false => doc::terminal(&page::page(&verdict), super::color()),
+        false => page::terminal(&pages::page(&verdict), super::color()),
     };
     super::print(&text)?;
     Ok(if verdict.passed { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })

@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::compare::diff;
-use crate::render::{diff as page, doc, json, markdown};
+use crate::render::pages::diff as pages;
+use crate::render::{json, markdown, page};
 use crate::report::By;
 
 /// Sources shown unless `--top` says otherwise.
@@ -63,9 +64,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let text = match args.format {
         Format::Table => {
             let color = super::named(args.output.as_deref()).is_none() && super::color();
-            doc::terminal(&page::page(&diff, top), color)
+            page::terminal(&pages::page(&diff, top), color)
         }
-        Format::Markdown => markdown::render(&page::page(&diff, top)),
+        Format::Markdown => markdown::render(&pages::page(&diff, top)),
         Format::Json => {
             diff.sources.truncate(args.top.unwrap_or(usize::MAX));
             json::pretty(&diff)?

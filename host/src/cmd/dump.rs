@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::model::{self, TraceError};
 use crate::render::records;
+use crate::session::decode::{self, TraceError};
 
 /// Options of `dump`.
 #[derive(clap::Args, Debug)]
@@ -18,7 +18,7 @@ pub struct Args {
 
 /// Prints every record of a saved trace.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let bytes = model::load(&args.trace)?;
+    let bytes = decode::load(&args.trace)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let read = records::write(&bytes, &mut out).context("standard output")?;
     out.flush().context("standard output")?;

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::analyze::Analysis;
 use crate::export::{ExportError, jsonl, perfetto};
-use crate::model::{self, TraceError};
+use crate::session::decode::{self, TraceError};
 
 /// Options of `export`.
 #[derive(clap::Args, Debug)]
@@ -38,7 +38,7 @@ enum Target {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let file = super::named(args.output.as_deref());
     super::spare(file, [&args.trace])?;
-    let bytes = model::load(&args.trace)?;
+    let bytes = decode::load(&args.trace)?;
     let analysis = super::decode(&args.trace, &bytes)?;
     if let Some(path) = file {
         let out = File::create(path).with_context(|| path.display().to_string())?;

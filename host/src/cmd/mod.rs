@@ -25,8 +25,8 @@ use crate::adb::{Adb, Device, DeviceError};
 use crate::analyze::{Analysis, analyze_to};
 use crate::cli::{Cli, Command};
 use crate::compare::Trace;
-use crate::model::{self, TraceError};
 use crate::report::{self as reports, By as Grouping};
+use crate::session::decode::{self, TraceError};
 use crate::units;
 
 /// Runs what was asked for.
@@ -63,7 +63,7 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Analysis, TraceError> {
     decode_to(path, bytes, false)
 }
 
-/// As [`decode`]; to be `drawn`, it keeps when each source was held as well.
+/// As [`decode()`]; to be `drawn`, it keeps when each source was held as well.
 fn decode_to(path: &Path, bytes: &[u8], drawn: bool) -> Result<Analysis, TraceError> {
     let analysis =
         analyze_to(bytes, drawn).map_err(|why| TraceError { path: path.to_owned(), why })?;
@@ -74,7 +74,7 @@ fn decode_to(path: &Path, bytes: &[u8], drawn: bool) -> Result<Analysis, TraceEr
 /// The reports of saved traces, each with its `top` most costly sources or all; one trace in memory at a time.
 fn traces(paths: &[PathBuf], by: Grouping, top: Option<usize>) -> Result<Vec<Trace>, TraceError> {
     let one = |path: &PathBuf| {
-        let analysis = decode(path, &model::load(path)?)?;
+        let analysis = decode(path, &decode::load(path)?)?;
         let report = reports::build(&analysis, by, top);
         let by_name = match (by, top) {
             (Grouping::Name, None) => report.sources.clone(),

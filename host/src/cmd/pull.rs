@@ -13,7 +13,7 @@ use crate::adb::Device;
 use crate::capture::{self, DIR, Remote, State};
 use crate::cli::Target;
 use crate::interrupt;
-use crate::model;
+use crate::session::decode;
 use crate::text::one_line;
 use crate::units::size;
 
@@ -63,7 +63,7 @@ fn pull(args: &Args) -> Result<ExitCode> {
     let output = Output::begin(&path, args.force)?;
     let bytes = fetch(&device, &remote, output.part())?;
     // Checked under the name that it will have: that is the one in warnings.
-    super::decode(Path::new(name), &model::load(output.part())?)?;
+    super::decode(Path::new(name), &decode::load(output.part())?)?;
     let path = output.finish()?;
     if args.remove {
         remove(&device, &remote)?;
@@ -85,7 +85,7 @@ fn fetch(device: &Device, remote: &str, local: &Path) -> Result<u64> {
         if interrupt::count() > 0 {
             bail!("interrupted");
         }
-        let torn = torn(&model::load(local)?);
+        let torn = torn(&decode::load(local)?);
         // What does not change is missing on the device too.
         if torn.is_none() || torn == before {
             return Ok(bytes);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -14,10 +14,10 @@ use crate::agent::{Agent, Installed};
 use crate::capture::{Capture, DIR, State};
 use crate::cli::Target;
 use crate::interrupt;
-use crate::model;
 use crate::report::By;
+use crate::session::decode;
 use crate::text::one_line;
-use crate::units::{Utc, asked, parse_duration, parse_size, size};
+use crate::units::{asked, parse_duration, parse_size, size, utc_for_names};
 
 /// Options of `record`.
 #[derive(clap::Args, Debug)]
@@ -98,8 +98,7 @@ const DURATION: Duration = Duration::from_secs(10 * 60);
 
 /// Records, brings the trace here, and ranks; or lets the agent record alone.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let stamp = Utc::from_unix(now.as_secs() as i64).compact();
+    let stamp = utc_for_names(jiff::Timestamp::now());
     let name = format!("record-{stamp}-{}", std::process::id());
     if args.detach {
         return detach(args, &name);
@@ -133,7 +132,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     // The device's copy goes only when the one here is whole and has its name.
-    let loaded = model::load(output.part());
+    let loaded = decode::load(output.part());
     let decoded = loaded.and_then(|bytes| super::decode(output.path(), &bytes));
     let path = output.finish().inspect_err(|_| capture.leave_trace())?;
     // One that can't be read is kept as well: it is all there is of this time.

@@ -10,10 +10,11 @@ use clap::ValueEnum;
 use super::Usage;
 use crate::analyze::Analysis;
 use crate::compare::merge;
-use crate::model;
+use crate::render::pages::merged;
 use crate::render::table::Look;
-use crate::render::{csv, doc, html, json, markdown, merged, summary, table};
+use crate::render::{csv, html, json, markdown, page, summary, table};
 use crate::report::{self, By as Grouping, Report};
+use crate::session::decode;
 
 /// Sources in the table unless `--top` says otherwise.
 const TOP: usize = 20;
@@ -130,7 +131,7 @@ fn one(args: &Args, path: &Path) -> Result<String> {
         bail!("an HTML report is no use on a terminal: name a file with -o FILE");
     }
     // The bytes are gone before anything is made of what they come to.
-    let analysis = super::decode_to(path, &model::load(path)?, drawn)?;
+    let analysis = super::decode_to(path, &decode::load(path)?, drawn)?;
     let by = args.grouping();
     Ok(match args.format {
         Format::Table => as_table(&analysis, by, args.top, args.color()),
@@ -158,7 +159,7 @@ fn several(args: &Args) -> Result<String> {
     };
     let top = args.top.unwrap_or(TOP);
     Ok(match args.format {
-        Format::Table => doc::terminal(&merged::page(&reports, top), args.color()),
+        Format::Table => page::terminal(&merged::page(&reports, top), args.color()),
         Format::Json => json::pretty(&reports)?,
         Format::Csv => {
             let sessions = reports.devices.iter().flat_map(|device| &device.sessions);

@@ -10,7 +10,7 @@ use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::order::Changes;
-use crate::model::Model;
+use crate::session::decode::Model;
 
 /// What became of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use sleepwalk_trace::record::{STATE_AUTOSLEEP, Supply};
+use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP};
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::MonoNanos;
 
 use super::ExportError;
 use super::order::{Changes, Timed, What, in_order};
 use crate::analyze::Analysis;
-use crate::model::Model;
 use crate::render::json::harmless;
 use crate::render::records::reason;
 use crate::report::{self, Attempt, By, Name, Session};
+use crate::session::decode::Model;
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.events/1";
@@ -259,7 +259,7 @@ impl<W: Write> Export<'_, W> {
         }
     }
 
-    fn supply(&self, at_ns: u64, supply: &Supply) -> Line<'static> {
+    fn supply(&self, at_ns: u64, supply: &PowerSupply) -> Line<'static> {
         Line::Supply {
             at_ns,
             name: Name::new(self.model.text(supply.name)),

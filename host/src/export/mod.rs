@@ -12,7 +12,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::model::Unreadable;
+use crate::session::decode::Unreadable;
 
 /// Why an export broke off.
 #[derive(Debug, Error)]

@@ -8,12 +8,12 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::io;
 
-use sleepwalk_trace::record::{Reason, Supply};
+use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::ExportError;
-use crate::model::{Event, Model, View};
+use crate::session::decode::{Event, Model, View};
 
 /// Events held back: twice the edges that the ring has room for (`RING_BYTES`, 32 bytes each).
 const WINDOW: usize = 1 << 16;
@@ -47,7 +47,7 @@ pub enum What {
     /// An interrupt woke the system.
     Wake { irq: u32 },
     /// A power supply was read.
-    Supply(Box<Supply>),
+    Supply(Box<PowerSupply>),
     /// Events are missing.
     Lost { events: u64 },
     /// Records are missing.

@@ -7,13 +7,13 @@
 //! backtick, which would end the span, is `\x60`, and a pipe, which would end the cell, `\x7c`. As in
 //! the terminal a backslash of the name is doubled, so that undoing the escapes gives its bytes back.
 
-use super::doc::{Align, Block, Doc, Piece, Table};
+use super::page::{Align, Block, Page, Piece, Table};
 use crate::text::{escape, one_line};
 
 /// The page, with a line end.
-pub fn render(doc: &Doc) -> String {
+pub fn render(page: &Page) -> String {
     let mut out = String::new();
-    for block in &doc.blocks {
+    for block in &page.blocks {
         if !out.is_empty() {
             out.push('\n');
         }

@@ -3,32 +3,32 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::doc::{Align, Block, Doc, Piece, Text, name, words};
-use super::said::{busy, returned, unknown, untold};
+use super::labels::{busy, returned, unknown, untold};
+use super::page::{Align, Block, Page, Piece, Text, name, words};
 use super::table::notes;
 use crate::report::{Ledger, Name, Report, Source};
-use crate::units::{SECOND, Utc, count, percent, time};
+use crate::units::{count, percent, time, utc};
 
 /// Names that one cell lists.
 const NAMES: usize = 4;
 
 /// The page, with the `top` most costly of the report's sources.
-pub fn page(report: &Report, top: usize) -> Doc {
-    let mut doc = Doc::default();
-    title(&mut doc, report);
+pub fn page(report: &Report, top: usize) -> Page {
+    let mut page = Page::default();
+    title(&mut page, report);
     let findings = report.findings.iter();
-    doc.list("Findings", findings.map(|f| words(format!("{}: {}", f.severity, f.text))).collect());
-    ledger(&mut doc, &report.ledger, report.session.duration_ns);
-    ranking(&mut doc, report, top);
-    attempts(&mut doc, report);
-    doc.list("In doubt", notes::warnings(&report.session).into_iter().map(words).collect());
-    doc
+    page.list("Findings", findings.map(|f| words(format!("{}: {}", f.severity, f.text))).collect());
+    ledger(&mut page, &report.ledger, report.session.duration_ns);
+    ranking(&mut page, report, top);
+    attempts(&mut page, report);
+    page.list("In doubt", notes::warnings(&report.session).into_iter().map(words).collect());
+    page
 }
 
-fn title(doc: &mut Doc, report: &Report) {
+fn title(page: &mut Page, report: &Report) {
     let s = &report.session;
     let said = |text: &str, else_: &str| if text.is_empty() { else_ } else { text }.to_owned();
-    doc.blocks.push(Block::Title(words(format!(
+    page.blocks.push(Block::Title(words(format!(
         "What kept {} awake",
         said(&s.device, "an unnamed device")
     ))));
@@ -36,7 +36,7 @@ fn title(doc: &mut Doc, report: &Report) {
         ("kernel", s.kernel.clone()),
         ("machine", s.machine.clone()),
         ("build", s.fingerprint.clone()),
-        ("from", start(s.start_realtime_ns)),
+        ("from", utc(s.start_realtime_ns)),
         ("length", time(s.duration_ns)),
         ("attempts", report.attempts.len().to_string()),
         ("snapshots", format!("{} by {}", s.snapshots, said(&s.source, "unknown means"))),
@@ -45,17 +45,12 @@ fn title(doc: &mut Doc, report: &Report) {
     ];
     let rows = facts.into_iter().filter(|(_, fact)| !fact.is_empty());
     let rows = rows.map(|(what, fact)| [words(what), words(fact)]).collect();
-    doc.table([("session", Align::Left), ("", Align::Left)], 1, rows);
-}
-
-/// When a session began.
-pub(super) fn start(realtime_ns: i64) -> String {
-    Utc::from_unix(realtime_ns.div_euclid(SECOND as i64)).readable()
+    page.table([("session", Align::Left), ("", Align::Left)], 1, rows);
 }
 
 /// Where the time went, as a section.
-pub(super) fn ledger(doc: &mut Doc, ledger: &Ledger, whole_ns: u64) {
-    doc.heading("Where the time went");
+pub(super) fn ledger(page: &mut Page, ledger: &Ledger, whole_ns: u64) {
+    page.heading("Where the time went");
     let l = ledger;
     let lines = [
         ("asleep", Some(l.asleep_ns)),
@@ -69,18 +64,18 @@ pub(super) fn ledger(doc: &mut Doc, ledger: &Ledger, whole_ns: u64) {
     ];
     let told = lines.into_iter().filter_map(|(what, ns)| Some((what, ns?)));
     let rows = told.map(|(what, ns)| [words(what), words(time(ns)), words(percent(ns, whole_ns))]);
-    doc.table(
+    page.table(
         [("what", Align::Left), ("time", Align::Right), ("share", Align::Right)],
         0,
         rows.collect(),
     );
 }
 
-fn ranking(doc: &mut Doc, report: &Report, top: usize) {
-    doc.heading("What kept it awake");
+fn ranking(page: &mut Page, report: &Report, top: usize) {
+    page.heading("What kept it awake");
     let sources: Vec<_> = report.sources.iter().filter(|source| busy(source)).collect();
     if sources.is_empty() {
-        doc.line("No source was active.");
+        page.line("No source was active.");
         return;
     }
     let row = |(index, s): (usize, &&Source)| {
@@ -96,7 +91,7 @@ fn ranking(doc: &mut Doc, report: &Report, top: usize) {
         ]
     };
     let rows = sources.iter().take(top).enumerate().map(row).collect();
-    doc.table(
+    page.table(
         [
             ("nr", Align::Right),
             ("source", Align::Left),
@@ -112,9 +107,9 @@ fn ranking(doc: &mut Doc, report: &Report, top: usize) {
     );
     let rest = sources.len().saturating_sub(top) as u64;
     if rest > 0 {
-        doc.line(format!("{rest} more are not shown."));
+        page.line(format!("{rest} more are not shown."));
     }
-    doc.line(
+    page.line(
         "Cost: its share of the blocked time and of its aborts, and the time awake after its wakes. \
          Alone: blocked by it and no other.",
     );
@@ -144,7 +139,7 @@ struct Alike<'a> {
     blamed: BTreeMap<&'a [u8], (u64, u64)>,
 }
 
-fn attempts(doc: &mut Doc, report: &Report) {
+fn attempts(page: &mut Page, report: &Report) {
     let mut alike = BTreeMap::<_, Alike<'_>>::new();
     for attempt in &report.attempts {
         let group = alike.entry((attempt.outcome, attempt.stage, attempt.errno)).or_default();
@@ -164,7 +159,7 @@ fn attempts(doc: &mut Doc, report: &Report) {
     }
     let mut groups: Vec<_> = alike.into_iter().collect();
     groups.sort_by_key(|(_, group)| Reverse(group.count));
-    doc.heading(format!("{} to suspend", count(report.attempts.len() as u64, "attempt")));
+    page.heading(format!("{} to suspend", count(report.attempts.len() as u64, "attempt")));
     let rows = groups.into_iter().map(|((outcome, stage, errno), group)| {
         [
             words(group.count.to_string()),
@@ -175,7 +170,7 @@ fn attempts(doc: &mut Doc, report: &Report) {
             blamed(&group),
         ]
     });
-    doc.table(
+    page.table(
         [
             ("count", Align::Right),
             ("outcome", Align::Left),

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::said::{self, OUTCOMES, busy, order, returned, unknown, untold};
+use super::labels::{self, OUTCOMES, busy, order, returned, unknown, untold};
 use super::terminal::{self, Align, WIDTH};
 use crate::report::{Attempt, Report, Session, Source};
 use crate::text::{escape, fit};
-use crate::units::{SECOND, Utc, count, many, percent, time};
+use crate::units::{count, many, percent, time, utc};
 
 /// How the table looks.
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +116,7 @@ fn title(out: &mut Page, report: &Report) {
     let line = format!("{device} · {kernel} {machine}");
     out.styled(BOLD, &fit(escape(line.trim_end().as_bytes()).as_str(), WIDTH));
     let mut line = time(report.session.duration_ns);
-    let start = report.session.start_realtime_ns.div_euclid(SECOND as i64);
-    line += &format!(" from {}", Utc::from_unix(start).readable());
+    line += &format!(" from {}", utc(report.session.start_realtime_ns));
     if !source.is_empty() {
         line += &format!(" · {} by {source}", count(report.session.snapshots, "snapshot"));
     }
@@ -127,7 +126,7 @@ fn title(out: &mut Page, report: &Report) {
         outcomes[order(attempt.outcome)] += 1;
     }
     let attempts = count(report.attempts.len() as u64, "attempt");
-    let told = format!("{attempts} to suspend{}", said::outcomes(outcomes));
+    let told = format!("{attempts} to suspend{}", labels::outcomes(outcomes));
     terminal::wrap("", &told).iter().for_each(|line| out.line(line));
 }
 
@@ -227,7 +226,7 @@ fn by_cost(out: &mut Page, sources: &[&Source]) {
     let rows = sources.iter().enumerate().map(|(index, s)| {
         vec![
             (index + 1).to_string(),
-            said::source(s),
+            labels::source(s),
             tally_time(s.blocked_share_ns.unwrap_or(0)),
             tally_time(s.blocked_sole_ns.unwrap_or(0)),
             tally(s.aborts),
@@ -256,7 +255,7 @@ fn by_held(out: &mut Page, sources: &[&Source], whole_ns: u64) {
         let share = percent(s.held_ns, whole_ns);
         vec![
             (index + 1).to_string(),
-            said::source(s),
+            labels::source(s),
             time(s.held_ns),
             share.trim_end_matches(" %").to_owned(),
             tally(s.aborts),

@@ -7,7 +7,7 @@ use super::{
     Attempt, Blocker, By, Cause, Drain, Finding, Ledger, Name, Overhead, Power, Reading, Report,
     SCHEMA, Session, Source, Span, Step, Wait, Wake, WakeSource, Walks,
 };
-use sleepwalk_trace::record::Supply;
+use sleepwalk_trace::record::PowerSupply;
 use sleepwalk_trace::time::BootNanos;
 
 use crate::analyze::attempts::{self, Evidence, Mode, Outcome, Stage};
@@ -15,7 +15,7 @@ use crate::analyze::findings::{self, Severity};
 use crate::analyze::ledger::{self, Charge};
 use crate::analyze::sources::Tally;
 use crate::analyze::{Analysis, spans, waits};
-use crate::model::Model;
+use crate::session::decode::Model;
 
 /// The report with the `top` most costly sources, or all.
 pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
@@ -199,7 +199,7 @@ fn wait(model: &Model, wait: &waits::Wait) -> Wait {
 fn power(analysis: &Analysis) -> Power {
     let (model, power) = (&analysis.model, &analysis.power);
     let text = |id| String::from_utf8_lossy(model.text(id)).into_owned();
-    let reading = |(at, supply): &(BootNanos, Supply)| Reading {
+    let reading = |(at, supply): &(BootNanos, PowerSupply)| Reading {
         at_ns: at.0,
         name: Name::new(model.text(supply.name)),
         kind: text(supply.kind),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sleepwalk_trace::record::SourceDef;
 
 use super::proto::{CounterDescriptor, TrackDescriptor, track};
-use crate::model::Model;
+use crate::session::decode::Model;
 use crate::text::escape;
 
 /// A track; all of them stand below one named Sleepwalk.

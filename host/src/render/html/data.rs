@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::analyze::attempts::STEP_NAMES;
-use crate::render::said::{OUTCOMES, name, order, returned, source};
+use crate::render::labels::{OUTCOMES, name, order, returned, source};
 use crate::report::{Attempt, Name, Report, Source, Span};
 
 /// Blockers of a wait that are named one by one.

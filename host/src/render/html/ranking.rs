@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::page::share;
-use crate::render::said::{self, busy};
+use crate::render::labels::{self, busy};
 use crate::report::{Report, Source};
 use crate::units::{count, time};
 
@@ -70,7 +70,7 @@ pub(super) fn ranking(report: &Report) -> Markup {
                                 tr data-row=(row) class=[(!busy(source)).then_some("idle")] {
                                     td data-v=(row) { (row + 1) }
                                     th.name scope="row" {
-                                        @let label = said::source(source);
+                                        @let label = labels::source(source);
                                         button.pick type="button" aria-pressed="false" title=(label) { (label) }
                                     }
                                     @for (head, _, value, as_what) in &columns {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Page;
-use crate::render::said::{name, unknown};
+use crate::render::labels::{name, unknown};
 use crate::render::terminal::{Align, WIDTH};
 use crate::report::{Name, Report, Wake};
 use crate::text::{escape, fit};

@@ -14,14 +14,14 @@ use super::order::{Order, Taken, What};
 use super::slept::Slept;
 use super::sources::{self, Tally};
 use super::waits::Waits;
-use crate::model::Model;
+use crate::session::decode::Model;
 
 /// A source's change that a snapshot's walk came so near to is left to the edges.
 const NEAR_NS: u64 = 1_000_000;
 
 /// Follows the session.
 #[derive(Debug)]
-pub struct Session {
+pub struct Fold {
     order: Order,
     attempts: attempts::Tracker,
     sources: sources::Tracker,
@@ -50,7 +50,7 @@ pub struct Session {
     doubtful_ns: u64,
 }
 
-impl Session {
+impl Fold {
     /// Nothing has happened yet. To be `drawn`, it keeps when each source was held.
     pub fn new(drawn: bool) -> Self {
         Self {

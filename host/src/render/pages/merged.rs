@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::doc::{Align, Block, Doc, Text, name, words};
-use super::said::{outcomes, unknown};
-use super::summary::{ledger, start};
 use crate::compare::merge::{Device, Reports, Session, Sum, Totals};
+use crate::render::labels::{outcomes, unknown};
+use crate::render::page::{Align, Block, Page, Text, name, words};
+use crate::render::summary::ledger;
 use crate::report::{Ledger, Report};
-use crate::units::{count, percent, time};
+use crate::units::{count, percent, time, utc};
 
 /// The page, with `top` sources per device.
-pub fn page(reports: &Reports, top: usize) -> Doc {
-    let mut doc = Doc::default();
+pub fn page(reports: &Reports, top: usize) -> Page {
+    let mut page = Page::default();
     if let [device] = &reports.devices[..] {
-        one(&mut doc, device, top);
-        return doc;
+        one(&mut page, device, top);
+        return page;
     }
     let devices = count(reports.devices.len() as u64, "device");
-    doc.blocks.push(Block::Title(words(format!("{devices} beside each other"))));
+    page.blocks.push(Block::Title(words(format!("{devices} beside each other"))));
     let row = |d: &Device| {
         let t = &d.totals;
         [
@@ -30,7 +30,7 @@ pub fn page(reports: &Reports, top: usize) -> Doc {
             t.sources.first().map_or_else(|| words(unknown()), |s| name(&s.name)),
         ]
     };
-    doc.table(
+    page.table(
         [
             ("device", Align::Left),
             ("length", Align::Right),
@@ -44,9 +44,9 @@ pub fn page(reports: &Reports, top: usize) -> Doc {
         reports.devices.iter().map(row).collect(),
     );
     for device in &reports.devices {
-        one(&mut doc, device, top);
+        one(&mut page, device, top);
     }
-    doc
+    page
 }
 
 fn label(device: &Device) -> String {
@@ -65,33 +65,33 @@ fn per_hour(n: u64, whole_ns: u64) -> String {
     format!("{:.1}", n as f64 / (whole_ns as f64 / 3_600e9))
 }
 
-fn one(doc: &mut Doc, device: &Device, top: usize) {
+fn one(page: &mut Page, device: &Device, top: usize) {
     let Totals { sessions, boots, duration_ns, attempts: a, .. } = &device.totals;
-    if doc.blocks.is_empty() {
-        doc.blocks.push(Block::Title(words(label(device))));
+    if page.blocks.is_empty() {
+        page.blocks.push(Block::Title(words(label(device))));
     } else {
-        doc.heading(label(device));
+        page.heading(label(device));
     }
-    doc.line(format!(
+    page.line(format!(
         "{}, {}, {} in all",
         count(*sessions, "session"),
         count(*boots, "boot"),
         time(*duration_ns)
     ));
     let told = outcomes([a.slept, a.no_sleep, a.aborted, a.failed, a.unknown]);
-    doc.line(format!("{} to suspend{told}", count(a.total(), "attempt")));
-    ledger(doc, &device.totals.ledger, *duration_ns);
-    ranking(doc, &device.totals, top);
-    sessions_of(doc, device);
-    doc.list("Warnings", device.warnings.iter().map(words).collect());
+    page.line(format!("{} to suspend{told}", count(a.total(), "attempt")));
+    ledger(page, &device.totals.ledger, *duration_ns);
+    ranking(page, &device.totals, top);
+    sessions_of(page, device);
+    page.list("Warnings", device.warnings.iter().map(words).collect());
 }
 
-fn ranking(doc: &mut Doc, totals: &Totals, top: usize) {
-    doc.heading("What kept it awake");
+fn ranking(page: &mut Page, totals: &Totals, top: usize) {
+    page.heading("What kept it awake");
     let busy = |s: &&Sum| s.cost_ns != 0 || s.held_ns != 0 || s.events != 0 || s.aborts != 0;
     let sources: Vec<_> = totals.sources.iter().filter(busy).collect();
     if sources.is_empty() {
-        doc.line("No source was active.");
+        page.line("No source was active.");
     }
     let row = |(index, s): (usize, &&Sum)| {
         [
@@ -105,7 +105,7 @@ fn ranking(doc: &mut Doc, totals: &Totals, top: usize) {
             words(s.wakes.to_string()),
         ]
     };
-    doc.table(
+    page.table(
         [
             ("nr", Align::Right),
             ("source", Align::Left),
@@ -121,7 +121,7 @@ fn ranking(doc: &mut Doc, totals: &Totals, top: usize) {
     );
     let rest = (sources.len().saturating_sub(top) as u64).saturating_add(totals.sources_left_out);
     if rest > 0 {
-        doc.line(format!("{rest} more are not shown."));
+        page.line(format!("{rest} more are not shown."));
     }
 }
 
@@ -136,15 +136,15 @@ fn files(sessions: &[Session]) -> Vec<&str> {
     sessions.iter().map(|s| s.trace.as_str()).collect()
 }
 
-fn sessions_of(doc: &mut Doc, device: &Device) {
-    doc.heading("Sessions");
+fn sessions_of(page: &mut Page, device: &Device) {
+    page.heading("Sessions");
     let row = |(session, file): (&Session, &str)| -> [Text; 7] {
         let report: &Report = &session.report;
         let whole = report.session.duration_ns;
         let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
         [
             words(session.boot.to_string()),
-            words(start(report.session.start_realtime_ns)),
+            words(utc(report.session.start_realtime_ns)),
             words(time(whole)),
             words(percent(awake(&report.ledger, whole), whole)),
             words(report.attempts.len().to_string()),
@@ -152,7 +152,7 @@ fn sessions_of(doc: &mut Doc, device: &Device) {
             words(file),
         ]
     };
-    doc.table(
+    page.table(
         [
             ("boot", Align::Right),
             ("from", Align::Left),

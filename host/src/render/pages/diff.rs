@@ -1,15 +1,15 @@
 //! A comparison as a page.
 
-use super::doc::{Align, Block, Doc, Piece, Text, name, words};
-use super::said::unknown;
 use crate::compare::diff::{Diff, Line, Measure, Outcome, Presence, Side, Source, Spread};
+use crate::render::labels::unknown;
+use crate::render::page::{Align, Block, Page, Piece, Text, name, words};
 use crate::units::{SECOND, count, percent, time};
 
 /// The page, with the `top` sources that changed most.
-pub fn page(diff: &Diff, top: usize) -> Doc {
-    let mut doc = Doc::default();
-    doc.blocks.push(Block::Title(words("What got better or worse")));
-    doc.table(
+pub fn page(diff: &Diff, top: usize) -> Page {
+    let mut page = Page::default();
+    page.blocks.push(Block::Title(words("What got better or worse")));
+    page.table(
         [
             ("side", Align::Left),
             ("traces", Align::Right),
@@ -21,20 +21,20 @@ pub fn page(diff: &Diff, top: usize) -> Doc {
         5,
         vec![side("before", &diff.before), side("after", &diff.after)],
     );
-    doc.list("Beware", diff.warnings.iter().map(words).collect());
-    doc.heading("Where the time went, in per cent of the session");
+    page.list("Beware", diff.warnings.iter().map(words).collect());
+    page.heading("Where the time went, in per cent of the session");
     let lines = diff.ledger.iter().filter(|line| moved(&line.percent));
-    doc.table(head("line"), 0, lines.map(ledger).collect());
-    doc.heading("Attempts to suspend, per hour awake");
+    page.table(head("line"), 0, lines.map(ledger).collect());
+    page.heading("Attempts to suspend, per hour awake");
     let outcomes: Vec<_> = diff.attempts.iter().filter(|o| moved(&o.per_awake_hour)).collect();
     if outcomes.is_empty() {
         let told = |o: &Outcome| o.per_awake_hour.before.or(o.per_awake_hour.after).is_some();
         let told = diff.attempts.iter().any(told);
-        doc.line(if told { "There were none." } else { "No trace tells." });
+        page.line(if told { "There were none." } else { "No trace tells." });
     }
-    doc.table(head("outcome"), 0, outcomes.into_iter().map(outcome).collect());
-    sources(&mut doc, diff, top);
-    doc
+    page.table(head("outcome"), 0, outcomes.into_iter().map(outcome).collect());
+    sources(&mut page, diff, top);
+    page
 }
 
 /// Three digits, more or less: there are six numbers in a line.
@@ -126,7 +126,7 @@ fn signed(value: f64, show: fn(f64) -> String) -> String {
     }
 }
 
-fn sources(doc: &mut Doc, diff: &Diff, top: usize) {
+fn sources(page: &mut Page, diff: &Diff, top: usize) {
     // Where costs can't be compared, what was held still can.
     let by_cost = diff.sources.iter().any(|s| s.cost_ns_per_awake_hour.change.is_some());
     let of = |s: &Source| match by_cost {
@@ -134,11 +134,11 @@ fn sources(doc: &mut Doc, diff: &Diff, top: usize) {
         false => s.held_ns_per_awake_hour,
     };
     let what = if by_cost { "cost" } else { "time held" };
-    doc.heading(format!("Sources by {what}, in seconds per hour awake"));
+    page.heading(format!("Sources by {what}, in seconds per hour awake"));
     let changed = |s: &&Source| s.presence != Presence::Both || differs(s);
     let sources: Vec<_> = diff.sources.iter().filter(changed).collect();
     if sources.is_empty() {
-        doc.line("None changed.");
+        page.line("None changed.");
     }
     let row = |s: &&Source| {
         let mut who = name(&s.name);
@@ -160,7 +160,7 @@ fn sources(doc: &mut Doc, diff: &Diff, top: usize) {
             counted(&s.wakes_per_awake_hour),
         ]
     };
-    doc.table(
+    page.table(
         [
             ("source", Align::Left),
             ("before", Align::Right),
@@ -174,11 +174,11 @@ fn sources(doc: &mut Doc, diff: &Diff, top: usize) {
     );
     let rest = sources.len().saturating_sub(top);
     if rest > 0 {
-        doc.line(format!("{rest} more changed less."));
+        page.line(format!("{rest} more changed less."));
     }
     let same = (diff.sources.len() - sources.len()) as u64;
     if same > 0 {
-        doc.line(format!("{} did not change.", count(same, "source")));
+        page.line(format!("{} did not change.", count(same, "source")));
     }
 }
 

@@ -57,12 +57,12 @@ pub enum Block {
 
 /// A page.
 #[derive(Clone, Debug, Default)]
-pub struct Doc {
+pub struct Page {
     /// Its parts.
     pub blocks: Vec<Block>,
 }
 
-impl Doc {
+impl Page {
     /// Begins a section.
     pub fn heading(&mut self, heading: impl Into<String>) {
         self.blocks.push(Block::Heading(words(heading)));
@@ -96,7 +96,7 @@ impl Doc {
 }
 
 /// The page for a terminal, with a line end.
-pub fn terminal(doc: &Doc, color: bool) -> String {
+pub fn terminal(page: &Page, color: bool) -> String {
     let mut out = String::new();
     let paint = |style: &str, text: &str| match color {
         true if !text.is_empty() => format!("\x1b[{style}m{text}\x1b[0m"),
@@ -106,7 +106,7 @@ pub fn terminal(doc: &Doc, color: bool) -> String {
         out.push_str(line);
         out.push('\n');
     };
-    for block in &doc.blocks {
+    for block in &page.blocks {
         match block {
             Block::Title(text) => line(&paint("1", &fit(&plain(text), WIDTH))),
             Block::Heading(text) => {

@@ -1,27 +1,27 @@
 //! A verdict as a page: what broke, with value and limit.
 
-use super::doc::{Block, Doc, Piece, Text, words};
 use crate::compare::check::{Check, Judged, Unit, Verdict};
+use crate::render::page::{Block, Page, Piece, Text, words};
 use crate::units::{count, time};
 
 /// The page.
-pub fn page(verdict: &Verdict) -> Doc {
-    let mut doc = Doc::default();
+pub fn page(verdict: &Verdict) -> Page {
+    let mut page = Page::default();
     let traces = count(verdict.traces.len() as u64, "trace");
     let said = if verdict.passed { "passed" } else { "FAILED" };
     let title = format!("{said}: {traces} held to {}", verdict.policy);
-    doc.blocks.push(Block::Title(words(title)));
+    page.blocks.push(Block::Title(words(title)));
     for trace in &verdict.traces {
-        judged(&mut doc, trace);
+        judged(&mut page, trace);
     }
     let unused = verdict.unused.iter().map(|glob| words(glob.as_str()));
-    doc.list("Patterns that fit no source", unused.collect());
-    doc
+    page.list("Patterns that fit no source", unused.collect());
+    page
 }
 
-fn judged(doc: &mut Doc, trace: &Judged) {
-    doc.heading(trace.trace.as_str());
-    doc.line(format!(
+fn judged(page: &mut Page, trace: &Judged) {
+    page.heading(trace.trace.as_str());
+    page.line(format!(
         "{}, {}, {}: {} kept, {} broken, {} untold",
         if trace.device.is_empty() { "unnamed device" } else { &trace.device },
         time(trace.duration_ns),
@@ -32,13 +32,13 @@ fn judged(doc: &mut Doc, trace: &Judged) {
     ));
     let items: Vec<_> = trace.broken.iter().map(broken).collect();
     if !items.is_empty() {
-        doc.line("Broken:");
-        doc.blocks.push(Block::Items(items));
+        page.line("Broken:");
+        page.blocks.push(Block::Items(items));
     }
     let items: Vec<_> = trace.untold.iter().map(untold).collect();
     if !items.is_empty() {
-        doc.line("Can't be told:");
-        doc.blocks.push(Block::Items(items));
+        page.line("Can't be told:");
+        page.blocks.push(Block::Items(items));
     }
 }
 

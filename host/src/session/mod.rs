@@ -1,0 +1,3 @@
+//! A trace as a session: decoded once ([`decode`]).
+
+pub mod decode;

@@ -84,9 +84,7 @@ fn make(golden: &Golden) -> Result<()> {
     let agent = device.start(&record, "ready")?;
     device.sh(&golden.script.replace("HOSTILE", HOSTILE))?;
     agent.stop()?;
-    let made = paths::target().join("golden.swk");
-    device.pull("golden.swk", &made)?;
-    let bytes = fs::read(&made).context("target/golden.swk")?;
+    let bytes = device.pull("golden.swk")?;
     let most = if golden.name == "ring" { LARGEST_RING } else { LARGEST };
     ensure!(bytes.len() <= most, "{} bytes, more than {most}", bytes.len());
     fs::create_dir_all(folder()).context("trace/tests/golden cannot be made")?;

@@ -109,7 +109,7 @@ impl<'a> Ftrace<'a> {
         self.device.sh(&format!(
             "cd {TRACING}; echo 0 > tracing_on; cat trace > {}/ftrace.txt; echo 0 > events/enable
              echo > kprobe_events",
-            crate::device::FOLDER
+            sleepwalk_vdev::FOLDER
         ))?;
         parse(&String::from_utf8_lossy(&self.device.pull("ftrace.txt")?))
     }

@@ -16,7 +16,7 @@ pub mod trace;
 
 use anyhow::{Result, ensure};
 
-pub use device::Device;
+pub use sleepwalk_vdev::Device;
 
 use ftrace::{Event, Ftrace};
 use trace::Trace;
@@ -37,9 +37,9 @@ pub fn capture_with(
     let ftrace = Ftrace::start(device)?;
     let ran = device.sh(script);
     let kernel = ftrace.stop()?;
-    let (_, well) = agent.stop()?;
+    let stopped = agent.stop();
     ran?;
-    ensure!(well, "the agent failed");
+    stopped?;
     let trace = Trace::read(&device.pull("a.swk")?)?;
     ensure!(trace.complete(), "the trace has no end");
     Ok((kernel, trace))

@@ -10,7 +10,7 @@ use crate::attempts::{self, Attempt};
 use crate::compare::{TOLERANCE_NS, same_as_ftrace};
 use crate::ftrace::{Event, What};
 use crate::trace::Trace;
-use crate::{Device, capture};
+use crate::{Device, capture, device};
 
 const SCRIPT: &str = "modprobe pm-notifier-error-inject; \
     ./sleepwalk-workload scenario > scenario.jsonl; status=$?; \
@@ -148,7 +148,8 @@ fn reported(device: &Device, kernel: &[Attempt]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("a.swk");
     fs::write(&file, device.pull("a.swk")?)?;
-    let output = device.sleepwalk().args(["report", "--format", "json"]).arg(&file).output()?;
+    let output =
+        device::sleepwalk(device)?.args(["report", "--format", "json"]).arg(&file).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "sleepwalk report: {said}");
     let report: Value = serde_json::from_slice(&output.stdout)?;

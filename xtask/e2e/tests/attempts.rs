@@ -7,7 +7,7 @@ use sleepwalk_e2e::capture;
 use sleepwalk_e2e::compare::TOLERANCE_NS;
 use sleepwalk_e2e::ftrace::{Event, What};
 use sleepwalk_e2e::trace::{Sources, Trace};
-use sleepwalk_e2e::{Device, debugfs};
+use sleepwalk_e2e::{Device, debugfs, device};
 use sleepwalk_trace::record::{Reason, Record};
 
 fn returns(events: &[Event]) -> Vec<i32> {
@@ -37,7 +37,7 @@ fn assert_same(kernel: &[Event], ours: &[Event]) {
 
 #[test]
 fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let (kernel, ours, _) =
         record(&device, "./sleepwalk-workload suspend --times 2 --alarm 2s --gap 200ms")?;
     assert_eq!(returns(&kernel), [0, 0]);
@@ -50,7 +50,7 @@ fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
 
 #[test]
 fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     // As Android does: read wakeup_count, write it back, suspend. What is activated after the write
     // aborts the attempt. The alarm is for a kernel that sleeps all the same.
     let script = "echo +10 > /sys/class/rtc/rtc0/wakealarm; \
@@ -76,7 +76,7 @@ fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> 
 
 #[test]
 fn the_demo_workload_is_recorded_attempt_by_attempt() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let (kernel, ours, trace) = record(&device, "./sleepwalk-workload demo --for 20s > demo.out")?;
     assert_same(&kernel, &ours);
     let errnos = returns(&kernel);
@@ -89,7 +89,7 @@ fn the_demo_workload_is_recorded_attempt_by_attempt() -> Result<()> {
 
 #[test]
 fn an_attempt_that_pm_test_ends_says_success_and_never_reaches_the_machine() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let script = "echo freezer > /sys/power/pm_test; echo mem > /sys/power/state; \
         echo none > /sys/power/pm_test";
     let (kernel, ours, _) = record(&device, script)?;
@@ -100,7 +100,7 @@ fn an_attempt_that_pm_test_ends_says_success_and_never_reaches_the_machine() -> 
 
 #[test]
 fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     // Held once, then idle for long enough that debugfs and a tick see the same.
     let script = "./sleepwalk-workload source --name holder --after 3s --hold 1500ms --times 2 & \
         sleep 6; cat /sys/kernel/debug/wakeup_sources > then.txt; wait";
@@ -127,7 +127,7 @@ fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
 
 #[test]
 fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let (kernel, _, trace) =
         record(&device, "./sleepwalk-workload suspend --times 4 --alarm 1s --gap 200ms")?;
     let at = |wanted: &str, wanted_begin: bool| {
@@ -160,7 +160,7 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
 
 #[test]
 fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     // While the agent stands still, attempts that a notifier refuses at once fill the ring: it holds
     // some 22,000 of their events, and each of them gives four.
     let script = "modprobe pm-notifier-error-inject; \
@@ -180,11 +180,11 @@ fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
 
 #[test]
 fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let agent = device.start("./sleepwalkd record -o a.swk --interval 200ms", "ready")?;
     std::thread::sleep(Duration::from_secs(3));
     agent.signal("KILL")?;
-    let _ = agent.wait()?;
+    let _ = agent.try_wait()?;
     let trace = Trace::read(&device.pull("a.swk")?)?;
     ensure!(!trace.complete(), "it was killed");
     let ticks = trace.snapshots()?.len();
@@ -194,7 +194,7 @@ fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
 
 #[test]
 fn nothing_is_lost_and_the_capture_says_what_it_cost() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let (kernel, ours, trace) =
         record(&device, "./sleepwalk-workload suspend --times 2 --alarm 1s --gap 1s")?;
     assert_eq!(ours.len(), kernel.len());

@@ -4,7 +4,7 @@
 use std::process::Output;
 
 use anyhow::{Result, bail, ensure};
-use sleepwalk_e2e::Device;
+use sleepwalk_e2e::device;
 use sleepwalk_e2e::trace::Trace;
 use sleepwalk_trace::record::Record;
 
@@ -15,7 +15,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn a_kernel_without_the_kfuncs_is_told_apart() -> Result<()> {
-    let device = Device::without_kfuncs()?;
+    let device = device::without_kfuncs()?;
     for command in ["record -o a.swk -d 1s", "snapshot"] {
         let output = device.try_sh(&format!("./sleepwalkd {command} --source kfunc"))?;
         let text = said(&output);
@@ -34,7 +34,7 @@ fn a_kernel_without_the_kfuncs_is_told_apart() -> Result<()> {
 
 #[test]
 fn without_rights_the_missing_one_is_named() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     // Android's `shell` has the number 2000; this is busybox' way to run something as a user.
     let user = "shell:x:2000:2000::/:/bin/sh";
     device.sh(&format!("grep -q '^shell:' /etc/passwd || echo {user} >> /etc/passwd"))?;
@@ -48,12 +48,12 @@ fn without_rights_the_missing_one_is_named() -> Result<()> {
 
 #[test]
 fn a_full_disk_ends_the_capture_and_keeps_what_was_written() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     device.sh("mkdir -p small; mount -t tmpfs -o size=400k none small")?;
     let agent = device.start("./sleepwalkd record -o small/a.swk --interval 100ms", "ready")?;
     let _sources =
         device.start("./sleepwalk-workload sources --count 300 --prefix f --churn 300", "ready")?;
-    let (out, well) = agent.wait()?;
+    let (out, well) = agent.try_wait()?;
     ensure!(!well && out.contains("no room for"), "it should have run out of room: {out}");
     let trace = device.pull("small/a.swk");
     device.sh("umount small")?;
@@ -68,13 +68,13 @@ fn a_full_disk_ends_the_capture_and_keeps_what_was_written() -> Result<()> {
 
 #[test]
 fn a_ring_on_a_full_disk_ends_in_order_too() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     device.sh("mkdir -p small; mount -t tmpfs -o size=400k none small")?;
     let record = "./sleepwalkd record -o small/a.swk --on-full ring --max-size 1M --interval 100ms";
     let agent = device.start(record, "ready")?;
     let _sources = device
         .start("./sleepwalk-workload sources --count 300 --prefix f --churn 3000", "ready")?;
-    let (out, well) = agent.wait()?;
+    let (out, well) = agent.try_wait()?;
     ensure!(!well && out.contains("no room for"), "it should have run out of room: {out}");
     let trace = device.pull("small/a.swk");
     device.sh("umount small")?;
@@ -84,7 +84,7 @@ fn a_ring_on_a_full_disk_ends_in_order_too() -> Result<()> {
 
 #[test]
 fn the_second_capture_at_once_is_told_who_has_the_device() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let first = device.start("./sleepwalkd record -o a.swk", "ready")?;
     let output = device.try_sh("./sleepwalkd record -o b.swk -d 1s")?;
     let text = said(&output);
@@ -94,14 +94,14 @@ fn the_second_capture_at_once_is_told_who_has_the_device() -> Result<()> {
     ensure!(!device.sh("ls")?.contains("b.swk"), "it left a trace");
     // Whatever its death, the device is free afterwards.
     first.signal("KILL")?;
-    first.wait()?;
+    first.try_wait()?;
     device.sh("./sleepwalkd record -o b.swk -d 100ms")?;
     Ok(())
 }
 
 #[test]
 fn what_is_wrong_is_told_before_anything_is_loaded() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     device.sh("mkdir -p fixed; mount -t tmpfs -o ro none fixed")?;
     // Who may not load anything would hear of that instead.
     let user = "shell:x:2000:2000::/:/bin/sh";
@@ -143,7 +143,7 @@ fn what_is_wrong_is_told_before_anything_is_loaded() -> Result<()> {
 
 #[test]
 fn an_output_that_exists_or_can_not_be_is_refused() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     device.sh("echo precious > there.swk")?;
     for (path, why) in
         [("there.swk", "it exists already"), ("no/such/folder/a.swk", "No such file")]
@@ -159,7 +159,7 @@ fn an_output_that_exists_or_can_not_be_is_refused() -> Result<()> {
 
 #[test]
 fn a_kernel_without_btf_is_told_apart() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     device.sh("mount -t tmpfs none /sys/kernel/btf")?;
     let walk = device.try_sh("./sleepwalkd record -o a.swk -d 1s --source kfunc");
     let best = device.try_sh("./sleepwalkd record -o b.swk -d 1s");

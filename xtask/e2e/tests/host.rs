@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sleepwalk_e2e::Device;
+use sleepwalk_e2e::device;
 use sleepwalk_e2e::ftrace::{Ftrace, What};
 use sleepwalk_e2e::trace::Trace;
 
@@ -17,11 +17,10 @@ fn run(command: &mut Command) -> Result<String> {
 
 #[test]
 fn record_ranks_what_the_kernel_says_was_held_and_leaves_nothing_behind() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let folder = tempfile::tempdir()?;
     let trace = folder.path().join("a.swk");
-    let mut record = device
-        .sleepwalk()
+    let mut record = device::sleepwalk(&device)?
         .args(["record", "-d", "25s", "--interval", "1s", "-o"])
         .arg(&trace)
         .stdout(std::process::Stdio::piped())
@@ -44,7 +43,7 @@ fn record_ranks_what_the_kernel_says_was_held_and_leaves_nothing_behind() -> Res
 
     let bytes = std::fs::read(&trace)?;
     ensure!(Trace::read(&bytes)?.complete(), "the trace has no end");
-    let json = run(device.sleepwalk().args(["report", "--format", "json"]).arg(&trace))?;
+    let json = run(device::sleepwalk(&device)?.args(["report", "--format", "json"]).arg(&trace))?;
     let report: Value = serde_json::from_str(&json)?;
     let attempts = report["attempts"].as_array().context("no attempts")?;
     let returns: Vec<_> = kernel.iter().filter(|e| matches!(e.what, What::Return(_))).collect();
@@ -80,8 +79,8 @@ fn record_ranks_what_the_kernel_says_was_held_and_leaves_nothing_behind() -> Res
 
 #[test]
 fn doctor_says_that_all_is_well() -> Result<()> {
-    let device = Device::get()?;
-    let text = run(device.sleepwalk().arg("doctor"))?;
+    let device = device::with_kfuncs()?;
+    let text = run(device::sleepwalk(&device)?.arg("doctor"))?;
     for check in [
         "adb",
         "CAP_BPF",

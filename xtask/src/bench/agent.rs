@@ -2,7 +2,6 @@
 //! without need.
 
 use std::fs;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -29,16 +28,14 @@ const TICK_NS: u64 = 10_000_000;
 pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     let size = fs::metadata(paths::agent_program()).context("target/dist/sleepwalkd")?.len();
     sh::say(format!("{STARTS} starts of the agent, then {} s of doing nothing", IDLE.as_secs()));
-    let trace = paths::target().join("bench.swk");
     let (mut memory, mut first) = (0, 0);
     for _ in 0..STARTS {
         let agent = start(device)?;
         let born = born_ns(&proc(device, &agent, "stat")?).context("/proc/PID/stat")?;
         memory = memory.max(bytes_of(&proc(device, &agent, "status")?, "VmRSS:").context("VmRSS")?);
         agent.stop()?;
-        first = first.max(first_snapshot_ns(device, &trace)?.saturating_sub(born));
+        first = first.max(first_snapshot_ns(device)?.saturating_sub(born));
     }
-    let _ = fs::remove_file(&trace);
     let wakeups = idle_wakeups(device)?;
     let mb = |bytes: u64| bytes as f64 / 1e6;
     Ok(vec![
@@ -85,9 +82,8 @@ fn idle_wakeups(device: &Device) -> Result<u64> {
     Ok(after.saturating_sub(before))
 }
 
-fn first_snapshot_ns(device: &Device, to: &Path) -> Result<u64> {
-    device.pull("bench.swk", to)?;
-    let bytes = fs::read(to).context("the trace")?;
+fn first_snapshot_ns(device: &Device) -> Result<u64> {
+    let bytes = device.pull("bench.swk")?;
     let mut reader = Reader::open(&bytes).context("the agent's trace")?;
     let first = reader.by_ref().find_map(|item| match item {
         Item::Record(stamped) if matches!(stamped.record, Record::Snapshot(_)) => Some(stamped.at),

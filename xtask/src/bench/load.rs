@@ -1,6 +1,5 @@
 //! What a capture costs when much goes on: the agent's time, the trace's bytes, memory in the long run.
 
-use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use sleepwalk_vdev::Device;
 
 use super::agent::{SETTLE, bytes_of, proc, start};
 use super::figure::{Figure, Limit};
-use crate::{paths, sh};
+use crate::sh;
 
 /// How long edges and attempts come at their pace. A wakeup of a FIFO is worth four edges: its own two
 /// and those of its epoll set; some more than needed, because nothing happens while an attempt sleeps.
@@ -167,10 +166,7 @@ impl Trace {
     }
 
     fn pull_as(device: &Device, name: &str) -> Result<Trace> {
-        let to = paths::target().join("bench.swk");
-        device.pull(name, &to)?;
-        let bytes = fs::read(&to).context("the trace")?;
-        let _ = fs::remove_file(&to);
+        let bytes = device.pull(name)?;
         let mut reader = Reader::open(&bytes).context("the agent's trace")?;
         let records = reader.by_ref().filter_map(|item| match item {
             Item::Record(stamped) => Some(stamped),

@@ -1,12 +1,13 @@
 //! A running device, over adb: scripts and their exit codes, programs in the background, files.
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{parts, sh};
 
@@ -76,11 +77,14 @@ impl Device {
         sh::run_logged("adb-push", &mut adb, LIMIT, "the device takes no files")
     }
 
-    /// Copies a file from [`FOLDER`].
-    pub fn pull(&self, name: &str, to: &Path) -> Result<()> {
+    /// The bytes of a file in [`FOLDER`].
+    pub fn pull(&self, name: &str) -> Result<Vec<u8>> {
+        let folder = tempfile::tempdir()?;
+        let to = folder.path().join("pulled");
         let mut adb = self.adb();
-        adb.arg("pull").arg(format!("{FOLDER}/{name}")).arg(to);
-        sh::run_logged("adb-pull", &mut adb, LIMIT, "the device gives no files")
+        adb.arg("pull").arg(format!("{FOLDER}/{name}")).arg(&to);
+        sh::run_logged("adb-pull", &mut adb, LIMIT, "the device gives no files")?;
+        fs::read(&to).with_context(|| format!("{name} did not arrive"))
     }
 
     /// Lets the adb server connect to the device, if that answers.

@@ -86,9 +86,9 @@ fn perfetto() -> Result<()> {
 fn in_the_browser() -> Result<()> {
     let mut cargo = sh::cargo();
     cargo
-        .args(["test", "--package", "sleepwalk-browser", "--no-fail-fast"])
-        // How soon a page is drawn is told. Each test has a browser, and each browser takes a core.
-        .args(["--", "--test-threads=2", "--show-output"])
+        .args(["test", "--package", "sleepwalk", "--test", "browser", "--no-fail-fast"])
+        // The output has how soon a page is drawn. Each test has a browser, which takes a core.
+        .args(["--", "--ignored", "--test-threads=2", "--show-output"])
         .env("CHROMIUM", setup::chromium()?);
     sh::run_within(LIMIT, &mut cargo)
 }

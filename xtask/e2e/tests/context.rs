@@ -293,7 +293,7 @@ fn a_capture_goes_on_with_no_rights_for_root_and_for_another_user() -> Result<()
     const NONE: &str = "0000000000000000";
     for device in [device::with_kfuncs()?, device::without_kfuncs()?] {
         // The walk from an address needs to see it.
-        let other = "./sleepwalk-workload run-as --user 2000 --rights bpf,perfmon,syslog --";
+        let other = "./sleepwalk-workload run-as --user 2000 --capabilities bpf,perfmon,syslog --";
         for (run_as, uid) in [("", "0"), (other, "2000")] {
             let (trace, rights) = with_few_rights(&device, run_as)?;
             ensure!(rights["Uid"].starts_with(uid), "{rights:?}");
@@ -321,7 +321,7 @@ fn a_capture_goes_on_with_no_rights_for_root_and_for_another_user() -> Result<()
 fn one_that_is_not_root_keeps_what_debugfs_needs() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("mkdir -p open; chmod 777 open")?;
-    let rights_given = "--rights bpf,perfmon,dac_read_search";
+    let rights_given = "--capabilities bpf,perfmon,dac_read_search";
     let agent = device.start(
         &format!(
             "./sleepwalk-workload run-as --user 2000 {rights_given} -- ./sleepwalkd record \
@@ -353,7 +353,7 @@ fn doctor_names_each_right_that_is_missing() -> Result<()> {
         let held = all.iter().filter(|right| !lacking.split(',').any(|l| l == **right));
         let held = held.copied().collect::<Vec<_>>().join(",");
         let output = device.try_sh(&format!(
-            "./sleepwalk-workload run-as --user 2000 --rights {held} -- ./sleepwalkd doctor --json"
+            "./sleepwalk-workload run-as --user 2000 --capabilities {held} -- ./sleepwalkd doctor --json"
         ))?;
         let text = String::from_utf8_lossy(&output.stdout);
         // adb's shell may put what the log says in front.

@@ -10,10 +10,9 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 use nix::sys::epoll::EpollEvent;
 
-use crate::args::SourcesOptions;
 use crate::event;
 use crate::fifo::Fifo;
-use crate::sources::name;
+use crate::sources::{Options, name};
 use crate::stop::Stop;
 use crate::wake_set::WakeSet;
 
@@ -21,12 +20,12 @@ use crate::wake_set::WakeSet;
 type Work = fn(&[Fifo], &AtomicBool) -> Result<()>;
 
 /// As many activations as there can be.
-pub fn of_edges(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
+pub fn of_edges(stop: &Stop, folder: &Path, options: &Options) -> Result<()> {
     run(stop, folder, options, 1, edges)
 }
 
 /// As many births and deaths as there can be.
-pub fn of_lives(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
+pub fn of_lives(stop: &Stop, folder: &Path, options: &Options) -> Result<()> {
     // A death waits until nobody reads the list any more (`wakeup_source_remove`,
     // drivers/base/power/wakeup.c, 7.3), so a thread alone would mostly sleep.
     run(stop, folder, options, 32, lives)
@@ -36,7 +35,7 @@ pub fn of_lives(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<
 fn run(
     stop: &Stop,
     folder: &Path,
-    options: &SourcesOptions,
+    options: &Options,
     threads_per_cpu: usize,
     work: Work,
 ) -> Result<()> {

@@ -236,7 +236,9 @@ pub fn lock(path: &Path, waiting: Option<&str>) -> Result<File> {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
         let file = File::create(path)?;
         if file.try_lock().is_err() {
-            waiting.map(say);
+            if let Some(waiting) = waiting {
+                say(waiting);
+            }
             file.lock()?;
         }
         Ok::<_, std::io::Error>(file)

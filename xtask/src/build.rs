@@ -86,7 +86,7 @@ fn bpf_cargo(verb: &str, rust_src: &RustSrc) -> Command {
         .args([verb, "--package", "sleepwalk-ebpf", "--profile", "probe", "--target", BPF])
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(paths::target().join("probe"))
-        // BTF is how the kernel knows the probe's types. The other flag tells aya-ebpf whose
+        // BTF is how the kernel knows the probe's types. The other flag names
         // registers a traced function has: a phone's, not this machine's.
         .env(
             "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",

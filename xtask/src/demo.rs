@@ -1,5 +1,5 @@
 //! `cargo xtask demo`: from a checkout to a ranking. Builds everything, boots the virtual device,
-//! keeps it awake on purpose, and lets `sleepwalk record` find out by what.
+//! keeps it awake on purpose, and records with `sleepwalk record` what did.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ const CAPTURE: Duration = Duration::from_secs(40);
 /// How long the capture may take to begin: an emulated core loads the probe slowly.
 const BEGIN: Duration = Duration::from_secs(90);
 
-/// Where the agent's stdout lies during a capture by the host process of that number.
+/// The file of the agent's stdout during a capture by the host process of that number.
 fn agent_output(record: u32) -> String {
     format!("/data/local/tmp/sleepwalk/record-*-{record}.out")
 }
@@ -70,7 +70,7 @@ fn capture(device: &Device, trace: &Path) -> Result<String> {
     }
     let status = record.wait()?;
     if !status.success() {
-        bail!("`{line}` ended with {}: its words are above", sh::ended(status));
+        bail!("`{line}` ended with {}: its output is above", sh::ended(status));
     }
     worked
 }
@@ -98,11 +98,11 @@ fn begun(device: &Device, record: &mut Child) -> Result<()> {
 /// Waits for the workload's end.
 fn done(program: Program) -> Result<String> {
     sh::say(format!("the workload works for {} s", WORK.as_secs()));
-    let said = program.wait()?;
-    Ok(said.lines().last().unwrap_or_default().to_owned())
+    let output = program.wait()?;
+    Ok(output.lines().last().unwrap_or_default().to_owned())
 }
 
-/// What the workload knows of its attempts, for comparison with the ranking.
+/// The workload's own count of its attempts, for comparison with the ranking.
 fn summary(done: &str) -> Result<String> {
     let line: Value = serde_json::from_str(done).unwrap_or_default();
     let number = |key: &str| line[key].as_u64();
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_workloads_count_is_said() {
+    fn the_workloads_count_is_printed() {
         let line = r#"{"t_ns":1,"event":"done","attempts":7,"succeeded":4,"busy":3,"other":0}"#;
         let text = summary(line).unwrap();
         assert!(text.contains("7 attempts") && text.contains("4 succeeded, 3 were"), "{text}");

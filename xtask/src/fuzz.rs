@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: the decoder's fuzz targets in `trace/fuzz`, for a while.
 //!
-//! The seeds are `trace/fuzz/corpus` and the golden traces. What a run finds goes to `target/fuzz`,
-//! where the next run takes it up; `--keep` merges what reaches new code into `trace/fuzz/corpus`.
+//! The seeds are `trace/fuzz/corpus` and the golden traces. A run's finds go to `target/fuzz`,
+//! where the next run takes them up; `--keep` merges inputs that reach new code into `trace/fuzz/corpus`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,11 +106,11 @@ fn nightly() -> Result<()> {
     let mut rustc = Command::new("rustup");
     sh::plain_rust(&mut rustc);
     rustc.args(["run", NIGHTLY, "rustc", "--version"]);
-    let mend =
+    let remedy =
         "the fuzzer needs a nightly Rust: `rustup toolchain install nightly --profile minimal`";
-    let version = sh::read(&mut rustc).context(mend)?;
+    let version = sh::read(&mut rustc).context(remedy)?;
     if !version.contains("nightly") {
-        bail!("{version:?} is no nightly: {mend}");
+        bail!("{version:?} is no nightly: {remedy}");
     }
     Ok(())
 }

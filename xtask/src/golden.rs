@@ -1,8 +1,8 @@
-//! `cargo xtask golden`: records the golden traces of the format's version 1 anew, in virtual devices
-//! of their own, and what they say, as `sleepwalk dump` prints it.
+//! `cargo xtask golden`: records the golden traces of the format's version 1 again, in virtual devices
+//! of their own, and their contents, as `sleepwalk dump` prints them.
 //!
-//! They are made when the format is final, and never again: what they are for is that a later
-//! Sleepwalk still reads them.
+//! They are made when the format is final, and never again: they prove that a later Sleepwalk still
+//! reads them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ struct Golden {
     kernel: Kernel,
     /// Behind `sleepwalkd record -o FILE`.
     options: &'static str,
-    /// What happens meanwhile.
+    /// The events to record.
     script: &'static str,
 }
 
@@ -67,7 +67,7 @@ pub fn run(names: &[String]) -> Result<()> {
     for golden in GOLDENS.iter().filter(chosen) {
         make(golden).with_context(|| format!("the golden trace {}", golden.name))?;
     }
-    // The test itself writes what they say.
+    // The test itself writes their contents.
     sh::run(
         sh::cargo()
             .args(["test", "--package", "sleepwalk", "--test", "golden_traces"])

@@ -13,7 +13,7 @@ use sleepwalk_vdev::{Kernel, OwnDevice, Reserved, parts, system};
 use crate::{build, paths, setup, sh};
 
 /// A device: its name, which is this task's own because it is taken down at both ends, its kernel,
-/// and the variable that tells the tests of it.
+/// and the variable that names it to the tests.
 type Kind = (&'static str, Kernel, &'static str);
 
 /// With the kfuncs, and the newest kernel without.
@@ -37,11 +37,11 @@ pub fn run(filter: &[OsString]) -> Result<()> {
     let mut failed = Vec::new();
     if filter.is_empty() {
         sh::say("step 1 of 6: the tests that need no device");
-        failed.extend(said(without_device(), "the tests that need no device"));
+        failed.extend(failure(without_device(), "the tests that need no device"));
         sh::say("step 2 of 6: exports, by Perfetto's own descriptors");
-        failed.extend(said(perfetto(), "the check of exports for Perfetto"));
+        failed.extend(failure(perfetto(), "the check of exports for Perfetto"));
         sh::say("step 3 of 6: the HTML report in Chromium");
-        failed.extend(said(in_the_browser(), "the HTML report in Chromium"));
+        failed.extend(failure(in_the_browser(), "the HTML report in Chromium"));
     }
     sh::say("step 4 of 6: the programs");
     build::all()?;
@@ -60,8 +60,8 @@ pub fn run(filter: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// A failure of one part does not keep the others from telling theirs.
-fn said(result: Result<()>, part: &'static str) -> Option<&'static str> {
+/// Prints a failure, which does not keep the other parts from running.
+fn failure(result: Result<()>, part: &'static str) -> Option<&'static str> {
     let error = result.err()?;
     sh::say(format!("{error:#}"));
     Some(part)
@@ -141,7 +141,7 @@ fn end_to_end(
         devices.push((name, own));
     }
     let started = Instant::now();
-    let failed = said(sh::run_within(LIMIT, &mut cargo), part);
+    let failed = failure(sh::run_within(LIMIT, &mut cargo), part);
     if failed.is_some() {
         for (name, device) in &devices {
             if !device.alive() {

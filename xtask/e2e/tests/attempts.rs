@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use sleepwalk_e2e::capture;
 use sleepwalk_e2e::compare::TOLERANCE_NS;
-use sleepwalk_e2e::ftrace::{Event, What};
+use sleepwalk_e2e::ftrace::{Event, Kind};
 use sleepwalk_e2e::trace::{Sources, Trace};
 use sleepwalk_e2e::{Device, debugfs, device};
 use sleepwalk_trace::record::{Reason, Record};
 
 fn returns(events: &[Event]) -> Vec<i32> {
-    let errno = |e: &Event| if let What::Return(errno) = e.what { Some(errno) } else { None };
+    let errno = |e: &Event| if let Kind::Return(errno) = e.kind { Some(errno) } else { None };
     events.iter().filter_map(errno).collect()
 }
 
@@ -20,15 +20,15 @@ fn record(device: &Device, script: &str) -> Result<(Vec<Event>, Vec<Event>, Trac
     let (mut kernel, trace) = capture(device, script)?;
     let mut ours = trace.events()?;
     for events in [&mut kernel, &mut ours] {
-        events.retain(|event| event.what.of_attempt());
+        events.retain(|event| event.kind.of_attempt());
     }
     Ok((kernel, ours, trace))
 }
 
 /// Same events in the same order, at the same time.
 fn assert_same(kernel: &[Event], ours: &[Event]) {
-    let what = |events: &[Event]| events.iter().map(|e| e.what.clone()).collect::<Vec<_>>();
-    assert_eq!(what(ours), what(kernel));
+    let kinds = |events: &[Event]| events.iter().map(|e| e.kind.clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(ours), kinds(kernel));
     for (our, kernel) in ours.iter().zip(kernel) {
         let apart = our.at_ns.abs_diff(kernel.at_ns);
         assert!(apart < TOLERANCE_NS, "{our:?} and {kernel:?} are {apart} ns apart");
@@ -43,7 +43,7 @@ fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
     assert_eq!(returns(&kernel), [0, 0]);
     assert_same(&kernel, &ours);
     let slept =
-        |e: &&Event| matches!(&e.what, What::Phase { action, .. } if action == "machine_suspend");
+        |e: &&Event| matches!(&e.kind, Kind::Phase { action, .. } if action == "machine_suspend");
     ensure!(kernel.iter().filter(slept).count() >= 4, "nothing slept");
     Ok(())
 }
@@ -51,7 +51,7 @@ fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
 #[test]
 fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> {
     let device = device::with_kfuncs()?;
-    // As Android does: read wakeup_count, write it back, suspend. What is activated after the write
+    // As Android does: read wakeup_count, write it back, suspend. A source that is activated after the write
     // aborts the attempt. The alarm is for a kernel that sleeps all the same.
     let script = "echo +10 > /sys/class/rtc/rtc0/wakealarm; \
         cat /sys/power/wakeup_count > count; cat count > /sys/power/wakeup_count; \
@@ -131,8 +131,8 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
     let (kernel, _, trace) =
         record(&device, "./sleepwalk-workload suspend --times 4 --alarm 1s --gap 200ms")?;
     let at = |wanted: &str, wanted_begin: bool| {
-        let hits = kernel.iter().filter(move |e| match &e.what {
-            What::Phase { action, begin, .. } => action == wanted && *begin == wanted_begin,
+        let hits = kernel.iter().filter(move |e| match &e.kind {
+            Kind::Phase { action, begin, .. } => action == wanted && *begin == wanted_begin,
             _ => false,
         });
         hits.map(|e| e.at_ns).collect::<Vec<_>>()

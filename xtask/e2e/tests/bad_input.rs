@@ -1,4 +1,4 @@
-//! What goes wrong on a device: one line that names the thing and the mend, the right exit code,
+//! Errors on a device: one line that names the thing and the remedy, the right exit code,
 //! nothing left behind.
 
 use std::process::Output;
@@ -14,7 +14,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_kernel_without_the_kfuncs_is_told_apart() -> Result<()> {
+fn a_kernel_without_kfuncs_is_named() -> Result<()> {
     let device = device::without_kfuncs()?;
     for command in ["record -o a.swk -d 1s", "snapshot"] {
         let output = device.try_sh(&format!("./sleepwalkd {command} --source kfunc"))?;
@@ -33,7 +33,7 @@ fn a_kernel_without_the_kfuncs_is_told_apart() -> Result<()> {
 }
 
 #[test]
-fn without_rights_the_missing_one_is_named() -> Result<()> {
+fn a_missing_capability_is_named() -> Result<()> {
     let device = device::with_kfuncs()?;
     // Android's `shell` has the number 2000; this is busybox' way to run something as a user.
     let user = "shell:x:2000:2000::/:/bin/sh";
@@ -47,7 +47,7 @@ fn without_rights_the_missing_one_is_named() -> Result<()> {
 }
 
 #[test]
-fn a_full_disk_ends_the_capture_and_keeps_what_was_written() -> Result<()> {
+fn a_full_disk_ends_the_capture_and_keeps_it() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("mkdir -p small; mount -t tmpfs -o size=400k none small")?;
     let agent = device.start("./sleepwalkd record -o small/a.swk --interval 100ms", "ready")?;
@@ -67,7 +67,7 @@ fn a_full_disk_ends_the_capture_and_keeps_what_was_written() -> Result<()> {
 }
 
 #[test]
-fn a_ring_on_a_full_disk_ends_in_order_too() -> Result<()> {
+fn a_ring_on_a_full_disk_ends_cleanly() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("mkdir -p small; mount -t tmpfs -o size=400k none small")?;
     let record = "./sleepwalkd record -o small/a.swk --on-full ring --max-size 1M --interval 100ms";
@@ -83,7 +83,7 @@ fn a_ring_on_a_full_disk_ends_in_order_too() -> Result<()> {
 }
 
 #[test]
-fn the_second_capture_at_once_is_told_who_has_the_device() -> Result<()> {
+fn a_second_capture_names_the_first() -> Result<()> {
     let device = device::with_kfuncs()?;
     let first = device.start("./sleepwalkd record -o a.swk", "ready")?;
     let output = device.try_sh("./sleepwalkd record -o b.swk -d 1s")?;
@@ -100,10 +100,10 @@ fn the_second_capture_at_once_is_told_who_has_the_device() -> Result<()> {
 }
 
 #[test]
-fn what_is_wrong_is_told_before_anything_is_loaded() -> Result<()> {
+fn errors_come_before_anything_is_loaded() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("mkdir -p fixed; mount -t tmpfs -o ro none fixed")?;
-    // Who may not load anything would hear of that instead.
+    // A user who may not load anything would get that error instead.
     let user = "shell:x:2000:2000::/:/bin/sh";
     device.sh(&format!("grep -q '^shell:' /etc/passwd || echo {user} >> /etc/passwd"))?;
     device.sh("chmod 777 .; echo precious > there.swk; mkdir -m 700 closed")?;
@@ -142,7 +142,7 @@ fn what_is_wrong_is_told_before_anything_is_loaded() -> Result<()> {
 }
 
 #[test]
-fn an_output_that_exists_or_can_not_be_is_refused() -> Result<()> {
+fn an_impossible_output_is_refused() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("echo precious > there.swk")?;
     for (path, why) in
@@ -158,7 +158,7 @@ fn an_output_that_exists_or_can_not_be_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_kernel_without_btf_is_told_apart() -> Result<()> {
+fn a_kernel_without_btf_is_named() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("mount -t tmpfs none /sys/kernel/btf")?;
     let walk = device.try_sh("./sleepwalkd record -o a.swk -d 1s --source kfunc");

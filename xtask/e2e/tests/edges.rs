@@ -43,9 +43,9 @@ fn a_source_that_lives_between_two_snapshots_has_its_name() -> Result<()> {
         .into_iter()
         .filter(|s| matches!(s.snapshot.reason, Reason::Start | Reason::End));
     let shown: Vec<_> = shown.flat_map(|s| s.by_name.into_keys()).collect();
-    let texts = trace.texts();
+    let strings = trace.strings();
     let met = trace.records.iter().filter_map(|r| match &r.record {
-        Record::Source(source) => Some(texts[&source.name].as_slice()),
+        Record::Source(source) => Some(strings[&source.name].as_slice()),
         _ => None,
     });
     let met: Vec<_> = met.collect();
@@ -97,7 +97,7 @@ fn a_storm_of_edges_is_recorded_or_counted_to_the_last() -> Result<()> {
         kernel / 10
     );
     ensure!(kernel > 100_000, "only {kernel} events");
-    // What announces a name is an event too, and is counted where it is lost.
+    // The announcement of a name is an event too, and is counted where it is lost.
     let names = trace.names().len() as u64;
     ensure!(ours <= kernel && kernel - ours <= lost, "{kernel} events, {ours} ours, {lost} lost");
     ensure!(lost <= kernel - ours + names, "{kernel} events, {ours} ours, {lost} lost");

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sleepwalk_e2e::device;
-use sleepwalk_e2e::ftrace::{Ftrace, What};
+use sleepwalk_e2e::ftrace::{Ftrace, Kind};
 use sleepwalk_e2e::trace::Trace;
 
 fn run(command: &mut Command) -> Result<String> {
@@ -46,13 +46,13 @@ fn record_ranks_what_the_kernel_says_was_held_and_leaves_nothing_behind() -> Res
     let json = run(device::sleepwalk(&device)?.args(["report", "--format", "json"]).arg(&trace))?;
     let report: Value = serde_json::from_str(&json)?;
     let attempts = report["attempts"].as_array().context("no attempts")?;
-    let returns: Vec<_> = kernel.iter().filter(|e| matches!(e.what, What::Return(_))).collect();
+    let returns: Vec<_> = kernel.iter().filter(|e| matches!(e.kind, Kind::Return(_))).collect();
     assert_eq!(attempts.len(), returns.len());
     assert_eq!(attempts[0]["errno"], 0);
     assert_eq!(attempts[0]["outcome"], "slept");
     let machine: Vec<_> = kernel
         .iter()
-        .filter(|e| matches!(&e.what, What::Phase { action, .. } if action == "machine_suspend"))
+        .filter(|e| matches!(&e.kind, Kind::Phase { action, .. } if action == "machine_suspend"))
         .collect();
     let slept: u64 = machine.chunks_exact(2).map(|pair| pair[1].at_ns - pair[0].at_ns).sum();
     let ours = attempts[0]["slept_ns"].as_u64().context("slept_ns")?;

@@ -40,7 +40,7 @@ fn a_source_of_snapshots_that_this_kernel_lacks_is_refused_by_name() -> Result<(
     }
     let doctor = device.sh("./sleepwalkd doctor")?;
     let line = doctor.lines().find(|line| line.starts_with("degraded  snapshots"));
-    let told = ["debugfs: ", "no walk: ", "CONFIG_KALLSYMS_ALL"];
-    ensure!(line.is_some_and(|line| told.iter().all(|part| line.contains(part))), "{doctor}");
+    let reasons = ["debugfs: ", "no walk: ", "CONFIG_KALLSYMS_ALL"];
+    ensure!(line.is_some_and(|line| reasons.iter().all(|part| line.contains(part))), "{doctor}");
     Ok(())
 }

@@ -76,7 +76,7 @@ fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
         (long.clone(), long.into_bytes()),
         (longer.clone(), longer.into_bytes()),
     ];
-    // The first tells these sources to a snapshot, the second meets them in edges.
+    // The first has these sources in a snapshot, the second meets them in edges.
     let late = device.start("./sleepwalkd record -o a.swk --interval 1h", "ready")?;
     let mut running = Vec::new();
     for (shell, _) in &names {
@@ -90,7 +90,7 @@ fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
     drop(running);
     late.stop()?;
     let trace = Trace::read(&device.pull("a.swk")?)?;
-    let texts = trace.texts();
+    let strings = trace.strings();
     let shown: Vec<_> =
         trace.snapshots()?.into_iter().flat_map(|s| s.by_name.into_keys()).collect();
     for (_, bytes) in &names {
@@ -101,7 +101,7 @@ fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
         let source = source.with_context(|| format!("{shown_as:?} is missing"))?;
         assert_eq!(source["name_cut"], cut, "{source}");
         let met = trace.records.iter().find_map(|r| match &r.record {
-            Record::Source(source) if texts[&source.name] == kept => Some(source),
+            Record::Source(source) if strings[&source.name] == kept => Some(source),
             _ => None,
         });
         let met = met.with_context(|| format!("{shown_as:?} is in no edge"))?;
@@ -188,10 +188,10 @@ fn a_capture_goes_by_the_best_source_there_is_and_says_so() -> Result<()> {
             let hooks = ["tp_btf", "fexit", "tp_btf", "fexit", "fexit", "fentry"];
             assert_eq!(trace.hows()?, hooks, "both kernels take the first choice of each");
             // Whatever snapshots come from, edges have their names.
-            let texts = trace.texts();
+            let strings = trace.strings();
             let names = trace.names();
             let edges = trace.records.iter().filter_map(|r| match &r.record {
-                Record::Edge(edge) => texts.get(names.get(&edge.source)?).map(Vec::as_slice),
+                Record::Edge(edge) => strings.get(names.get(&edge.source)?).map(Vec::as_slice),
                 _ => None,
             });
             let edges: BTreeSet<_> = edges.collect();
@@ -246,7 +246,7 @@ fn a_walk_without_the_lock_is_whole_or_says_that_it_is_not() -> Result<()> {
     let trace = Trace::read(&device.pull("a.swk")?)?;
     let snapshots = trace.snapshots()?;
     let broken = snapshots.iter().filter(|s| s.snapshot.broken).count();
-    println!("{} snapshots, {broken} broken; {} walks begun anew", snapshots.len(), met(&said));
+    println!("{} snapshots, {broken} broken; {} walks begun again", snapshots.len(), met(&said));
     ensure!(snapshots.len() > 100, "only {} snapshots", snapshots.len());
     let gone: usize = snapshots.iter().map(|s| s.snapshot.gone.len()).sum();
     ensure!(gone > 50, "only {gone} sources went away between two snapshots");

@@ -30,7 +30,7 @@ const LIMIT: u64 = 256 << 10;
 const BUSY: &str = "./sleepwalk-workload sources --count 100 --prefix busy --churn 1000000";
 
 #[test]
-fn a_trace_that_is_full_ends_in_order_and_never_exceeds_its_bound() -> Result<()> {
+fn a_full_trace_ends_within_its_bound() -> Result<()> {
     let device = device::with_kfuncs()?;
     let agent =
         device.start("./sleepwalkd record -o a.swk --max-size 256K --interval 1h", "ready")?;
@@ -52,12 +52,12 @@ fn a_trace_that_is_full_ends_in_order_and_never_exceeds_its_bound() -> Result<()
 const RING: &str = "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s";
 
 #[test]
-fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
+fn a_ring_drops_the_oldest_chunks() -> Result<()> {
     let device = device::with_kfuncs()?;
     let agent = device.start(RING, "ready")?;
     let busy = device.start(BUSY, "ready")?;
     let lengths = lengths(&device, "a.swk", 60)?;
-    // Of one instant, as far as a copy can be: it is made while nothing is written.
+    // A copy of one instant: it is made while nothing is written.
     device.sh(&format!("kill -STOP {0}; cp a.swk b.swk; kill -CONT {0}", agent.pid))?;
     let kernel = debugfs::read(&device)?;
     agent.stop()?;
@@ -167,7 +167,7 @@ fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
 }
 
 #[test]
-fn a_signal_at_any_time_leaves_a_trace_that_ends_in_order_or_none() -> Result<()> {
+fn a_signal_leaves_a_clean_trace_or_none() -> Result<()> {
     let device = device::with_kfuncs()?;
     let mut whole = 0;
     for hundredths in (0..50).step_by(4) {
@@ -234,14 +234,14 @@ impl Drop for Victim {
     }
 }
 
-/// What a power cut may cost: 5 s, or the last attempt.
+/// A power cut may cost as much: 5 s, or the last attempt.
 const LOSS_NS: u64 = 5_000_000_000;
 
 #[test]
 fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
     let victim = Victim::new()?;
     let device = victim.up()?;
-    // What the kernel writes by itself within this test would hide what the agent does not.
+    // Writeback by the kernel within this test would hide that the agent does not sync.
     device.sh("echo 0 > /sys/power/sync_on_suspend; cd /proc/sys/vm
          echo 60000 > dirty_expire_centisecs; echo 60000 > dirty_writeback_centisecs")?;
     let agent = device.start("./sleepwalkd record -o disk/a.swk --interval 1h", "ready")?;
@@ -250,7 +250,7 @@ fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
         "./sleepwalk-workload source --name pulse --after 100ms --hold 100ms --times 1000",
         "activate",
     )?;
-    // What has reached this side has happened.
+    // Each line is of an event that has happened.
     let mut activations = Vec::new();
     loop {
         let line: Value = serde_json::from_str(&pulse.line()?)?;
@@ -268,26 +268,26 @@ fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
     let device = victim.up()?;
     let bytes = device.pull("disk/a.swk")?;
     let mut reader = Reader::open(&bytes)?;
-    let mut texts = std::collections::BTreeMap::new();
+    let mut strings = std::collections::BTreeMap::new();
     let (mut pulses, mut names, mut returns) = (Vec::new(), Vec::new(), 0);
     for item in reader.by_ref() {
         let Item::Record(stamped) = item else { continue };
         match stamped.record {
-            Record::String(text) => drop(texts.insert(text.id, text.bytes)),
-            Record::Source(source) if texts[&source.name] == b"pulse" => {
+            Record::String(text) => drop(strings.insert(text.id, text.bytes)),
+            Record::Source(source) if strings[&source.name] == b"pulse" => {
                 names.push(source.instance);
             }
             Record::Edge(edge) if edge.flags & EDGE_ACTIVE != 0 && names.contains(&edge.source) => {
                 pulses.push(stamped.at.0);
             }
             Record::Return(_) => returns += 1,
-            Record::End(end) => bail!("it ended in order: {}", end.reason),
+            Record::End(end) => bail!("it ended cleanly: {}", end.reason),
             _ => {}
         }
     }
     let last = activations.last().copied().unwrap_or_default();
     let safe = activations.iter().filter(|at| *at + LOSS_NS < last).count();
-    // The first was told before `start` returned.
+    // The first was printed before `start` returned.
     println!(
         "{} of {} activations are there, {safe} had to be; {} bytes damaged",
         pulses.len(),

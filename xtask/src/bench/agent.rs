@@ -1,4 +1,4 @@
-//! What the agent costs: its size, its memory, how soon it sees something, and whether it wakes
+//! The agent's costs: its size, its memory, how soon it sees something, and whether it wakes
 //! without need.
 
 use std::fs;
@@ -18,7 +18,7 @@ use crate::{paths, sh};
 const STARTS: u32 = 5;
 /// Shorter than the interval between snapshots.
 const IDLE: Duration = Duration::from_secs(30);
-/// After `ready`, until what belongs to the start is over.
+/// After `ready`, until the start is over.
 pub const SETTLE: Duration = Duration::from_secs(2);
 
 /// `/proc` counts time in ticks of USER_HZ, 100 on every Linux but alpha's and ia64's.

@@ -1,4 +1,4 @@
-//! What reading a trace costs: decoding, and a report on ten million edges.
+//! The cost of reading a trace: decoding, and a report on ten million edges.
 
 use std::fs;
 use std::mem::MaybeUninit;
@@ -33,7 +33,7 @@ pub fn figures(keep: bool) -> Result<Vec<Figure>> {
     let quick = best(&host, &small, SMALL_RUNS)?;
     let size = fs::metadata(&large).context("target/bench/synth.swk")?.len();
     figures.extend([
-        Figure::told("its trace", size as f64 / 1e6, "MB"),
+        Figure::reported("its trace", size as f64 / 1e6, "MB"),
         Figure::limited(
             "report on 10 M edges, 10,000 attempts",
             cost.took.as_secs_f64(),
@@ -75,8 +75,8 @@ fn decoding(trace: &Path) -> Result<Vec<Figure>> {
     ensure!(edges == synth::LARGE.edges as f64, "{edges} edges were decoded");
     Ok(vec![
         Figure::limited("edges decoded", edges / decode * 1e3, "M/s", Limit::AtLeast(10.0)),
-        Figure::told("decoding, to a checksum of the file", decode / number("crc_ns")?, "x"),
-        Figure::told("decoding, to a plain read of it", decode / number("sum_ns")?, "x"),
+        Figure::reported("decoding, to a checksum of the file", decode / number("crc_ns")?, "x"),
+        Figure::reported("decoding, to a plain read of it", decode / number("sum_ns")?, "x"),
     ])
 }
 

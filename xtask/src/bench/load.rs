@@ -1,4 +1,4 @@
-//! What a capture costs when much goes on: the agent's time, the trace's bytes, memory in the long run.
+//! The cost of a capture when much goes on: the agent's time, the trace's bytes, memory in the long run.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const ATTEMPT_EVERY_S: f64 = 10.0;
 
 /// The demo's length.
 const DEMO_S: u32 = 30;
-/// What the kernel selftest's walker sends of each source.
+/// The kernel selftest's walker sends as much of each source.
 const SELFTEST_BYTES: u64 = 200;
 
 /// An hour of the above.
@@ -44,7 +44,7 @@ const HOUR_SUSPEND: &str = "modprobe pm-notifier-error-inject; \
 /// A trace taken apart.
 struct Trace {
     records: Vec<Stamped>,
-    /// Of the whole file.
+    /// The whole file's length.
     bytes: u64,
 }
 
@@ -91,8 +91,8 @@ fn under_load(device: &Device) -> Result<Vec<Figure>> {
     );
     let percent = (cpu_after - cpu_before) / seconds * 100.0;
     Ok(vec![
-        Figure::told("edges a second", edges, ""),
-        Figure::told("an attempt every", every, "s"),
+        Figure::reported("edges a second", edges, ""),
+        Figure::reported("an attempt every", every, "s"),
         Figure::limited("agent's CPU time under these", percent, "%", Limit::AtMost(0.5)),
         Figure::limited("an edge in the trace", trace.edge(), "B", Limit::AtMost(12.0)),
     ])
@@ -149,8 +149,8 @@ fn after_an_hour(device: &Device) -> Result<Vec<Figure>> {
         "only {edges} edges and {attempts} attempts came through"
     );
     Ok(vec![
-        Figure::told("edges pushed through", edges as f64, ""),
-        Figure::told("attempts pushed through", attempts as f64, ""),
+        Figure::reported("edges pushed through", edges as f64, ""),
+        Figure::reported("attempts pushed through", attempts as f64, ""),
         Figure::limited(
             "agent's memory (VmRSS) after them",
             memory as f64 / 1e6,

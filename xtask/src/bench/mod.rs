@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what a snapshot and the agent cost, measured in a virtual device of its own,
-//! and what reading traces costs on this machine.
+//! `cargo xtask bench`: the costs of a snapshot and of the agent, measured in a virtual device of its own,
+//! and the cost of reading traces on this machine.
 //!
 //! The figures are ratios where they can be: an emulated core's milliseconds say little. They mean
 //! something on a quiet machine only, so the load before is among them.
@@ -35,7 +35,7 @@ pub enum Part {
 /// large trace that the host's part makes stays.
 pub fn run(part: Option<Part>, keep: bool) -> Result<()> {
     let load = load()?;
-    let mut figures = vec![Figure::told("load of this machine before, 1 min", load, "")];
+    let mut figures = vec![Figure::reported("load of this machine before, 1 min", load, "")];
     if part != Some(Part::Device) {
         figures.extend(host::figures(keep)?);
     }

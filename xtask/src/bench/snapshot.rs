@@ -1,4 +1,4 @@
-//! What a snapshot costs, against reading the same from sysfs and debugfs, and how that grows with
+//! The cost of a snapshot, against reading the same from sysfs and debugfs, and how it grows with
 //! the number of sources.
 
 use anyhow::{Context, Result, ensure};
@@ -57,22 +57,22 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     // The kernel's own sources count too: ten times as many is never quite reached.
     let more = many.sources as f64 / few.sources as f64;
     Ok(vec![
-        Figure::told(at("snapshot", all.sources), kfunc / 1e6, "ms"),
-        Figure::told(at("debugfs", all.sources), debugfs / 1e6, "ms"),
-        Figure::told(at("sysfs", all.sources), sysfs / 1e6, "ms"),
+        Figure::reported(at("snapshot", all.sources), kfunc / 1e6, "ms"),
+        Figure::reported(at("debugfs", all.sources), debugfs / 1e6, "ms"),
+        Figure::reported(at("sysfs", all.sources), sysfs / 1e6, "ms"),
         Figure::limited("snapshot faster than sysfs", sysfs / kfunc, "x", Limit::AtLeast(500.0)),
         Figure::limited("snapshot faster than debugfs", debugfs / kfunc, "x", Limit::AtLeast(6.0)),
-        Figure::told(at("snapshot alone", few.sources), median(&few.kfunc) / 1e6, "ms"),
-        Figure::told(at("snapshot alone", many.sources), median(&many.kfunc) / 1e6, "ms"),
-        Figure::told("more sources", more, "x"),
+        Figure::reported(at("snapshot alone", few.sources), median(&few.kfunc) / 1e6, "ms"),
+        Figure::reported(at("snapshot alone", many.sources), median(&many.kfunc) / 1e6, "ms"),
+        Figure::reported("more sources", more, "x"),
         Figure::limited("snapshot of more sources, time", growth, "x", Limit::AtMost(more)),
     ])
 }
 
 fn measure(device: &Device, times: usize, options: &str, sources: u32) -> Result<Measured> {
     let command = format!("./sleepwalkd measure --times {times} --max-sources {ROOM} {options}");
-    let said = device.spawn(&command)?.wait()?;
-    let measured = Measured::read(&said).with_context(|| format!("measure said {said:?}"))?;
+    let output = device.spawn(&command)?.wait()?;
+    let measured = Measured::read(&output).with_context(|| format!("measure output {output:?}"))?;
     ensure!(
         measured.sources >= u64::from(sources) && measured.kfunc.len() == times,
         "{} readings of {} sources, not {times} of {sources}",
@@ -97,7 +97,7 @@ impl Measured {
     }
 }
 
-/// Of none there is none: NaN, which keeps no limit.
+/// NaN where there is no value: it keeps no limit.
 fn median(values: &[u64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_unstable();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_measure_prints_is_read() {
+    fn the_output_of_measure_is_read() {
         let text = r#"{"sources":3,"kfunc_ns":[1,2],"debugfs_ns":[],"sysfs_ns":[7]}"#;
         let wanted = Measured { sources: 3, kfunc: vec![1, 2], debugfs: vec![], sysfs: vec![7] };
         assert_eq!(Measured::read(text), Some(wanted));

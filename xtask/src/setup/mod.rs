@@ -22,14 +22,14 @@ use self::rust_src::RustSrc;
 use self::rustc::Rustc;
 use self::zig::Zig;
 
-/// What the probe's build needs.
+/// Brings in all that the probe's build needs.
 pub fn probe() -> Result<(RustSrc, PathBuf)> {
     let _alone = alone()?;
     let rustc = Rustc::ask()?;
     Ok((rust_src::ensure(&rustc)?, bpf_linker::ensure(&rustc)?))
 }
 
-/// What the agent's build needs.
+/// Brings in all that the agent's build needs.
 pub fn agent() -> Result<(RustSrc, Zig)> {
     let _alone = alone()?;
     let rustc = Rustc::ask()?;
@@ -48,7 +48,7 @@ pub fn perfetto() -> Result<PathBuf> {
     perfetto::ensure()
 }
 
-/// What the tests of the HTML report run in: the Chromium that `$CHROMIUM` names, else the one on
+/// The browser for the tests of the HTML report: the Chromium that `$CHROMIUM` names, else the one on
 /// `PATH`. Debian's brings a font along.
 pub fn chromium() -> Result<PathBuf> {
     match env::var_os("CHROMIUM") {
@@ -60,7 +60,7 @@ pub fn chromium() -> Result<PathBuf> {
     }
 }
 
-/// Everything, for `cargo xtask setup`: one part that cannot be had does not hold up the others.
+/// Everything, for `cargo xtask setup`: one part that is not available does not hold up the others.
 pub fn all() -> Result<()> {
     let parts = [
         ("the probe", probe().map(drop)),

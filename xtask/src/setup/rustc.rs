@@ -1,4 +1,4 @@
-//! What the compiler says of itself: its release and LLVM pick the sources and the linker's build.
+//! The compiler's own account: its release and LLVM pick the sources and the linker's build.
 
 use std::path::PathBuf;
 use std::process::Command;

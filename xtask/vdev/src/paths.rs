@@ -1,4 +1,4 @@
-//! Where things lie. Everything that a task makes is under `target/`, so `cargo clean` undoes it all.
+//! The folders of the tasks. Everything that a task makes is under `target/`, so `cargo clean` undoes it all.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub fn tools() -> PathBuf {
     target().join("tools")
 }
 
-/// What `build` leaves for people to use.
+/// The programs that `build` leaves for people.
 pub fn dist() -> PathBuf {
     target().join("dist")
 }

@@ -151,7 +151,7 @@ pub(crate) fn log(name: &str) -> Result<(PathBuf, File)> {
     Ok((log, file))
 }
 
-/// What a quick command prints, without the last newline.
+/// The output of a quick command, without the last newline.
 pub fn read(command: &mut Command) -> Result<String> {
     read_within(QUICK, command)
 }
@@ -262,7 +262,7 @@ pub fn plain_rust(command: &mut Command) {
     }
 }
 
-/// Tries what needs the network up to three times: mirrors and registries have bad moments.
+/// Tries an operation on the network up to three times: mirrors and registries have bad moments.
 pub fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     for pause in [3, 10] {
         match attempt() {
@@ -276,7 +276,7 @@ pub fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     attempt()
 }
 
-/// Writes `bytes` unless the file holds them already: a new time stamp would rebuild what embeds it.
+/// Writes `bytes` unless the file holds them already: a new time stamp would rebuild whatever embeds it.
 pub fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(file).is_ok_and(|old| old == bytes) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the program says on stdout: one JSON object a line.
+//! The program's stdout: one JSON object a line.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -72,7 +72,7 @@ pub fn print(text: &str) -> Result<()> {
 
 /// To stderr, in one piece: several of these programs may share it.
 pub fn complain(text: impl Display) {
-    // Nobody can be told where even stderr is gone.
+    // Even stderr may be gone.
     let _ = std::io::stderr().write_all(format!("sleepwalk-workload: {text}\n").as_bytes());
 }
 

@@ -20,7 +20,7 @@ use crate::wake_set::WakeSet;
 
 /// The longest name of a file, in bytes (NAME_MAX).
 const NAME_MAX: usize = 255;
-/// What `sources` appends to its prefix, at most: `_999999`.
+/// `sources` appends at most `_999999` to its prefix.
 const LONGEST_SUFFIX: usize = 7;
 
 /// Reads a name on the command line. A wakeup source made here has a file's name, so it can be

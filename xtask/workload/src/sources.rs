@@ -41,7 +41,7 @@ pub struct Options {
     pub length: Option<Duration>,
 }
 
-/// What happens on the sources.
+/// The traffic on the sources.
 #[derive(Args, Debug, Default, PartialEq)]
 #[group(multiple = false)]
 pub struct Traffic {

@@ -115,7 +115,7 @@ impl Stop {
                 if file.is_some() {
                     return Ok(Ended::File);
                 }
-                // What is typed means nothing.
+                // Typed input means nothing.
                 let mut typed = [0; 512];
                 if stdin.lock().read(&mut typed).context("stdin")? == 0 {
                     return Ok(Ended::Stdin);

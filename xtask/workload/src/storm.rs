@@ -16,7 +16,7 @@ use crate::sources::{Options, name};
 use crate::stop::Stop;
 use crate::wake_set::WakeSet;
 
-/// What each thread does on its share of the FIFOs until the flag is set.
+/// Each thread's work on its share of the FIFOs until the flag is set.
 type Work = fn(&[Fifo], &AtomicBool) -> Result<()>;
 
 /// As many activations as there can be.
@@ -31,7 +31,7 @@ pub fn of_lives(stop: &Stop, folder: &Path, options: &Options) -> Result<()> {
     run(stop, folder, options, 32, lives)
 }
 
-/// Makes the FIFOs, says `ready`, and has some threads for each CPU do `work` until it is told to go.
+/// Makes the FIFOs, prints `ready`, and has some threads for each CPU do `work` until it is to end.
 fn run(
     stop: &Stop,
     folder: &Path,

@@ -100,7 +100,7 @@ impl Power {
             waits.push(Span { begin_ns, end_ns: boot_ns() });
             let closed = lock(&self.closed);
             if *closed {
-                bail!("told to stop");
+                bail!("stopped");
             }
             match write(WAKEUP_COUNT, &count) {
                 Ok(()) => break closed,
@@ -150,7 +150,7 @@ fn lock(flag: &Mutex<bool>) -> MutexGuard<'_, bool> {
 fn read_count() -> Result<String> {
     let mut text = [0; 64];
     let read = loop {
-        // One read of one open: a second one would wait anew.
+        // One read of one open: a second one would wait again.
         match File::open(WAKEUP_COUNT).and_then(|mut file| file.read(&mut text)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => break other.context(WAKEUP_COUNT)?,
@@ -167,7 +167,7 @@ fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno as i32)
 }
 
-/// What `suspend` prints of an attempt.
+/// The line that `suspend` prints for an attempt.
 #[derive(Serialize)]
 struct Line {
     n: u32,

@@ -12,7 +12,7 @@ use crate::event::{self, Event};
 use crate::fifo::Source;
 use crate::timer::{self, TimerSource};
 
-/// What is there all the time, named as on a phone.
+/// The sources that are there all the time, named as on a phone.
 const NAMES: [&str; 10] = [
     "modem_rx",
     "wlan_rx",
@@ -34,7 +34,7 @@ const CHATTER: [(&str, Duration); 4] = [
     ("charger", Duration::from_millis(15)),
 ];
 
-/// What the phone does about the alarm that woke it.
+/// The phone's reaction to the alarm that woke it.
 const ALARM_WORK: Duration = Duration::from_millis(90);
 /// The screen is on; nobody asks to suspend.
 const IDLE: Duration = Duration::from_millis(250);

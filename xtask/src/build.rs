@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_get_other_names_and_those_with_blanks_stay() {
+    fn folders_are_remapped_unless_they_have_blanks() {
         let (home, blank) = (Path::new("/home/a"), Path::new("/home/a b"));
         let flags = remap(&[(Some(home), "."), (None, "x"), (Some(blank), "y")]);
         assert_eq!(flags, " --remap-path-prefix=/home/a=.");

@@ -36,7 +36,7 @@ fn assert_same(kernel: &[Event], ours: &[Event]) {
 }
 
 #[test]
-fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
+fn phases_of_slept_attempts_match_ftrace() -> Result<()> {
     let device = device::with_kfuncs()?;
     let (kernel, ours, _) =
         record(&device, "./sleepwalk-workload suspend --times 2 --alarm 2s --gap 200ms")?;
@@ -49,7 +49,7 @@ fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
 }
 
 #[test]
-fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> {
+fn an_aborted_attempt_has_the_kernels_errno() -> Result<()> {
     let device = device::with_kfuncs()?;
     // As Android does: read wakeup_count, write it back, suspend. A source that is activated after the write
     // aborts the attempt. The alarm is for a kernel that sleeps all the same.
@@ -75,7 +75,7 @@ fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> 
 }
 
 #[test]
-fn the_demo_workload_is_recorded_attempt_by_attempt() -> Result<()> {
+fn the_demo_is_recorded_attempt_by_attempt() -> Result<()> {
     let device = device::with_kfuncs()?;
     let (kernel, ours, trace) = record(&device, "./sleepwalk-workload demo --for 20s > demo.out")?;
     assert_same(&kernel, &ours);
@@ -88,7 +88,7 @@ fn the_demo_workload_is_recorded_attempt_by_attempt() -> Result<()> {
 }
 
 #[test]
-fn an_attempt_that_pm_test_ends_says_success_and_never_reaches_the_machine() -> Result<()> {
+fn pm_test_ends_an_attempt_before_the_machine() -> Result<()> {
     let device = device::with_kfuncs()?;
     let script = "echo freezer > /sys/power/pm_test; echo mem > /sys/power/state; \
         echo none > /sys/power/pm_test";
@@ -126,7 +126,7 @@ fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
 }
 
 #[test]
-fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
+fn an_attempts_snapshot_precedes_the_freeze() -> Result<()> {
     let device = device::with_kfuncs()?;
     let (kernel, _, trace) =
         record(&device, "./sleepwalk-workload suspend --times 4 --alarm 1s --gap 200ms")?;
@@ -159,7 +159,7 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
 }
 
 #[test]
-fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
+fn events_lost_to_a_full_ring_are_counted() -> Result<()> {
     let device = device::with_kfuncs()?;
     // While the agent stands still, attempts that a notifier refuses at once fill the ring: it holds
     // some 22,000 of their events, and each of them gives four.
@@ -179,7 +179,7 @@ fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
 }
 
 #[test]
-fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
+fn a_killed_agent_leaves_all_written_records() -> Result<()> {
     let device = device::with_kfuncs()?;
     let agent = device.start("./sleepwalkd record -o a.swk --interval 200ms", "ready")?;
     std::thread::sleep(Duration::from_secs(3));
@@ -193,7 +193,7 @@ fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
 }
 
 #[test]
-fn nothing_is_lost_and_the_capture_says_what_it_cost() -> Result<()> {
+fn nothing_is_lost_and_the_cost_is_recorded() -> Result<()> {
     let device = device::with_kfuncs()?;
     let (kernel, ours, trace) =
         record(&device, "./sleepwalk-workload suspend --times 2 --alarm 1s --gap 1s")?;

@@ -64,7 +64,7 @@ fn power_supplies(trace: &Trace, name: &str) -> Vec<(u64, String, String, PowerS
 }
 
 #[test]
-fn a_battery_is_what_sysfs_says_through_attempts_until_it_is_unplugged() -> Result<()> {
+fn a_battery_matches_sysfs_until_unplugged() -> Result<()> {
     let device = device::with_kfuncs()?;
     let battery = Battery::plug(&device, "e2e", 80)?;
     let agent = device.start("./sleepwalkd record -o a.swk", "ready")?;
@@ -135,7 +135,7 @@ fn stats(device: &Device) -> Result<BTreeMap<String, String>> {
 }
 
 #[test]
-fn suspend_stats_are_the_kernels_before_and_after_and_say_what_failed() -> Result<()> {
+fn suspend_stats_match_the_kernels() -> Result<()> {
     for device in [device::with_kfuncs()?, device::without_kfuncs()?] {
         let before = stats(&device)?;
         let (kernel, trace) = capture(&device, DEMO)?;

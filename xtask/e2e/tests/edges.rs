@@ -21,7 +21,7 @@ fn every_edge_wait_save_and_wake_is_ftraces() -> Result<()> {
 
 /// By raw tracepoints and kprobes, and on the newest kernel without the kfuncs.
 #[test]
-fn every_event_is_ftraces_with_the_second_choice_of_each_hook() -> Result<()> {
+fn second_choice_hooks_match_ftrace() -> Result<()> {
     let without = "env SLEEPWALK_WITHOUT=tp_btf,fentry,fexit";
     let (kernel, trace) = capture_with(&device::without_kfuncs()?, without, DEMO)?;
     assert_eq!(
@@ -32,7 +32,7 @@ fn every_event_is_ftraces_with_the_second_choice_of_each_hook() -> Result<()> {
 }
 
 #[test]
-fn a_source_that_lives_between_two_snapshots_has_its_name() -> Result<()> {
+fn a_source_between_snapshots_has_its_name() -> Result<()> {
     let device = device::with_kfuncs()?;
     let agent = device.start("./sleepwalkd record -o a.swk --interval 1h", "ready")?;
     device.sh("sleep 1 | ./sleepwalk-workload demo > demo.jsonl")?;
@@ -80,7 +80,7 @@ fn edges_do_not_wake_the_agent_one_by_one() -> Result<()> {
 
 /// As fast as sources can be made to change here, for 10 s: all CPUs in the kernel, at nothing else.
 #[test]
-fn a_storm_of_edges_is_recorded_or_counted_to_the_last() -> Result<()> {
+fn a_storm_of_edges_is_recorded_or_counted() -> Result<()> {
     let device = device::with_kfuncs()?;
     let agent = device.start("./sleepwalkd record -o a.swk --interval 1h", "ready")?;
     let ftrace = Ftrace::start(&device)?;

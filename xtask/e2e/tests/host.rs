@@ -16,7 +16,7 @@ fn run(command: &mut Command) -> Result<String> {
 }
 
 #[test]
-fn record_ranks_what_the_kernel_says_was_held_and_leaves_nothing_behind() -> Result<()> {
+fn record_ranks_holds_and_leaves_nothing_behind() -> Result<()> {
     let device = device::with_kfuncs()?;
     let folder = tempfile::tempdir()?;
     let trace = folder.path().join("a.swk");

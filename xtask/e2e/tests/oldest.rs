@@ -6,7 +6,7 @@ use sleepwalk_e2e::snapshot::{compare, snapshot};
 use sleepwalk_e2e::{device, scenario};
 
 #[test]
-fn everything_in_the_scenario_is_ftraces_by_what_auto_gives() -> Result<()> {
+fn the_scenario_matches_ftrace_on_auto() -> Result<()> {
     let trace = scenario::check(&device::oldest()?, "freeze")?;
     assert_eq!(trace.session()?.source, "debugfs");
     let hooks = ["tp_btf", "kretprobe", "tp_btf", "kretprobe", "kretprobe", "kprobe"];
@@ -28,7 +28,7 @@ fn snapshots_say_what_debugfs_says() -> Result<()> {
 }
 
 #[test]
-fn a_source_of_snapshots_that_this_kernel_lacks_is_refused_by_name() -> Result<()> {
+fn a_missing_snapshot_source_is_refused_by_name() -> Result<()> {
     let device = device::oldest()?;
     for (source, lacks) in
         [("kfunc", "bpf_wakeup_sources_read_lock"), ("kallsyms", "CONFIG_KALLSYMS_ALL")]

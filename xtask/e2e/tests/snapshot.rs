@@ -11,7 +11,7 @@ use sleepwalk_e2e::trace::{Sources, Trace};
 use sleepwalk_trace::record::Record;
 
 #[test]
-fn every_source_in_debugfs_is_in_our_snapshot_with_equal_counters() -> Result<()> {
+fn a_snapshot_has_all_counters_of_debugfs() -> Result<()> {
     let device = device::with_kfuncs()?;
     let program = "./sleepwalk-workload sources --count 300 --prefix busy --churn 100";
     let _busy = device.start(program, "ready")?;
@@ -26,7 +26,7 @@ fn every_source_in_debugfs_is_in_our_snapshot_with_equal_counters() -> Result<()
 }
 
 #[test]
-fn an_active_source_is_active_and_held_as_long_as_debugfs_says() -> Result<()> {
+fn an_active_source_is_held_as_in_debugfs() -> Result<()> {
     let device = device::with_kfuncs()?;
     let _held =
         device.start("./sleepwalk-workload source --name held_long --hold 20s", "activate")?;
@@ -61,7 +61,7 @@ fn ids_are_those_of_sysfs() -> Result<()> {
 }
 
 #[test]
-fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
+fn names_are_kept_to_the_byte() -> Result<()> {
     let device = device::with_kfuncs()?;
     let long = "n".repeat(127);
     let longer = "m".repeat(200);
@@ -117,7 +117,7 @@ fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
 }
 
 #[test]
-fn more_sources_than_there_is_room_for_are_counted() -> Result<()> {
+fn sources_beyond_the_room_are_counted() -> Result<()> {
     let device = device::with_kfuncs()?;
     let _sources = device.start("./sleepwalk-workload sources --count 50 --prefix c", "ready")?;
     let kernel = debugfs::read(&device)?.len() as u64;
@@ -133,7 +133,7 @@ fn more_sources_than_there_is_room_for_are_counted() -> Result<()> {
 }
 
 #[test]
-fn one_walk_takes_more_than_four_thousand_sources() -> Result<()> {
+fn one_walk_takes_over_four_thousand_sources() -> Result<()> {
     let device = device::with_kfuncs()?;
     let _sources = device.start("./sleepwalk-workload sources --count 4200 --prefix m", "ready")?;
     let kernel = debugfs::read(&device)?.len() as u64;
@@ -147,7 +147,7 @@ fn one_walk_takes_more_than_four_thousand_sources() -> Result<()> {
 }
 
 #[test]
-fn every_source_of_snapshots_says_what_debugfs_says() -> Result<()> {
+fn each_snapshot_source_matches_debugfs() -> Result<()> {
     for (device, best) in
         [(device::with_kfuncs()?, "kfunc"), (device::without_kfuncs()?, "kallsyms")]
     {
@@ -174,7 +174,7 @@ fn every_source_of_snapshots_says_what_debugfs_says() -> Result<()> {
 }
 
 #[test]
-fn a_capture_goes_by_the_best_source_there_is_and_says_so() -> Result<()> {
+fn a_capture_uses_and_names_the_best_source() -> Result<()> {
     for (device, best) in
         [(device::with_kfuncs()?, "kfunc"), (device::without_kfuncs()?, "kallsyms")]
     {
@@ -211,7 +211,7 @@ const MET: usize = 10;
 /// Sources come and go as fast as this kernel lets them, while a walk that takes no lock is done over
 /// and over, until some have vanished right under it.
 #[test]
-fn a_walk_without_the_lock_is_whole_or_says_that_it_is_not() -> Result<()> {
+fn an_unlocked_walk_is_whole_or_marked_broken() -> Result<()> {
     let device = device::without_kfuncs()?;
     let _steady =
         device.start("./sleepwalk-workload sources --count 40 --prefix steady", "ready")?;

@@ -142,7 +142,7 @@ fn a_ring_is_pulled_while_it_is_written() -> Result<()> {
 }
 
 #[test]
-fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
+fn a_kill_loses_nothing_that_was_written() -> Result<()> {
     let device = device::with_kfuncs()?;
     let _busy =
         device.start("./sleepwalk-workload sources --count 30 --prefix b --churn 2000", "ready")?;
@@ -185,7 +185,7 @@ fn a_signal_leaves_a_clean_trace_or_none() -> Result<()> {
 }
 
 #[test]
-fn in_a_folder_each_capture_has_a_file_of_its_own() -> Result<()> {
+fn each_capture_in_a_folder_has_its_own_file() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("mkdir traces")?;
     for _ in 0..2 {
@@ -238,7 +238,7 @@ impl Drop for Victim {
 const LOSS_NS: u64 = 5_000_000_000;
 
 #[test]
-fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
+fn a_power_cut_costs_at_most_five_seconds() -> Result<()> {
     let victim = Victim::new()?;
     let device = victim.up()?;
     // Writeback by the kernel within this test would hide that the agent does not sync.
@@ -305,7 +305,7 @@ fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
 }
 
 #[test]
-fn a_power_cut_right_after_an_attempt_costs_that_one_at_most() -> Result<()> {
+fn a_power_cut_costs_at_most_the_last_attempt() -> Result<()> {
     let victim = Victim::new()?;
     let device = victim.up()?;
     device.sh("rm -f disk/*; echo 0 > /sys/power/sync_on_suspend; cd /proc/sys/vm

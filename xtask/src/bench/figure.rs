@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_at_their_edge_and_never_for_what_is_no_number() {
+    fn limits_include_their_edge_and_refuse_nan() {
         let of = |value, limit| Figure::limited("", value, "", limit).ok();
         assert!(of(500.0, Limit::AtLeast(500.0)) && of(8.0, Limit::AtMost(8.0)));
         assert!(!of(499.9, Limit::AtLeast(500.0)) && !of(8.1, Limit::AtMost(8.0)));

@@ -2,7 +2,7 @@
 //! error that names the command, how it ended and what to do about it.
 //!
 //! All progress goes to stderr: the last line of stdout belongs to the task (`vdev up` prints the
-//! device's serial there). `docs/decisions/0031` has why this is not xshell.
+//! device's serial there). `docs/decisions/0031-commands-run-within-limits.md` has the reason against xshell.
 
 use std::env;
 use std::fs::{self, File, OpenOptions};

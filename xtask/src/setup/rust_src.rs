@@ -151,3 +151,30 @@ fn replace(home: &Path, library: &str, unpack: impl Fn(&Path) -> Result<()>) -> 
         .with_context(|| format!("{} cannot be made", home.display()))?;
     fs::remove_dir_all(&partial).with_context(|| format!("{} cannot be removed", partial.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_library_is_never_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("rust-src-1.2.3");
+        let fill = |files: &'static [&str]| {
+            move |partial: &Path| {
+                for file in files {
+                    let file = partial.join("usr/src/library").join(file);
+                    fs::create_dir_all(file.parent().unwrap())?;
+                    fs::write(file, "")?;
+                }
+                Ok(())
+            }
+        };
+        let error = replace(&home, "usr/src/library", fill(&["Cargo.lock"])).unwrap_err();
+        assert!(error.to_string().contains("not in there"), "{error}");
+        assert!(!home.exists());
+        replace(&home, "usr/src/library", fill(&["Cargo.lock", "core/Cargo.toml"])).unwrap();
+        assert!(is_library(&home.join("library")));
+        assert_eq!(paths::list(folder.path()).unwrap(), [home]);
+    }
+}

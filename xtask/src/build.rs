@@ -53,7 +53,7 @@ pub fn all() -> Result<()> {
     workload()?;
     for program in [paths::host_program(), paths::agent_program(), paths::workload_program()] {
         let bytes = fs::metadata(&program)?.len();
-        sh::say(format!("{} ({} KiB)", shown(&program), bytes.div_ceil(1024)));
+        sh::progress(format!("{} ({} KiB)", shown(&program), bytes.div_ceil(1024)));
     }
     Ok(())
 }

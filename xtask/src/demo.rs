@@ -30,13 +30,13 @@ fn agent_output(record: u32) -> String {
 
 /// The demo.
 pub fn run() -> Result<()> {
-    sh::say("step 1 of 3: the programs");
+    sh::progress("step 1 of 3: the programs");
     build::all().context("the programs cannot be built")?;
-    sh::say("step 2 of 3: the device");
+    sh::progress("step 2 of 3: the device");
     let vdev = Vdev::new(DEFAULT_NAME)?;
     let device = vdev.up(Kernel::default(), DEADLINE, false)?;
     device.push(&[paths::workload_program()]).context("the workload cannot be brought over")?;
-    sh::say("step 3 of 3: the capture");
+    sh::progress("step 3 of 3: the capture");
     let folder = paths::target().join("demo");
     fs::create_dir_all(&folder).context("target/demo cannot be made")?;
     let trace = folder.join("demo.swk");
@@ -60,7 +60,7 @@ fn capture(device: &Device, trace: &Path) -> Result<String> {
         .env("ADB", parts::adb()?)
         .stdin(Stdio::null());
     let line = sh::show(&record);
-    sh::say(&line);
+    sh::progress(&line);
     let mut record = record.spawn().with_context(|| format!("`{line}` does not start"))?;
     let worked = begun(device, &mut record).and_then(|()| device.spawn(&workload())).and_then(done);
     if worked.is_err() && record.try_wait()?.is_none() {
@@ -97,7 +97,7 @@ fn begun(device: &Device, record: &mut Child) -> Result<()> {
 
 /// Waits for the workload's end.
 fn done(program: Program) -> Result<String> {
-    sh::say(format!("the workload works for {} s", WORK.as_secs()));
+    sh::progress(format!("the workload works for {} s", WORK.as_secs()));
     let output = program.wait()?;
     Ok(output.lines().last().unwrap_or_default().to_owned())
 }

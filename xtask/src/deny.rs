@@ -24,7 +24,9 @@ pub fn check() -> Result<()> {
     let mut fetch = cargo_deny(&["fetch", "db"]);
     if let Err(error) = sh::run_logged("cargo-deny-fetch", &mut fetch, Duration::from_secs(60), "")
     {
-        sh::say(format!("advisories are not checked, their database can't be fetched: {error:#}"));
+        sh::progress(format!(
+            "advisories are not checked, their database can't be fetched: {error:#}"
+        ));
         return Ok(());
     }
     sh::run(&mut cargo_deny(&["check", "--disable-fetch", "advisories"]))

@@ -50,7 +50,7 @@ pub fn run(length: Duration, keep: bool) -> Result<()> {
             cargo_fuzz(&fuzz, target, &[&corpus(), &found, &goldens()], "-merge=1")?;
         }
     }
-    sh::say("no input broke the decoder");
+    sh::progress("no input broke the decoder");
     Ok(())
 }
 
@@ -80,13 +80,13 @@ fn cargo_fuzz(fuzz: &Path, target: &str, folders: &[&Path], option: &str) -> Res
         &format!("fuzz-{target}"),
         &mut command,
         Duration::from_secs(30 * 60),
-        "the fuzzer's words follow",
+        "the fuzzer's output follows",
     )?;
     let log = fs::read_to_string(paths::logs().join(format!("fuzz-{target}.log")))?;
     if let Some(runs) =
         log.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
     {
-        sh::say(format!("{target}: {} inputs", runs.trim()));
+        sh::progress(format!("{target}: {} inputs", runs.trim()));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask synth`: a large trace of a device that never was, for measurements.
 //!
 //! The same options give the same bytes. It is free of contradictions: counters follow
-//! from the edges, a wait ends when nothing is held, MONOTONIC stands still in `machine_suspend`. It
+//! from the edges, a wait ends when nothing is held, MONOTONIC stops in `machine_suspend`. It
 //! goes to the file chunk by chunk, and takes a few seconds for ten million edges.
 
 mod device;

@@ -36,34 +36,34 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 pub fn run(filter: &[OsString]) -> Result<()> {
     let mut failed = Vec::new();
     if filter.is_empty() {
-        sh::say("step 1 of 6: the tests that need no device");
+        sh::progress("step 1 of 6: the tests that need no device");
         failed.extend(failure(without_device(), "the tests that need no device"));
-        sh::say("step 2 of 6: exports, by Perfetto's own descriptors");
+        sh::progress("step 2 of 6: exports, by Perfetto's own descriptors");
         failed.extend(failure(perfetto(), "the check of exports for Perfetto"));
-        sh::say("step 3 of 6: the HTML report in Chromium");
+        sh::progress("step 3 of 6: the HTML report in Chromium");
         failed.extend(failure(in_the_browser(), "the HTML report in Chromium"));
     }
-    sh::say("step 4 of 6: the programs");
+    sh::progress("step 4 of 6: the programs");
     build::all()?;
     let files = test_files()?;
     let (old, new): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file == OLD_TESTS);
-    sh::say("step 5 of 6: the end-to-end tests on the new kernels");
+    sh::progress("step 5 of 6: the end-to-end tests on the new kernels");
     let power = Reserved::new(POWER)?;
     failed.extend(end_to_end(&NEW, &new, filter, "the end-to-end tests")?);
     drop(power);
-    sh::say("step 6 of 6: the end-to-end tests on the oldest kernel");
+    sh::progress("step 6 of 6: the end-to-end tests on the oldest kernel");
     failed.extend(end_to_end(&OLD, &old, filter, "the end-to-end tests on the oldest kernel")?);
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
-    sh::say("all tests passed");
+    sh::progress("all tests passed");
     Ok(())
 }
 
 /// Prints a failure, which does not keep the other parts from running.
 fn failure(result: Result<()>, part: &'static str) -> Option<&'static str> {
     let error = result.err()?;
-    sh::say(format!("{error:#}"));
+    sh::progress(format!("{error:#}"));
     Some(part)
 }
 
@@ -125,7 +125,7 @@ fn end_to_end(
         sh::run(cargo().arg("--no-run"))?;
         let listed = sh::read(cargo().args(["--", "--list"]).args(filter))?;
         if !listed.lines().any(|line| line.ends_with(": test")) {
-            sh::say("none is picked");
+            sh::progress("none is picked");
             return Ok(None);
         }
     }
@@ -145,9 +145,9 @@ fn end_to_end(
     if failed.is_some() {
         for (name, device) in &devices {
             if !device.alive() {
-                sh::say(format!("the device {name} ended on its own; {}", device.console()));
+                sh::progress(format!("the device {name} ended on its own; {}", device.console()));
             } else if started.elapsed() > LIMIT {
-                sh::say(format!("the device {name} may hang; {}", device.console()));
+                sh::progress(format!("the device {name} may hang; {}", device.console()));
             }
         }
     }

@@ -69,7 +69,7 @@ impl Kind {
     }
 }
 
-/// ftrace at work; [`Ftrace::stop`] says what it saw.
+/// ftrace at work; [`Ftrace::stop`] returns its events.
 #[derive(Debug)]
 pub struct Ftrace<'a> {
     device: &'a Device,

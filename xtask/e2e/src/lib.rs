@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask test` builds everything, boots the virtual device and names it in the environment.
 //! The tests speak to the device through adb alone, and take as true only what ftrace, debugfs and
-//! sysfs say.
+//! sysfs have.
 
 pub mod attempts;
 pub mod battery;

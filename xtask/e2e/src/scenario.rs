@@ -53,7 +53,7 @@ fn every_end_occurred(attempts: &[Attempt], sync: &str) -> Result<()> {
     let ends = [
         // A notifier: after the sync and before the freezer.
         (-1, "prepare", "failed"),
-        // `pm_test` at freezer and at devices: the kernel says success.
+        // `pm_test` at freezer and at devices: the kernel reports success.
         (0, "freeze", "no_sleep"),
         (0, "suspend", "no_sleep"),
         (-16, sync, "aborted"),
@@ -150,8 +150,8 @@ fn reported(device: &Device, kernel: &[Attempt]) -> Result<()> {
     fs::write(&file, device.pull("a.swk")?)?;
     let output =
         device::sleepwalk(device)?.args(["report", "--format", "json"]).arg(&file).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "sleepwalk report: {said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "sleepwalk report: {printed}");
     let report: Value = serde_json::from_slice(&output.stdout)?;
     let attempts = report["attempts"].as_array().context("the report has no attempts")?;
     let ours: Vec<_> = attempts

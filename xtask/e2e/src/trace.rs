@@ -21,7 +21,7 @@ pub struct Trace {
 pub struct Sources {
     /// CLOCK_BOOTTIME in ns.
     pub at_ns: u64,
-    /// As it stands in the trace.
+    /// As it is in the trace.
     pub snapshot: Snapshot,
     /// Names are unique in the tests that use this.
     pub by_name: BTreeMap<Vec<u8>, SourceState>,

@@ -147,10 +147,10 @@ fn an_attempts_snapshot_precedes_the_freeze() -> Result<()> {
         let in_time = attempts.any(|(enter, freeze)| {
             (enter.saturating_sub(TOLERANCE_NS)..*freeze).contains(&begin.at_ns)
         });
-        // How far the agent gets before the freeze is the machine's affair; that it says so is ours.
+        // How far the agent gets before the freeze is the machine's affair; that it marks the snapshot is ours.
         ensure!(
             in_time != begin.snapshot.late,
-            "the snapshot at {} says late: {}, where {entered:?} {frozen:?}",
+            "the snapshot at {} is marked late: {}, where {entered:?} {frozen:?}",
             begin.at_ns,
             begin.snapshot.late
         );

@@ -362,10 +362,10 @@ fn doctor_names_each_right_that_is_missing() -> Result<()> {
             "./sleepwalk-workload run-as --user 2000 --capabilities {held} -- ./sleepwalkd doctor --json"
         ))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        // adb's shell may put what the log says in front.
+        // adb's shell may put the log in front.
         let json = text.lines().find(|line| line.starts_with('{')).context("no JSON")?;
-        let said: serde_json::Value = serde_json::from_str(json)?;
-        let checks = said["checks"].as_array().context("no checks")?;
+        let report: serde_json::Value = serde_json::from_str(json)?;
+        let checks = report["checks"].as_array().context("no checks")?;
         let check = |name: &str| checks.iter().find(|check| check["name"] == name);
         let check = check(name).with_context(|| format!("no check {name}"))?;
         assert_eq!(check["state"], state, "{check}");

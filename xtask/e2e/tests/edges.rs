@@ -10,7 +10,7 @@ use sleepwalk_trace::record::{Reason, Record};
 /// Sources with all kinds of habits, a loop like Android's SystemSuspend, and alarms that wake.
 const DEMO: &str = "sleep 14 | ./sleepwalk-workload demo > demo.jsonl";
 
-/// How much of what there must be, for a comparison to say something.
+/// How much of what there must be, for a comparison to mean something.
 const LEAST: [(&str, usize); 4] = [("source ", 50), ("wait ", 6), ("save ", 3), ("wakes", 1)];
 
 #[test]

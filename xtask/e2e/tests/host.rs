@@ -56,7 +56,7 @@ fn record_ranks_holds_and_leaves_nothing_behind() -> Result<()> {
         .collect();
     let slept: u64 = machine.chunks_exact(2).map(|pair| pair[1].at_ns - pair[0].at_ns).sum();
     let ours = attempts[0]["slept_ns"].as_u64().context("slept_ns")?;
-    ensure!(ours.abs_diff(slept) < 40_000_000, "slept {ours} ns, the kernel says {slept}");
+    ensure!(ours.abs_diff(slept) < 40_000_000, "slept {ours} ns, the kernel has {slept}");
 
     let top =
         report["sources"].as_array().and_then(|s| s.iter().find(|s| s["name"] == "top_holder"));

@@ -34,9 +34,12 @@ fn a_missing_snapshot_source_is_refused_by_name() -> Result<()> {
         [("kfunc", "bpf_wakeup_sources_read_lock"), ("kallsyms", "CONFIG_KALLSYMS_ALL")]
     {
         let refused = device.try_sh(&format!("./sleepwalkd snapshot --source {source}"))?;
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned()
+        let printed = String::from_utf8_lossy(&refused.stderr).into_owned()
             + &String::from_utf8_lossy(&refused.stdout);
-        ensure!(!refused.status.success() && said.contains(lacks), "--source {source}: {said}");
+        ensure!(
+            !refused.status.success() && printed.contains(lacks),
+            "--source {source}: {printed}"
+        );
     }
     let doctor = device.sh("./sleepwalkd doctor")?;
     let line = doctor.lines().find(|line| line.starts_with("degraded  snapshots"));

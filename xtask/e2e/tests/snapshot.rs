@@ -126,9 +126,12 @@ fn sources_beyond_the_room_are_counted() -> Result<()> {
     assert_eq!(number(&ours, "stored"), 10);
     assert_eq!(sources(&ours)?.len(), 10);
     let warned = device.try_sh("./sleepwalkd snapshot --max-sources 10")?;
-    let said = String::from_utf8_lossy(&warned.stderr).into_owned()
+    let printed = String::from_utf8_lossy(&warned.stderr).into_owned()
         + &String::from_utf8_lossy(&warned.stdout);
-    ensure!(said.contains(&format!("{} of {kernel} sources had no room", kernel - 10)), "{said}");
+    ensure!(
+        printed.contains(&format!("{} of {kernel} sources had no room", kernel - 10)),
+        "{printed}"
+    );
     Ok(())
 }
 
@@ -224,12 +227,13 @@ fn an_unlocked_walk_is_whole_or_marked_broken() -> Result<()> {
     let record = "env SLEEPWALK_LOG=debug ./sleepwalkd record -o a.swk --source kallsyms";
     let mut agent = device.start(&format!("{record} --interval 1ms"), "ready")?;
     std::thread::sleep(std::time::Duration::from_secs(10));
-    let met = |said: &str| said.lines().filter(|l| l.contains("changed under the walk")).count();
-    let mut said = String::new();
-    while met(&said) < MET {
-        said += &(agent.line()? + "\n");
+    let met =
+        |printed: &str| printed.lines().filter(|l| l.contains("changed under the walk")).count();
+    let mut printed = String::new();
+    while met(&printed) < MET {
+        printed += &(agent.line()? + "\n");
     }
-    said += &agent.stop()?;
+    printed += &agent.stop()?;
     flicker.stop()?;
     let after = debugfs::read(&device)?;
     let unchanged: Vec<_> = unchanged
@@ -246,7 +250,7 @@ fn an_unlocked_walk_is_whole_or_marked_broken() -> Result<()> {
     let trace = Trace::read(&device.pull("a.swk")?)?;
     let snapshots = trace.snapshots()?;
     let broken = snapshots.iter().filter(|s| s.snapshot.broken).count();
-    println!("{} snapshots, {broken} broken; {} walks begun again", snapshots.len(), met(&said));
+    println!("{} snapshots, {broken} broken; {} walks begun again", snapshots.len(), met(&printed));
     ensure!(snapshots.len() > 100, "only {} snapshots", snapshots.len());
     let gone: usize = snapshots.iter().map(|s| s.snapshot.gone.len()).sum();
     ensure!(gone > 50, "only {gone} sources went away between two snapshots");

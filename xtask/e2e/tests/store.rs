@@ -110,8 +110,8 @@ fn a_ring_is_pulled_while_it_is_written() -> Result<()> {
             .args(["pull", &format!("{FOLDER}/a.swk"), "-o"])
             .arg(&path)
             .output()?;
-        let said = String::from_utf8_lossy(&pull.stderr).into_owned();
-        ensure!(pull.status.success(), "{said}");
+        let printed = String::from_utf8_lossy(&pull.stderr).into_owned();
+        ensure!(pull.status.success(), "{printed}");
         let bytes = std::fs::read(&path)?;
         let mut reader = Reader::open(&bytes)?;
         let (mut sequence, mut records) = (None, 0);
@@ -131,8 +131,12 @@ fn a_ring_is_pulled_while_it_is_written() -> Result<()> {
         dropped += u64::from(reader.dropped_chunks() > 0);
         let whole = damage.bytes | damage.missing_chunks == 0;
         torn += u64::from(!whole);
-        assert_eq!(whole, !said.contains("copied while it was written"), "{n}: {damage:?} {said}");
-        assert_eq!(whole, !said.contains("faster than it can be copied"), "{n}: {said}");
+        assert_eq!(
+            whole,
+            !printed.contains("copied while it was written"),
+            "{n}: {damage:?} {printed}"
+        );
+        assert_eq!(whole, !printed.contains("faster than it can be copied"), "{n}: {printed}");
     }
     println!("{torn} of 10 copies lack something that the device has");
     assert_eq!(dropped, 10, "it has gone round");
@@ -189,9 +193,9 @@ fn each_capture_in_a_folder_has_its_own_file() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("mkdir traces")?;
     for _ in 0..2 {
-        let said = device.sh("./sleepwalkd record -o traces -d 100ms")?;
-        let path = said.lines().find_map(|line| line.strip_prefix("trace "));
-        let path = path.with_context(|| format!("no path in {said}"))?;
+        let printed = device.sh("./sleepwalkd record -o traces -d 100ms")?;
+        let path = printed.lines().find_map(|line| line.strip_prefix("trace "));
+        let path = path.with_context(|| format!("no path in {printed}"))?;
         ensure!(Trace::read(&device.pull(path)?)?.complete(), "{path} has no end");
     }
     // By the device's own calendar.

@@ -27,7 +27,10 @@ const TICK_NS: u64 = 10_000_000;
 /// The figures of this file.
 pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     let size = fs::metadata(paths::agent_program()).context("target/dist/sleepwalkd")?.len();
-    sh::say(format!("{STARTS} starts of the agent, then {} s of doing nothing", IDLE.as_secs()));
+    sh::progress(format!(
+        "{STARTS} starts of the agent, then {} s of doing nothing",
+        IDLE.as_secs()
+    ));
     let (mut memory, mut first) = (0, 0);
     for _ in 0..STARTS {
         let agent = start(device)?;

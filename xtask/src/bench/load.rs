@@ -59,7 +59,7 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
 
 /// The agent's time and the trace's bytes, at the pace that the limit is for.
 fn under_load(device: &Device) -> Result<Vec<Figure>> {
-    sh::say(format!("{} s of edges and attempts", LOAD.as_secs()));
+    sh::progress(format!("{} s of edges and attempts", LOAD.as_secs()));
     let agent = start(device)?;
     sleep(SETTLE);
     let busy = device.start(CHURN, "ready")?;
@@ -109,7 +109,7 @@ fn of_nothing(device: &Device) -> Result<Figure> {
 
 /// The demo's trace against a record of each source for each of its snapshots.
 fn against_the_selftest(device: &Device) -> Result<Figure> {
-    sh::say(format!("{DEMO_S} s of the demo's workload"));
+    sh::progress(format!("{DEMO_S} s of the demo's workload"));
     let agent = start(device)?;
     device.sh(&format!("./sleepwalk-workload demo --for {DEMO_S}s > demo.jsonl"))?;
     agent.stop()?;
@@ -125,7 +125,7 @@ fn against_the_selftest(device: &Device) -> Result<Figure> {
 
 /// Memory after an hour's worth of events, pushed through as fast as they go.
 fn after_an_hour(device: &Device) -> Result<Vec<Figure>> {
-    sh::say("an hour's worth of events, as fast as they go");
+    sh::progress("an hour's worth of events, as fast as they go");
     let agent = start(device)?;
     device.sh(HOUR_SUSPEND)?;
     let mut memory = 0;

@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: the costs of a snapshot and of the agent, measured in a virtual device of its own,
 //! and the cost of reading traces on this machine.
 //!
-//! The figures are ratios where they can be: an emulated core's milliseconds say little. They mean
-//! something on a quiet machine only, so the load before is among them.
+//! The figures are ratios where they can be: an emulated core's milliseconds mean little. They hold
+//! on a quiet machine only, so the load before is among them.
 
 mod agent;
 mod figure;
@@ -51,7 +51,7 @@ pub fn run(part: Option<Part>, keep: bool) -> Result<()> {
     if !missed.is_empty() {
         bail!("not within the limit: {} (target/bench.json)", missed.join(", "));
     }
-    sh::say("all within their limits; target/bench.json has the figures");
+    sh::progress("all within their limits; target/bench.json has the figures");
     Ok(())
 }
 

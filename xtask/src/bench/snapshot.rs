@@ -37,12 +37,12 @@ pub fn sources(device: &Device, count: u32) -> Result<Program<'_>> {
 
 /// The figures of this file.
 pub fn figures(device: &Device) -> Result<Vec<Figure>> {
-    sh::say(format!("{TIMES} readings of {FEW} sources by each of kfunc, debugfs and sysfs"));
+    sh::progress(format!("{TIMES} readings of {FEW} sources by each of kfunc, debugfs and sysfs"));
     let running = sources(device, FEW)?;
     let all = measure(device, TIMES, "", FEW)?;
     let few = measure(device, TIMES_ALONE, "--only kfunc", FEW)?;
     running.stop()?;
-    sh::say(format!("{TIMES_ALONE} readings of {MANY} sources by kfunc"));
+    sh::progress(format!("{TIMES_ALONE} readings of {MANY} sources by kfunc"));
     let running = sources(device, MANY)?;
     let many = measure(device, TIMES_ALONE, "--only kfunc", MANY)?;
     running.stop()?;

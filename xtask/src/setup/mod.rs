@@ -78,6 +78,6 @@ pub fn all() -> Result<()> {
     if !missing.is_empty() {
         bail!("not everything could be set up{missing}");
     }
-    sh::say("setup is complete");
+    sh::progress("setup is complete");
     Ok(())
 }

@@ -20,7 +20,7 @@ pub fn ensure() -> Result<PathBuf> {
     if complete() {
         return Ok(home);
     }
-    sh::say("Perfetto's descriptors: as a Python package");
+    sh::progress("Perfetto's descriptors: as a Python package");
     let remedy = "install python3-pip, or `perfetto` where python3 finds it";
     sh::retry(|| {
         let mut pip = zig::pip("exports are checked by Perfetto's descriptors")?;

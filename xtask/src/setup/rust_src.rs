@@ -63,7 +63,7 @@ pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
     ];
     let mut tried = String::new();
     for (way, get) in ways {
-        sh::say(format!("library sources of Rust {}: {way}", rustc.release));
+        sh::progress(format!("library sources of Rust {}: {way}", rustc.release));
         match get() {
             Ok(()) if is_library(&library) => return Ok(RustSrc { library, in_sysroot: false }),
             Ok(()) => return Ok(RustSrc { library: in_sysroot, in_sysroot: true }),

@@ -48,7 +48,7 @@ pub fn ensure() -> Result<Zig> {
     if zig.complete() {
         return Ok(zig);
     }
-    sh::say("cargo-zigbuild and zig: as Python wheels");
+    sh::progress("cargo-zigbuild and zig: as Python wheels");
     sh::retry(|| install(&zig.home))?;
     if !zig.complete() {
         bail!(

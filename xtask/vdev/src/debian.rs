@@ -37,7 +37,7 @@ impl Packages<'_> {
             system::ensure("mmdebstrap", "mmdebstrap", "unpacks the virtual device's packages")?;
         let (suite, base) = self.suites.split_first().context("no suite is named")?;
         let first = self.names.first().context("no package is named")?;
-        sh::say(format!("{} of Debian {suite}: unpacking", self.names.join(", ")));
+        sh::progress(format!("{} of Debian {suite}: unpacking", self.names.join(", ")));
         let mut command = Command::new(mmdebstrap);
         // Chrootless works as any user; without scripts it changes nothing of this system.
         command

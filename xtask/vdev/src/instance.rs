@@ -76,7 +76,7 @@ impl Vdev {
         };
         let device = Device::new(serial(qemu), parts.adb);
         let Err(error) = self.wait(&device, qemu, started + deadline) else {
-            sh::say(format!("device answers after {:.1} s", started.elapsed().as_secs_f32()));
+            sh::progress(format!("device answers after {:.1} s", started.elapsed().as_secs_f32()));
             return Ok(device);
         };
         // A device that does not answer is of no use to anyone; its console stays.
@@ -92,7 +92,7 @@ impl Vdev {
         let image = self.folder.join(INITRAMFS);
         initramfs::write(&parts.kernel, &parts.userland, &image)?;
         let disk = disk.then(|| disk::ensure(&self.folder)).transpose()?;
-        sh::say(format!("booting {}", parts.kernel.image.display()));
+        sh::progress(format!("booting {}", parts.kernel.image.display()));
         let started = Instant::now();
         let (qemu, files) = (&parts.qemu, &parts.kernel);
         let qemu = Qemu::start(qemu, &self.folder, kernel, files, &image, disk.as_deref())?;
@@ -111,7 +111,7 @@ impl Vdev {
     pub fn down(&self) -> Result<()> {
         let _alone = self.alone()?;
         self.clean_up()?;
-        sh::say(format!("the virtual device {} is down", self.name));
+        sh::progress(format!("the virtual device {} is down", self.name));
         Ok(())
     }
 

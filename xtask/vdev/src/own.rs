@@ -60,7 +60,7 @@ impl OwnDevice {
 impl Drop for OwnDevice {
     fn drop(&mut self) {
         if let Err(error) = self.vdev.down() {
-            sh::say(format!("{error:#}"));
+            sh::progress(format!("{error:#}"));
         }
     }
 }
@@ -83,7 +83,7 @@ impl Reserved {
         if self.0.running().is_some()
             && let Err(error) = self.0.down()
         {
-            sh::say(format!("{error:#}"));
+            sh::progress(format!("{error:#}"));
         }
         self.0.forget_disk();
     }

@@ -26,7 +26,7 @@ pub const LONG: Duration = Duration::from_secs(30 * 60);
 const QUICK: Duration = Duration::from_secs(10 * 60);
 
 /// One line of progress.
-pub fn say(line: impl AsRef<str>) {
+pub fn progress(line: impl AsRef<str>) {
     eprintln!("xtask: {}", line.as_ref());
 }
 
@@ -57,7 +57,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// [`run`] with another limit than [`LONG`].
 pub fn run_within(limit: Duration, command: &mut Command) -> Result<()> {
-    say(show(command));
+    progress(show(command));
     // Not to our stdout: see the module's note.
     let mut child = command
         .stdout(Stdio::from(std::io::stderr()))
@@ -237,7 +237,7 @@ pub fn lock(path: &Path, waiting: Option<&str>) -> Result<File> {
         let file = File::create(path)?;
         if file.try_lock().is_err() {
             if let Some(waiting) = waiting {
-                say(waiting);
+                progress(waiting);
             }
             file.lock()?;
         }
@@ -268,7 +268,7 @@ pub fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         match attempt() {
             Ok(done) => return Ok(done),
             Err(error) => {
-                say(format!("{error:#}\nxtask: trying again in {pause} s"));
+                progress(format!("{error:#}\nxtask: trying again in {pause} s"));
                 sleep(Duration::from_secs(pause));
             }
         }
@@ -350,8 +350,8 @@ mod tests {
     #[test]
     fn large_output_is_read() {
         let mut command = Command::new("sh");
-        command.args(["-c", "head -c 300000 /dev/zero >&2; echo said"]);
-        assert_eq!(read(&mut command).unwrap(), "said");
+        command.args(["-c", "head -c 300000 /dev/zero >&2; echo printed"]);
+        assert_eq!(read(&mut command).unwrap(), "printed");
         command = Command::new("sh");
         command.args(["-c", "echo why >&2; exit 3"]);
         let error = read(&mut command).unwrap_err().to_string();

@@ -30,7 +30,7 @@ pub fn install(packages: &[&str], needed_for: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("{names} is missing, and only root may install it: {remedy}");
     }
-    sh::say(format!("{names}: installing from Debian ({needed_for})"));
+    sh::progress(format!("{names}: installing from Debian ({needed_for})"));
     let install = || {
         let mut apt = Command::new("apt-get");
         apt.args(["install", "--yes", "--no-install-recomremedys"])

@@ -33,7 +33,7 @@ pub enum Event<'a> {
     AttemptEnd { n: u32, errno: i32, attempt_ns: u64 },
     /// An abort was tried, and never came.
     AbortMissed { source: &'a str },
-    /// The demo has ended: attempts by what the kernel said.
+    /// The demo has ended: attempts by the kernel's answer.
     Done { attempts: u32, succeeded: u32, busy: u32, other: u32 },
 }
 

@@ -20,7 +20,7 @@ pub enum Ended {
     Time,
     /// SIGINT, SIGTERM or SIGHUP came.
     Signal(Signal),
-    /// Nobody can write to stdin any more.
+    /// Stdin has no writer any more.
     Stdin,
     /// The other file was ready or closed.
     File,

@@ -26,7 +26,7 @@ pub fn of_edges(stop: &Stop, folder: &Path, options: &Options) -> Result<()> {
 
 /// As many births and deaths as there can be.
 pub fn of_lives(stop: &Stop, folder: &Path, options: &Options) -> Result<()> {
-    // A death waits until nobody reads the list any more (`wakeup_source_remove`,
+    // A death waits until the list has no reader any more (`wakeup_source_remove`,
     // drivers/base/power/wakeup.c, 7.3), so a thread alone would mostly sleep.
     run(stop, folder, options, 32, lives)
 }

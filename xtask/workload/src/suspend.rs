@@ -137,7 +137,7 @@ impl Drop for AlarmOff {
     }
 }
 
-/// An alarm that is set must be cleared before another one: the kernel says EBUSY otherwise.
+/// An alarm that is set must be cleared before another one: the kernel returns EBUSY otherwise.
 fn clear_alarm() -> Result<()> {
     write(WAKEALARM, "0").with_context(|| format!("`0` into {WAKEALARM}"))
 }

@@ -15,7 +15,7 @@ pub enum Step {
     Blocked(&'static str),
     /// Two sources are active, one for the second half of the other's time. Then an attempt sleeps.
     Overlap(&'static str, &'static str),
-    /// A source comes, is active for a while, and goes; nobody asks to suspend meanwhile.
+    /// A source comes, is active for a while, and goes; user space does not try to suspend meanwhile.
     BornAndDies(&'static str),
 }
 

@@ -26,7 +26,7 @@ pub fn while_waiting<T>(
             let mut came = Ok(());
             while fs::read_to_string(&asleep_in).context("wchan")? != WAITS_IN {
                 if begin.elapsed() > DEADLINE {
-                    came = Err(anyhow!("nobody waited in {WAITS_IN} within {DEADLINE:?}"));
+                    came = Err(anyhow!("no thread waited in {WAITS_IN} within {DEADLINE:?}"));
                     break;
                 }
                 thread::sleep(PAUSE);

@@ -343,7 +343,7 @@ impl Iterator for Reader<'_> {
 const EDGE: u8 = 10;
 
 enum Undecoded {
-    /// Of an unknown kind. The next stamp counts from this one.
+    /// An unknown kind. The next stamp counts from this one.
     Unknown(BootNanos),
     /// Bad, with its stamp if that is readable.
     Bad(Option<BootNanos>),

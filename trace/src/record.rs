@@ -21,7 +21,7 @@ use crate::time::{BootNanos, MonoNanos};
 pub struct Stamped {
     /// When, in CLOCK_BOOTTIME.
     pub at: BootNanos,
-    /// What happened.
+    /// The record.
     pub record: Record,
 }
 
@@ -83,7 +83,7 @@ pub struct Session {
     pub fingerprint: String,
     /// The source of snapshots: `kfunc`, `kallsyms`, `debugfs` or `sysfs`.
     pub source: String,
-    /// What is watched and how, sorted as in [`HOOKS`].
+    /// The hooks, sorted as in [`HOOKS`].
     pub hooks: Vec<Hook>,
     /// Nanoseconds between periodic snapshots.
     pub interval_ns: u64,
@@ -348,7 +348,7 @@ pub struct PowerSupply {
     pub charge_uah: Option<i64>,
     /// `current_now` in µA, with the driver's sign.
     pub current_ua: Option<i64>,
-    /// `online`: not 0 if it supplies power.
+    /// `online`: not 0 if it provides power.
     pub online: Option<i64>,
 }
 

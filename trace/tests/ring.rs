@@ -87,7 +87,7 @@ proptest! {
         prop_assert!(left.iter().all(|n| kept.contains(n)));
     }
 
-    /// The writer of a ring goes on during a copy: the later parts of the copy are newer.
+    /// The writer of a ring keeps writing during a copy: the later parts of the copy are newer.
     #[test]
     fn a_copy_of_a_growing_ring_is_sorted(
         sizes in vec(0usize..1500, 2..90),

@@ -1,4 +1,4 @@
-//! Events and readings as records: the chunk under way, and the definitions that the trace has.
+//! Events and readings as records: the current chunk, and the definitions that the trace has.
 
 use anyhow::Result;
 use sleepwalk_trace::chunk::chunk_len;
@@ -41,7 +41,7 @@ pub struct Journal {
     events: u64,
 }
 
-/// Where records go.
+/// The destination of records.
 #[derive(Debug, Default)]
 struct Out {
     writer: ChunkWriter,

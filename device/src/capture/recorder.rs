@@ -24,7 +24,7 @@ use crate::probe::hooks::Hooks;
 use crate::snapshot::SnapshotSource;
 use crate::store::{Full, Store};
 
-/// An attempt under way keeps a capture from ending for at most so long.
+/// A running attempt delays the end of a capture by at most so long.
 const GRACE: Duration = Duration::from_secs(2);
 const GRACE_STEP_MS: u16 = 100;
 
@@ -37,7 +37,7 @@ const LEAST_EVENT: usize = size_of::<Event>() + 8;
 /// After so many events without a pause, everything else gets a turn.
 const BATCH: usize = 1 << 16;
 
-/// A capture under way.
+/// A running capture.
 #[derive(Debug)]
 pub struct Recorder<S> {
     snapshotter: Snapshotter<S>,

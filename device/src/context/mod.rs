@@ -45,9 +45,9 @@ impl Surroundings {
     /// How many values can be read here. Dropping capabilities must not lower it.
     pub fn readable(&mut self) -> usize {
         let stats = self.suspend_stats.as_mut().and_then(|stats| stats.read().ok());
-        let supplies = power_supply::available();
+        let available = power_supply::available();
         stats.map_or(0, |stats| stats.counters.len())
-            + supplies.into_iter().map(|(_, _, values)| values).sum::<usize>()
+            + available.into_iter().map(|(_, _, values)| values).sum::<usize>()
     }
 
     /// The hooks as the session has them: if none sees the return of `pm_suspend`, the counts show how an

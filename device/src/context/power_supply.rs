@@ -182,24 +182,24 @@ mod tests {
         write(&battery, &charging);
         let usb = class.path().join("usb");
         write(&usb, &[("type", "USB\n"), ("online", "1\n"), ("capacity", "many\n")]);
-        let mut supplies = PowerSupplies::at(class.path().into());
+        let mut all = PowerSupplies::at(class.path().into());
         let battery_shown =
             "battery Battery Charging [Some(80), Some(3000000), Some(-120000), None]";
         let usb_shown = "usb USB  [None, None, None, Some(1)]";
-        assert_eq!(shown(supplies.read(When::CaptureEdge)), [battery_shown, usb_shown]);
+        assert_eq!(shown(all.read(When::CaptureEdge)), [battery_shown, usb_shown]);
 
         // Too soon.
         fs::remove_dir_all(&usb).unwrap();
-        assert!(supplies.read(When::Between).is_empty());
-        supplies.read_at = BootNanos(0);
+        assert!(all.read(When::Between).is_empty());
+        all.read_at = BootNanos(0);
         let usb_gone = "usb USB  [None, None, None, None]";
-        assert_eq!(shown(supplies.read(When::Between)), [usb_gone]);
-        supplies.read_at = BootNanos(0);
-        assert!(supplies.read(When::Between).is_empty(), "nothing changed");
+        assert_eq!(shown(all.read(When::Between)), [usb_gone]);
+        all.read_at = BootNanos(0);
+        assert!(all.read(When::Between).is_empty(), "nothing changed");
 
         write(&usb, &[("type", "USB\n"), ("online", "1\n")]);
-        assert_eq!(shown(supplies.read(When::CaptureEdge)), [battery_shown, usb_shown]);
-        supplies.class = class.path().join("none");
-        assert_eq!(supplies.read(When::CaptureEdge).len(), 2, "both are gone");
+        assert_eq!(shown(all.read(When::CaptureEdge)), [battery_shown, usb_shown]);
+        all.class = class.path().join("none");
+        assert_eq!(all.read(When::CaptureEdge).len(), 2, "both are gone");
     }
 }

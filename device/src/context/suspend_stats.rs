@@ -22,11 +22,11 @@ const LAST: &str = "last_failed_";
 pub struct Stats {
     /// Cumulative, by the kernel's name.
     pub counters: BTreeMap<String, u64>,
-    /// Of the last failure that had one.
+    /// The device of the last failure that had one.
     pub last_device: Vec<u8>,
-    /// Of the last failure: a negative errno; 0 where there was none since boot.
+    /// The negative errno of the last failure; 0 if there was none since boot.
     pub last_errno: i32,
-    /// Of the last failure that had one.
+    /// The step of the last failure that had one.
     pub last_step: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ impl Stats {
     }
 }
 
-/// Where the values are. In sysfs each value is a file, which stays open: reading it from its start gives
+/// The files with the values. In sysfs each value is a file, which stays open: reading it from its start gives
 /// the current value (`kernfs_fop_read_iter`, `fs/kernfs/file.c`, 7.3).
 #[derive(Debug)]
 enum Location {
@@ -45,18 +45,19 @@ enum Location {
     Table(File),
 }
 
-/// What changed since the reading before.
+/// The changes since the reading before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// When they were read.
     pub at: BootNanos,
     /// The counters that changed; all of them in the first reading.
     pub counters: Vec<(String, u64)>,
-    /// Of the last failure, if a `failed_*` counter rose; else empty, because the kernel keeps old values.
+    /// The device of the last failure, if a `failed_*` counter rose; else empty, because the kernel keeps old
+    /// values.
     pub last_device: Vec<u8>,
-    /// Of the last failure, if `fail` or a `failed_*` counter rose; else 0.
+    /// The errno of the last failure, if `fail` or a `failed_*` counter rose; else 0.
     pub last_errno: i32,
-    /// Like the device.
+    /// The step of the last failure, under the same condition as the device.
     pub last_step: Vec<u8>,
 }
 

@@ -12,7 +12,7 @@ use sleepwalk_trace::time::BootNanos;
 pub struct ProbeEvent {
     /// CLOCK_BOOTTIME.
     pub at: BootNanos,
-    /// What happened.
+    /// The event.
     pub kind: EventKind,
 }
 
@@ -60,7 +60,7 @@ pub enum EventKind {
     CountWrite {
         /// The thread's id.
         thread: u32,
-        /// What it returned.
+        /// The return value.
         saved: bool,
     },
     /// An interrupt woke the system.

@@ -144,7 +144,7 @@ impl Hooks {
         })
     }
 
-    /// What is watched and how, in the order of [`sleepwalk_trace::record::HOOKS`].
+    /// The hooks, sorted as in [`sleepwalk_trace::record::HOOKS`].
     pub fn attached(&self) -> &[Hook] {
         &self.attached
     }

@@ -58,8 +58,8 @@ impl SnapshotSource for Kallsyms {
     }
 }
 
-/// The address of the list's head. A line is `ADDRESS TYPE NAME`, and goes on with `[MODULE]` for a
-/// module's symbol (`s_show`, `kernel/kallsyms.c`, 7.3).
+/// The address of the list's head. A line is `ADDRESS TYPE NAME`, followed by `[MODULE]` for the
+/// symbol of a module (`s_show`, `kernel/kallsyms.c`, 7.3).
 fn head(mut symbols: impl BufRead) -> Result<u64> {
     let mut found = Vec::new();
     let mut line = Vec::new();

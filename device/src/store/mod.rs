@@ -31,7 +31,7 @@ const SHORTEST: u64 = 128 << 10;
 /// Room for a last chunk with nothing but the reason for the end.
 const CLOSING: u64 = 1024;
 
-/// What happens when the trace reaches its size limit.
+/// The choice for a trace that reaches its size limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
     /// The capture ends.
@@ -40,13 +40,13 @@ pub enum OnFull {
     Ring,
 }
 
-/// The size limit of a trace, and what happens there.
+/// The size limit of a trace, and the choice for a trace that reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The file is never longer, in bytes; at least
     /// [`LEAST_SIZE`](sleepwalk_trace::chunk::LEAST_SIZE).
     pub max_size: u64,
-    /// What happens at the limit.
+    /// The choice at the limit.
     pub on_full: OnFull,
 }
 

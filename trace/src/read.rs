@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// The next sound chunk of `region` from `start` on, and where it begins.
+    /// The next sound chunk of `region` from `start` on, and its place.
     fn sound(&mut self, start: usize, region: &Region) -> Option<(usize, ChunkHeader, &'a [u8])> {
         let bytes = self.bytes;
         for at in (start..region.used).step_by(ALIGN) {

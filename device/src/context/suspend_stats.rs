@@ -31,7 +31,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// A counter; 0 where the kernel has none of that name.
+    /// A counter; 0 if the kernel has none of that name.
     pub fn counter(&self, name: &str) -> u64 {
         self.counters.get(name).copied().unwrap_or(0)
     }

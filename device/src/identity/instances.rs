@@ -16,7 +16,7 @@ use crate::snapshot::{Key, Sample};
 /// The sources that the trace defines.
 #[derive(Debug, Default)]
 pub struct Instances {
-    /// By key, and by name where the key counts within a name.
+    /// By key, and also by name if the key is only unique within a name.
     last_seen: HashMap<(Key, u32), LastSeen>,
     name_table: NameTable,
     next: u32,
@@ -43,7 +43,7 @@ struct LastSeen {
 pub struct Identified {
     /// The instance.
     pub instance: u32,
-    /// The sample's state, marked as torn or corrected where the sample before it shows the need.
+    /// The sample's state, marked as torn or corrected if the sample before it requires that.
     pub state: SourceState,
     /// Defines the instance, if the trace does not have it yet.
     pub definition: Option<SourceDef>,

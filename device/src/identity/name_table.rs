@@ -14,7 +14,7 @@ use sleepwalk_trace::time::BootNanos;
 /// Name pointers, the names there, and the sources that have them.
 #[derive(Debug, Default)]
 pub struct NameTable {
-    /// The name at each pointer, as the probe sent it last; from a snapshot where the probe has not.
+    /// The name at each pointer, as the probe sent it last, or from a snapshot if the probe has not sent one.
     names: HashMap<u64, NameAtPointer>,
     /// How many names were left the last time that some were forgotten.
     left: usize,

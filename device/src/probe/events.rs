@@ -39,7 +39,7 @@ pub enum EventKind {
     Name {
         /// Kernel address of the name.
         name_pointer: u64,
-        /// The name, without NUL; empty where it could not be read.
+        /// The name, without NUL; empty if it could not be read.
         name: InlineStr<NAME_ROOM>,
         /// The name is longer than that, or could not be read.
         cut: bool,

@@ -14,20 +14,20 @@ use nix::unistd::{SysconfVar, sysconf};
 use sleepwalk_trace::record::{Hook, Session};
 
 use power_supply::{PowerSupplies, PowerSupplyReading, When};
-use suspend_stats::{Changes, Stats, SuspendStats};
+use suspend_stats::{Changes, Stats, SuspendStatsReader};
 
 /// The values that are read during a capture.
 #[derive(Debug)]
 pub struct Surroundings {
     power_supplies: PowerSupplies,
     /// `None` if the kernel has none.
-    suspend_stats: Option<SuspendStats>,
+    suspend_stats: Option<SuspendStatsReader>,
 }
 
 impl Surroundings {
     /// Finds the values that this device has.
     pub fn open() -> Self {
-        let stats = SuspendStats::open().inspect_err(|error| log::info!("{error:#}")).ok();
+        let stats = SuspendStatsReader::open().inspect_err(|error| log::info!("{error:#}")).ok();
         Self { power_supplies: PowerSupplies::default(), suspend_stats: stats }
     }
 

@@ -63,12 +63,12 @@ pub struct Changes {
 
 /// The kernel's counts, with the values that the trace has.
 #[derive(Debug)]
-pub struct SuspendStats {
+pub struct SuspendStatsReader {
     location: Location,
     recorded: Option<Stats>,
 }
 
-impl SuspendStats {
+impl SuspendStatsReader {
     /// Finds and reads them.
     pub fn open() -> Result<Self> {
         let location = match folder(Path::new(FOLDER)) {
@@ -246,7 +246,8 @@ mod tests {
         ] {
             write(name, text);
         }
-        let mut stats = SuspendStats { location: folder(home.path()).unwrap(), recorded: None };
+        let mut stats =
+            SuspendStatsReader { location: folder(home.path()).unwrap(), recorded: None };
         let first = stats.read().unwrap();
         assert_eq!(first.counters.keys().collect::<Vec<_>>(), ["fail", "failed_freeze", "success"]);
         write("fail", "1\n");
@@ -271,7 +272,7 @@ mod tests {
             write(name, text);
         }
         let location = folder(home.path()).unwrap();
-        let mut stats = SuspendStats { location, recorded: None };
+        let mut stats = SuspendStatsReader { location, recorded: None };
         let mut changes = || stats.read_changes().unwrap().1;
         let first = changes().unwrap();
         assert_eq!((first.counters.len(), first.last_errno, first.last_device.len()), (3, 0, 0));

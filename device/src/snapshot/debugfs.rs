@@ -96,13 +96,13 @@ impl SnapshotSource for Debugfs {
 
 #[derive(Debug)]
 struct Table<'a> {
-    rows: Vec<Row<'a>>,
+    rows: Vec<TableRow<'a>>,
     /// It ends within a record.
     cut: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Row<'a> {
+struct TableRow<'a> {
     name: &'a [u8],
     numbers: Printed,
 }
@@ -128,7 +128,8 @@ fn parse(bytes: &[u8]) -> Result<Table<'_>> {
     // Its padding shows the width of names: 12 bytes, or 32 on some of Android's kernels.
     let last = records.pop_if(|(name, _)| name.trim_ascii_end() == DELETED);
     let width = last.map_or(0, |(name, _)| name.len());
-    let rows = records.into_iter().map(|(name, numbers)| Row { name: bare(name, width), numbers });
+    let rows =
+        records.into_iter().map(|(name, numbers)| TableRow { name: bare(name, width), numbers });
     Ok(Table { rows: rows.collect(), cut: start != bytes.len() })
 }
 

@@ -77,7 +77,8 @@ fn records() -> Vec<Stamped> {
     ]
 }
 
-/// Their bytes, written by hand from `docs/trace-format.md`, which readers in other languages follow.
+/// Their bytes, written by hand from `docs/trace-format.md`, which readers in other languages
+/// follow.
 #[rustfmt::skip]
 fn documented() -> Vec<u8> {
     [

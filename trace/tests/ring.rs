@@ -10,8 +10,8 @@ use sleepwalk_trace::write::ChunkWriter;
 
 const CLOCKS: Clocks = Clocks { boot: BootNanos(900), suspended_ns: 30, real: RealNanos(1 << 60) };
 
-/// A ring of some regions, written as the format requires, with one numbered record per chunk; the numbers
-/// that must be read from it; how many chunks were dropped.
+/// A ring of some regions, written as the format requires, with one numbered record per chunk; the
+/// numbers that must be read from it; how many chunks were dropped.
 fn ring(sizes: &[usize], count: usize) -> (Vec<u8>, Vec<u32>, u64) {
     let mut writer = ChunkWriter::default();
     let mut chunk = |id: u32, bytes: Vec<u8>| {

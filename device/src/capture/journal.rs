@@ -147,7 +147,8 @@ impl Journal {
         }
     }
 
-    /// Drops the pending records, as if they had never been added, and returns how many events they were.
+    /// Drops the pending records, as if they had never been added, and returns how many events they
+    /// were.
     fn discard(&mut self) -> u64 {
         self.state = None;
         self.out.writer.discard();
@@ -157,7 +158,8 @@ impl Journal {
         std::mem::take(&mut self.events)
     }
 
-    /// The chunk that a region starts with, before the pending one; `None` if there is only one region.
+    /// The chunk that a region starts with, before the pending one; `None` if there is only one
+    /// region.
     fn prologue_chunk(&self) -> Option<ChunkWriter> {
         let (at, records) = self.out.prologue.as_ref()?.records();
         let mut chunk = ChunkWriter::default();
@@ -186,8 +188,8 @@ impl Journal {
         self.define(at, string)
     }
 
-    /// Defines the source of a sample in the snapshot numbered `snapshot`, if the trace does not have
-    /// it. Returns its number and its state.
+    /// Defines the source of a sample in the snapshot numbered `snapshot`, if the trace does not
+    /// have it. Returns its number and its state.
     pub fn source(
         &mut self,
         at: BootNanos,
@@ -294,8 +296,8 @@ impl Journal {
         NextStep::Nothing
     }
 
-    /// Records an edge after a snapshot, which may have shown the name of its source. If it has not, the
-    /// name is lost, and the edge belongs to a new source without a name.
+    /// Records an edge after a snapshot, which may have shown the name of its source. If it has
+    /// not, the name is lost, and the edge belongs to a new source without a name.
     pub fn edge_without_name(&mut self, at: BootNanos, edge: ProbeEdge) {
         if !self.edge(at, edge) {
             let name = SourceName { string: self.source_name(at, b""), cut: true };
@@ -334,7 +336,8 @@ pub fn begins_attempt(event: &ProbeEvent) -> bool {
     matches!(&event.kind, EventKind::Phase { action, begin: true, .. } if action.bytes() == ATTEMPT)
 }
 
-/// Whether user space is frozen at this event. A snapshot after it does not show the start of an attempt.
+/// Whether user space is frozen at this event. A snapshot after it does not show the start of an
+/// attempt.
 pub fn freeze_is_over(event: &ProbeEvent) -> bool {
     matches!(&event.kind, EventKind::Phase { action, begin: false, .. } if action.bytes() == FROZEN)
 }

@@ -1,8 +1,8 @@
 //! The prologue of a ring's regions: everything a reader needs to continue after older regions were
 //! dropped.
 //!
-//! It follows the records on their way into the trace, as a reader will. A kind of record that prologues
-//! repeat needs a line in [`Prologue::apply`] and one in [`Prologue::records`].
+//! It follows the records on their way into the trace, as a reader will. A kind of record that
+//! prologues repeat needs a line in [`Prologue::apply`] and one in [`Prologue::records`].
 
 use std::collections::BTreeMap;
 
@@ -67,8 +67,8 @@ impl Prologue {
         self.pending.clear();
     }
 
-    /// Adds the current chunk, which is now part of the trace. `known` holds for the strings that the agent
-    /// remembers.
+    /// Adds the current chunk, which is now part of the trace. `known` holds for the strings that
+    /// the agent remembers.
     pub fn commit(&mut self, known: impl Fn(u32) -> bool) {
         let before = self.snapshots;
         for stamped in std::mem::take(&mut self.pending) {

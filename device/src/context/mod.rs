@@ -1,5 +1,5 @@
-//! Everything that is recorded besides the probe's events: kernel, device and boot; power supplies; the
-//! kernel's own count of attempts; the names of interrupts.
+//! Everything that is recorded besides the probe's events: kernel, device and boot; power supplies;
+//! the kernel's own count of attempts; the names of interrupts.
 
 pub mod irqs;
 pub mod power_supply;
@@ -50,8 +50,8 @@ impl Surroundings {
             + available.into_iter().map(|(_, _, values)| values).sum::<usize>()
     }
 
-    /// The hooks as the session has them: if none sees the return of `pm_suspend`, the counts show how an
-    /// attempt ended.
+    /// The hooks as the session has them: if none sees the return of `pm_suspend`, the counts show
+    /// how an attempt ended.
     pub fn hooks(&self, attached: &[Hook]) -> Vec<Hook> {
         let mut hooks = attached.to_vec();
         for hook in &mut hooks {
@@ -66,7 +66,8 @@ impl Surroundings {
 /// The [`Hook::how`] of returns that no hook sees.
 pub const BY_STATS: &str = "suspend_stats";
 
-/// The part of [`Session`] that is known before anything is loaded; the rest is left at its default.
+/// The part of [`Session`] that is known before anything is loaded; the rest is left at its
+/// default.
 pub fn session() -> Session {
     let (kernel, machine) = match uname() {
         Ok(u) => (lossy(u.release()), lossy(u.machine())),

@@ -1,9 +1,9 @@
 //! Power supplies: the values of batteries and chargers in `/sys/class/power_supply`
 //! (`drivers/power/supply/power_supply_sysfs.c`).
 //!
-//! A fuel gauge may sit behind a slow bus and take milliseconds to answer. So a reading has the stamp of
-//! its end, and readings are at least [`APART_NS`] apart: a storm of attempts does not become a storm of
-//! readings. An unchanged power supply is not recorded again.
+//! A fuel gauge may sit behind a slow bus and take milliseconds to answer. So a reading has the
+//! stamp of its end, and readings are at least [`APART_NS`] apart: a storm of attempts does not
+//! become a storm of readings. An unchanged power supply is not recorded again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,11 +17,12 @@ use crate::clock;
 
 const CLASS: &str = "/sys/class/power_supply";
 
-/// Nanoseconds between two readings: long compared with a slow gauge, and short compared with a sleep
-/// whose charge should be counted apart from that of the time awake.
+/// Nanoseconds between two readings: long compared with a slow gauge, and short compared with a
+/// sleep whose charge should be counted apart from that of the time awake.
 const APART_NS: u64 = 2_000_000_000;
 
-/// The values of one power supply. A missing file, or a driver that fails now, leaves a value empty.
+/// The values of one power supply. A missing file, or a driver that fails now, leaves a value
+/// empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// `type`.

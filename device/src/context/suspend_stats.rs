@@ -1,5 +1,5 @@
-//! The kernel's own count of suspend attempts: `/sys/power/suspend_stats` (`kernel/power/main.c`, 5.4
-//! and later), or before it debugfs' file of the same name.
+//! The kernel's own count of suspend attempts: `/sys/power/suspend_stats` (`kernel/power/main.c`,
+//! 5.4 and later), or before it debugfs' file of the same name.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -37,8 +37,8 @@ impl Stats {
     }
 }
 
-/// The files with the values. In sysfs each value is a file, which stays open: reading it from its start gives
-/// the current value (`kernfs_fop_read_iter`, `fs/kernfs/file.c`, 7.3).
+/// The files with the values. In sysfs each value is a file, which stays open: reading it from its
+/// start gives the current value (`kernfs_fop_read_iter`, `fs/kernfs/file.c`, 7.3).
 #[derive(Debug)]
 enum Location {
     Folder { counters: Vec<(String, File)>, device: File, errno: File, step: File },
@@ -52,8 +52,8 @@ pub struct Changes {
     pub at: BootNanos,
     /// The counters that changed; all of them in the first reading.
     pub counters: Vec<(String, u64)>,
-    /// The device of the last failure, if a `failed_*` counter rose; else empty, because the kernel keeps old
-    /// values.
+    /// The device of the last failure, if a `failed_*` counter rose; else empty, because the kernel
+    /// keeps old values.
     pub last_device: Vec<u8>,
     /// The errno of the last failure, if `fail` or a `failed_*` counter rose; else 0.
     pub last_errno: i32,
@@ -110,7 +110,8 @@ impl SuspendStatsReader {
         }
     }
 
-    /// The values now, and how they differ from those of the last call; `None` if no counter changed.
+    /// The values now, and how they differ from those of the last call; `None` if no counter
+    /// changed.
     pub fn read_changes(&mut self) -> Result<(Stats, Option<Changes>)> {
         let stats = self.read()?;
         let at = clock::now().boot;
@@ -188,8 +189,8 @@ fn text(file: &File) -> Result<String> {
     Ok(text.trim_end_matches('\n').to_owned())
 }
 
-/// Parses debugfs' table (`suspend_stats_show`, `kernel/power/main.c`): `name: number` lines, then the last
-/// failures, one below the other, the newest first.
+/// Parses debugfs' table (`suspend_stats_show`, `kernel/power/main.c`): `name: number` lines, then
+/// the last failures, one below the other, the newest first.
 fn parse(table: &str) -> Result<Stats> {
     let mut stats = Stats::default();
     for line in table.lines() {

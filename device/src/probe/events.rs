@@ -81,7 +81,8 @@ pub struct ProbeEdge {
     pub active: bool,
 }
 
-/// A string of at most `N` bytes without an allocation: there may be thousands of events in a second.
+/// A string of at most `N` bytes without an allocation: there may be thousands of events in a
+/// second.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct InlineStr<const N: usize> {
     bytes: [u8; N],
@@ -111,8 +112,8 @@ impl<const N: usize> std::fmt::Debug for InlineStr<N> {
 }
 
 impl ProbeEvent {
-    /// Parses one entry of the ring buffer ([`sleepwalk_trace::abi`]); `None` for one that this build's probe
-    /// does not send.
+    /// Parses one entry of the ring buffer ([`sleepwalk_trace::abi`]); `None` for one that this
+    /// build's probe does not send.
     pub fn parse(record: &[u8]) -> Option<Self> {
         let (head, rest) = record.split_at_checked(16)?;
         let (time, head) = head.split_first_chunk()?;
@@ -133,8 +134,8 @@ impl ProbeEvent {
             }),
             EVENT_NAME => {
                 let (pointer, name) = rest.split_first_chunk()?;
-                // The length includes the NUL. It is one more than there is room for if the name is longer,
-                // and a negative errno if the read failed.
+                // The length includes the NUL. It is one more than there is room for if the name is
+                // longer, and a negative errno if the read failed.
                 let whole = (1..=NAME_ROOM as i32).contains(&(value as i32));
                 EventKind::Name {
                     name_pointer: u64::from_ne_bytes(*pointer),

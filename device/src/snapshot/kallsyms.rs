@@ -1,7 +1,8 @@
-//! Snapshots by the probe's walk from the address of `wakeup_sources`, for kernels without the kfuncs.
+//! Snapshots by the probe's walk from the address of `wakeup_sources`, for kernels without the
+//! kfuncs.
 //!
-//! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that met a
-//! change is repeated, a few times; registrations are rare.
+//! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that
+//! met a change is repeated, a few times; registrations are rare.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

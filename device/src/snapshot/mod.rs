@@ -30,8 +30,8 @@ pub enum Key {
     Address(u64),
     /// The kernel's `id`, if there is no address.
     Id(u32),
-    /// The source is the n-th of its name from the end of the kernel's list. That end has the oldest
-    /// sources, so a new one does not change the numbers of the others.
+    /// The source is the n-th of its name from the end of the kernel's list. That end has the
+    /// oldest sources, so a new one does not change the numbers of the others.
     Nth(u32),
 }
 
@@ -150,8 +150,8 @@ impl Kind {
     }
 }
 
-/// Opens the best source of which a first snapshot succeeds. The log has the reasons why better ones
-/// failed.
+/// Opens the best source of which a first snapshot succeeds. The log has the reasons why better
+/// ones failed.
 pub fn open_best(
     kernel: Result<&Kernel, &anyhow::Error>,
     capacity: u32,

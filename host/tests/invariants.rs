@@ -20,9 +20,9 @@ use sleepwalk::report::{By, Report, build};
 use sleepwalk::text::hidden;
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session,
-    Snapshot, SourceDef, SourceDelta, Stamped, Supply, SuspendReturn, Text, WaitBegin, WaitEnd,
-    Wake,
+    CountWrite, Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, PowerSupply, Reason, Record,
+    Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, WaitBegin,
+    WaitEnd, Wake,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -100,22 +100,22 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|errno| Record::Return(SuspendReturn { errno: Some(errno) })),
         6 => snapshot(),
         12 => (0u32..6, 0u8..4, prop::bool::weighted(0.02), any::<u32>()).prop_map(
-            |(source, what, far, other)| {
+            |(source, flags, far, other)| {
                 let source = if far { other } else { source };
-                Record::Edge(Edge { source, what, state: Some(other) })
+                Record::Edge(Edge { source, flags, state: Some(other) })
             }
         ),
         3 => (0u32..4).prop_map(|thread| Record::WaitBegin(WaitBegin { thread })),
         3 => (0u32..4, any::<bool>())
             .prop_map(|(thread, idle)| Record::WaitEnd(WaitEnd { thread, idle })),
         1 => (0u32..4, any::<bool>())
-            .prop_map(|(thread, saved)| Record::SaveCount(SaveCount { thread, saved })),
+            .prop_map(|(thread, saved)| Record::CountWrite(CountWrite { thread, saved })),
         1 => (0u32..4).prop_map(|irq| Record::Wake(Wake { irq })),
         1 => (0u32..4, 0u32..30).prop_map(|(number, name)| {
             Record::Irq(IrqDef { number, name, chip: 0 })
         }),
         1 => (0u32..30, any::<Option<i64>>(), any::<Option<i64>>()).prop_map(|(kind, charge_uah, online)| {
-            Record::Supply(Supply { kind, charge_uah, online, ..Supply::default() })
+            Record::PowerSupply(PowerSupply { kind, charge_uah, online, ..PowerSupply::default() })
         }),
         1 => any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
         1 => any::<(u64, u64)>().prop_map(|(cpu_ns, snapshots_ns)| {
@@ -125,7 +125,7 @@ fn record() -> impl Strategy<Value = Record> {
             Record::Source(SourceDef { instance, name, name_cut: false, id: Some(0), address, name_pointer: address % 3 })
         }),
         1 => (20u32..30, vec(any::<u8>(), 0..40))
-            .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
+            .prop_map(|(id, bytes)| Record::String(StringDef { id, bytes })),
         1 => ".*".prop_map(|reason| Record::End(End { reason })),
     ]
 }
@@ -157,8 +157,8 @@ fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
         writer.push(start, &Record::Session(session));
     }
     for (id, action) in ACTIONS.iter().enumerate() {
-        let text = Text { id: id as u32, bytes: action.as_bytes().to_vec() };
-        writer.push(start, &Record::Text(text));
+        let text = StringDef { id: id as u32, bytes: action.as_bytes().to_vec() };
+        writer.push(start, &Record::String(text));
     }
     let full = Snapshot {
         reason: Reason::Start,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sleepwalk_trace::record::Supply;
+use sleepwalk_trace::record::PowerSupply;
 use sleepwalk_trace::time::BootNanos;
 
 use super::attempts::{Attempt, Outcome};
@@ -16,7 +16,7 @@ const TOGETHER_NS: u64 = 200_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct Power {
     /// Every reading, in the order of time.
-    pub readings: Vec<(BootNanos, Supply)>,
+    pub readings: Vec<(BootNanos, PowerSupply)>,
     /// When it was on a charger.
     pub charger: Vec<Span>,
     /// Charge that left the batteries off the charger.
@@ -39,14 +39,14 @@ pub struct Drain {
 impl Power {
     /// Out of the readings, in any order.
     pub fn new(
-        mut readings: Vec<(BootNanos, Supply)>,
+        mut readings: Vec<(BootNanos, PowerSupply)>,
         model: &Model,
         attempts: &[Attempt],
     ) -> Self {
         readings.sort_by_key(|(at, _)| *at);
         let sleeps = Sleeps::new(attempts);
         let mut power = Self { readings, ..Self::default() };
-        let mut supplies = BTreeMap::<u32, Supply>::new();
+        let mut supplies = BTreeMap::<u32, PowerSupply>::new();
         // The last reading of each battery since it was off a charger.
         let mut charges = BTreeMap::<u32, (BootNanos, i64)>::new();
         let mut before: Option<(BootNanos, bool)> = None;
@@ -105,7 +105,7 @@ impl Drain {
 }
 
 /// Whether the device is fed: a charger delivers, or a battery is being charged.
-fn feeds(supply: &Supply, model: &Model) -> bool {
+fn feeds(supply: &PowerSupply, model: &Model) -> bool {
     let battery = model.text(supply.kind) == b"Battery";
     let online = !battery && supply.online.is_some_and(|online| online > 0);
     online || model.text(supply.status) == b"Charging"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use sleepwalk_trace::record::{STATE_AUTOSLEEP, Supply};
+use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP};
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::MonoNanos;
 
@@ -259,7 +259,7 @@ impl<W: Write> Export<'_, W> {
         }
     }
 
-    fn supply(&self, at_ns: u64, supply: &Supply) -> Line<'static> {
+    fn supply(&self, at_ns: u64, supply: &PowerSupply) -> Line<'static> {
         Line::Supply {
             at_ns,
             name: Name::new(self.model.text(supply.name)),

@@ -7,7 +7,7 @@ use super::labels::{busy, returned, unknown, untold};
 use super::page::{Align, Block, Page, Piece, Text, name, words};
 use super::table::notes;
 use crate::report::{Ledger, Name, Report, Source};
-use crate::units::{SECOND, Utc, count, percent, time};
+use crate::units::{count, percent, time, utc};
 
 /// Names that one cell lists.
 const NAMES: usize = 4;
@@ -36,7 +36,7 @@ fn title(page: &mut Page, report: &Report) {
         ("kernel", s.kernel.clone()),
         ("machine", s.machine.clone()),
         ("build", s.fingerprint.clone()),
-        ("from", start(s.start_realtime_ns)),
+        ("from", utc(s.start_realtime_ns)),
         ("length", time(s.duration_ns)),
         ("attempts", report.attempts.len().to_string()),
         ("snapshots", format!("{} by {}", s.snapshots, said(&s.source, "unknown means"))),
@@ -46,11 +46,6 @@ fn title(page: &mut Page, report: &Report) {
     let rows = facts.into_iter().filter(|(_, fact)| !fact.is_empty());
     let rows = rows.map(|(what, fact)| [words(what), words(fact)]).collect();
     page.table([("session", Align::Left), ("", Align::Left)], 1, rows);
-}
-
-/// When a session began.
-pub(super) fn start(realtime_ns: i64) -> String {
-    Utc::from_unix(realtime_ns.div_euclid(SECOND as i64)).readable()
 }
 
 /// Where the time went, as a section.

@@ -13,7 +13,7 @@ use super::labels::{self, OUTCOMES, busy, order, returned, unknown, untold};
 use super::terminal::{self, Align, WIDTH};
 use crate::report::{Attempt, Report, Session, Source};
 use crate::text::{escape, fit};
-use crate::units::{SECOND, Utc, count, many, percent, time};
+use crate::units::{count, many, percent, time, utc};
 
 /// How the table looks.
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +116,7 @@ fn title(out: &mut Page, report: &Report) {
     let line = format!("{device} · {kernel} {machine}");
     out.styled(BOLD, &fit(escape(line.trim_end().as_bytes()).as_str(), WIDTH));
     let mut line = time(report.session.duration_ns);
-    let start = report.session.start_realtime_ns.div_euclid(SECOND as i64);
-    line += &format!(" from {}", Utc::from_unix(start).readable());
+    line += &format!(" from {}", utc(report.session.start_realtime_ns));
     if !source.is_empty() {
         line += &format!(" · {} by {source}", count(report.session.snapshots, "snapshot"));
     }

@@ -7,7 +7,7 @@ use super::{
     Attempt, Blocker, By, Cause, Drain, Finding, Ledger, Name, Overhead, Power, Reading, Report,
     SCHEMA, Session, Source, Span, Step, Wait, Wake, WakeSource, Walks,
 };
-use sleepwalk_trace::record::Supply;
+use sleepwalk_trace::record::PowerSupply;
 use sleepwalk_trace::time::BootNanos;
 
 use crate::analyze::attempts::{self, Evidence, Mode, Outcome, Stage};
@@ -199,7 +199,7 @@ fn wait(model: &Model, wait: &waits::Wait) -> Wait {
 fn power(analysis: &Analysis) -> Power {
     let (model, power) = (&analysis.model, &analysis.power);
     let text = |id| String::from_utf8_lossy(model.text(id)).into_owned();
-    let reading = |(at, supply): &(BootNanos, Supply)| Reading {
+    let reading = |(at, supply): &(BootNanos, PowerSupply)| Reading {
         at_ns: at.0,
         name: Name::new(model.text(supply.name)),
         kind: text(supply.kind),

@@ -8,7 +8,7 @@ use crate::render::table::notes::warnings;
 use crate::render::table::power;
 use crate::report::{Finding, Ledger, Report, Session, Source};
 use crate::text::{escape, one_line};
-use crate::units::{SECOND, Utc, count, percent, size, time};
+use crate::units::{count, percent, size, time, utc};
 
 /// What the page holds beside its markup.
 pub(super) struct Parts {
@@ -60,7 +60,6 @@ fn device(session: &Session) -> String {
 
 fn header(report: &Report, device: &str) -> Markup {
     let s = &report.session;
-    let start = Utc::from_unix(s.start_realtime_ns.div_euclid(SECOND as i64));
     let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
     let attempts = report.attempts.len() as u64;
     let active = report.sources.iter().filter(|source| busy(source)).count();
@@ -73,7 +72,7 @@ fn header(report: &Report, device: &str) -> Markup {
                     @if !s.kernel.is_empty() {
                         "Linux " (escape(s.kernel.as_bytes())) " " (escape(s.machine.as_bytes())) " · "
                     }
-                    (start.readable()) " · " @if s.duration_ns == 0 { "no time passed" } @else { (time(s.duration_ns)) }
+                    (utc(s.start_realtime_ns)) " · " @if s.duration_ns == 0 { "no time passed" } @else { (time(s.duration_ns)) }
                 }
             }
             dl.figures {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::compare::merge::{Device, Reports, Session, Sum, Totals};
 use crate::render::labels::{outcomes, unknown};
 use crate::render::page::{Align, Block, Page, Text, name, words};
-use crate::render::summary::{ledger, start};
+use crate::render::summary::ledger;
 use crate::report::{Ledger, Report};
-use crate::units::{count, percent, time};
+use crate::units::{count, percent, time, utc};
 
 /// The page, with `top` sources per device.
 pub fn page(reports: &Reports, top: usize) -> Page {
@@ -144,7 +144,7 @@ fn sessions_of(page: &mut Page, device: &Device) {
         let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
         [
             words(session.boot.to_string()),
-            words(start(report.session.start_realtime_ns)),
+            words(utc(report.session.start_realtime_ns)),
             words(time(whole)),
             words(percent(awake(&report.ledger, whole), whole)),
             words(report.attempts.len().to_string()),

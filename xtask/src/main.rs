@@ -13,6 +13,7 @@ mod sh;
 mod synth;
 mod test;
 mod vdev;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ Usage: cargo xtask TASK
                  `shell` is `adb shell`, `qmp quit` cuts its power; --disk gives it /dev/vda, an
                  ext4 that stays
   edges          check what may depend on what
+  words [PATH...]
+                 check for words that the project does not use
   deny           check licences, bans, sources, and advisories where they can be had
   check-android  compile the agent for Android, without an NDK
   clippy-probe   clippy for the probe, on its own target
@@ -87,6 +90,10 @@ fn task() -> Result<()> {
             golden::run(&names.collect::<Vec<_>>())
         }
         "synth" => synth(args),
+        "words" => {
+            let paths = words(args)?.into_iter().map(|path| path.to_string_lossy().into_owned());
+            words::check(&paths.collect::<Vec<_>>())
+        }
         "deny" => done(args).and_then(|()| deny::check()),
         "edges" => done(args).and_then(|()| edges::check()),
         "check-android" => done(args).and_then(|()| build::check_android()),

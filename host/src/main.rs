@@ -23,11 +23,15 @@ const STYLES: Styles = Styles::styled()
 #[command(name = "sleepwalk", version, styles = STYLES, max_term_width = 100)]
 #[command(disable_help_subcommand = true)]
 #[command(after_help = "\
-To begin: `sleepwalk doctor`, then `sleepwalk record`. `sleepwalk help terms` explains the words of a
-report.
+To start, run `sleepwalk doctor` and then `sleepwalk record`.
 
-Exit codes: 0 success; 1 failure; 2 wrong usage; 3 a limit of `check` was broken; 4 no usable device;
-5 unreadable trace.")]
+Exit codes:
+  0  success
+  1  failure
+  2  wrong usage
+  3  a limit of `sleepwalk check` is broken
+  4  no usable device
+  5  unreadable trace")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -19,7 +19,7 @@ pub struct Args {
     /// Trace file; `-` reads standard input
     trace: PathBuf,
     /// Output format
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "FORMAT")]
     to: Format,
     #[command(flatten)]
     output: OutputArgs,

@@ -14,7 +14,7 @@ use crate::interrupt;
 /// `-o FILE` and `--force`.
 #[derive(clap::Args, Debug)]
 pub struct OutputArgs {
-    /// File to write [default: standard output, also `-`]
+    /// File to write; `-` is standard output [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace FILE if it exists

@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = max_size)]
     max_size: u64,
     /// What to do when the trace has that size
-    #[arg(long, value_enum, default_value_t = OnFull::Stop)]
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnFull::Stop)]
     on_full: OnFull,
     /// Return at once and keep recording; continue with `sleepwalk status`, `stop` and `pull`
     #[arg(long, conflicts_with_all = ["output", "force", "keep"])]

@@ -3,6 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
+use crate::cmd::look::Color;
 use crate::cmd::{check, diff, doctor, dump, export, pull, record, report, status, stop};
 
 const STYLES: Styles = Styles::styled()
@@ -18,6 +19,9 @@ const STYLES: Styles = Styles::styled()
 Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 a policy limit was broken; 4 no usable device;
 5 the trace is not readable.")]
 pub struct Cli {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: Color,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::compare::check;
 use crate::compare::policy::Policy;
 use crate::render::pages::check as pages;
-use crate::render::{json, page};
+use crate::render::{json, terminal};
 use crate::report::By;
 
 /// What `check` exits with where a limit is broken.
@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let verdict = check::check(&name, &policy, &traces);
     let text = match args.json {
         true => json::pretty(&verdict)?,
-        false => page::terminal(&pages::page(&verdict), super::color()),
+        false => terminal::render(&pages::page(&verdict), super::look::look(None)),
     };
     super::print(&text)?;
     Ok(if verdict.passed { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })

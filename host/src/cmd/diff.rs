@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::compare::diff;
 use crate::render::pages::diff as pages;
-use crate::render::{json, markdown, page};
+use crate::render::{json, markdown, terminal};
 use crate::report::By;
 
 /// Sources shown unless `--top` says otherwise.
@@ -63,8 +63,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let top = args.top.unwrap_or(TOP);
     let text = match args.format {
         Format::Table => {
-            let color = super::named(args.output.as_deref()).is_none() && super::color();
-            page::terminal(&pages::page(&diff, top), color)
+            let look = super::look::look(super::named(args.output.as_deref()));
+            terminal::render(&pages::page(&diff, top), look)
         }
         Format::Markdown => markdown::render(&pages::page(&diff, top)),
         Format::Json => {

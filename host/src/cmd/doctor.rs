@@ -142,7 +142,7 @@ fn whole_sentence(error: &anyhow::Error) -> (String, String) {
 }
 
 fn list(checks: &[Check], can_record: bool) -> String {
-    let color = super::color();
+    let color = super::look::color();
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for check in checks {

@@ -11,10 +11,10 @@ pub mod report;
 pub mod status;
 pub mod stop;
 
+pub mod look;
 mod output;
 
-use std::env;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,6 +31,7 @@ use crate::units;
 
 /// Runs what was asked for.
 pub fn run(cli: Cli) -> Result<ExitCode> {
+    cli.color.choose();
     match cli.command {
         Command::Doctor(args) => doctor::run(&args),
         Command::Record(args) => record::run(&args),
@@ -133,12 +134,4 @@ fn write(output: Option<&Path>, text: &str) -> Result<()> {
 fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
-}
-
-/// Whether standard output takes colours.
-fn color() -> bool {
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal()
-        && !set("NO_COLOR")
-        && env::var_os("TERM").is_none_or(|t| t != "dumb")
 }

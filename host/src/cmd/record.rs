@@ -148,7 +148,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if analysis.model.finish.is_none() {
         super::say("warning: the capture did not end in order: what it saw last may be missing");
     }
-    super::print(&as_table(&analysis, By::Name, None, super::color()))?;
+    super::print(&as_table(&analysis, By::Name, None, super::look::look(None)))?;
     super::say(&format!("the trace is {} ({})", path.display(), size(bytes)));
     match failure {
         None => Ok(ExitCode::SUCCESS),

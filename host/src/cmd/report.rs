@@ -10,9 +10,9 @@ use clap::ValueEnum;
 use super::Usage;
 use crate::analyze::Analysis;
 use crate::compare::merge;
-use crate::render::pages::merged;
-use crate::render::table::Look;
-use crate::render::{csv, html, json, markdown, page, summary, table};
+use crate::render::pages::{merged, report as pages};
+use crate::render::terminal::Look;
+use crate::render::{csv, html, json, markdown, terminal};
 use crate::report::{self, By as Grouping, Report};
 use crate::session::decode;
 
@@ -116,8 +116,8 @@ impl Args {
         }
     }
 
-    fn color(&self) -> bool {
-        super::named(self.output.as_deref()).is_none() && super::color()
+    fn look(&self) -> Look {
+        super::look::look(super::named(self.output.as_deref()))
     }
 
     fn csv<'a>(&self, reports: impl IntoIterator<Item = &'a Report>) -> Result<String> {
@@ -134,12 +134,12 @@ fn one(args: &Args, path: &Path) -> Result<String> {
     let analysis = super::decode_to(path, &decode::load(path)?, drawn)?;
     let by = args.grouping();
     Ok(match args.format {
-        Format::Table => as_table(&analysis, by, args.top, args.color()),
+        Format::Table => as_table(&analysis, by, args.top, args.look()),
         Format::Json => json::render(&report::build(&analysis, by, args.top))?,
         Format::Csv => args.csv([&report::build(&analysis, by, args.top)])?,
         Format::Markdown => {
             let report = report::build(&analysis, by, None);
-            markdown::render(&summary::page(&report, args.top.unwrap_or(TOP)))
+            markdown::render(&pages::page(&report, Some(args.top.unwrap_or(TOP))))
         }
         Format::Html => html::render(&report::build(&analysis, by, args.top))?,
     })
@@ -159,7 +159,7 @@ fn several(args: &Args) -> Result<String> {
     };
     let top = args.top.unwrap_or(TOP);
     Ok(match args.format {
-        Format::Table => page::terminal(&merged::page(&reports, top), args.color()),
+        Format::Table => terminal::render(&merged::page(&reports, top), args.look()),
         Format::Json => json::pretty(&reports)?,
         Format::Csv => {
             let sessions = reports.devices.iter().flat_map(|device| &device.sessions);
@@ -170,13 +170,13 @@ fn several(args: &Args) -> Result<String> {
     })
 }
 
-/// The table, of the trace as a whole: it says how much `top` leaves out.
+/// The page for a terminal, from all sources: it says how many `top` leaves out.
 pub(super) fn as_table(
     analysis: &Analysis,
     by: Grouping,
     top: Option<usize>,
-    color: bool,
+    look: Look,
 ) -> String {
     let report = report::build(analysis, by, None);
-    table::render(&report, Look { color, top: top.unwrap_or(TOP) })
+    terminal::render(&pages::page(&report, Some(top.unwrap_or(TOP))), look)
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory as _, Parser, Subcommand};
+use sleepwalk::cmd::look::Color;
 use sleepwalk::cmd::{
     check, diff, doctor, dump, exit, export, help, pull, record, report, status, stop,
 };
@@ -33,6 +34,9 @@ Exit codes:
   4  no usable device
   5  unreadable trace")]
 struct Cli {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    color: Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
+    cli.color.choose();
     match cli.command {
         Command::Doctor(args) => doctor::run(&args),
         Command::Record(args) => record::run(&args),

@@ -7,34 +7,85 @@ use jiff::Timestamp;
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// `ns` with a unit that suits it: `850 ns`, `12.3 ms`, `1.234 s`, `12 m 04 s`, `8 h 03 m`.
+/// `ns` in a unit that suits it, rounded to three digits, or two units from a minute on: `850 ns`,
+/// `12.3 ms`, `1.23 s`, `12 m 04 s`, `8 h 03 m`.
 pub fn time(ns: u64) -> String {
-    let seconds = ns / SECOND;
+    const UNITS: [(u64, u64, &str); 3] =
+        [(1_000, 1_000, "µs"), (1_000_000, 1_000, "ms"), (SECOND, 60, "s")];
     match ns {
-        0 => "0".to_owned(),
-        1..1_000 => format!("{ns} ns"),
-        1_000..1_000_000 => format!("{} µs", tenths(ns, 1_000)),
-        1_000_000..1_000_000_000 => format!("{} ms", tenths(ns, 1_000_000)),
-        1_000_000_000..60_000_000_000 => {
-            format!("{seconds}.{:03} s", ns % SECOND / 1_000_000)
+        0 => return "0".to_owned(),
+        1..1_000 => return format!("{ns} ns"),
+        _ => {}
+    }
+    for (unit, most, name) in UNITS {
+        let digits = match ns / unit {
+            ..10 => 2,
+            10..100 => 1,
+            _ => 0,
+        };
+        let scale = 10u64.pow(digits);
+        let rounded = rounded(ns, unit / scale);
+        if rounded < most * scale {
+            // 9.996 reads 10.0, not 10.00.
+            let digits = if rounded >= 10 * scale && digits == 2 { 1 } else { digits } as usize;
+            let digits = if rounded >= 100 * scale { 0 } else { digits };
+            return format!("{:.digits$} {name}", rounded as f64 / scale as f64);
         }
-        _ if seconds < 3_600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
-        _ if seconds < 86_400 => format!("{} h {:02} m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+    let (minute, hour, day) = (60 * SECOND, 3_600 * SECOND, 86_400 * SECOND);
+    let (seconds, minutes, hours) = (rounded(ns, SECOND), rounded(ns, minute), rounded(ns, hour));
+    match ns {
+        _ if seconds < hour / SECOND => format!("{} m {:02} s", seconds / 60, seconds % 60),
+        _ if minutes < day / minute => format!("{} h {:02} m", minutes / 60, minutes % 60),
+        _ => format!("{} d {:02} h", hours / 24, hours % 24),
     }
 }
 
-/// Rounds down, as the other units do: 999.99 µs must not read 1000.0 µs.
-fn tenths(ns: u64, unit: u64) -> String {
-    format!("{}.{}", ns / unit, ns % unit / (unit / 10))
+/// `n` in units, rounded to the nearest.
+fn rounded(n: u64, unit: u64) -> u64 {
+    n / unit + u64::from(n % unit >= unit.div_ceil(2))
 }
 
-/// `part` of `whole` in percent, with one digit.
+/// `part` of `whole` in per cent, with one digit. A part that is there is not shown as none, nor one
+/// that is not all as all.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
     }
-    format!("{:.1} %", part as f64 / whole as f64 * 100.0)
+    per_mille((part as f64 / whole as f64 * 1_000.0).round() as u64, part, whole)
+}
+
+/// `parts` of `whole` in per cent. Where the parts sum to the whole, what is shown sums to 100 %.
+pub fn shares(parts: &[u64], whole: u64) -> Vec<String> {
+    if whole == 0 {
+        return parts.iter().map(|_| "–".to_owned()).collect();
+    }
+    let exact = |part: u64| u128::from(part) * 1_000;
+    let whole_wide = u128::from(whole);
+    let mut shown: Vec<_> = parts.iter().map(|part| exact(*part) / whole_wide).collect();
+    let sum = parts.iter().map(|part| exact(*part)).sum::<u128>();
+    let missing = sum / whole_wide - shown.iter().sum::<u128>();
+    // The largest remainders are rounded up.
+    let mut by_remainder: Vec<_> = (0..parts.len()).collect();
+    by_remainder.sort_by_key(|at| std::cmp::Reverse(exact(parts[*at]) % whole_wide));
+    by_remainder.into_iter().take(missing as usize).for_each(|at| shown[at] += 1);
+    let both = parts.iter().zip(shown);
+    both.map(|(part, shown)| per_mille(shown.try_into().unwrap_or(u64::MAX), *part, whole))
+        .collect()
+}
+
+fn per_mille(shown: u64, part: u64, whole: u64) -> String {
+    match shown {
+        0 if part > 0 => "<0.1 %".to_owned(),
+        1_000 if part < whole => ">99.9 %".to_owned(),
+        1_000 => "100 %".to_owned(),
+        _ => format!("{}.{} %", shown / 10, shown % 10),
+    }
+}
+
+/// With one digit, rounded down: 999.99 k must not read 1000.0 k.
+fn tenths(n: u64, unit: u64) -> String {
+    format!("{}.{}", n / unit, n % unit / (unit / 10))
 }
 
 /// Bytes as KiB or MiB.
@@ -122,20 +173,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_well() {
+    fn times_have_three_digits() {
         for (ns, text) in [
             (0, "0"),
             (850, "850 ns"),
+            (9_996, "10.0 µs"),
             (12_345, "12.3 µs"),
-            (999_999_999, "999.9 ms"),
-            (1_234_567_890, "1.234 s"),
+            (99_960, "100 µs"),
+            (427_000_000, "427 ms"),
+            (999_499_999, "999 ms"),
+            (999_999_999, "1.00 s"),
+            (1_234_567_890, "1.23 s"),
+            (43_000_000_000, "43.0 s"),
+            (59_940_000_000, "59.9 s"),
+            (59_960_000_000, "1 m 00 s"),
             (724_000_000_000, "12 m 04 s"),
+            (3_599_600_000_000, "1 h 00 m"),
             (29_000_000_000_000, "8 h 03 m"),
             (187_200_000_000_000, "2 d 04 h"),
-            (u64::MAX, "213503 d 23 h"),
+            (u64::MAX, "213504 d 00 h"),
         ] {
             assert_eq!(time(ns), text);
         }
+    }
+
+    #[test]
+    fn shares_of_a_whole_sum_to_100_percent() {
+        assert_eq!(shares(&[1, 1, 1], 3), ["33.4 %", "33.3 %", "33.3 %"]);
+        assert_eq!(shares(&[99_999, 1, 0], 100_000), [">99.9 %", "<0.1 %", "0.0 %"]);
+        assert_eq!(shares(&[5, 0], 5), ["100 %", "0.0 %"]);
+        assert_eq!(shares(&[5], 0), ["–"]);
+        let _ = shares(&[u64::MAX, u64::MAX], 1);
     }
 
     #[test]

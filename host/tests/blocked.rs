@@ -290,7 +290,7 @@ fn a_loss_puts_in_doubt_what_lies_between_two_snapshots() {
     assert_eq!(all.sources[0].held_ns, S);
     let report = build(&all, By::Name, None);
     let lost = report.findings.iter().find(|f| f.text.starts_with("3 events lost"));
-    assert!(lost.is_some_and(|f| f.text.contains("4.001 s")), "{:?}", report.findings);
+    assert!(lost.is_some_and(|f| f.text.contains("4.00 s")), "{:?}", report.findings);
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn a_trace_cut_anywhere_never_crashes() {
         let (_dir, path) = file(&bytes[..cut]);
         let output = run(&["report", path.to_str().expect("UTF-8")]);
         match output.status.code() {
-            Some(0) => assert!(stdout(&output).contains("the capture did not end in order")),
+            Some(0) => assert!(stdout(&output).contains("the capture did not end cleanly")),
             Some(5) => drop(complaint(&output)),
             other => panic!("cut at {cut}: {other:?} {}", stderr(&output)),
         }

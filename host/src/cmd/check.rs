@@ -12,7 +12,7 @@ use super::output::OutputArgs;
 use crate::compare::check;
 use crate::compare::policy::Policy;
 use crate::render::pages::check as pages;
-use crate::render::{json, page};
+use crate::render::{json, terminal};
 use crate::report::By;
 
 /// Options of `check`.
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let verdict = check::check(&name, &policy, &traces);
     let text = match args.json {
         true => json::pretty(&verdict)?,
-        false => page::terminal(&pages::page(&verdict), args.output.color()),
+        false => terminal::render(&pages::page(&verdict), args.output.look()),
     };
     output.write_text(&text)?;
     Ok(if verdict.passed { ExitCode::SUCCESS } else { ExitCode::from(LIMIT_BROKEN) })

@@ -1,7 +1,6 @@
 //! Standard output and standard error.
 
-use std::env;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
 
@@ -17,12 +16,4 @@ pub fn say(message: &str) {
 pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
-}
-
-/// Whether standard output takes colours.
-pub fn color() -> bool {
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal()
-        && !set("NO_COLOR")
-        && env::var_os("TERM").is_none_or(|t| t != "dumb")
 }

@@ -10,7 +10,7 @@ use super::input;
 use super::output::OutputArgs;
 use crate::compare::diff;
 use crate::render::pages::diff as pages;
-use crate::render::{json, markdown, page};
+use crate::render::{json, markdown, terminal};
 use crate::report::By;
 
 /// Sources shown unless `--top` says otherwise.
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut diff = diff::diff(&before, &after);
     let top = args.top.unwrap_or(TOP);
     let text = match args.format {
-        Format::Table => page::terminal(&pages::page(&diff, top), args.output.color()),
+        Format::Table => terminal::render(&pages::page(&diff, top), args.output.look()),
         Format::Markdown => markdown::render(&pages::page(&diff, top)),
         Format::Json => {
             diff.sources.truncate(args.top.unwrap_or(usize::MAX));

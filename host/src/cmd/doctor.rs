@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::console;
 use super::exit::{self, NO_DEVICE};
+use super::look;
 use super::target::Target;
 use crate::device::adb::Device;
 use crate::device::agent::{self, Agent, Installed};
@@ -144,7 +145,7 @@ fn check(args: &Args, checks: &mut Vec<Check>) -> Result<bool> {
 }
 
 fn list(checks: &[Check], can_record: bool) -> String {
-    let color = console::color();
+    let color = look::color();
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for check in checks {

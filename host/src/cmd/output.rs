@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::console;
+use super::look::look;
 use super::new_file::NewFile;
 use crate::fix::Fixable;
 use crate::interrupt;
+use crate::render::terminal::Look;
 
 /// `-o FILE` and `--force`.
 #[derive(clap::Args, Debug)]
@@ -36,9 +37,9 @@ impl OutputArgs {
         self.file().is_none() && io::stdout().is_terminal()
     }
 
-    /// Whether the output takes colours.
-    pub fn color(&self) -> bool {
-        self.file().is_none() && console::color()
+    /// The look of a page in the output.
+    pub fn look(&self) -> Look {
+        look(self.file())
     }
 
     /// Opens the output of a command that reads `inputs`. It must not overwrite one of them.

@@ -12,8 +12,9 @@ use clap::ValueEnum;
 use sleepwalk_trace::chunk::LEAST_SIZE;
 use sleepwalk_trace::units::{self, positive_duration};
 
-use super::console::{color, print, say};
+use super::console::{print, say};
 use super::input;
+use super::look::look;
 use super::new_file::NewFile;
 use super::report::as_table;
 use super::target::Target;
@@ -138,7 +139,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if analysis.model.finish.is_none() {
         say("warning: the capture did not end cleanly: its last events may be missing");
     }
-    print(&as_table(&analysis, By::Name, None, color()))?;
+    print(&as_table(&analysis, By::Name, None, look(None)))?;
     say(&format!("the trace is {} ({})", path.display(), size(bytes)));
     match failure {
         None => Ok(ExitCode::SUCCESS),

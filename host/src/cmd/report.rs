@@ -12,9 +12,9 @@ use super::output::OutputArgs;
 use crate::analyze::Analysis;
 use crate::compare::merge;
 use crate::fix::Fixable;
-use crate::render::pages::merged;
-use crate::render::table::Look;
-use crate::render::{csv, html, json, markdown, page, summary, table};
+use crate::render::pages::{merged, report as pages};
+use crate::render::terminal::Look;
+use crate::render::{csv, html, json, markdown, terminal};
 use crate::report::{self, By as Grouping, Report};
 
 /// The number of sources in the table without `--top`.
@@ -128,12 +128,12 @@ fn one(args: &Args, path: &Path) -> Result<String> {
     let analysis = input::analyze(path, &input::load(path)?, drawn)?;
     let by = args.grouping();
     Ok(match args.format {
-        Format::Table => as_table(&analysis, by, args.top, args.output.color()),
+        Format::Table => as_table(&analysis, by, args.top, args.output.look()),
         Format::Json => json::render(&report::build(&analysis, by, args.top))?,
         Format::Csv => args.csv([&report::build(&analysis, by, args.top)])?,
         Format::Markdown => {
             let report = report::build(&analysis, by, None);
-            markdown::render(&summary::page(&report, args.top.unwrap_or(TOP)))
+            markdown::render(&pages::page(&report, Some(args.top.unwrap_or(TOP))))
         }
         Format::Html => html::render(&report::build(&analysis, by, args.top))?,
     })
@@ -153,7 +153,7 @@ fn several(args: &Args) -> Result<String> {
     };
     let top = args.top.unwrap_or(TOP);
     Ok(match args.format {
-        Format::Table => page::terminal(&merged::page(&reports, top), args.output.color()),
+        Format::Table => terminal::render(&merged::page(&reports, top), args.output.look()),
         Format::Json => json::pretty(&reports)?,
         Format::Csv => {
             let sessions = reports.devices.iter().flat_map(|device| &device.sessions);
@@ -169,13 +169,13 @@ fn html_of_several() -> anyhow::Error {
     Usage("--format html takes one trace, and not --by device".to_owned()).into()
 }
 
-/// The report as tables.
+/// The report as a page for a terminal.
 pub(super) fn as_table(
     analysis: &Analysis,
     by: Grouping,
     top: Option<usize>,
-    color: bool,
+    look: Look,
 ) -> String {
     let report = report::build(analysis, by, None);
-    table::render(&report, Look { color, top: top.unwrap_or(TOP) })
+    terminal::render(&pages::page(&report, Some(top.unwrap_or(TOP))), look)
 }

@@ -1,8 +1,7 @@
-//! Words that all forms of the report say alike. Names are escaped for a terminal; Markdown and CSV
-//! make them harmless in their own way.
+//! Words that all reports share.
 
-use crate::report::{Ledger, Name, Source};
-use crate::text::escape;
+use super::page::{Piece, Text, UNKNOWN, name, quote, words};
+use crate::report::Source;
 use crate::units::errno;
 
 /// Outcomes in the order in which they are shown, and their words.
@@ -19,51 +18,40 @@ pub fn order(outcome: &str) -> usize {
     OUTCOMES.iter().position(|(key, _)| *key == outcome).unwrap_or(OUTCOMES.len() - 1)
 }
 
-/// `: 3 slept, 1 failed`, out of how often each of [`OUTCOMES`] came; nothing if none did.
-pub fn outcomes(counts: [u64; OUTCOMES.len()]) -> String {
-    let told = counts.iter().zip(OUTCOMES).filter(|(n, _)| **n > 0);
-    let told: Vec<_> = told.map(|(n, (_, word))| format!("{n} {word}")).collect();
-    if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
+/// `16 attempts to suspend: 3 slept, 1 failed`, from the count of each of [`OUTCOMES`].
+pub fn attempts(counts: [u64; OUTCOMES.len()]) -> String {
+    let all: u64 = counts.iter().sum();
+    let some = counts.iter().zip(OUTCOMES).filter(|(n, _)| **n > 0);
+    let some: Vec<_> = some.map(|(n, (_, word))| format!("{n} {word}")).collect();
+    let some = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
+    format!("{} to suspend{some}", crate::units::count(all, "attempt"))
 }
 
-/// What the ledger's `untold` line holds.
-pub fn untold(ledger: &Ledger) -> &'static str {
-    match ledger.blocked_ns {
-        Some(_) => "missing, or not told apart",
-        None => "awake, outside attempts",
-    }
+/// A model, or the words for none.
+pub fn device(model: &str) -> Text {
+    if model.is_empty() { words("unnamed device") } else { quote(model) }
 }
 
-/// Whether a source did anything in the session.
-pub fn busy(source: &Source) -> bool {
-    source.cost_ns != 0 || source.held_ns != 0 || source.events != 0 || source.aborts != 0
-}
-
-/// A source, and which of its name it is or how many there are.
-pub fn source(source: &Source) -> String {
+/// A source with its instance, or with how many of its name there are.
+pub fn source(source: &Source) -> Text {
     let mut text = name(&source.name);
     if source.name_cut {
-        text.push('…');
+        text.push(Piece::Words("…".to_owned()));
     }
     match source.instance {
-        Some(instance) => text += &format!(" #{instance}"),
-        None if source.instances > 1 => text += &format!(" ({})", source.instances),
+        Some(instance) => text.push(Piece::Words(format!(" [{instance}]"))),
+        None if source.instances > 1 => text.push(Piece::Words(format!(" ×{}", source.instances))),
         None => {}
     }
     text
 }
 
-/// A source's name.
-pub fn name(name: &Name) -> String {
-    if name.bytes.is_empty() { "(no name)".to_owned() } else { escape(&name.bytes) }
-}
-
-/// What a capture can't tell.
-pub fn unknown() -> String {
-    "–".to_owned()
+/// The words for a key of the report, such as `suspend_noirq`.
+pub fn spaced(key: &str) -> String {
+    key.replace('_', " ")
 }
 
 /// `pm_suspend`'s return value.
 pub fn returned(value: Option<i32>) -> String {
-    value.map_or_else(unknown, errno)
+    value.map_or_else(|| UNKNOWN.to_owned(), errno)
 }

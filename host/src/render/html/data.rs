@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::analyze::attempts::STEP_NAMES;
-use crate::render::labels::{OUTCOMES, name, order, returned, source};
+use crate::render::labels::{OUTCOMES, order, returned, source, spaced};
+use crate::render::page::name;
+use crate::render::terminal::plain;
 use crate::report::{Attempt, Name, Report, Source, Span};
 
 /// Blockers of a wait that are named one by one.
@@ -137,7 +139,7 @@ impl Attempts {
         self.took.push(took);
         self.outcome.push(order(attempt.outcome));
         self.mode.push(words.index(attempt.mode.to_owned()));
-        self.stage.push(words.index(attempt.stage.replace('_', " ")));
+        self.stage.push(words.index(spaced(attempt.stage)));
         self.returned.push(words.index(returned(attempt.errno)));
         self.slept.push(attempt.slept_ns / 1_000);
         self.entries.push(attempt.s2idle_entries);
@@ -243,7 +245,7 @@ struct Names {
 impl Names {
     fn new(sources: &[Source]) -> Self {
         let mut names = Self {
-            labels: sources.iter().map(source).collect(),
+            labels: sources.iter().map(|s| plain(&source(s))).collect(),
             by_instance: HashMap::new(),
             by_name: HashMap::new(),
         };
@@ -257,13 +259,13 @@ impl Names {
     }
 
     /// The row of a source, or a label of its own where it has none.
-    fn label(&mut self, told: &Name, instance: u32) -> usize {
+    fn label(&mut self, unranked: &Name, instance: u32) -> usize {
         if let Some(&row) = self.by_instance.get(&instance) {
             return row;
         }
         let labels = &mut self.labels;
-        *self.by_name.entry(told.bytes.clone()).or_insert_with(|| {
-            labels.push(name(told));
+        *self.by_name.entry(unranked.bytes.clone()).or_insert_with(|| {
+            labels.push(plain(&name(unranked)));
             labels.len() - 1
         })
     }

@@ -133,7 +133,7 @@ class Dump:
             return "session", s
         if kind == 2:
             ident, text = b.u32(), b.bytes()
-            return "text", lambda: self.define(ident, text)
+            return "string", lambda: self.define(ident, text)
         if kind == 3:
             s = {"instance": b.u32(), "name_id": b.u32(), "name_cut": b.bool(),
                  "id": b.optional(b.u32), "address": b.u64(), "name_pointer": b.u64()}
@@ -161,7 +161,7 @@ class Dump:
         if kind == 12:
             return "wait_end", {"thread": b.u32(), "idle": b.bool()}
         if kind == 13:
-            return "save", {"thread": b.u32(), "saved": b.bool()}
+            return "count_write", {"thread": b.u32(), "saved": b.bool()}
         if kind == 14:
             return "irq", ({"number": b.u32()} | self.text("name", b.u32())
                            | self.text("chip", b.u32()))
@@ -170,7 +170,7 @@ class Dump:
         if kind == 16:
             texts = (self.text("name", b.u32()) | self.text("type", b.u32())
                      | self.text("status", b.u32()))
-            return "supply", texts | {key: b.optional(b.i64) for key in (
+            return "power_supply", texts | {key: b.optional(b.i64) for key in (
                 "capacity", "charge_uah", "current_ua", "online")}
         if kind == 17:
             counters = b.list(lambda: self.text("name", b.u32()) | {"value": b.u64()})

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, Edge, Record, STATE_ACTIVE, STATE_TORN, SourceDef, Text,
+    EDGE_ACTIVE, Edge, Record, STATE_ACTIVE, STATE_TORN, SourceDef, StringDef,
 };
 use sleepwalk_trace::snapshot::{Counters, SourceState};
 use sleepwalk_trace::time::BootNanos;
@@ -64,7 +64,7 @@ impl Instances {
         let id = self.next_text;
         self.next_text += 1;
         self.texts.insert(bytes.to_vec(), Told { id, lasting: false });
-        tell(Record::Text(Text { id, bytes: bytes.to_vec() }));
+        tell(Record::String(StringDef { id, bytes: bytes.to_vec() }));
         id
     }
 
@@ -182,7 +182,7 @@ impl Instances {
         tell: &mut dyn FnMut(Record),
     ) -> Option<Edge> {
         let name = match self.pointers.meant(pointer, active, at) {
-            Meant::Source(source, what) => return Some(Edge { source, what, state: None }),
+            Meant::Source(source, flags) => return Some(Edge { source, flags, state: None }),
             Meant::New(name) => name,
             Meant::Unknown => return None,
         };
@@ -218,7 +218,7 @@ impl Instances {
             address: 0,
             name_pointer: pointer,
         }));
-        Edge { source, what: if active { EDGE_ACTIVE } else { 0 }, state: None }
+        Edge { source, flags: if active { EDGE_ACTIVE } else { 0 }, state: None }
     }
 
     fn fresh(&mut self) -> u32 {
@@ -411,6 +411,6 @@ mod tests {
         let name = b"\xff \n\x1b[31m";
         assert_eq!(i.text(name, &mut |r| told.push(r)), 0);
         assert_eq!(i.text(name, &mut |r| told.push(r)), 0);
-        assert_eq!(told, [Record::Text(Text { id: 0, bytes: name.to_vec() })]);
+        assert_eq!(told, [Record::String(StringDef { id: 0, bytes: name.to_vec() })]);
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use sleepwalk_trace::chunk::chunk_len;
 use sleepwalk_trace::record::{
-    Edge, IrqDef, Lost, Phase, Record, SaveCount, SuspendReturn, WaitBegin, WaitEnd, Wake,
+    CountWrite, Edge, IrqDef, Lost, Phase, Record, SuspendReturn, WaitBegin, WaitEnd, Wake,
     next_state,
 };
 use sleepwalk_trace::time::BootNanos;
@@ -209,7 +209,7 @@ impl Journal {
             }
             What::WaitBegin { thread } => Record::WaitBegin(WaitBegin { thread }),
             What::WaitEnd { thread, idle } => Record::WaitEnd(WaitEnd { thread, idle }),
-            What::Save { thread, saved } => Record::SaveCount(SaveCount { thread, saved }),
+            What::Save { thread, saved } => Record::CountWrite(CountWrite { thread, saved }),
             What::Wake { irq } => {
                 self.irq(at, irq);
                 Record::Wake(Wake { irq })

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use sleepwalk_trace::record::{
-    IrqDef, Overhead, Reason, Record, Session, Snapshot, SourceDef, Stamped, Supply, SuspendStats,
-    Text,
+    IrqDef, Overhead, PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped,
+    StringDef, SuspendStats,
 };
-use sleepwalk_trace::snapshot::{Differ, Replay};
+use sleepwalk_trace::snapshot::{DeltaDecoder, DeltaEncoder};
 use sleepwalk_trace::time::BootNanos;
 
 /// A source that two whole snapshots were without is named by no edge any more, see
@@ -27,9 +27,9 @@ pub struct Recap {
     sources: BTreeMap<u32, Kept>,
     irqs: BTreeMap<u32, IrqDef>,
     /// By the name's number.
-    supplies: BTreeMap<u32, Supply>,
+    supplies: BTreeMap<u32, PowerSupply>,
     stats: Option<SuspendStats>,
-    replay: Replay,
+    replay: DeltaDecoder,
     snapshot: Option<(BootNanos, Snapshot)>,
     /// Whole snapshots so far.
     snapshots: u64,
@@ -48,10 +48,10 @@ impl Recap {
         let repeated = match record {
             Record::Session(_) => self.session.is_none(),
             Record::Overhead(_) => self.overhead.is_none(),
-            Record::Text(_)
+            Record::String(_)
             | Record::Source(_)
             | Record::Irq(_)
-            | Record::Supply(_)
+            | Record::PowerSupply(_)
             | Record::Snapshot(_)
             | Record::SuspendStats(_) => true,
             _ => false,
@@ -85,7 +85,7 @@ impl Recap {
         match record {
             Record::Session(session) => self.session = self.session.take().or(Some(session)),
             Record::Overhead(overhead) => self.overhead = self.overhead.or(Some(overhead)),
-            Record::Text(text) => {
+            Record::String(text) => {
                 self.texts.insert(text.id, text.bytes);
             }
             Record::Source(source) => {
@@ -95,7 +95,7 @@ impl Recap {
             Record::Irq(irq) => {
                 self.irqs.insert(irq.number, irq);
             }
-            Record::Supply(supply) => {
+            Record::PowerSupply(supply) => {
                 self.supplies.insert(supply.name, supply);
             }
             Record::SuspendStats(new) => {
@@ -125,15 +125,15 @@ impl Recap {
         let mut records = Vec::new();
         records.extend(self.session.clone().map(Record::Session));
         records.extend(self.overhead.map(Record::Overhead));
-        let text = |(id, bytes): (&u32, &Vec<u8>)| Text { id: *id, bytes: bytes.clone() };
-        records.extend(self.texts.iter().map(text).map(Record::Text));
+        let text = |(id, bytes): (&u32, &Vec<u8>)| StringDef { id: *id, bytes: bytes.clone() };
+        records.extend(self.texts.iter().map(text).map(Record::String));
         records.extend(self.sources.values().map(|kept| Record::Source(kept.source)));
         records.extend(self.irqs.values().copied().map(Record::Irq));
-        records.extend(self.supplies.values().copied().map(Record::Supply));
+        records.extend(self.supplies.values().copied().map(Record::PowerSupply));
         records.extend(self.stats.clone().map(Record::SuspendStats));
         let Some((at, last)) = &self.snapshot else { return (BootNanos(0), records) };
         let mut snapshot = Snapshot { reason: Reason::Tick, late: false, ..last.clone() };
-        Differ::default().diff(&mut snapshot, self.replay.sources(), true);
+        DeltaEncoder::default().encode(&mut snapshot, self.replay.sources(), true);
         records.push(Record::Snapshot(snapshot));
         (*at, records)
     }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn text(id: u32) -> Record {
-        Record::Text(Text { id, bytes: vec![b'a'; id as usize] })
+        Record::String(StringDef { id, bytes: vec![b'a'; id as usize] })
     }
 
     fn source(instance: u32, name: u32) -> Record {
@@ -190,7 +190,7 @@ mod tests {
         let session = Record::Session(Session { kernel: "7.3".into(), ..Session::default() });
         let supply = |capacity| {
             let capacity = Some(capacity);
-            Record::Supply(Supply { name: 1, capacity, ..Supply::default() })
+            Record::PowerSupply(PowerSupply { name: 1, capacity, ..PowerSupply::default() })
         };
         let stats_then = stats(&[(3, 1), (4, 1)], 0);
         let told = [&session, &first, &text(1), &irq, &supply(50), &stats_then, &snapshot()];

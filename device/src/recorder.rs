@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sleepwalk_trace::abi::{Event, RING_BYTES};
 use sleepwalk_trace::record::{End, Lost, Overhead, Reason, Record, Session, Snapshot};
-use sleepwalk_trace::snapshot::{Differ, SourceState};
+use sleepwalk_trace::snapshot::{DeltaEncoder, SourceState};
 use sleepwalk_trace::time::BootNanos;
 
 use crate::clock;
@@ -53,7 +53,7 @@ pub struct Recorder<S> {
     source: S,
     store: Store,
     journal: Journal,
-    differ: Differ,
+    differ: DeltaEncoder,
     overhead: Overhead,
     /// Events that were read ahead.
     ahead: VecDeque<ProbeEvent>,
@@ -84,7 +84,7 @@ impl<S: SnapshotSource> Recorder<S> {
             source,
             store,
             journal: Journal::new(ring),
-            differ: Differ::default(),
+            differ: DeltaEncoder::default(),
             overhead: Overhead::default(),
             ahead: VecDeque::new(),
             in_attempt: false,
@@ -341,7 +341,7 @@ impl<S: SnapshotSource> Recorder<S> {
         if full {
             self.full_at = number + FULL_EVERY;
         }
-        self.differ.diff(&mut snapshot, &states, full);
+        self.differ.encode(&mut snapshot, &states, full);
         self.journal.push(taken.begin, &Record::Snapshot(snapshot));
         self.overhead.snapshots += 1;
         self.overhead.snapshots_ns += took_ns;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sleepwalk_trace::chunk::LEAST_SIZE;
-pub use sleepwalk_trace::time::Utc;
 
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
@@ -135,6 +135,18 @@ pub fn errno(value: i32) -> String {
         _ => return value.to_string(),
     };
     format!("{value} {name}")
+}
+
+/// A CLOCK_REALTIME stamp: `2026-03-01 10:00:11 UTC`.
+pub fn utc(realtime_ns: i64) -> String {
+    // 64 bits of nanoseconds span the years 1677 to 2262: all are within jiff's range.
+    let at = Timestamp::from_nanosecond(realtime_ns.into()).unwrap_or_default();
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// A moment in UTC for file names: `20260301-100011`.
+pub fn utc_for_names(at: Timestamp) -> String {
+    at.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
 /// What of a trace is damaged, and how; empty where nothing is.
@@ -278,14 +290,18 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        let readable = |s| Utc::from_unix(s).readable();
+        let readable = |s: i64| utc(s * SECOND as i64);
         assert_eq!(readable(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(readable(951_782_400), "2000-02-29 00:00:00 UTC");
         assert_eq!(readable(1_772_359_211), "2026-03-01 10:00:11 UTC");
         assert_eq!(readable(-1), "1969-12-31 23:59:59 UTC");
-        assert_eq!(Utc::from_unix(1_772_359_211).compact(), "20260301-100011");
+        assert_eq!(utc(1_772_359_211_999_999_999), "2026-03-01 10:00:11 UTC");
+        assert_eq!(utc(-1), "1969-12-31 23:59:59 UTC");
+        let at = Timestamp::from_second(1_772_359_211).unwrap();
+        assert_eq!(utc_for_names(at), "20260301-100011");
         // No moment is too far off to be shown.
-        let _ = (readable(i64::MAX), readable(i64::MIN));
+        assert_eq!(utc(i64::MAX), "2262-04-11 23:47:16 UTC");
+        assert_eq!(utc(i64::MIN), "1677-09-21 00:12:43 UTC");
     }
 
     #[test]

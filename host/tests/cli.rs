@@ -145,7 +145,7 @@ fn the_output_goes_to_a_file_when_asked() {
     let args = ["report", path.to_str().expect("UTF-8"), "--format", "json", "-o"];
     let output = sleepwalk().args(args).arg(&out).output().expect("it runs");
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), String::new()));
-    assert!(std::fs::read_to_string(&out).expect("the report").contains("sleepwalk.report/1"));
+    assert!(std::fs::read_to_string(&out).expect("the report").contains("sleepwalk.report/2"));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use common::packets::decode;
 use common::{MS, Maker, S, file, golden, run, sleepwalk, stderr, stdout};
 use sleepwalk::export::perfetto::proto::{DebugAnnotation, Ftrace, TracePacket, TrackEvent};
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, EDGE_SHARED, Edge, IrqDef, Reason, Record, SaveCount, Supply, Text, WaitBegin,
-    WaitEnd, Wake,
+    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, IrqDef, PowerSupply, Reason, Record, StringDef,
+    WaitBegin, WaitEnd, Wake,
 };
 
 /// A trace with everything in it that an export has: edges, waits, wakes, supplies, names that are
@@ -23,7 +23,7 @@ fn all_of_it(lossy: bool) -> Vec<u8> {
     let sources = [&b"modem_rx"[..], b"alarm", b"evil\x1b[31m\xff\n", b"eventpoll", b"eventpoll"];
     let [modem, alarm, evil, poll, other] = sources.map(|name| m.source(name, 3));
     for (id, text) in [(900, "battery"), (901, "Battery"), (902, "Discharging"), (903, "rtc0")] {
-        m.push(Record::Text(Text { id, bytes: text.as_bytes().to_vec() }));
+        m.push(Record::String(StringDef { id, bytes: text.as_bytes().to_vec() }));
     }
     m.push(Record::Irq(IrqDef { number: 34, name: 903, chip: 900 }));
     m.activate(modem).activate(other).wait(S).snapshot(Reason::Start);
@@ -31,7 +31,7 @@ fn all_of_it(lossy: bool) -> Vec<u8> {
     edge(&mut m, modem, 0);
     m.relax(modem);
     m.push(Record::WaitEnd(WaitEnd { thread: 71, idle: true }));
-    m.push(Record::SaveCount(SaveCount { thread: 71, saved: true }));
+    m.push(Record::CountWrite(CountWrite { thread: 71, saved: true }));
     m.wait(S).sleep(30 * S, None);
     m.push(Record::Wake(Wake { irq: 34 }));
     edge(&mut m, alarm, EDGE_ACTIVE);
@@ -48,7 +48,7 @@ fn all_of_it(lossy: bool) -> Vec<u8> {
     edge(&mut m, alarm, 0);
     m.relax(alarm);
     m.push(Record::WaitEnd(WaitEnd { thread: 71, idle: true }));
-    m.push(Record::SaveCount(SaveCount { thread: 71, saved: false }));
+    m.push(Record::CountWrite(CountWrite { thread: 71, saved: false }));
     m.wait(S);
     if lossy {
         m.lost(2).aborted_in_sync(modem, 120 * MS);
@@ -88,12 +88,12 @@ fn deep() -> Vec<u8> {
     m.wait(S).finish()
 }
 
-fn edge(m: &mut Maker, source: u32, what: u8) {
-    m.push(Record::Edge(Edge { source, what, state: Some(7) }));
+fn edge(m: &mut Maker, source: u32, flags: u8) {
+    m.push(Record::Edge(Edge { source, flags, state: Some(7) }));
 }
 
 fn supply(m: &mut Maker, capacity: i64) {
-    m.push(Record::Supply(Supply {
+    m.push(Record::PowerSupply(PowerSupply {
         name: 900,
         kind: 901,
         status: 902,

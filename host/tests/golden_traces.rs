@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use sleepwalk::render::records;
 use sleepwalk_trace::chunk::{FILE_HEADER, MIN_REGION, file_header};
-use sleepwalk_trace::record::{End, Record, SourceDef, Text};
+use sleepwalk_trace::record::{End, Record, SourceDef, StringDef};
 use sleepwalk_trace::time::{BootNanos, Clocks};
 use sleepwalk_trace::write::ChunkWriter;
 
@@ -171,8 +171,8 @@ fn ring() -> Vec<u8> {
     let mut writer = ChunkWriter::default();
     let mut chunk = |n: u64, prologue: bool| {
         if prologue {
-            let text = Text { id: 1, bytes: b"a\xff".to_vec() };
-            writer.push(BootNanos(n), &Record::Text(text));
+            let text = StringDef { id: 1, bytes: b"a\xff".to_vec() };
+            writer.push(BootNanos(n), &Record::String(text));
         }
         let source = SourceDef {
             instance: n as u32,

@@ -19,9 +19,9 @@ use sleepwalk::report::{By, Report, build};
 use sleepwalk::text::hidden;
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session,
-    Snapshot, SourceDef, SourceDelta, Stamped, Supply, SuspendReturn, Text, WaitBegin, WaitEnd,
-    Wake,
+    CountWrite, Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, PowerSupply, Reason, Record,
+    Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, WaitBegin,
+    WaitEnd, Wake,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -99,22 +99,22 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|errno| Record::Return(SuspendReturn { errno: Some(errno) })),
         6 => snapshot(),
         12 => (0u32..6, 0u8..4, prop::bool::weighted(0.02), any::<u32>()).prop_map(
-            |(source, what, far, other)| {
+            |(source, flags, far, other)| {
                 let source = if far { other } else { source };
-                Record::Edge(Edge { source, what, state: Some(other) })
+                Record::Edge(Edge { source, flags, state: Some(other) })
             }
         ),
         3 => (0u32..4).prop_map(|thread| Record::WaitBegin(WaitBegin { thread })),
         3 => (0u32..4, any::<bool>())
             .prop_map(|(thread, idle)| Record::WaitEnd(WaitEnd { thread, idle })),
         1 => (0u32..4, any::<bool>())
-            .prop_map(|(thread, saved)| Record::SaveCount(SaveCount { thread, saved })),
+            .prop_map(|(thread, saved)| Record::CountWrite(CountWrite { thread, saved })),
         1 => (0u32..4).prop_map(|irq| Record::Wake(Wake { irq })),
         1 => (0u32..4, 0u32..30).prop_map(|(number, name)| {
             Record::Irq(IrqDef { number, name, chip: 0 })
         }),
         1 => (0u32..30, any::<Option<i64>>(), any::<Option<i64>>()).prop_map(|(kind, charge_uah, online)| {
-            Record::Supply(Supply { kind, charge_uah, online, ..Supply::default() })
+            Record::PowerSupply(PowerSupply { kind, charge_uah, online, ..PowerSupply::default() })
         }),
         1 => any::<u64>().prop_map(|events| Record::Lost(Lost { events })),
         1 => any::<(u64, u64)>().prop_map(|(cpu_ns, snapshots_ns)| {
@@ -124,7 +124,7 @@ fn record() -> impl Strategy<Value = Record> {
             Record::Source(SourceDef { instance, name, name_cut: false, id: Some(0), address, name_pointer: address % 3 })
         }),
         1 => (20u32..30, vec(any::<u8>(), 0..40))
-            .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
+            .prop_map(|(id, bytes)| Record::String(StringDef { id, bytes })),
         1 => ".*".prop_map(|reason| Record::End(End { reason })),
     ]
 }
@@ -156,8 +156,8 @@ fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
         writer.push(start, &Record::Session(session));
     }
     for (id, action) in ACTIONS.iter().enumerate() {
-        let text = Text { id: id as u32, bytes: action.as_bytes().to_vec() };
-        writer.push(start, &Record::Text(text));
+        let text = StringDef { id: id as u32, bytes: action.as_bytes().to_vec() };
+        writer.push(start, &Record::String(text));
     }
     let full = Snapshot {
         reason: Reason::Start,
@@ -203,37 +203,39 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!(tally.first <= tally.last);
     }
     for wait in &analysis.waits {
-        prop_assert!(model.start <= wait.start && wait.start <= wait.end && wait.end <= model.end);
+        prop_assert!(model.start <= wait.start_ns && wait.start_ns <= wait.end_ns);
+        prop_assert!(wait.end_ns <= model.end);
     }
 
     let mut free = model.start;
     for attempt in &analysis.attempts {
-        prop_assert!(free <= attempt.start && attempt.start <= attempt.end);
-        prop_assert!(attempt.end <= model.end && attempt.stayed_ns <= attempt.duration_ns());
-        free = attempt.end;
+        prop_assert!(free <= attempt.start_ns && attempt.start_ns <= attempt.end_ns);
+        prop_assert!(attempt.end_ns <= model.end && attempt.slept_ns <= attempt.duration_ns());
+        free = attempt.end_ns;
     }
     // What is charged to sources and what is charged to nobody are parts of the session.
     for by in [By::Instance, By::Name] {
         let report = build(&analysis, by, None);
-        let aborts: u64 = report.sources.iter().map(|source| source.abort_ns).sum();
-        let wakes: u64 = report.sources.iter().map(|source| source.after_wake_ns).sum();
+        let aborts: u64 = report.sources.iter().map(|source| source.sum.abort_ns).sum();
+        let wakes: u64 = report.sources.iter().map(|source| source.sum.after_wake_ns).sum();
         prop_assert!(aborts <= ledger.aborted_ns);
-        let shares = report.sources.iter().filter_map(|source| source.blocked_share_ns);
+        let shares = report.sources.iter().filter_map(|source| source.sum.blocked_share_ns);
         let shares: u64 = shares.sum();
         let blocked_ns = ledger.blocked_ns.unwrap_or(0);
         // Of the blocked line what nobody is charged with is among the unattributed.
         prop_assert!(shares <= blocked_ns && blocked_ns - shares <= ledger.unattributed_ns);
-        prop_assert!(wakes <= ledger.untold_ns + ledger.not_trying_ns.unwrap_or(0));
+        prop_assert!(wakes <= ledger.unknown_ns.unwrap_or(0) + ledger.not_trying_ns.unwrap_or(0));
         prop_assert!(aborts + wakes + shares + ledger.unattributed_ns <= model.duration_ns());
         for source in &report.sources {
-            prop_assert!(source.blocked_sole_ns <= source.blocked_share_ns);
-            let costs =
-                [source.blocked_share_ns.unwrap_or(0), source.abort_ns, source.after_wake_ns];
-            prop_assert_eq!(source.cost_ns, costs.iter().sum::<u64>());
+            let sum = &source.sum;
+            prop_assert!(sum.blocked_sole_ns <= sum.blocked_share_ns);
+            let costs = [sum.blocked_share_ns.unwrap_or(0), sum.abort_ns, sum.after_wake_ns];
+            prop_assert_eq!(sum.cost_ns, costs.iter().sum::<u64>());
         }
         for finding in &report.findings {
-            prop_assert!(finding.text.contains(|c: char| c.is_ascii_digit()), "{}", finding.text);
-            prop_assert!(!finding.text.contains(char::is_control));
+            let text = render::findings::text(finding, report.session.duration_ns);
+            prop_assert!(text.contains(|c: char| c.is_ascii_digit()), "{}", text);
+            prop_assert!(!text.contains(char::is_control));
         }
         for (color, width, top) in [(false, 80, 20), (false, 200, 1), (true, 80, 1)] {
             let page = render::pages::report::page(&report, Some(top));
@@ -243,7 +245,7 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
                 prop_assert!(line.width() <= width, "{line}");
             }
         }
-        let json = json::render(&report).expect("JSON");
+        let json = json::report(&report).expect("JSON");
         schema::hold(&REPORT, &json);
         every_other_form(report)?;
     }
@@ -294,10 +296,10 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     prop_assert!(changes.all(|change| change.is_none_or(|change| change == 0.0)));
     prop_assert!(inert(&render::pages::diff::page(&diff, 5)));
     let reports = merge::merge(vec![trace], None).expect("one trace");
-    schema::hold(&REPORTS, &json::pretty(&reports).expect("JSON"));
+    schema::hold(&REPORTS, &json::reports(&reports).expect("JSON"));
     let totals = &reports.devices[0].totals;
     let l = &totals.ledger;
-    let told = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(|ns| ns.unwrap_or(0));
+    let told = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(|ns| ns.unwrap_or(0));
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
     prop_assert_eq!(sum + told.iter().sum::<u64>(), whole_ns);
     prop_assert_eq!(totals.duration_ns, whole_ns);

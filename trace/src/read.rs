@@ -363,7 +363,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
     let at = BootNanos(last.0.wrapping_add_signed(since));
     let record = match kind {
         1 => whole(body).map(Record::Session),
-        2 => whole(body).map(Record::Text),
+        2 => whole(body).map(Record::String),
         3 => whole(body).map(Record::Source),
         4 => whole(body).map(Record::Snapshot),
         5 => whole(body).map(Record::Phase),
@@ -374,10 +374,10 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         EDGE => varint::edge(body).map(Record::Edge),
         11 => whole(body).map(Record::WaitBegin),
         12 => whole(body).map(Record::WaitEnd),
-        13 => whole(body).map(Record::SaveCount),
+        13 => whole(body).map(Record::CountWrite),
         14 => whole(body).map(Record::Irq),
         15 => whole(body).map(Record::Wake),
-        16 => whole(body).map(Record::Supply),
+        16 => whole(body).map(Record::PowerSupply),
         17 => whole(body).map(Record::SuspendStats),
         _ => return Err(Undecoded::Unknown(at)),
     };

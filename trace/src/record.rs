@@ -31,7 +31,7 @@ pub enum Record {
     /// Kind 1, once, first: where and how the trace was taken.
     Session(Session),
     /// Kind 2: a string, before the first record that uses its number.
-    Text(Text),
+    String(StringDef),
     /// Kind 3: a wakeup source, before the first snapshot or edge that names it.
     Source(SourceDef),
     /// Kind 4: the sources' counters at one instant; the stamp is the walk's begin.
@@ -53,13 +53,13 @@ pub enum Record {
     /// Kind 12: it came out.
     WaitEnd(WaitEnd),
     /// Kind 13: a write to `/sys/power/wakeup_count`, when `pm_save_wakeup_count` returned.
-    SaveCount(SaveCount),
+    CountWrite(CountWrite),
     /// Kind 14: an interrupt, before the first wake that names it.
     Irq(IrqDef),
     /// Kind 15: an interrupt woke the system (`pm_system_irq_wakeup`).
     Wake(Wake),
     /// Kind 16: a power supply, when it was read.
-    Supply(Supply),
+    PowerSupply(PowerSupply),
     /// Kind 17: `/sys/power/suspend_stats`, what changed of it.
     SuspendStats(SuspendStats),
 }
@@ -112,7 +112,7 @@ pub struct Hook {
 
 /// A string with a number.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Text {
+pub struct StringDef {
     /// Its number, unique in the trace.
     pub id: u32,
     /// Its bytes as the kernel has them: any but NUL, not always UTF-8.
@@ -127,7 +127,7 @@ pub struct Text {
 pub struct SourceDef {
     /// Its number in this trace.
     pub instance: u32,
-    /// [`Text::id`] of the name.
+    /// [`StringDef::id`] of the name.
     pub name: u32,
     /// Whether the name goes on beyond what was copied; where nothing was, it could not be read.
     pub name_cut: bool,
@@ -160,7 +160,7 @@ pub enum Reason {
 
 /// The sources' counters at one instant, as differences to the snapshot before it.
 ///
-/// [`crate::snapshot::Replay`] turns it into absolute values.
+/// [`crate::snapshot::DeltaDecoder`] turns it into absolute values.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Snapshot {
     /// Why it was taken.
@@ -217,7 +217,7 @@ pub const STATE_AUTOSLEEP: u8 = 4;
 /// One `power:suspend_resume` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Phase {
-    /// [`Text::id`] of the action.
+    /// [`StringDef::id`] of the action.
     pub action: u32,
     /// The event's `val`: a suspend state, a PM event, a CPU.
     pub value: i32,
@@ -268,7 +268,7 @@ pub struct Edge {
     /// [`SourceDef::instance`].
     pub source: u32,
     /// [`EDGE_ACTIVE`] and the other bits.
-    pub what: u8,
+    pub flags: u8,
     /// The tracepoint's `state`: wakeup events registered << 16 | in progress, each wrapping
     /// (`combined_event_count`, `drivers/base/power/wakeup.c`, 7.3). `None`: what follows from the edge
     /// before it in this chunk, see [`next_state`].
@@ -307,7 +307,7 @@ pub struct WaitEnd {
 
 /// A thread wrote to `/sys/power/wakeup_count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct SaveCount {
+pub struct CountWrite {
     /// The kernel's id of the thread.
     pub thread: u32,
     /// What `pm_save_wakeup_count` returned: from now on an event aborts the attempt. Else one had come
@@ -320,9 +320,9 @@ pub struct SaveCount {
 pub struct IrqDef {
     /// Linux's number of it.
     pub number: u32,
-    /// [`Text::id`] of its handlers' names, comma-separated (`actions` in `/sys/kernel/irq/N`).
+    /// [`StringDef::id`] of its handlers' names, comma-separated (`actions` in `/sys/kernel/irq/N`).
     pub name: u32,
-    /// [`Text::id`] of its controller's name (`chip_name`).
+    /// [`StringDef::id`] of its controller's name (`chip_name`).
     pub chip: u32,
 }
 
@@ -335,12 +335,12 @@ pub struct Wake {
 
 /// A power supply, as `/sys/class/power_supply` shows it (`Documentation/ABI/testing/sysfs-class-power`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Supply {
-    /// [`Text::id`] of its name.
+pub struct PowerSupply {
+    /// [`StringDef::id`] of its name.
     pub name: u32,
-    /// [`Text::id`] of its `type`: `Battery`, `Mains`, `USB`, …
+    /// [`StringDef::id`] of its `type`: `Battery`, `Mains`, `USB`, …
     pub kind: u32,
-    /// [`Text::id`] of its `status`: `Charging`, `Discharging`, …; of an empty text where it has none.
+    /// [`StringDef::id`] of its `status`: `Charging`, `Discharging`, …; of an empty text where it has none.
     pub status: u32,
     /// Per cent.
     pub capacity: Option<i64>,
@@ -355,15 +355,15 @@ pub struct Supply {
 /// `/sys/power/suspend_stats`, cumulative since boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct SuspendStats {
-    /// [`Text::id`] of a counter's name and its value; those that changed since the record before it,
+    /// [`StringDef::id`] of a counter's name and its value; those that changed since the record before it,
     /// all of them in the first.
     pub counters: Vec<(u32, u64)>,
-    /// [`Text::id`] of `last_failed_dev`, which keeps old values: of an empty text where no `failed_*`
+    /// [`StringDef::id`] of `last_failed_dev`, which keeps old values: of an empty text where no `failed_*`
     /// counter rose.
     pub last_device: u32,
     /// `last_failed_errno`; 0 where neither `fail` nor a `failed_*` counter rose.
     pub last_errno: i32,
-    /// [`Text::id`] of `last_failed_step`; like the device.
+    /// [`StringDef::id`] of `last_failed_step`; like the device.
     pub last_step: u32,
 }
 
@@ -372,7 +372,7 @@ impl Record {
     pub fn kind(&self) -> u8 {
         match self {
             Self::Session(_) => 1,
-            Self::Text(_) => 2,
+            Self::String(_) => 2,
             Self::Source(_) => 3,
             Self::Snapshot(_) => 4,
             Self::Phase(_) => 5,
@@ -383,10 +383,10 @@ impl Record {
             Self::Edge(_) => 10,
             Self::WaitBegin(_) => 11,
             Self::WaitEnd(_) => 12,
-            Self::SaveCount(_) => 13,
+            Self::CountWrite(_) => 13,
             Self::Irq(_) => 14,
             Self::Wake(_) => 15,
-            Self::Supply(_) => 16,
+            Self::PowerSupply(_) => 16,
             Self::SuspendStats(_) => 17,
         }
     }

@@ -1,4 +1,4 @@
-//! Snapshots as differences, both ways: [`Differ`] for the agent, [`Replay`] for readers.
+//! Snapshots as differences, both ways: [`DeltaEncoder`] for the agent, [`DeltaDecoder`] for readers.
 //!
 //! Most sources do nothing between two snapshots, and an unchanged source costs nothing here.
 
@@ -113,15 +113,20 @@ impl SourceState {
 
 /// Makes the file's differences out of absolute states.
 #[derive(Debug, Default)]
-pub struct Differ {
+pub struct DeltaEncoder {
     last: BTreeMap<u32, SourceState>,
 }
 
-impl Differ {
+impl DeltaEncoder {
     /// Fills in `full`, `changed` and `gone` of `snapshot` for the sources `now`, by instance.
     ///
     /// A broken or overfull walk did not see every source, so those missing in it are not gone.
-    pub fn diff(&mut self, snapshot: &mut Snapshot, now: &BTreeMap<u32, SourceState>, full: bool) {
+    pub fn encode(
+        &mut self,
+        snapshot: &mut Snapshot,
+        now: &BTreeMap<u32, SourceState>,
+        full: bool,
+    ) {
         snapshot.full = full;
         snapshot.changed.clear();
         snapshot.gone.clear();
@@ -156,7 +161,7 @@ fn delta(instance: u32, old: &SourceState, new: &SourceState) -> SourceDelta {
 
 /// A snapshot that can't be turned into absolute values.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum ReplayError {
+pub enum DeltaError {
     /// Snapshots before it are missing or damaged, and it is not a full one.
     #[error("the snapshot at {0} ns builds on one that is missing")]
     NoBase(u64),
@@ -174,23 +179,23 @@ pub enum ReplayError {
 
 /// Makes absolute states out of the file's differences.
 #[derive(Debug, Default)]
-pub struct Replay {
+pub struct DeltaDecoder {
     sources: BTreeMap<u32, SourceState>,
     based: bool,
 }
 
-impl Replay {
+impl DeltaDecoder {
     /// Applies one snapshot and returns all sources after it, by instance.
     pub fn apply(
         &mut self,
         at: BootNanos,
         snapshot: &Snapshot,
-    ) -> Result<&BTreeMap<u32, SourceState>, ReplayError> {
+    ) -> Result<&BTreeMap<u32, SourceState>, DeltaError> {
         if snapshot.full {
             self.sources.clear();
             self.based = true;
         } else if !self.based {
-            return Err(ReplayError::NoBase(at.0));
+            return Err(DeltaError::NoBase(at.0));
         }
         for gone in &snapshot.gone {
             self.sources.remove(gone);
@@ -200,7 +205,7 @@ impl Replay {
             let Some(counters) = add(source.counters.to_array(), delta) else {
                 self.forget();
                 let (mask, deltas) = (delta.mask, delta.deltas.len());
-                return Err(ReplayError::BadMask { at: at.0, mask, deltas });
+                return Err(DeltaError::BadMask { at: at.0, mask, deltas });
             };
             *source = SourceState { state: delta.state, counters: Counters::from_array(counters) };
         }

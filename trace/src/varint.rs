@@ -33,15 +33,15 @@ pub(crate) fn i64(bytes: &[u8]) -> Option<(i64, &[u8])> {
 /// An edge that is all of `body`.
 pub(crate) fn edge(body: &[u8]) -> Option<Edge> {
     let (source, rest) = u32(body)?;
-    let (state, what) = match rest {
-        [what, 0] => (None, *what),
-        [what, 1, state @ ..] => match u32(state)? {
-            (state, []) => (Some(state), *what),
+    let (state, flags) = match rest {
+        [flags, 0] => (None, *flags),
+        [flags, 1, state @ ..] => match u32(state)? {
+            (state, []) => (Some(state), *flags),
             _ => return None,
         },
         _ => return None,
     };
-    Some(Edge { source, what, state })
+    Some(Edge { source, flags, state })
 }
 
 #[cfg(test)]
@@ -75,8 +75,8 @@ mod tests {
         }
 
         #[test]
-        fn any_edge_is_read_back(source: u32, what: u8, state: Option<u32>, number: i64) {
-            let wanted = Edge { source, what, state };
+        fn any_edge_is_read_back(source: u32, flags: u8, state: Option<u32>, number: i64) {
+            let wanted = Edge { source, flags, state };
             let bytes = bincode::encode_to_vec(wanted, standard()).expect("an edge");
             prop_assert_eq!(edge(&bytes), Some(wanted));
             let bytes = bincode::encode_to_vec(number, standard()).expect("a number");

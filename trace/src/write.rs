@@ -45,7 +45,7 @@ impl ChunkWriter {
         put(&mut self.scratch, &(at.0.wrapping_sub(self.last.0) as i64));
         match record {
             Record::Session(body) => put(&mut self.scratch, body),
-            Record::Text(body) => put(&mut self.scratch, body),
+            Record::String(body) => put(&mut self.scratch, body),
             Record::Source(body) => put(&mut self.scratch, body),
             Record::Snapshot(body) => put(&mut self.scratch, body),
             Record::Phase(body) => put(&mut self.scratch, body),
@@ -56,10 +56,10 @@ impl ChunkWriter {
             Record::Edge(body) => put(&mut self.scratch, body),
             Record::WaitBegin(body) => put(&mut self.scratch, body),
             Record::WaitEnd(body) => put(&mut self.scratch, body),
-            Record::SaveCount(body) => put(&mut self.scratch, body),
+            Record::CountWrite(body) => put(&mut self.scratch, body),
             Record::Irq(body) => put(&mut self.scratch, body),
             Record::Wake(body) => put(&mut self.scratch, body),
-            Record::Supply(body) => put(&mut self.scratch, body),
+            Record::PowerSupply(body) => put(&mut self.scratch, body),
             Record::SuspendStats(body) => put(&mut self.scratch, body),
         }
         put(&mut self.chunk, &(self.scratch.len() as u32));

@@ -2,8 +2,8 @@
 
 use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    Edge, End, IrqDef, Lost, Phase, Reason, Record, SaveCount, Snapshot, SourceDef, SourceDelta,
-    Stamped, Supply, SuspendReturn, SuspendStats, Text, WaitBegin, WaitEnd, Wake,
+    CountWrite, Edge, End, IrqDef, Lost, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef,
+    SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Wake,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -16,7 +16,7 @@ fn the_bytes_are_those_of_the_documentation() {
     let at = |at, record| Stamped { at: BootNanos(at), record };
     let delta = SourceDelta { instance: 2, state: 1, mask: 0b10_0000_0001, deltas: vec![7, 300] };
     let records = vec![
-        at(1_000, Record::Text(Text { id: 0, bytes: b"rtc\xff".to_vec() })),
+        at(1_000, Record::String(StringDef { id: 0, bytes: b"rtc\xff".to_vec() })),
         at(
             1_010,
             Record::Source(SourceDef {
@@ -46,16 +46,16 @@ fn the_bytes_are_those_of_the_documentation() {
         at(1_105, Record::Phase(Phase { action: 3, value: -2, begin: true })),
         at(1_106, Record::Return(SuspendReturn { errno: Some(-16) })),
         at(1_106, Record::Lost(Lost { events: 251 })),
-        at(1_106, Record::Edge(Edge { source: 2, what: 1, state: Some(65_537) })),
-        at(1_206, Record::Edge(Edge { source: 2, what: 0, state: None })),
+        at(1_106, Record::Edge(Edge { source: 2, flags: 1, state: Some(65_537) })),
+        at(1_206, Record::Edge(Edge { source: 2, flags: 0, state: None })),
         at(1_206, Record::WaitBegin(WaitBegin { thread: 7 })),
         at(1_206, Record::WaitEnd(WaitEnd { thread: 7, idle: true })),
-        at(1_206, Record::SaveCount(SaveCount { thread: 7, saved: false })),
+        at(1_206, Record::CountWrite(CountWrite { thread: 7, saved: false })),
         at(1_206, Record::Irq(IrqDef { number: 22, name: 4, chip: 5 })),
         at(1_206, Record::Wake(Wake { irq: 22 })),
         at(
             1_206,
-            Record::Supply(Supply {
+            Record::PowerSupply(PowerSupply {
                 name: 6,
                 kind: 7,
                 status: 8,

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sleepwalk_trace::chunk::{self, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, Reader};
-use sleepwalk_trace::record::{Record, Stamped, Text};
+use sleepwalk_trace::record::{Record, Stamped, StringDef};
 use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
 
@@ -15,7 +15,7 @@ const CLOCKS: Clocks = Clocks { boot: BootNanos(900), suspended_ns: 30, real: Re
 fn ring(sizes: &[usize], count: usize) -> (Vec<u8>, Vec<u32>, u64) {
     let mut writer = ChunkWriter::default();
     let mut chunk = |id: u32, bytes: Vec<u8>| {
-        writer.push(BootNanos(u64::from(id)), &Record::Text(Text { id, bytes }));
+        writer.push(BootNanos(u64::from(id)), &Record::String(StringDef { id, bytes }));
         writer.seal(CLOCKS).expect("a chunk")
     };
     let size = chunk::MIN_REGION as usize;
@@ -54,7 +54,7 @@ const PROLOGUE: u32 = u32::MAX;
 /// The numbers of the texts, without those of prologues.
 fn numbers(items: &[Item]) -> Vec<u32> {
     let number = |item: &Item| match item {
-        Item::Record(Stamped { record: Record::Text(text), .. }) => Some(text.id),
+        Item::Record(Stamped { record: Record::String(text), .. }) => Some(text.id),
         _ => None,
     };
     items.iter().filter_map(number).filter(|id| *id != PROLOGUE).collect()

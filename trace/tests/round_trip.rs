@@ -7,11 +7,13 @@ use proptest::prelude::*;
 use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    Edge, End, Hook, IrqDef, Lost, Overhead, Phase, Reason, Record, SaveCount, Session, Snapshot,
-    SourceDef, SourceDelta, Stamped, Supply, SuspendReturn, SuspendStats, Text, WaitBegin, WaitEnd,
-    Wake,
+    CountWrite, Edge, End, Hook, IrqDef, Lost, Overhead, Phase, PowerSupply, Reason, Record,
+    Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats,
+    WaitBegin, WaitEnd, Wake,
 };
-use sleepwalk_trace::snapshot::{COUNTERS, Counters, Differ, Replay, ReplayError, SourceState};
+use sleepwalk_trace::snapshot::{
+    COUNTERS, Counters, DeltaDecoder, DeltaEncoder, DeltaError, SourceState,
+};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
 
@@ -98,7 +100,7 @@ fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
         session().prop_map(Record::Session),
         (any::<u32>(), vec(any::<u8>(), 0..200))
-            .prop_map(|(id, bytes)| Record::Text(Text { id, bytes })),
+            .prop_map(|(id, bytes)| Record::String(StringDef { id, bytes })),
         any::<(u32, u32, bool, Option<u32>, u64, u64)>().prop_map(
             |(instance, name, name_cut, id, address, name_pointer)| {
                 Record::Source(SourceDef { instance, name, name_cut, id, address, name_pointer })
@@ -124,15 +126,15 @@ fn record() -> impl Strategy<Value = Record> {
             }
         ),
         any::<String>().prop_map(|reason| Record::End(End { reason })),
-        any::<(u32, u8, Option<u32>)>().prop_map(|(source, what, state)| Record::Edge(Edge {
+        any::<(u32, u8, Option<u32>)>().prop_map(|(source, flags, state)| Record::Edge(Edge {
             source,
-            what,
+            flags,
             state
         })),
         any::<u32>().prop_map(|thread| Record::WaitBegin(WaitBegin { thread })),
         any::<(u32, bool)>().prop_map(|(thread, idle)| Record::WaitEnd(WaitEnd { thread, idle })),
         any::<(u32, bool)>()
-            .prop_map(|(thread, saved)| Record::SaveCount(SaveCount { thread, saved })),
+            .prop_map(|(thread, saved)| Record::CountWrite(CountWrite { thread, saved })),
         any::<(u32, u32, u32)>().prop_map(|(number, name, chip)| Record::Irq(IrqDef {
             number,
             name,
@@ -141,7 +143,15 @@ fn record() -> impl Strategy<Value = Record> {
         any::<u32>().prop_map(|irq| Record::Wake(Wake { irq })),
         any::<((u32, u32, u32), [Option<i64>; 4])>().prop_map(|((name, kind, status), values)| {
             let [capacity, charge_uah, current_ua, online] = values;
-            Record::Supply(Supply { name, kind, status, capacity, charge_uah, current_ua, online })
+            Record::PowerSupply(PowerSupply {
+                name,
+                kind,
+                status,
+                capacity,
+                charge_uah,
+                current_ua,
+                online,
+            })
         }),
         (vec(any::<(u32, u64)>(), 0..9), any::<(u32, i32, u32)>()).prop_map(
             |(counters, (last_device, last_errno, last_step))| {
@@ -283,10 +293,10 @@ proptest! {
 
     #[test]
     fn snapshots_replay(steps in vec((states(), any::<bool>()), 1..8)) {
-        let (mut differ, mut replay) = (Differ::default(), Replay::default());
+        let (mut differ, mut replay) = (DeltaEncoder::default(), DeltaDecoder::default());
         for (n, (now, full)) in steps.into_iter().enumerate() {
             let mut made = snapshot(now.len());
-            differ.diff(&mut made, &now, full || n == 0);
+            differ.encode(&mut made, &now, full || n == 0);
             prop_assert_eq!(replay.apply(BootNanos(n as u64), &made), Ok(&now));
         }
     }
@@ -296,10 +306,10 @@ proptest! {
 fn an_unchanged_snapshot_costs_little() {
     let source = SourceState { state: 1, counters: Counters::from_array([u64::MAX; COUNTERS]) };
     let now: BTreeMap<_, _> = (0..300).map(|i| (i, source)).collect();
-    let mut differ = Differ::default();
+    let mut differ = DeltaEncoder::default();
     let (mut first, mut second) = (snapshot(300), snapshot(300));
-    differ.diff(&mut first, &now, true);
-    differ.diff(&mut second, &now, false);
+    differ.encode(&mut first, &now, true);
+    differ.encode(&mut second, &now, false);
     let size = |made| {
         let record = Record::Snapshot(made);
         file(&[vec![Stamped { at: BootNanos(1), record }]]).len() - FILE_HEADER - CHUNK_HEADER
@@ -312,23 +322,23 @@ fn an_unchanged_snapshot_costs_little() {
 #[test]
 fn a_walk_that_did_not_see_all_loses_no_source() {
     let now: BTreeMap<_, _> = (0..3).map(|i| (i, SourceState::default())).collect();
-    let mut differ = Differ::default();
-    differ.diff(&mut snapshot(3), &now, true);
+    let mut differ = DeltaEncoder::default();
+    differ.encode(&mut snapshot(3), &now, true);
     let one: BTreeMap<_, _> = now.clone().into_iter().take(1).collect();
     let mut overfull = snapshot(1);
     overfull.seen = 3;
-    differ.diff(&mut overfull, &one, false);
+    differ.encode(&mut overfull, &one, false);
     assert_eq!(overfull.gone, []);
     let mut whole = snapshot(1);
-    differ.diff(&mut whole, &one, false);
+    differ.encode(&mut whole, &one, false);
     assert_eq!(whole.gone, [1, 2]);
 }
 
 #[test]
 fn differences_without_a_base_are_refused() {
-    let mut replay = Replay::default();
+    let mut replay = DeltaDecoder::default();
     let refused = replay.apply(BootNanos(4), &snapshot(0)).map(BTreeMap::len);
-    assert_eq!(refused, Err(ReplayError::NoBase(4)));
+    assert_eq!(refused, Err(DeltaError::NoBase(4)));
 }
 
 #[test]

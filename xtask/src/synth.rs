@@ -116,7 +116,7 @@ fn session() -> Record {
 mod tests {
     use sleepwalk_trace::read::{Damage, Item, Reader};
     use sleepwalk_trace::record::EDGE_ACTIVE;
-    use sleepwalk_trace::snapshot::Replay;
+    use sleepwalk_trace::snapshot::DeltaDecoder;
 
     use super::*;
 
@@ -135,7 +135,7 @@ mod tests {
         let bytes = made(size);
         let mut reader = Reader::open(&bytes).unwrap();
         let (mut edges, mut attempts, mut last) = (0, 0, 0);
-        let (mut replay, mut held) = (Replay::default(), vec![0u64; 60]);
+        let (mut replay, mut held) = (DeltaDecoder::default(), vec![0u64; 60]);
         for item in reader.by_ref() {
             let Item::Record(stamped) = item else { continue };
             assert!(stamped.at.0 >= last, "stamps run forwards");
@@ -143,7 +143,7 @@ mod tests {
             match stamped.record {
                 Record::Edge(edge) => {
                     edges += 1;
-                    let active = edge.what & EDGE_ACTIVE != 0;
+                    let active = edge.flags & EDGE_ACTIVE != 0;
                     let held = &mut held[edge.source as usize];
                     assert_eq!(*held, u64::from(!active), "{edge:?}");
                     *held = u64::from(active);

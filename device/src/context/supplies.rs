@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use sleepwalk_trace::record::{Record, Supply};
+use sleepwalk_trace::record::{PowerSupply, Record};
 use sleepwalk_trace::time::BootNanos;
 
 use super::value;
@@ -95,7 +95,7 @@ impl Supplies {
             return;
         }
         let at = clock::now().boot;
-        let supply = Supply {
+        let supply = PowerSupply {
             name: journal.text(at, &name),
             kind: journal.text(at, &reading.kind),
             status: journal.text(at, &reading.status),
@@ -104,7 +104,7 @@ impl Supplies {
             current_ua: reading.current_ua,
             online: reading.online,
         };
-        journal.push(at, &Record::Supply(supply));
+        journal.push(at, &Record::PowerSupply(supply));
         self.told.insert(name, reading);
     }
 }
@@ -144,7 +144,7 @@ fn read(folder: &Path) -> Reading {
 #[cfg(test)]
 mod tests {
     use sleepwalk_trace::read::{Item, Reader};
-    use sleepwalk_trace::record::Text;
+    use sleepwalk_trace::record::StringDef;
 
     use super::*;
 
@@ -163,8 +163,8 @@ mod tests {
         for item in Reader::open(&file).unwrap() {
             let Item::Record(stamped) = item else { continue };
             match stamped.record {
-                Record::Text(Text { id, bytes }) => drop(texts.insert(id, bytes)),
-                Record::Supply(s) => {
+                Record::String(StringDef { id, bytes }) => drop(texts.insert(id, bytes)),
+                Record::PowerSupply(s) => {
                     let text = |id| String::from_utf8_lossy(&texts[&id]);
                     let (name, kind, status) = (text(s.name), text(s.kind), text(s.status));
                     let numbers = [s.capacity, s.charge_uah, s.current_ua, s.online];

@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sleepwalk_trace::chunk::{LEAST_SIZE, chunk_len};
 use sleepwalk_trace::read::{Damage, Item, Reader};
-use sleepwalk_trace::record::{End, Reason, Record, Session, Snapshot, Stamped, Text};
-use sleepwalk_trace::snapshot::{Counters, Differ, Replay, SourceState};
+use sleepwalk_trace::record::{End, Reason, Record, Session, Snapshot, Stamped, StringDef};
+use sleepwalk_trace::snapshot::{Counters, DeltaDecoder, DeltaEncoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::*;
@@ -86,7 +86,7 @@ impl<F: FnMut(&[u8], &[u8], bool)> Disk for Memory<F> {
 }
 
 fn text(id: u32, length: usize) -> Record {
-    Record::Text(Text { id, bytes: vec![b'x'; length] })
+    Record::String(StringDef { id, bytes: vec![b'x'; length] })
 }
 
 /// The strings' numbers, what is damaged, how many chunks there are or were.
@@ -96,7 +96,7 @@ fn read(bytes: &[u8]) -> (Vec<u32>, Damage, u64) {
     for item in reader.by_ref() {
         match item {
             Item::Record(stamped) => {
-                ids.extend(if let Record::Text(text) = stamped.record {
+                ids.extend(if let Record::String(text) = stamped.record {
                     Some(text.id)
                 } else {
                     None
@@ -159,14 +159,14 @@ type Seen = Vec<(u64, BTreeMap<Vec<u8>, u64>)>;
 fn seen(bytes: &[u8]) -> Seen {
     let mut reader = Reader::open(bytes).unwrap();
     let (mut texts, mut names) = (BTreeMap::new(), BTreeMap::new());
-    let mut replay = Replay::default();
+    let mut replay = DeltaDecoder::default();
     let mut seen = Seen::new();
     for item in reader.by_ref() {
         match item {
             Item::Gap => replay.forget(),
             Item::Chunk(_) => {}
             Item::Record(stamped) => match stamped.record {
-                Record::Text(text) => {
+                Record::String(text) => {
                     texts.insert(text.id, text.bytes);
                 }
                 Record::Source(source) => {
@@ -203,7 +203,7 @@ fn take_snapshots(
     let mut store = Store::new(Memory::new(limit, look), region, limit);
     store.open().unwrap();
     let mut journal = Journal::new(true);
-    let mut differ = Differ::default();
+    let mut differ = DeltaEncoder::default();
     journal.push(BootNanos(0), &Record::Session(Session::default()));
     for (n, (numbers, commit)) in (1..).zip(steps) {
         let (mut states, mut defined) = (BTreeMap::new(), Vec::new());
@@ -231,7 +231,7 @@ fn take_snapshots(
             changed: Vec::new(),
             gone: Vec::new(),
         };
-        differ.diff(&mut snapshot, &states, n == 1);
+        differ.encode(&mut snapshot, &states, n == 1);
         journal.push(BootNanos(n), &Record::Snapshot(snapshot));
         told.borrow_mut().0.push((n, names));
         if *commit {
@@ -311,7 +311,7 @@ proptest! {
                 }
             }
             // What had been synced and was to stay is there, in order, and true.
-            let mut replay = Replay::default();
+            let mut replay = DeltaDecoder::default();
             let (mut last, mut order) = (0, 0);
             for item in Reader::open(&disk).unwrap() {
                 match item {

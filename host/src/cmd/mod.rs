@@ -77,10 +77,7 @@ fn traces(paths: &[PathBuf], by: Grouping, top: Option<usize>) -> Result<Vec<Tra
     let one = |path: &PathBuf| {
         let analysis = decode(path, &decode::load(path)?)?;
         let report = reports::build(&analysis, by, top);
-        let by_name = match (by, top) {
-            (Grouping::Name, None) => report.sources.clone(),
-            _ => reports::build(&analysis, Grouping::Name, None).sources,
-        };
+        let by_name = reports::by_name(&analysis);
         Ok(Trace { file: path.display().to_string(), report, by_name })
     };
     paths.iter().map(one).collect()

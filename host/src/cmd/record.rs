@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -17,7 +17,7 @@ use crate::interrupt;
 use crate::report::By;
 use crate::session::decode;
 use crate::text::one_line;
-use crate::units::{Utc, asked, parse_duration, parse_size, size};
+use crate::units::{asked, parse_duration, parse_size, size, utc_for_names};
 
 /// Options of `record`.
 #[derive(clap::Args, Debug)]
@@ -98,8 +98,7 @@ const DURATION: Duration = Duration::from_secs(10 * 60);
 
 /// Records, brings the trace here, and ranks; or lets the agent record alone.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let stamp = Utc::from_unix(now.as_secs() as i64).compact();
+    let stamp = utc_for_names(jiff::Timestamp::now());
     let name = format!("record-{stamp}-{}", std::process::id());
     if args.detach {
         return detach(args, &name);

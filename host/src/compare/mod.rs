@@ -8,7 +8,7 @@ pub mod policy;
 
 use std::collections::BTreeSet;
 
-use crate::report::{Report, Session, Source};
+use crate::report::{HookKind, Report, Session, Source};
 use crate::text::escape;
 use crate::units::{count, time};
 
@@ -19,35 +19,19 @@ pub struct Trace {
     pub file: String,
     /// Its report.
     pub report: Report,
-    /// All its sources by name. They are not the sums of `report`'s where that has instances: an
-    /// attempt that two sources of one name aborted is one abort of the name.
+    /// All its sources by name; see [`by_name`](crate::report::by_name).
     pub by_name: Vec<Source>,
 }
 
 impl Trace {
-    /// Time that was not slept; `None` where attempts were not watched, so that sleep looks like none.
+    /// Time not asleep; `None` where attempts were not watched, and with them sleep.
     fn awake_ns(&self) -> Option<u64> {
         let awake = self.report.session.duration_ns.saturating_sub(self.report.ledger.asleep_ns);
-        self.watched("phase").then_some(awake)
-    }
-
-    /// Whether time outside attempts is told apart.
-    fn tells_blocked(&self) -> bool {
-        self.report.ledger.blocked_ns.is_some()
-    }
-
-    /// Whether this was watched: `phase`, `return`, …
-    fn watched(&self, what: &str) -> bool {
-        self.report.session.hooks.iter().any(|hook| hook.what == what && !hook.how.is_empty())
+        self.report.session.watched(&HookKind::Phase).then_some(awake)
     }
 }
 
-/// Attempts of one outcome.
-fn outcome(report: &Report, outcome: &str) -> u64 {
-    report.attempts.iter().filter(|attempt| attempt.outcome == outcome).count() as u64
-}
-
-/// What traces have, each once.
+/// The values of all traces, each once.
 fn distinct(traces: &[&Trace], of: impl Fn(&Trace) -> String) -> BTreeSet<String> {
     traces.iter().map(|trace| of(trace)).collect()
 }
@@ -88,7 +72,7 @@ fn doubts(trace: &Trace) -> Vec<String> {
     if session.boot_id.is_empty() {
         doubts.push("its boot is unknown".to_owned());
     }
-    if !trace.watched("phase") {
+    if !session.watched(&HookKind::Phase) {
         doubts.push("attempts to suspend were not watched".to_owned());
     }
     if let Some(ns @ 1..) = trace.report.power.charger_ns {

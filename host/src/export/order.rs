@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::io;
 
-use sleepwalk_trace::record::{Reason, Supply};
+use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
@@ -47,7 +47,7 @@ pub enum What {
     /// An interrupt woke the system.
     Wake { irq: u32 },
     /// A power supply was read.
-    Supply(Box<Supply>),
+    Supply(Box<PowerSupply>),
     /// Events are missing.
     Lost { events: u64 },
     /// Records are missing.

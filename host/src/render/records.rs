@@ -12,7 +12,7 @@ use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
     EDGE_ACTIVE, EDGE_SHARED, Hook, Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped,
 };
-use sleepwalk_trace::snapshot::{Replay, SourceState};
+use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
 use super::json::harmless;
 use crate::report::hex;
@@ -52,7 +52,7 @@ pub fn write(bytes: &[u8], out: &mut impl Write) -> Result<Result<Damage, Unread
 
 #[derive(Default)]
 struct State {
-    replay: Replay,
+    replay: DeltaDecoder,
     texts: BTreeMap<u32, Vec<u8>>,
 }
 
@@ -70,9 +70,9 @@ impl State {
                     "interval_ns": s.interval_ns, "edges": s.edges,
                 }),
             ),
-            Record::Text(text) => {
+            Record::String(text) => {
                 self.texts.insert(text.id, text.bytes.clone());
-                ("text", with_bytes(json!({"id": text.id}), "text", &text.bytes))
+                ("string", with_bytes(json!({"id": text.id}), "text", &text.bytes))
             }
             Record::Source(s) => {
                 let body = json!({
@@ -100,26 +100,26 @@ impl State {
             Record::Edge(e) => (
                 "edge",
                 json!({
-                    "instance": e.source, "active": e.what & EDGE_ACTIVE != 0,
-                    "shared": e.what & EDGE_SHARED != 0, "state": e.state,
+                    "instance": e.source, "active": e.flags & EDGE_ACTIVE != 0,
+                    "shared": e.flags & EDGE_SHARED != 0, "state": e.state,
                 }),
             ),
             Record::WaitBegin(w) => ("wait_begin", json!({"thread": w.thread})),
             Record::WaitEnd(w) => ("wait_end", json!({"thread": w.thread, "idle": w.idle})),
-            Record::SaveCount(s) => ("save", json!({"thread": s.thread, "saved": s.saved})),
+            Record::CountWrite(s) => ("count_write", json!({"thread": s.thread, "saved": s.saved})),
             Record::Irq(irq) => {
                 let body = self.with_text(json!({"number": irq.number}), "name", irq.name);
                 ("irq", self.with_text(body, "chip", irq.chip))
             }
             Record::Wake(wake) => ("wake", json!({"irq": wake.irq})),
-            Record::Supply(s) => {
+            Record::PowerSupply(s) => {
                 let body = json!({
                     "capacity": s.capacity, "charge_uah": s.charge_uah,
                     "current_ua": s.current_ua, "online": s.online,
                 });
                 let body = self.with_text(body, "name", s.name);
                 let body = self.with_text(body, "type", s.kind);
-                ("supply", self.with_text(body, "status", s.status))
+                ("power_supply", self.with_text(body, "status", s.status))
             }
             Record::SuspendStats(stats) => {
                 let counters = stats

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, Record, SaveCount, Session,
-    Snapshot, SourceDef, Stamped, Supply, SuspendStats, WaitBegin, WaitEnd, Wake,
+    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, PowerSupply,
+    Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin, WaitEnd, Wake,
 };
-use sleepwalk_trace::snapshot::{Replay, SourceState};
+use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use thiserror::Error;
 
@@ -120,7 +120,7 @@ pub enum Event<'a> {
         /// When.
         at: BootNanos,
         /// What it said; its texts are numbers in [`Model::texts`].
-        supply: &'a Supply,
+        supply: &'a PowerSupply,
     },
     /// `/sys/power/suspend_stats` was read.
     SuspendStats {
@@ -220,7 +220,7 @@ impl Model {
     ) -> Result<Self, Unreadable> {
         let mut reader = Reader::open(bytes)?;
         let mut model = Self::default();
-        let mut replay = Replay::default();
+        let mut replay = DeltaDecoder::default();
         let (mut started, mut recap) = (false, false);
         while let Some(item) = reader.next() {
             match item {
@@ -252,7 +252,7 @@ impl Model {
     fn record(
         &mut self,
         Stamped { at, record }: Stamped,
-        replay: &mut Replay,
+        replay: &mut DeltaDecoder,
         sink: &mut impl FnMut(&Self, &Event<'_>),
     ) {
         let first = self.records == 0;
@@ -261,7 +261,7 @@ impl Model {
         self.records += 1;
         match record {
             Record::Session(session) => self.session = self.session.take().or(Some(session)),
-            Record::Text(text) => {
+            Record::String(text) => {
                 self.texts.insert(text.id, text.bytes);
             }
             Record::Source(source) => {
@@ -294,23 +294,23 @@ impl Model {
                 self.overhead = Some(overhead);
             }
             Record::End(end) => self.finish = Some(end),
-            Record::Edge(Edge { source, what, .. }) => {
+            Record::Edge(Edge { source, flags, .. }) => {
                 self.edges += 1;
-                let (active, shared) = (what & EDGE_ACTIVE != 0, what & EDGE_SHARED != 0);
+                let (active, shared) = (flags & EDGE_ACTIVE != 0, flags & EDGE_SHARED != 0);
                 sink(self, &Event::Edge { at, source, active, shared });
             }
             Record::WaitBegin(WaitBegin { thread }) => sink(self, &Event::WaitBegin { at, thread }),
             Record::WaitEnd(WaitEnd { thread, idle }) => {
                 sink(self, &Event::WaitEnd { at, thread, idle });
             }
-            Record::SaveCount(SaveCount { thread, saved }) => {
+            Record::CountWrite(CountWrite { thread, saved }) => {
                 sink(self, &Event::Save { at, thread, saved });
             }
             Record::Irq(irq) => {
                 self.irqs.insert(irq.number, irq);
             }
             Record::Wake(Wake { irq }) => sink(self, &Event::Wake { at, irq }),
-            Record::Supply(supply) => sink(self, &Event::Supply { at, supply: &supply }),
+            Record::PowerSupply(supply) => sink(self, &Event::Supply { at, supply: &supply }),
             Record::SuspendStats(stats) => sink(self, &Event::SuspendStats { at, stats: &stats }),
         }
     }

@@ -12,11 +12,11 @@ use std::process::{Command, Output};
 
 use sleepwalk_trace::chunk::file_header;
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, EDGE_SHARED, Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase, Reason,
-    Record, STATE_ACTIVE, SaveCount, Session, Snapshot, SourceDef, Supply, SuspendReturn, Text,
-    WaitBegin, WaitEnd, Wake,
+    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HOOKS, Hook, IrqDef, Lost, Overhead, Phase,
+    PowerSupply, Reason, Record, STATE_ACTIVE, Session, Snapshot, SourceDef, StringDef,
+    SuspendReturn, WaitBegin, WaitEnd, Wake,
 };
-use sleepwalk_trace::snapshot::{Counters, Differ, SourceState};
+use sleepwalk_trace::snapshot::{Counters, DeltaEncoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
 
@@ -31,7 +31,7 @@ pub const REAL: i64 = 1_772_359_211 * S as i64;
 pub struct Maker {
     bytes: Vec<u8>,
     writer: ChunkWriter,
-    differ: Differ,
+    differ: DeltaEncoder,
     /// CLOCK_BOOTTIME.
     pub now: u64,
     /// How much of it was slept with the clock stopped.
@@ -64,7 +64,7 @@ impl Maker {
         let mut maker = Self {
             bytes: file_header(0).to_vec(),
             writer: ChunkWriter::default(),
-            differ: Differ::default(),
+            differ: DeltaEncoder::default(),
             now,
             suspended: 300 * S,
             texts: BTreeMap::new(),
@@ -107,7 +107,7 @@ impl Maker {
             return *id;
         }
         self.texts.insert(bytes.to_vec(), next);
-        self.push(Record::Text(Text { id: next, bytes: bytes.to_vec() }));
+        self.push(Record::String(StringDef { id: next, bytes: bytes.to_vec() }));
         next
     }
 
@@ -157,8 +157,8 @@ impl Maker {
     pub fn edge(&mut self, source: u32, active: bool, shared: bool) -> &mut Self {
         if self.edges {
             let bits = [(active, EDGE_ACTIVE), (shared, EDGE_SHARED)];
-            let what = bits.iter().filter(|(is, _)| *is).map(|(_, bit)| bit).sum();
-            self.push(Record::Edge(Edge { source, what, state: Some(0) }));
+            let flags = bits.iter().filter(|(is, _)| *is).map(|(_, bit)| bit).sum();
+            self.push(Record::Edge(Edge { source, flags, state: Some(0) }));
         }
         self
     }
@@ -186,7 +186,7 @@ impl Maker {
     }
 
     pub fn save(&mut self, saved: bool) -> &mut Self {
-        self.push(Record::SaveCount(SaveCount { thread: 1, saved }));
+        self.push(Record::CountWrite(CountWrite { thread: 1, saved }));
         self
     }
 
@@ -202,7 +202,7 @@ impl Maker {
         let (name, kind) = if online.is_some() { ("usb", "USB") } else { ("battery", "Battery") };
         let [name, kind, status] = [name, kind, status].map(|text| self.text(text.as_bytes()));
         let capacity = charge_uah.map(|uah| uah / 40_000);
-        self.push(Record::Supply(Supply {
+        self.push(Record::PowerSupply(PowerSupply {
             name,
             kind,
             status,
@@ -238,7 +238,7 @@ impl Maker {
             changed: Vec::new(),
             gone: Vec::new(),
         };
-        self.differ.diff(&mut snapshot, &self.states, self.snapshots == 0);
+        self.differ.encode(&mut snapshot, &self.states, self.snapshots == 0);
         self.snapshots += 1;
         self.push(Record::Snapshot(snapshot));
         self

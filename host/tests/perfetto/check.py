@@ -215,11 +215,11 @@ def check(export, records, report):
     known_ends = collections.Counter(w[1] for w in waits if "unfinished" not in w[4])
     assert not known_ends - collections.Counter(ends), (waits, ends)
     instants = collections.Counter(e[1] for e in export.events if e[2].type == INSTANT)
-    assert sum(instants[uuid] for uuid in threads) == len(of["save"])
+    assert sum(instants[uuid] for uuid in threads) == len(of["count_write"])
     assert instants[uuids.get("Wakes", 0)] == len(of["wake"])
     quantities = export.named("Power supplies")
     counters = [e for e in export.events if e[2].type == COUNTER and e[1] in quantities]
-    values = [s[key] for s in of["supply"] for key in ("capacity", "charge_uah", "current_ua")]
+    values = [s[key] for s in of["power_supply"] for key in ("capacity", "charge_uah", "current_ua")]
     assert sorted(e[2].counter_value for e in counters) == sorted(
         value for value in values if value is not None
     )

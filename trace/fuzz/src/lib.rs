@@ -5,14 +5,14 @@ use sleepwalk_trace::chunk::{
 };
 use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{Record, Stamped};
-use sleepwalk_trace::snapshot::Replay;
+use sleepwalk_trace::snapshot::DeltaDecoder;
 
 /// Reads all of it, replays the snapshots, and checks what holds of any file; the records.
 pub fn read(bytes: &[u8]) -> Vec<Stamped> {
     let Ok(mut reader) = Reader::open(bytes) else {
         return Vec::new();
     };
-    let mut replay = Replay::default();
+    let mut replay = DeltaDecoder::default();
     let mut records = Vec::new();
     let mut unsaid = 0u64;
     for item in reader.by_ref() {

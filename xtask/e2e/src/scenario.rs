@@ -133,7 +133,7 @@ fn twins_are_two(trace: &Trace) -> Result<()> {
 fn active_instances(trace: &Trace, name: &[u8]) -> Vec<usize> {
     let texts = trace.texts();
     let activations = |instance: u32| {
-        let of = |record: &Record| matches!(record, Record::Edge(e) if e.source == instance && e.what & EDGE_ACTIVE != 0);
+        let of = |record: &Record| matches!(record, Record::Edge(e) if e.source == instance && e.flags & EDGE_ACTIVE != 0);
         trace.records.iter().filter(|stamped| of(&stamped.record)).count()
     };
     let named = trace

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail, ensure};
 use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{EDGE_ACTIVE, Record, Session, Snapshot, Stamped, next_state};
-use sleepwalk_trace::snapshot::{Replay, SourceState};
+use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
 use crate::ftrace::{Event, What};
 
@@ -61,7 +61,7 @@ impl Trace {
     /// Strings by number.
     pub fn texts(&self) -> BTreeMap<u32, Vec<u8>> {
         let texts = self.records.iter().filter_map(|r| match &r.record {
-            Record::Text(text) => Some((text.id, text.bytes.clone())),
+            Record::String(text) => Some((text.id, text.bytes.clone())),
             _ => None,
         });
         texts.collect()
@@ -87,7 +87,7 @@ impl Trace {
                     What::Return(returned.errno.context("a return without errno")?)
                 }
                 Record::Edge(edge) => {
-                    let active = edge.what & EDGE_ACTIVE != 0;
+                    let active = edge.flags & EDGE_ACTIVE != 0;
                     let follows = left.map(|left| next_state(left, active));
                     let state = edge.state.or(follows).context("the first edge has no state")?;
                     left = Some(state);
@@ -97,7 +97,7 @@ impl Trace {
                 }
                 Record::WaitBegin(wait) => What::WaitBegin { thread: wait.thread },
                 Record::WaitEnd(wait) => What::WaitEnd { thread: wait.thread, idle: wait.idle },
-                Record::SaveCount(save) => What::Save { thread: save.thread, saved: save.saved },
+                Record::CountWrite(save) => What::Save { thread: save.thread, saved: save.saved },
                 Record::Wake(wake) => What::Wake(wake.irq),
                 _ => continue,
             };
@@ -125,7 +125,7 @@ impl Trace {
     pub fn snapshots(&self) -> Result<Vec<Sources>> {
         let texts = self.texts();
         let names = self.names();
-        let mut replay = Replay::default();
+        let mut replay = DeltaDecoder::default();
         let mut snapshots = Vec::new();
         for stamped in &self.records {
             let Record::Snapshot(snapshot) = &stamped.record else { continue };

@@ -9,7 +9,7 @@ use sleepwalk_e2e::battery::Battery;
 use sleepwalk_e2e::ftrace::{Event, What};
 use sleepwalk_e2e::trace::Trace;
 use sleepwalk_e2e::{Device, capture, capture_with};
-use sleepwalk_trace::record::{Reason, Record, Supply};
+use sleepwalk_trace::record::{PowerSupply, Reason, Record};
 
 /// Both stamp inside one tracepoint, one after the other; emulated CPUs are slow, and may be taken
 /// away in between.
@@ -52,10 +52,10 @@ fn a_wakes_interrupt_has_the_name_that_sysfs_has() -> Result<()> {
 }
 
 /// What the trace says of one supply, in order: stamp, type and status, record.
-fn supplies(trace: &Trace, name: &str) -> Vec<(u64, String, String, Supply)> {
+fn supplies(trace: &Trace, name: &str) -> Vec<(u64, String, String, PowerSupply)> {
     let texts = texts(trace);
     let told = trace.records.iter().filter_map(|r| match &r.record {
-        Record::Supply(s) if texts[&s.name] == name => {
+        Record::PowerSupply(s) if texts[&s.name] == name => {
             Some((r.at.0, texts[&s.kind].clone(), texts[&s.status].clone(), *s))
         }
         _ => None,

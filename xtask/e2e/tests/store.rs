@@ -281,11 +281,11 @@ fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
     for item in reader.by_ref() {
         let Item::Record(stamped) = item else { continue };
         match stamped.record {
-            Record::Text(text) => drop(texts.insert(text.id, text.bytes)),
+            Record::String(text) => drop(texts.insert(text.id, text.bytes)),
             Record::Source(source) if texts[&source.name] == b"pulse" => {
                 names.push(source.instance);
             }
-            Record::Edge(edge) if edge.what & EDGE_ACTIVE != 0 && names.contains(&edge.source) => {
+            Record::Edge(edge) if edge.flags & EDGE_ACTIVE != 0 && names.contains(&edge.source) => {
                 pulses.push(stamped.at.0);
             }
             Record::Return(_) => returns += 1,

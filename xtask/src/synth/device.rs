@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, Edge, End, Hook, IrqDef, Overhead, Phase, Reason, Record, STATE_ACTIVE, SaveCount,
-    Snapshot, SourceDef, SuspendReturn, Text, WaitBegin, WaitEnd, Wake, next_state,
+    CountWrite, EDGE_ACTIVE, Edge, End, Hook, IrqDef, Overhead, Phase, Reason, Record,
+    STATE_ACTIVE, Snapshot, SourceDef, StringDef, SuspendReturn, WaitBegin, WaitEnd, Wake,
+    next_state,
 };
-use sleepwalk_trace::snapshot::{Differ, SourceState};
+use sleepwalk_trace::snapshot::{DeltaEncoder, SourceState};
 use sleepwalk_trace::time::MonoNanos;
 
 use super::random::Random;
@@ -78,7 +79,7 @@ pub struct Device {
     sources: BTreeMap<u32, SourceState>,
     /// When what is held is released; not the one that blocks for the whole of a wait.
     held: BinaryHeap<Reverse<(u64, u32)>>,
-    differ: Differ,
+    differ: DeltaEncoder,
     snapshots: u64,
     last_snapshot: u64,
     /// As the tracepoints pass it.
@@ -95,7 +96,7 @@ impl Device {
             now: 20 * S,
             sources: (0..size.sources).map(|i| (i, SourceState::default())).collect(),
             held: BinaryHeap::new(),
-            differ: Differ::default(),
+            differ: DeltaEncoder::default(),
             snapshots: 0,
             last_snapshot: 0,
             state: 0,
@@ -126,7 +127,7 @@ impl Device {
         self.overhead(trace);
         let texts = ACTIONS.into_iter().chain(["thaw_processes", "rtc-pl031,modem", "GICv3"]);
         for (id, text) in (0..).zip(texts) {
-            trace.push(self.now, &Record::Text(Text { id, bytes: text.into() }));
+            trace.push(self.now, &Record::String(StringDef { id, bytes: text.into() }));
         }
         for number in 0..IRQS {
             let irq = IrqDef { number: 40 + number, name: HANDLERS, chip: CHIP };
@@ -135,7 +136,7 @@ impl Device {
         for instance in 0..self.size.sources {
             let kind = ["wlan", "alarm", "sensor", "modem", "usb"][instance as usize % 5];
             let (id, bytes) = (NAMES + instance, format!("{kind}-{instance}").into_bytes());
-            trace.push(self.now, &Record::Text(Text { id, bytes }));
+            trace.push(self.now, &Record::String(StringDef { id, bytes }));
             let source = SourceDef {
                 instance,
                 name: id,
@@ -174,7 +175,7 @@ impl Device {
         self.now += 20 * US;
         trace.push(self.now, &Record::WaitEnd(WaitEnd { thread: THREAD, idle: true }));
         self.now += 100 * US;
-        trace.push(self.now, &Record::SaveCount(SaveCount { thread: THREAD, saved: true }));
+        trace.push(self.now, &Record::CountWrite(CountWrite { thread: THREAD, saved: true }));
         self.now += 100 * US;
         Ok(())
     }
@@ -302,7 +303,7 @@ impl Device {
         self.state = next_state(self.state, active);
         let edge = Edge {
             source,
-            what: if active { EDGE_ACTIVE } else { 0 },
+            flags: if active { EDGE_ACTIVE } else { 0 },
             state: self.fresh.then_some(self.state),
         };
         self.fresh = false;
@@ -339,7 +340,7 @@ impl Device {
             gone: Vec::new(),
         };
         let full = self.snapshots.is_multiple_of(FULL_EVERY);
-        self.differ.diff(&mut snapshot, &self.sources, full);
+        self.differ.encode(&mut snapshot, &self.sources, full);
         trace.push(self.now, &Record::Snapshot(snapshot));
         self.snapshots += 1;
         self.last_snapshot = self.now;

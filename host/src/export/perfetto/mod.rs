@@ -13,7 +13,7 @@ mod tracks;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use sleepwalk_trace::record::Supply;
+use sleepwalk_trace::record::PowerSupply;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use self::attempts::Attempts;
@@ -229,7 +229,7 @@ impl<'a, W: Write> Export<'a, W> {
         hook.is_none_or(|hook| hook.how != "kretprobe")
     }
 
-    fn supply(&mut self, at: BootNanos, supply: &Supply) -> io::Result<()> {
+    fn supply(&mut self, at: BootNanos, supply: &PowerSupply) -> io::Result<()> {
         let quantities = [
             (Quantity::Capacity, supply.capacity),
             (Quantity::Charge, supply.charge_uah),

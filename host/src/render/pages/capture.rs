@@ -1,15 +1,10 @@
 //! The capture itself: how far it can be trusted, what it cost, and the battery meanwhile.
 
-use crate::render::labels::device;
+use crate::render::labels::{device, spaced};
 use crate::render::page::{Cell, Column, Mark, Page, Piece, Text, quote, words};
-use crate::report::{Drain, Overhead, Report, Session};
+use crate::report::{Drain, HookKind, Overhead, Report, Session};
 use crate::text::fit;
-use crate::units::{SECOND, Utc, count, damage, size, time};
-
-/// The start of a session on the wall clock.
-pub fn start(realtime_ns: i64) -> String {
-    Utc::from_unix(realtime_ns.div_euclid(SECOND as i64)).readable()
-}
+use crate::units::{SECOND, count, damage, size, time, utc};
 
 /// `Pixel 6 · Linux 6.12.23 aarch64`.
 pub fn title(s: &Session) -> Text {
@@ -27,7 +22,7 @@ pub fn title(s: &Session) -> Text {
 
 /// `8 m 00 s from 2026-03-01 10:00:11 UTC · 27 snapshots by kfunc`.
 pub fn extent(s: &Session) -> Text {
-    let mut text = words(format!("{} from {}", time(s.duration_ns), start(s.start_realtime_ns)));
+    let mut text = words(format!("{} from {}", time(s.duration_ns), utc(s.start_realtime_ns.0)));
     if !s.source.is_empty() {
         text.push(Piece::Words(format!(" · {} by ", count(s.snapshots, "snapshot"))));
         text.extend(quote(s.source.as_str()));
@@ -36,12 +31,12 @@ pub fn extent(s: &Session) -> Text {
 }
 
 /// What is unknown where a hook is missing.
-const UNSEEN: [(&str, &str); 5] = [
-    ("return", "the return values of attempts were not recorded"),
-    ("edge", "single activations were not recorded"),
-    ("wait", "reads of the wakeup count were not recorded"),
-    ("save", "writes of the wakeup count were not recorded"),
-    ("wake", "interrupts that wake were not recorded"),
+const UNSEEN: [(HookKind, &str); 5] = [
+    (HookKind::Return, "the return values of attempts were not recorded"),
+    (HookKind::Edge, "single activations were not recorded"),
+    (HookKind::Wait, "reads of the wakeup count were not recorded"),
+    (HookKind::CountWrite, "writes of the wakeup count were not recorded"),
+    (HookKind::Wake, "interrupts that wake were not recorded"),
 ];
 
 /// Reasons to doubt the numbers of a session.
@@ -97,7 +92,7 @@ pub fn warnings(s: &Session) -> Vec<Text> {
             warnings.push(because(lost, &hook.why));
         }
     }
-    if !s.agent.is_empty() && !s.hooks.iter().any(|h| h.what == "phase" && !h.how.is_empty()) {
+    if !s.agent.is_empty() && !s.watched(&HookKind::Phase) {
         warnings.push(words("suspend attempts could not be traced on this kernel"));
     }
     warnings
@@ -170,7 +165,7 @@ fn watched(s: &Session) -> Option<Text> {
     for hook in s.hooks.iter().filter(|hook| !hook.how.is_empty()) {
         let separator = if text.is_empty() { "hooks: " } else { ", " };
         text.push(Piece::Words(separator.to_owned()));
-        text.push(Piece::Quote(hook.what.clone()));
+        text.push(Piece::Quote(spaced(&hook.what)));
         text.push(Piece::Words(" by ".to_owned()));
         text.extend(quote(hook.how.as_str()));
         text.extend(because("", &hook.why).into_iter().filter(|_| !hook.why.is_empty()));

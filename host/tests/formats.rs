@@ -95,6 +95,8 @@ fn is_inert(text: &str) {
         assert!(line.matches('`').count() % 2 == 0, "{line}");
         assert!(!line.contains(sleepwalk::text::hidden), "{line}");
         for outside in line.split('`').step_by(2) {
+            // No tag starts with a digit.
+            let outside = outside.replace("<0.1 %", "");
             for drives in ["<", "@", "](", "http", "www.", "**", "_", "\\"] {
                 assert!(!outside.contains(drives), "{drives} in {line}");
             }

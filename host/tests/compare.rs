@@ -269,7 +269,7 @@ fn what_can_not_be_compared_is_told() {
         "the kernels differ: 6.12.23-android16-5 before, 6.6.1 after",
         "the sources of snapshots differ: kfunc before, debugfs after",
         "blocked time is unknown in some traces",
-        "after: blind: it did not end in order, 1 m 00 s of it on a charger",
+        "after: blind: it did not end cleanly, 1 m 00 s of it on a charger",
     ] {
         assert!(warnings.contains(warning), "{warning} in {warnings}");
     }
@@ -379,7 +379,7 @@ fn a_capture_that_says_too_little_does_not_pass() {
     let checks = broken(torn.clone());
     assert_eq!(limits(&checks), [("capture.whole", Some(2.0))]);
     let why = checks[0].why.as_deref();
-    assert_eq!(why, Some("it did not end in order, 2 chunks missing"));
+    assert_eq!(why, Some("it did not end cleanly, 2 chunks missing"));
     assert!(judged("[capture]\nwhole = false", torn).passed);
     let policy = Policy::parse("[capture]\nmin_duration = \"1s\"\nmin_attempts = 0\n");
     assert!(!check("p", &policy.expect("a policy"), &[]).passed, "no trace is no pass");

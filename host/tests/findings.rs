@@ -125,7 +125,10 @@ fn attempts_in_quick_succession_are_a_storm() {
         assert_eq!(found.len() == 1, storm, "{found:?}");
         for Worded { text, sources, .. } in &found {
             assert!(text.starts_with("A storm of attempts, 6 in"), "{text}");
-            assert!(text.ends_with("none slept, and modem aborted 6 of them."), "{text}");
+            assert!(
+                text.ends_with("none slept, and modem kept 6 of them from sleeping."),
+                "{text}"
+            );
             assert_eq!(*sources, ["modem"]);
         }
     }

@@ -1,5 +1,5 @@
-//! Reports → what several of them come to: [`merge`]d into one, one side held against another
-//! ([`diff`]), or each held against a [`policy`] ([`check`]). Pure, like what comes before it.
+//! Several reports: [`merge`]d into one, one side against another ([`diff`]), or each against a
+//! [`policy`] ([`check`]). Pure.
 
 pub mod check;
 pub mod diff;
@@ -8,14 +8,14 @@ pub mod policy;
 
 use std::collections::BTreeSet;
 
-use crate::report::{HookKind, Report, Session, Source};
+use crate::report::{HookKind, Report, Session, Source, Warning};
 use crate::text::escape;
-use crate::units::{count, time};
+use crate::units::{count, damage, time};
 
 /// One trace, reported on.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// The file, as it was named.
+    /// The file, as named on the command line.
     pub file: String,
     /// Its report.
     pub report: Report,
@@ -62,7 +62,7 @@ fn or_unknown(text: &str) -> &str {
     if text.is_empty() { "unknown" } else { text }
 }
 
-/// What puts a trace's numbers in doubt beside others, in words.
+/// Reasons to doubt a trace's numbers beside others, in words.
 fn doubts(trace: &Trace) -> Vec<String> {
     let session = &trace.report.session;
     let mut doubts = flaws(session);
@@ -81,22 +81,15 @@ fn doubts(trace: &Trace) -> Vec<String> {
     doubts
 }
 
-/// What is missing of a session, in words; empty where it is whole. Lost events are not among it.
+/// The missing parts of a session, in words; empty where it is whole. Lost events are not among them.
 fn flaws(session: &Session) -> Vec<String> {
-    let s = session;
-    let counts = [
-        (s.damaged_bytes, "byte", "unreadable"),
-        (s.missing_chunks, "chunk", "missing"),
-        (s.bad_records, "record", "undecoded"),
-        (s.dropped_chunks, "chunk", "dropped to keep it small"),
-        (s.truncated_snapshots, "snapshot", "without some sources"),
-        (s.orphaned_snapshots, "snapshot", "unusable"),
-    ];
-    let mut flaws = Vec::new();
-    if s.end_reason.is_none() {
-        flaws.push("it did not end in order".to_owned());
-    }
-    let counted = counts.iter().filter(|(n, ..)| *n > 0);
-    flaws.extend(counted.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))));
-    flaws
+    let missing = session.warnings().into_iter().filter(Warning::incomplete);
+    let words = missing.map(|warning| match warning {
+        Warning::DroppedChunks(n) => format!("{} dropped to keep it small", count(n, "chunk")),
+        Warning::TruncatedSnapshots(n) => format!("{} without some sources", count(n, "snapshot")),
+        Warning::OrphanedSnapshots(n) => format!("{} unusable", count(n, "snapshot")),
+        Warning::Damaged { bytes, chunks, records, .. } => damage(bytes, chunks, records),
+        _ => "it did not end cleanly".to_owned(),
+    });
+    words.collect()
 }

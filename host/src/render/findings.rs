@@ -73,7 +73,7 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
             if let Some((source, times)) = blamed {
                 text.push(words(", and "));
                 text.push(name(source));
-                text.push(words(format!(" aborted {times} of them")));
+                text.push(words(format!(" kept {times} of them from sleeping")));
             }
             text.push(words("."));
             text

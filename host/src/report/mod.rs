@@ -19,6 +19,7 @@ mod finding;
 mod ledger;
 mod name;
 mod sources;
+mod warnings;
 
 use serde::{Serialize, Serializer};
 use sleepwalk_trace::record;
@@ -32,6 +33,7 @@ pub use finding::{Finding, FindingKind, Held, NotTryingHint, Severity, Waker};
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, Sum, rank};
+pub use warnings::Warning;
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.report/2";

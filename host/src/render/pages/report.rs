@@ -1,7 +1,7 @@
 //! One report as a page.
 
 use super::ranking::{self, Ranked};
-use super::{attempts, capture, findings, ledger};
+use super::{attempts, capture, findings, ledger, warnings};
 use crate::render::labels;
 use crate::render::page::{Block, Mark, Page};
 use crate::report::{Outcome, Report};
@@ -13,7 +13,7 @@ pub fn page(report: &Report, top: Option<usize>) -> Page {
     page.blocks.push(Block::Line(capture::extent(&report.session)));
     page.line(labels::attempts(Outcome::ALL.map(|outcome| report.count(outcome))));
     findings::findings(&mut page, [("", report)]);
-    page.list("Warnings", Mark::Doubt, capture::warnings(&report.session));
+    page.list("Warnings", Mark::Doubt, warnings::warnings(&report.session));
     let whole_ns = report.session.duration_ns;
     ledger::ledger(&mut page, &report.ledger, whole_ns);
     let ranked: Vec<_> = report.sources.iter().map(Ranked::source).collect();

@@ -149,7 +149,7 @@ fn output_goes_to_the_named_file() {
     let args = ["report", path.to_str().expect("UTF-8"), "--format", "json", "-o"];
     let output = sleepwalk().args(args).arg(&out).output().expect("it runs");
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), String::new()));
-    assert!(std::fs::read_to_string(&out).expect("the report").contains("sleepwalk.report/1"));
+    assert!(std::fs::read_to_string(&out).expect("the report").contains("sleepwalk.report/2"));
 }
 
 #[test]

@@ -6,14 +6,14 @@ use common::S;
 use common::full::{HOSTILE, report, source, trace};
 use common::golden;
 use sleepwalk::compare::check::{Check, Verdict, check};
-use sleepwalk::compare::diff::{Diff, Presence, diff};
+use sleepwalk::compare::diff::{Diff, Group, Part, Presence, diff};
 use sleepwalk::compare::merge::{MergeError, by_device, merge};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{Trace, merge::Reports};
 use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::render::{self, json, markdown};
-use sleepwalk::report::Report;
+use sleepwalk::report::{Line, Report};
 
 /// The page on a terminal of 80 columns.
 fn drawn(page: &Page) -> String {
@@ -31,7 +31,7 @@ fn with(change: impl FnOnce(&mut Report)) -> Report {
 fn next_day() -> Report {
     with(|r| {
         r.session.boot_id = "another".to_owned();
-        r.session.start_realtime_ns += 86_400 * S as i64;
+        r.session.start_realtime_ns.0 += 86_400 * S as i64;
         r.sources[2] = source(b"modem", 2, 30, 4, 0);
     })
 }
@@ -57,7 +57,7 @@ fn sessions_of_one_device_are_summed_by_name() {
     let totals = &device.totals;
     assert_eq!((totals.sessions, totals.boots, totals.duration_ns), (2, 2, 7_200 * S));
     let l = &totals.ledger;
-    let lines = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(Option::unwrap_or_default);
+    let lines = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(Option::unwrap_or_default);
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
     assert_eq!(sum + lines.iter().sum::<u64>(), totals.duration_ns);
     assert_eq!((totals.attempts.slept, totals.attempts.total()), (2, 10));
@@ -66,7 +66,9 @@ fn sessions_of_one_device_are_summed_by_name() {
     let sums: Vec<_> = totals
         .sources
         .iter()
-        .map(|s| (&s.name.bytes[..], s.sessions, s.blocked_share_ns.map(|ns| ns / S), s.aborts))
+        .map(|s| {
+            (&s.name.bytes[..], s.sessions, s.sum.blocked_share_ns.map(|ns| ns / S), s.sum.aborts)
+        })
         .collect();
     assert_eq!(
         sums,
@@ -84,21 +86,21 @@ fn sessions_of_one_device_are_summed_by_name() {
 fn time_that_is_not_told_is_no_zero() {
     let blind = with(|r| {
         r.session.boot_id = "another".to_owned();
-        r.ledger.untold_ns = Some(1_600 * S);
+        r.ledger.unknown_ns = Some(1_600 * S);
         (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
         for source in &mut r.sources {
-            source.blocked_share_ns = None;
+            source.sum.blocked_share_ns = None;
         }
     });
     let both = merged(vec![trace("a", report()), trace("b", blind.clone())]);
     let totals = &both.devices[0].totals;
     assert_eq!(totals.ledger.blocked_ns, Some(360 * S));
-    assert_eq!(totals.ledger.untold_ns, Some(1_700 * S));
+    assert_eq!(totals.ledger.unknown_ns, Some(1_700 * S));
     let warnings = both.devices[0].warnings.join("\n");
-    assert!(warnings.contains("only 1 of 2 sessions tell blocked time"), "{warnings}");
+    assert!(warnings.contains("blocked time is known for only 1 of 2 sessions"), "{warnings}");
     let alone = merged(vec![trace("b", blind)]);
     assert_eq!(alone.devices[0].totals.ledger.blocked_ns, None);
-    assert_eq!(alone.devices[0].totals.sources[0].blocked_share_ns, None);
+    assert_eq!(alone.devices[0].totals.sources[0].sum.blocked_share_ns, None);
 }
 
 #[test]
@@ -108,9 +110,9 @@ fn time_that_two_traces_hold_is_not_counted_twice() {
     assert_eq!(twice.expect_err("the same trace"), wanted);
     let later = |by: u64| {
         with(|r| {
-            r.session.start_ns += by;
-            r.session.end_ns += by;
-            r.session.start_realtime_ns += by as i64;
+            r.session.start_ns.0 += by;
+            r.session.end_ns.0 += by;
+            r.session.start_realtime_ns.0 += by as i64;
         })
     };
     let overlap = merge(vec![trace("b", later(3_599 * S)), trace("a", report())], None);
@@ -128,7 +130,7 @@ fn time_that_two_traces_hold_is_not_counted_twice() {
             Report {
                 ..with(|r| {
                     r.session.boot_id.clear();
-                    r.session.start_realtime_ns += by as i64;
+                    r.session.start_realtime_ns.0 += by as i64;
                 })
             },
         )
@@ -218,12 +220,12 @@ fn a_diff_goes_by_hours_awake_and_by_attempts() {
     let costs: Vec<_> = diff.sources.iter().map(|s| s.cost_ns_per_awake_hour.change).collect();
     let sizes: Vec<_> = costs.iter().map(|change| change.map_or(0.0, f64::abs)).collect();
     assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
-    assert_eq!(diff.ledger[0].line, "awake");
+    assert_eq!(diff.ledger[0].line, Part::Awake);
     assert_eq!(diff.ledger[0].percent.change, Some(-25.0));
 }
 
-fn find<'a>(diff: &'a Diff, name: &[u8]) -> &'a sleepwalk::compare::diff::Source {
-    diff.sources.iter().find(|s| s.name.bytes == name).expect("the source")
+fn find<'a>(diff: &'a Diff, name: &[u8]) -> &'a sleepwalk::compare::diff::SourceChange {
+    diff.sources.iter().find(|s| *s.name.bytes == *name).expect("the source")
 }
 
 #[test]
@@ -232,14 +234,15 @@ fn several_traces_a_side_are_their_median_and_range() {
     let before: Vec<_> = [0, 3_600, 1_800].map(|s| trace("b", asleep(s))).into();
     let after: Vec<_> = [1_800, 900].map(|s| trace("a", asleep(s))).into();
     let diff = diff(&before, &after);
-    let line = diff.ledger.iter().find(|line| line.line == "asleep").expect("the line");
+    let line =
+        diff.ledger.iter().find(|line| line.line == Part::Line(Line::Asleep)).expect("the line");
     let told =
         |s: Option<sleepwalk::compare::diff::Spread>| s.map(|s| (s.min, s.median, s.max, s.traces));
     assert_eq!(told(line.percent.before), Some((0.0, 50.0, 100.0, 3)));
     assert_eq!(told(line.percent.after), Some((25.0, 37.5, 50.0, 2)));
     assert_eq!(line.percent.change, Some(-12.5));
     // A trace that was never awake has no rate per hour awake.
-    let all = diff.attempts.iter().find(|o| o.outcome == "all").expect("all");
+    let all = diff.attempts.iter().find(|o| o.outcome == Group::All).expect("all");
     assert_eq!(all.per_awake_hour.before.map(|s| s.traces), Some(2));
     shows("diff-several", &render::pages::diff::page(&diff, 20));
 }
@@ -255,7 +258,7 @@ fn what_can_not_be_compared_is_told() {
             r.session.end_reason = None;
             r.power.charger_ns = Some(60 * S);
             for source in &mut r.sources {
-                source.blocked_share_ns = None;
+                source.sum.blocked_share_ns = None;
             }
         })
     };
@@ -265,8 +268,8 @@ fn what_can_not_be_compared_is_told() {
         "the devices differ: Pixel 6 @everyone 1A2B3C before, Tablet 1A2B3C after",
         "the kernels differ: 6.12.23-android16-5 before, 6.6.1 after",
         "the sources of snapshots differ: kfunc before, debugfs after",
-        "some traces tell blocked time and some do not",
-        "after: blind: it did not end in order, 1 m 00 s of it on a charger",
+        "blocked time is unknown in some traces",
+        "after: blind: it did not end cleanly, 1 m 00 s of it on a charger",
     ] {
         assert!(warnings.contains(warning), "{warning} in {warnings}");
     }
@@ -279,7 +282,7 @@ fn what_can_not_be_compared_is_told() {
     let page = drawn(&render::pages::diff::page(&both, 20));
     assert!(page.contains("Sources by time held, in seconds per hour awake"), "{page}");
     let same = diff(&side(1, report), &side(1, report));
-    assert_eq!(same.warnings, ["0.swk stands on both sides"]);
+    assert_eq!(same.warnings, ["0.swk is on both sides"]);
     assert!(drawn(&render::pages::diff::page(&same, 20)).contains("3 sources did not change"));
 }
 
@@ -376,7 +379,7 @@ fn a_capture_that_says_too_little_does_not_pass() {
     let checks = broken(torn.clone());
     assert_eq!(limits(&checks), [("capture.whole", Some(2.0))]);
     let why = checks[0].why.as_deref();
-    assert_eq!(why, Some("it did not end in order, 2 chunks missing"));
+    assert_eq!(why, Some("it did not end cleanly, 2 chunks missing"));
     assert!(judged("[capture]\nwhole = false", torn).passed);
     let policy = Policy::parse("[capture]\nmin_duration = \"1s\"\nmin_attempts = 0\n");
     assert!(!check("p", &policy.expect("a policy"), &[]).passed, "no trace is no pass");
@@ -390,7 +393,7 @@ fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
             r.session.hooks.clear();
             r.power.charger_ns = None;
             for source in &mut r.sources {
-                source.blocked_share_ns = None;
+                source.sum.blocked_share_ns = None;
             }
         })
     };
@@ -401,7 +404,7 @@ fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
     assert!(judged(policy, report()).passed);
     let verdict = judged(policy, blind());
     assert!(!verdict.passed);
-    let untold = limits(&verdict.traces[0].untold);
+    let unknown = limits(&verdict.traces[0].unknown);
     // Each once, however many sources there are.
     let wanted = [
         "capture.min_attempts",
@@ -413,10 +416,10 @@ fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
         "each_source.max_blocked_percent",
         "each_source.max_wakes_per_hour",
     ];
-    assert_eq!(untold, wanted.map(|limit| (limit, None)));
+    assert_eq!(unknown, wanted.map(|limit| (limit, None)));
     assert_eq!(verdict.traces[0].broken, []);
-    let lenient = judged(&format!("untold = \"pass\"\n{policy}"), blind());
-    assert!(lenient.passed && lenient.traces[0].untold.len() == wanted.len());
+    let lenient = judged(&format!("unknown = \"pass\"\n{policy}"), blind());
+    assert!(lenient.passed && lenient.traces[0].unknown.len() == wanted.len());
 }
 
 #[test]

@@ -4,9 +4,9 @@
 mod common;
 
 use common::{MS, Maker, S};
-use sleepwalk::analyze::attempts::{Evidence, Mode, Outcome, Stage};
 use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::report::{By, Source, build};
+use sleepwalk::report::{Evidence, Mode, Outcome, Stage};
 use sleepwalk_trace::record::Reason;
 
 fn analysis(bytes: &[u8]) -> Analysis {
@@ -18,7 +18,7 @@ fn analysis(bytes: &[u8]) -> Analysis {
 
 fn by_name(all: &Analysis, name: &str) -> Source {
     let report = build(all, By::Name, None);
-    report.sources.into_iter().find(|s| s.name.name == name).expect("the source")
+    report.sources.into_iter().find(|s| s.name.text() == name).expect("the source")
 }
 
 fn causes(all: &Analysis, attempt: usize) -> Vec<(u32, Evidence)> {
@@ -46,9 +46,9 @@ fn handing_an_event_over_is_not_what_aborts_attempts() {
     }
     assert_eq!(causes(&all, 4), [(polls[0], Evidence::Likely)]);
     let eventpoll = by_name(&all, "eventpoll");
-    assert_eq!((eventpoll.aborts, eventpoll.abort_ns), (1, 2 * MS));
+    assert_eq!((eventpoll.sum.aborts, eventpoll.sum.abort_ns), (1, 2 * MS));
     let report = build(&all, By::Name, None);
-    assert_eq!(report.sources[4].name.name, "eventpoll");
+    assert_eq!(report.sources[4].name.text(), "eventpoll");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_wakeup_that_is_pending_before_s2idle_is_entered_is_blamed() {
     m.snapshot(Reason::Start).wait(S).down(1, "").activate(wlan).wait(MS).up().returned(0);
     m.wait(S).relax(wlan);
     let all = analysis(&m.finish());
-    assert_eq!((all.attempts[0].outcome, all.attempts[0].entries), (Outcome::NoSleep, 0));
+    assert_eq!((all.attempts[0].outcome, all.attempts[0].s2idle_entries), (Outcome::NoSleep, 0));
     assert_eq!(causes(&all, 0), [(wlan, Evidence::Proven)]);
     assert_eq!(all.ledger.unattributed_ns, 0);
 }
@@ -114,12 +114,15 @@ fn an_attempt_does_not_go_on_beyond_a_gap() {
     );
     let all = analysis(&bytes);
     let told: Vec<_> = all.attempts.iter().map(|a| (a.outcome, a.duration_ns())).collect();
-    assert_eq!(told, [(Outcome::Unknown, MS), (Outcome::Failed, MS)]);
+    assert_eq!(told, [(Outcome::Unfinished, MS), (Outcome::Failed, MS)]);
     assert_eq!((all.ledger.aborted_ns, all.ledger.asleep_ns), (2 * MS, 0));
     // From the last record before the gap to the first after it, and the way back up to the thaw. What
     // is left is a second before, the return and two seconds, and one at the end.
-    let untold = 3_609 * S + 15 * MS + MS + 5 * MS;
-    assert_eq!((all.ledger.untold_ns, all.ledger.not_trying_ns), (untold, Some(4 * S + 2 * MS)));
+    let unknown = 3_609 * S + 15 * MS + MS + 5 * MS;
+    assert_eq!(
+        (all.ledger.unknown_ns, all.ledger.not_trying_ns),
+        (Some(unknown), Some(4 * S + 2 * MS))
+    );
 }
 
 #[test]
@@ -149,7 +152,7 @@ fn a_session_that_begins_within_an_attempt_knows_only_its_end() {
     let all = analysis(&m.finish());
     assert_eq!(all.attempts, []);
     // Four steps of the devices and the thaw, 1 ms each.
-    assert_eq!((all.ledger.untold_ns, all.ledger.not_trying_ns), (5 * MS, Some(S + 2 * MS)));
+    assert_eq!((all.ledger.unknown_ns, all.ledger.not_trying_ns), (Some(5 * MS), Some(S + 2 * MS)));
     // On its way down: the machine itself says how deep it sleeps.
     let mut m = Maker::full();
     m.snapshot(Reason::Start).wait(MS).phase("dpm_suspend", 2, true).wait(MS);
@@ -158,7 +161,7 @@ fn a_session_that_begins_within_an_attempt_knows_only_its_end() {
     m.suspended += 60 * S;
     m.phase("syscore_resume", 0, false).up().returned(0).wait(S);
     let all = analysis(&m.finish());
-    assert_eq!((all.attempts[0].mode, all.attempts[0].slept_ns()), (Mode::Deep, 60 * S));
+    assert_eq!((all.attempts[0].mode, all.attempts[0].slept_ns), (Mode::Deep, 60 * S));
     assert_eq!((all.ledger.suspending_ns, all.ledger.resuming_ns), (MS, 5 * MS));
 }
 
@@ -172,7 +175,7 @@ fn a_source_that_is_removed_while_it_is_active_blocks_no_longer() {
     let all = analysis(&m.finish());
     let told = |name| {
         let source = by_name(&all, name);
-        (source.blocked_share_ns, source.blocked_sole_ns, source.held_ns)
+        (source.sum.blocked_share_ns, source.sum.blocked_sole_ns, source.sum.held_ns)
     };
     assert_eq!(told("dying"), (Some(2 * S), Some(2 * S), 2 * S));
     assert_eq!(told("other"), (Some(3 * S), Some(3 * S), 3 * S));
@@ -188,11 +191,12 @@ fn an_interrupt_that_no_source_follows_is_the_wake_all_the_same() {
     m.wait(3 * S);
     let all = analysis(&m.finish());
     let attempt = &all.attempts[0];
-    assert_eq!((attempt.irq, attempt.wake, attempt.after_ns), (Some(41), None, 3 * S));
+    let irq = attempt.wake.as_ref().and_then(|wake| wake.irq);
+    assert_eq!((irq, attempt.waker(), attempt.after_wake_ns), (Some(41), None, 3 * S));
     assert_eq!((all.ledger.resuming_ns, all.ledger.unattributed_ns), (6 * MS, 0));
     let report = build(&all, By::Name, None);
     let wake = report.attempts[0].wake.as_ref().expect("a wake");
-    assert_eq!((wake.irq_name.as_deref(), wake.evidence), (Some("gpio-keys"), "unknown"));
+    assert_eq!((wake.irq_name.as_deref(), wake.evidence), (Some("gpio-keys"), Evidence::Unknown));
 }
 
 #[test]
@@ -207,14 +211,14 @@ fn a_wait_over_a_sleep_is_blocked_on_both_sides_of_it() {
     assert_eq!(all.ledger.blocked_ns, Some(6 * S));
     let told = |name| {
         let source = by_name(&all, name);
-        (source.blocked_share_ns, source.blocked_sole_ns)
+        (source.sum.blocked_share_ns, source.sum.blocked_sole_ns)
     };
     assert_eq!(told("a"), (Some(4 * S + S / 2), Some(3 * S)));
     assert_eq!(told("b"), (Some(S + S / 2), Some(0)));
     // Somebody waits already: no time after the wake is anybody's doing but as blocked time.
-    assert_eq!((by_name(&all, "b").wakes, by_name(&all, "b").after_wake_ns), (1, 0));
+    assert_eq!((by_name(&all, "b").sum.wakes, by_name(&all, "b").sum.after_wake_ns), (1, 0));
     // 15 ms down and 6 ms up are held, the sleep is not.
-    assert_eq!(by_name(&all, "a").held_ns, 6 * S + 21 * MS);
+    assert_eq!(by_name(&all, "a").sum.held_ns, 6 * S + 21 * MS);
 }
 
 #[test]
@@ -225,7 +229,8 @@ fn snapshots_alone_do_not_say_who_held_a_wait_up() {
     m.activate(busy).snapshot(Reason::Start).wait_begin(7).wait(S).relax(busy).activate(brief);
     m.wait(8 * S).relax(brief).wait_end(7).wait(S);
     let all = analysis(&m.finish());
-    let told: Vec<_> = all.waits.iter().map(|w| (w.end.since(w.start), w.blockers.len())).collect();
+    let told: Vec<_> =
+        all.waits.iter().map(|w| (w.end_ns.since(w.start_ns), w.blockers.len())).collect();
     assert_eq!(told, [(9 * S, 0)]);
-    assert_eq!((all.ledger.blocked_ns, by_name(&all, "busy").blocked_share_ns), (None, None));
+    assert_eq!((all.ledger.blocked_ns, by_name(&all, "busy").sum.blocked_share_ns), (None, None));
 }

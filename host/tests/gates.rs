@@ -95,7 +95,7 @@ fn a_limit_without_edges_is_not_passed_over() {
     let (code, text) = checked(&policy, &["day.swk"], false);
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains("Unknown:\n  ! each_source.max_blocked_percent: "), "{text}");
-    let (code, _) = checked(&format!("untold = \"pass\"\n{policy}"), &["day.swk"], false);
+    let (code, _) = checked(&format!("unknown = \"pass\"\n{policy}"), &["day.swk"], false);
     assert_eq!(code, Some(0));
 }
 
@@ -124,7 +124,7 @@ fn the_example_policy_is_one_and_has_every_key() {
     assert!(said.contains("source[modem_rx].max_aborts_per_hour, modem_rx: "), "{said}");
     // An unknown key makes serde list the known ones; the example has each.
     for (table, of) in [
-        ("", "untold"),
+        ("", "unknown"),
         ("[capture]", "capture"),
         ("[session]", "session"),
         ("[each_source]", "each_source"),

@@ -8,7 +8,7 @@ use common::{everyday, file, night, run, stdout};
 use serde_json::{Map, Value};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{check, diff, merge};
-use sleepwalk::render::json::{pretty, render};
+use sleepwalk::render::json::{self, pretty};
 use sleepwalk::report::Report;
 
 /// Each schema with a document that has every key, as rich as they come.
@@ -30,8 +30,8 @@ fn documents() -> [(&'static str, String); 4] {
     let diff = diff::diff(&[trace("a", report())], &[trace("b", report())]);
     let text = |value: Result<String, serde_json::Error>| value.expect("JSON");
     [
-        (FILES[0], text(render(&report()))),
-        (FILES[1], text(pretty(&merged.expect("one device")))),
+        (FILES[0], text(json::report(&report()))),
+        (FILES[1], text(json::reports(&merged.expect("one device")))),
         (FILES[2], text(pretty(&diff))),
         (FILES[3], text(pretty(&verdict))),
     ]
@@ -174,10 +174,10 @@ fn what_a_capture_cannot_tell_is_null_and_passes() {
     report.power.readings[0].online = None;
     report.session.end_reason = None;
     report.attempts[0].wake = None;
-    report.sources[0].blocked_share_ns = None;
-    report.sources[0].blocked_sole_ns = None;
+    report.sources[0].sum.blocked_share_ns = None;
+    report.sources[0].sum.blocked_sole_ns = None;
     report.sources[0].instance = None;
     report.sources[0].address_id = None;
     report.findings[0].gain_ns = None;
-    hold(&validator(FILES[0]), &render(&report).expect("JSON"));
+    hold(&validator(FILES[0]), &json::report(&report).expect("JSON"));
 }

@@ -61,10 +61,7 @@ pub fn reports(paths: &[PathBuf], by: By, top: Option<usize>) -> Result<Vec<Trac
     let one = |path: &PathBuf| {
         let analysis = analyze(path, &load(path)?, false)?;
         let report = report::build(&analysis, by, top);
-        let by_name = match (by, top) {
-            (By::Name, None) => report.sources.clone(),
-            _ => report::build(&analysis, By::Name, None).sources,
-        };
+        let by_name = report::by_name(&analysis);
         Ok(Trace { file: name(path).display().to_string(), report, by_name })
     };
     paths.iter().map(one).collect()

@@ -129,7 +129,7 @@ fn one(args: &Args, path: &Path) -> Result<String> {
     let by = args.grouping();
     Ok(match args.format {
         Format::Table => as_table(&analysis, by, args.top, args.output.look()),
-        Format::Json => json::render(&report::build(&analysis, by, args.top))?,
+        Format::Json => json::report(&report::build(&analysis, by, args.top))?,
         Format::Csv => args.csv([&report::build(&analysis, by, args.top)])?,
         Format::Markdown => {
             let report = report::build(&analysis, by, None);
@@ -154,7 +154,7 @@ fn several(args: &Args) -> Result<String> {
     let top = args.top.unwrap_or(TOP);
     Ok(match args.format {
         Format::Table => terminal::render(&merged::page(&reports, top), args.output.look()),
-        Format::Json => json::pretty(&reports)?,
+        Format::Json => json::reports(&reports)?,
         Format::Csv => {
             let sessions = reports.devices.iter().flat_map(|device| &device.sessions);
             args.csv(sessions.map(|session| &session.report))?

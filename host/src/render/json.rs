@@ -4,12 +4,73 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::report::Report;
+use super::findings;
+use crate::compare::merge::{Device, Reports, Session};
+use crate::report::{Finding, Report};
 use crate::text::hidden;
 
+/// A report with its findings in words.
+#[derive(Serialize)]
+struct Worded<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    findings: Vec<WordedFinding<'a>>,
+}
+
+#[derive(Serialize)]
+struct WordedFinding<'a> {
+    #[serde(flatten)]
+    finding: &'a Finding,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct WordedReports<'a> {
+    schema: &'static str,
+    devices: Vec<WordedDevice<'a>>,
+}
+
+#[derive(Serialize)]
+struct WordedDevice<'a> {
+    #[serde(flatten)]
+    device: &'a Device,
+    sessions: Vec<WordedSession<'a>>,
+}
+
+#[derive(Serialize)]
+struct WordedSession<'a> {
+    #[serde(flatten)]
+    session: &'a Session,
+    report: Worded<'a>,
+}
+
+impl<'a> Worded<'a> {
+    fn new(report: &'a Report) -> Self {
+        let worded = |finding| WordedFinding {
+            finding,
+            text: findings::text(finding, report.session.duration_ns),
+        };
+        Self { report, findings: report.findings.iter().map(worded).collect() }
+    }
+}
+
+impl<'a> WordedDevice<'a> {
+    fn new(device: &'a Device) -> Self {
+        let worded =
+            |session: &'a Session| WordedSession { session, report: Worded::new(&session.report) };
+        Self { device, sessions: device.sessions.iter().map(worded).collect() }
+    }
+}
+
 /// The report as JSON, with a line end.
-pub fn render(report: &Report) -> Result<String, serde_json::Error> {
-    pretty(report)
+pub fn report(report: &Report) -> Result<String, serde_json::Error> {
+    pretty(&Worded::new(report))
+}
+
+/// Several reports as JSON, with a line end.
+pub fn reports(reports: &Reports) -> Result<String, serde_json::Error> {
+    let devices = reports.devices.iter().map(WordedDevice::new).collect();
+    pretty(&WordedReports { schema: reports.schema, devices })
 }
 
 /// `value` as JSON on several lines, with a line end.

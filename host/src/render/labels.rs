@@ -1,30 +1,45 @@
 //! Words that all reports share.
 
 use super::page::{Piece, Text, UNKNOWN, name, quote, words};
-use crate::report::Source;
-use crate::units::errno;
+use crate::report::{Line, Outcome, Source};
+use crate::units::{count, errno};
 
-/// Outcomes in the order in which they are shown, and their words.
-pub const OUTCOMES: [(&str, &str); 5] = [
-    ("slept", "slept"),
-    ("no_sleep", "did not sleep"),
-    ("aborted", "aborted"),
-    ("failed", "failed"),
-    ("unknown", "unfinished"),
-];
-
-/// The place of an outcome among [`OUTCOMES`].
-pub fn order(outcome: &str) -> usize {
-    OUTCOMES.iter().position(|(key, _)| *key == outcome).unwrap_or(OUTCOMES.len() - 1)
+/// The words for an outcome.
+pub fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Slept => "slept",
+        Outcome::NoSleep => "did not sleep",
+        Outcome::Aborted => "aborted",
+        Outcome::Failed => "failed",
+        Outcome::Unfinished => "unfinished",
+    }
 }
 
-/// `16 attempts to suspend: 3 slept, 1 failed`, from the count of each of [`OUTCOMES`].
-pub fn attempts(counts: [u64; OUTCOMES.len()]) -> String {
+/// `16 attempts to suspend: 3 slept, 1 failed`, from the count of each of [`Outcome::ALL`].
+pub fn attempts(counts: [u64; 5]) -> String {
     let all: u64 = counts.iter().sum();
-    let some = counts.iter().zip(OUTCOMES).filter(|(n, _)| **n > 0);
-    let some: Vec<_> = some.map(|(n, (_, word))| format!("{n} {word}")).collect();
+    let some = counts.iter().zip(Outcome::ALL).filter(|(n, _)| **n > 0);
+    let some: Vec<_> = some.map(|(n, of)| format!("{n} {}", outcome(of))).collect();
     let some = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
-    format!("{} to suspend{some}", crate::units::count(all, "attempt"))
+    format!("{} to suspend{some}", count(all, "attempt"))
+}
+
+/// The words for a line of the ledger, and their meaning.
+pub fn line(line: Line) -> (&'static str, &'static str) {
+    match line {
+        Line::Asleep => ("asleep", "in machine_suspend"),
+        Line::Suspending => ("going to sleep", "attempts that slept, up to machine_suspend"),
+        Line::Resuming => ("waking up", "attempts that slept, after machine_suspend"),
+        Line::Aborted => ("attempts that did not sleep", "charged to the sources that ended them"),
+        Line::Blocked => {
+            ("blocked by a source", "user space waited to suspend, charged to the active sources")
+        }
+        Line::NotTrying => ("awake, nothing tried to suspend", "outside attempts and waits"),
+        Line::Unknown => {
+            ("reason unknown", "records are missing, or activations or waits were not recorded")
+        }
+        Line::Unattributed => ("of which charged to no source", ""),
+    }
 }
 
 /// A model, or the words for none.
@@ -40,15 +55,17 @@ pub fn source(source: &Source) -> Text {
     }
     match source.instance {
         Some(instance) => text.push(Piece::Words(format!(" [{instance}]"))),
-        None if source.instances > 1 => text.push(Piece::Words(format!(" ×{}", source.instances))),
+        None if source.sum.instances > 1 => {
+            text.push(Piece::Words(format!(" ×{}", source.sum.instances)))
+        }
         None => {}
     }
     text
 }
 
 /// The words for a key of the report, such as `suspend_noirq`.
-pub fn spaced(key: &str) -> String {
-    key.replace('_', " ")
+pub fn spaced(key: impl ToString) -> String {
+    key.to_string().replace('_', " ")
 }
 
 /// `pm_suspend`'s return value.

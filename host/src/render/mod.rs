@@ -2,6 +2,7 @@
 
 pub mod csv;
 
+pub mod findings;
 pub mod html;
 pub mod json;
 pub mod labels;

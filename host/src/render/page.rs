@@ -1,7 +1,7 @@
 //! A page made of headings, lines, lists and tables, which every skin draws in its own way: the
 //! terminal, Markdown and HTML show the same sections, columns and words.
 
-use crate::report::Name;
+use crate::report::{Line, Name};
 use crate::units::{many, time};
 
 /// A part of a text.
@@ -30,7 +30,7 @@ pub fn quote(text: impl Into<String>) -> Text {
 
 /// A name alone.
 pub fn name(name: &Name) -> Text {
-    vec![Piece::Name(name.bytes.clone())]
+    vec![Piece::Name(name.bytes.to_vec())]
 }
 
 /// How much an item of a list matters.
@@ -134,8 +134,8 @@ pub enum Cell {
     Number(String, u64),
     /// The first names of a list, and how many more there are.
     Names(Vec<Text>, usize),
-    /// A bar: the part of the whole from 0 to 1, and the kind of time.
-    Bar(f64, &'static str),
+    /// A bar: the part of the whole, from 0 to 1, that a line of the ledger is.
+    Bar(f64, Line),
 }
 
 /// A value that the trace does not have.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::page::{Align, Block, Cell, Column, Item, Kind, Mark, Page, Piece, Table};
+use crate::report::Line;
 use crate::text::{cut, escape, fit, one_line};
 
 /// The widest page on a terminal: longer lines are hard to follow.
@@ -29,6 +30,8 @@ const BAR: usize = 24;
 const BOLD: &str = "1";
 const DIM: &str = "2";
 const RED: &str = "31";
+const GREEN: &str = "32";
+const BLUE: &str = "34";
 const YELLOW: &str = "33";
 
 /// The page, with a line end.
@@ -109,8 +112,8 @@ impl Lines {
         for (row, mut cells) in table.rows.iter().zip(rows) {
             // A bar is always last.
             let bar = match row.cells.last() {
-                Some(Cell::Bar(_, class)) => {
-                    cells.pop().map(|bar| self.paint(style_of(class), &bar))
+                Some(Cell::Bar(_, line)) => {
+                    cells.pop().map(|bar| self.paint(style_of(*line), &bar))
                 }
                 _ => None,
             };
@@ -130,13 +133,13 @@ impl Lines {
     }
 }
 
-/// The colour of a kind of time.
-fn style_of(class: &str) -> &'static str {
-    match class {
-        "asleep" => "32",
-        "suspending" | "resuming" => "34",
-        "aborted" | "blocked" => RED,
-        _ => YELLOW,
+/// The colour of a line of the ledger.
+fn style_of(line: Line) -> &'static str {
+    match line {
+        Line::Asleep => GREEN,
+        Line::Suspending | Line::Resuming => BLUE,
+        Line::Aborted | Line::Blocked => RED,
+        Line::NotTrying | Line::Unknown | Line::Unattributed => YELLOW,
     }
 }
 

@@ -2,9 +2,11 @@
 //! their own rates, waits between, and a ledger that adds up.
 
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Drain, Finding, Hook, Ledger, Name, Overhead, Power, Reading, Report,
-    SCHEMA, Session, Source, Span, Step, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger, Mode,
+    Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, Span,
+    Stage, Step, Sum, Wait, Wake, WakeSource, Walks,
 };
+use sleepwalk_trace::time::{BootNanos, RealNanos};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000 * US;
@@ -33,8 +35,15 @@ const UP: [(&str, u64); 5] = [
     ("dpm_complete", 700 * US),
     ("thaw_processes", 1_500 * US),
 ];
-const STAGES: [&str; 7] =
-    ["sync", "freeze", "freeze", "dpm_prepare", "suspend", "suspend_late", "suspend_noirq"];
+const STAGES: [Stage; 7] = [
+    Stage::Sync,
+    Stage::Freeze,
+    Stage::Freeze,
+    Stage::DpmPrepare,
+    Stage::Suspend,
+    Stage::SuspendLate,
+    Stage::SuspendNoirq,
+];
 
 const NAMES: [&str; 12] = [
     "wlan_rx_wake",
@@ -85,16 +94,16 @@ pub fn report(attempts: usize, sources: usize) -> Report {
             report.ledger.not_trying_ns = report.ledger.not_trying_ns.map(|ns| ns + wait);
         }
         let attempt = attempt(&mut dice, index as u64, at + wait, sources, &mut report.ledger);
-        at = attempt.end_ns;
+        at = attempt.end_ns.0;
         for cause in &attempt.causes {
-            let source = &mut report.sources[cause.instance as usize];
-            source.aborts += 1;
-            source.abort_ns += (attempt.end_ns - attempt.start_ns) / attempt.causes.len() as u64;
+            let sum = &mut report.sources[cause.instance as usize].sum;
+            sum.aborts += 1;
+            sum.abort_ns += attempt.duration_ns() / attempt.causes.len() as u64;
         }
-        if let Some(woke) = attempt.wake.as_ref().and_then(|wake| wake.source.as_ref()) {
-            let source = &mut report.sources[woke.instance as usize];
-            source.wakes += 1;
-            source.after_wake_ns += dice.below(2 * S);
+        if let Some(woke) = attempt.waker() {
+            let sum = &mut report.sources[woke.instance as usize].sum;
+            sum.wakes += 1;
+            sum.after_wake_ns += dice.below(2 * S);
         }
         report.attempts.push(attempt);
         if index % 50 == 0 {
@@ -103,24 +112,24 @@ pub fn report(attempts: usize, sources: usize) -> Report {
     }
     let end = at + S;
     report.ledger.not_trying_ns = report.ledger.not_trying_ns.map(|ns| ns + 2 * S);
-    report.session.end_ns = end;
+    report.session.end_ns = BootNanos(end);
     report.session.duration_ns = end - START;
     for (index, source) in report.sources.iter_mut().enumerate() {
-        source.last_ns = end;
+        source.last_ns = BootNanos(end);
         if index < held(sources) {
             hold(&mut dice, source, index, end);
         }
         let shared = report.waits.iter().flat_map(|wait| &wait.blockers);
         let shared = shared.filter(|b| b.instance as usize == index).map(|b| b.share_ns);
-        source.blocked_share_ns = Some(shared.sum());
-        source.blocked_sole_ns = source.blocked_share_ns.map(|ns| ns / 3);
-        source.cost_ns =
-            source.blocked_share_ns.unwrap_or(0) + source.abort_ns + source.after_wake_ns;
+        let sum = &mut source.sum;
+        let share_ns = shared.sum();
+        sum.blocked_share_ns = Some(share_ns);
+        sum.blocked_sole_ns = Some(share_ns / 3);
+        sum.cost_ns = share_ns + sum.abort_ns + sum.after_wake_ns;
     }
-    report.sources.sort_by_key(|source| std::cmp::Reverse(source.cost_ns));
+    report.sources.sort_by_key(|source| std::cmp::Reverse(source.sum.cost_ns));
     report.power.charger_ns = Some((end - START) / 20);
-    report.power.charger =
-        vec![Span { start_ns: START + S, end_ns: START + S + (end - START) / 20 }];
+    report.power.charger = vec![span(START + S, START + S + (end - START) / 20)];
     report.power.drain = Some(Drain {
         asleep_ns: report.ledger.asleep_ns,
         asleep_uah: 41_300,
@@ -137,10 +146,10 @@ pub fn empty() -> Report {
     Report {
         schema: SCHEMA,
         session: Session {
-            start_ns: START,
-            end_ns: START,
+            start_ns: BootNanos(START),
+            end_ns: BootNanos(START),
             duration_ns: 0,
-            start_realtime_ns: 1_772_359_211_250_000_000,
+            start_realtime_ns: RealNanos(1_772_359_211_250_000_000),
             device: name("Pixel 8"),
             kernel: name("6.12.38-android16-5-g0123456789ab"),
             machine: name("aarch64"),
@@ -150,8 +159,8 @@ pub fn empty() -> Report {
             agent: name("sleepwalkd"),
             source: name("kfunc"),
             hooks: vec![
-                Hook { what: name("phase"), how: name("tp_btf"), why: String::new() },
-                Hook { what: name("return"), how: name("kretprobe"), why: name("no trampoline") },
+                Hook { what: HookKind::Phase, how: name("tp_btf"), why: String::new() },
+                Hook { what: HookKind::Return, how: name("kretprobe"), why: name("no trampoline") },
             ],
             edges: true,
             snapshots: 0,
@@ -169,16 +178,7 @@ pub fn empty() -> Report {
             end_reason: Some(name("duration")),
             complete: true,
         },
-        ledger: Ledger {
-            asleep_ns: 0,
-            suspending_ns: 0,
-            resuming_ns: 0,
-            aborted_ns: 0,
-            blocked_ns: Some(0),
-            not_trying_ns: Some(0),
-            untold_ns: None,
-            unattributed_ns: 0,
-        },
+        ledger: Ledger { blocked_ns: Some(0), not_trying_ns: Some(0), ..Ledger::default() },
         attempts: Vec::new(),
         waits: Vec::new(),
         sources: Vec::new(),
@@ -206,23 +206,12 @@ fn source(index: usize) -> Source {
         name: source_name(index),
         name_cut: false,
         instance: Some(index as u32),
-        instances: 1,
         address_id: Some(index as u32),
-        first_ns: START,
-        last_ns: START,
+        first_ns: BootNanos(START),
+        last_ns: BootNanos(START),
         born: false,
         died: false,
-        held_ns: 0,
-        blocked_share_ns: None,
-        blocked_sole_ns: None,
-        aborts: 0,
-        abort_ns: 0,
-        wakes: 0,
-        after_wake_ns: 0,
-        cost_ns: 0,
-        activations: 0,
-        events: 0,
-        expiries: 0,
+        sum: Sum { instances: 1, ..Sum::default() },
         active_at_end: false,
         spans: Vec::new(),
     }
@@ -247,6 +236,7 @@ fn waited(dice: &mut Dice, start_ns: u64, end_ns: u64, sources: usize) -> Wait {
         Blocker { name: source_name(instance as usize), instance, share_ns }
     };
     let blockers = (0..n).map(blocker).collect();
+    let (start_ns, end_ns) = (BootNanos(start_ns), BootNanos(end_ns));
     Wait { start_ns, end_ns, thread: 412, idle: Some(true), blockers }
 }
 
@@ -265,15 +255,15 @@ fn attempt(
     let reached = if aborted { 1 + dice.below(6) as usize } else { DOWN.len() };
     for (step, usual) in DOWN.iter().take(reached) {
         let end = at + dice.about(*usual);
-        steps.push(Step { step, start_ns: at, end_ns: Some(end) });
+        steps.push(self::step(step, at, end));
         at = end;
     }
     let mut attempt = Attempt {
         index,
-        start_ns,
-        end_ns: at,
-        mode: "s2idle",
-        outcome: "aborted",
+        start_ns: BootNanos(start_ns),
+        end_ns: BootNanos(at),
+        mode: Mode::S2idle,
+        outcome: Outcome::Aborted,
         stage: STAGES[reached.min(6)],
         errno: Some(-16),
         slept_ns: 0,
@@ -281,23 +271,25 @@ fn attempt(
         s2idle_entries: 0,
         causes: Vec::new(),
         wake: None,
+        suspending_ns: 0,
+        after_wake_ns: 0,
     };
     if aborted {
         match dice.below(20) {
-            0 => (attempt.outcome, attempt.errno) = ("failed", Some(-110)),
-            1 => (attempt.outcome, attempt.errno) = ("no_sleep", Some(0)),
+            0 => (attempt.outcome, attempt.errno) = (Outcome::Failed, Some(-110)),
+            1 => (attempt.outcome, attempt.errno) = (Outcome::NoSleep, Some(0)),
             _ => {}
         }
         let back = at + dice.about(4 * MS);
         if reached >= 3 {
-            steps.push(Step { step: "thaw_processes", start_ns: at, end_ns: Some(back) });
+            steps.push(step("thaw_processes", at, back));
         }
         at = back;
         ledger.aborted_ns += at - start_ns;
         if sources > 0 {
             for _ in 0..1 + dice.below(2) {
                 let instance = some_source(dice, sources);
-                let evidence = if dice.below(3) == 0 { "likely" } else { "proven" };
+                let evidence = if dice.below(3) == 0 { Evidence::Likely } else { Evidence::Proven };
                 let name = source_name(instance as usize);
                 attempt.causes.push(Cause { name, instance, evidence });
             }
@@ -305,18 +297,18 @@ fn attempt(
     } else {
         ledger.suspending_ns += at - start_ns;
         let slept = dice.about(9 * S);
-        steps.push(Step { step: "machine_suspend", start_ns: at, end_ns: Some(at + slept) });
+        steps.push(step("machine_suspend", at, at + slept));
         at += slept;
         ledger.asleep_ns += slept;
         let woke = at;
         for (step, usual) in UP {
             let end = at + dice.about(usual);
-            steps.push(Step { step, start_ns: at, end_ns: Some(end) });
+            steps.push(self::step(step, at, end));
             at = end;
         }
         ledger.resuming_ns += at - woke;
-        attempt.outcome = "slept";
-        attempt.stage = "machine";
+        attempt.outcome = Outcome::Slept;
+        attempt.stage = Stage::Machine;
         attempt.errno = Some(0);
         attempt.slept_ns = slept;
         attempt.s2idle_entries = 1 + u64::from(dice.below(9) == 0);
@@ -326,10 +318,10 @@ fn attempt(
             irq_name: Some(["ipa", "rtc-pl031", "wlan0"][(index % 3) as usize].to_owned()),
             source: source
                 .map(|instance| WakeSource { name: source_name(instance as usize), instance }),
-            evidence: if index.is_multiple_of(4) { "likely" } else { "proven" },
+            evidence: if index.is_multiple_of(4) { Evidence::Likely } else { Evidence::Proven },
         });
     }
-    attempt.end_ns = at;
+    attempt.end_ns = BootNanos(at);
     attempt.steps = steps;
     attempt
 }
@@ -343,18 +335,18 @@ fn hold(dice: &mut Dice, source: &mut Source, index: usize, end: u64) {
         if at + took >= end {
             break;
         }
-        source.spans.push(Span { start_ns: at, end_ns: at + took });
-        source.held_ns += took;
-        source.activations += 1;
-        source.events += 1 + dice.below(3);
-        source.expiries += u64::from(dice.below(7) == 0);
+        source.spans.push(span(at, at + took));
+        source.sum.held_ns += took;
+        source.sum.activations += 1;
+        source.sum.events += 1 + dice.below(3);
+        source.sum.expiries += u64::from(dice.below(7) == 0);
         at += took + dice.about(every).max(US);
     }
 }
 
 fn battery(at_ns: u64, index: usize) -> Reading {
     Reading {
-        at_ns,
+        at_ns: BootNanos(at_ns),
         name: Name::new(b"battery"),
         kind: "Battery".to_owned(),
         status: if index < 100 { "Charging" } else { "Discharging" }.to_owned(),
@@ -369,19 +361,31 @@ fn findings(report: &Report) -> Vec<Finding> {
     let Some(top) = report.sources.first() else { return Vec::new() };
     vec![
         Finding {
-            severity: "high",
-            text: format!(
-                "{} blocked the device most. Mending it alone gains a third of what it blocked.",
-                top.name.name
-            ),
-            sources: vec![top.name.name.clone()],
-            gain_ns: top.blocked_sole_ns,
+            kind: FindingKind::Blocker {
+                source: top.name.clone(),
+                share_ns: top.sum.blocked_share_ns.unwrap_or(0),
+                alone_ns: top.sum.blocked_sole_ns.unwrap_or(0),
+                blocked_ns: report.ledger.blocked_ns.unwrap_or(0),
+            },
+            severity: Severity::High,
+            gain_ns: top.sum.blocked_sole_ns,
         },
         Finding {
-            severity: "medium",
-            text: format!("{} of {} attempts were aborted.", 3, report.attempts.len()),
-            sources: report.sources.iter().skip(1).take(3).map(|s| s.name.name.clone()).collect(),
+            kind: FindingKind::NoSleep {
+                sources: report.sources.iter().skip(1).take(3).map(|s| s.name.clone()).collect(),
+                attempts: 3,
+                wasted_ns: 3 * S,
+            },
+            severity: Severity::Medium,
             gain_ns: None,
         },
     ]
+}
+
+fn span(start_ns: u64, end_ns: u64) -> Span {
+    Span { start_ns: BootNanos(start_ns), end_ns: BootNanos(end_ns) }
+}
+
+fn step(step: &'static str, start_ns: u64, end_ns: u64) -> Step {
+    Step { step, start_ns: BootNanos(start_ns), end_ns: Some(BootNanos(end_ns)) }
 }

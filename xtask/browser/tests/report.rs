@@ -5,7 +5,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use sleepwalk::render::html;
-use sleepwalk::report::{Cause, Name, Report};
+use sleepwalk::report::{Cause, Evidence, FindingKind, Name, Report};
 use sleepwalk_browser::page::Page;
 use sleepwalk_browser::sample;
 
@@ -165,17 +165,17 @@ fn a_head_sorts_and_sorts_the_other_way() -> Result<()> {
              .find(b => b.textContent === '{text}').id = 'head'"
         )
     };
-    assert_eq!(names(&mut page)?, sorted(|s| s.cost_ns));
+    assert_eq!(names(&mut page)?, sorted(|s| s.sum.cost_ns));
     page.eval(&head("held"))?;
     page.click("#head")?;
-    assert_eq!(names(&mut page)?, sorted(|s| s.held_ns));
+    assert_eq!(names(&mut page)?, sorted(|s| s.sum.held_ns));
     assert_eq!(page.eval("document.querySelector('[aria-sort]').textContent")?, json!("held"));
     // And with the keys.
     page.eval("document.getElementById('head').focus()")?;
     page.key("Enter")?;
     let up = names(&mut page)?;
     assert_eq!(page.eval("document.querySelector('[aria-sort]').ariaSort")?, json!("ascending"));
-    let held = |name: &str| report.sources.iter().find(|s| label(s) == name).map(|s| s.held_ns);
+    let held = |name: &str| report.sources.iter().find(|s| label(s) == name).map(|s| s.sum.held_ns);
     assert!(up.is_sorted_by_key(|name| held(name)), "{up:?}");
     page.eval("document.getElementById('head').id = ''")?;
     page.eval(&head("source"))?;
@@ -400,7 +400,7 @@ fn hostile_names_are_shown_and_do_nothing() -> Result<()> {
     for (source, name) in report.sources.iter_mut().zip(hostile) {
         source.name = Name::new(name);
         // Of those that are never active, none is shown.
-        source.events += 1;
+        source.sum.events += 1;
     }
     everywhere(&mut report, hostile[0]);
     let mut page = Page::open(&report)?;
@@ -431,15 +431,16 @@ fn everywhere(report: &mut Report, name: &[u8]) {
     report.session.kernel.clone_from(&text);
     report.session.fingerprint.clone_from(&text);
     report.session.hooks[0].why.clone_from(&text);
-    report.findings[0].text.clone_from(&text);
-    report.findings[0].sources = vec![text.clone()];
+    if let FindingKind::Blocker { source, .. } = &mut report.findings[0].kind {
+        *source = Name::new(name);
+    }
     for attempt in &mut report.attempts {
         if let Some(wake) = &mut attempt.wake {
             wake.irq_name = Some(text.clone());
         }
-        // Of a source that the ranking has not.
-        attempt.causes =
-            vec![Cause { name: Name::new(name), instance: u32::MAX, evidence: "proven" }];
+        // A source that is not in the ranking.
+        let (name, evidence) = (Name::new(name), Evidence::Proven);
+        attempt.causes = vec![Cause { name, instance: u32::MAX, evidence }];
     }
 }
 
@@ -448,7 +449,7 @@ fn instance(report: &Report, row: usize) -> Value {
 }
 
 fn idle(source: &sleepwalk::report::Source) -> bool {
-    source.cost_ns == 0 && source.held_ns == 0 && source.events == 0 && source.aborts == 0
+    !source.sum.busy()
 }
 
 fn label(source: &sleepwalk::report::Source) -> String {

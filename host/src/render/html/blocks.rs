@@ -169,9 +169,9 @@ fn plain_table(table: &Table) -> Markup {
 /// The colour of a row that has a bar.
 fn key(row: &Row) -> Markup {
     html! {
-        @if let Some(Cell::Bar(_, class)) = row.cells.last() {
+        @if let Some(Cell::Bar(_, line)) = row.cells.last() {
             svg.key viewBox="0 0 10 10" aria-hidden="true" {
-                rect class={ "l-" (class) } width="10" height="10" rx="2" {}
+                rect class={ "l-" (line) } width="10" height="10" rx="2" {}
             }
         }
     }
@@ -181,17 +181,17 @@ fn key(row: &Row) -> Markup {
 fn strip(table: &Table) -> Markup {
     let mut at = 0.0;
     let bars = table.rows.iter().filter_map(|row| match row.cells.last() {
-        Some(Cell::Bar(part, class)) => {
+        Some(Cell::Bar(part, line)) => {
             let (x, width) = (at, part * 1_000.0);
             at += width;
-            Some((row, class, x, width))
+            Some((row, line, x, width))
         }
         _ => None,
     });
     html! {
         svg.whole viewBox="0 0 1000 28" preserveAspectRatio="none" aria-hidden="true" {
-            @for (row, class, x, width) in bars {
-                rect class={ "l-" (class) } x=(format!("{x:.3}")) y="0"
+            @for (row, line, x, width) in bars {
+                rect class={ "l-" (line) } x=(format!("{x:.3}")) y="0"
                     width=(format!("{width:.3}")) height="28" {
                     title {
                         @for cell in &row.cells[..row.cells.len() - 1] { (shown(cell)) " " }

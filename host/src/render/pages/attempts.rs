@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::render::labels::{OUTCOMES, order, returned, spaced};
+use crate::render::labels::{outcome, returned, spaced};
 use crate::render::page::{Cell, Column, Page, Piece, Text, UNKNOWN, name, words};
-use crate::report::{Attempt, Name, Wake};
+use crate::report::{Attempt, Evidence, Name, Wake};
 use crate::units::{count, time};
 
 /// Names in one cell.
@@ -23,27 +23,19 @@ struct Group<'a> {
     blamed: BTreeMap<&'a Name, (u64, u64)>,
 }
 
-/// How many attempts came to each of [`OUTCOMES`].
-pub fn counted<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> [u64; OUTCOMES.len()] {
-    let mut counts = [0; OUTCOMES.len()];
-    attempts.into_iter().for_each(|attempt| counts[order(attempt.outcome)] += 1);
-    counts
-}
-
 /// The section on their results; none without attempts.
 pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt>) {
     let mut groups = BTreeMap::<_, Group<'_>>::new();
     for attempt in attempts {
         let Attempt { outcome, stage, errno, mode, .. } = attempt;
-        let group = groups.entry((order(outcome), *stage, *errno, *mode)).or_default();
+        let group = groups.entry((*outcome, *stage, *errno, *mode)).or_default();
         group.count += 1;
-        let took_ns = attempt.end_ns.saturating_sub(attempt.start_ns);
-        let awake_ns = took_ns.saturating_sub(attempt.slept_ns);
+        let awake_ns = attempt.duration_ns().saturating_sub(attempt.slept_ns);
         group.awake_ns = group.awake_ns.saturating_add(awake_ns);
         for cause in &attempt.causes {
             let (times, proven) = group.blamed.entry(&cause.name).or_default();
             *times += 1;
-            *proven += u64::from(cause.evidence == "proven");
+            *proven += u64::from(cause.evidence == Evidence::Proven);
         }
     }
     if groups.is_empty() {
@@ -65,12 +57,12 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
             false => "",
         }),
     ];
-    let rows = groups.iter().map(|((outcome, stage, errno, mode), group)| {
+    let rows = groups.iter().map(|((result, stage, errno, mode), group)| {
         [
             Cell::count(group.count),
-            Cell::words(OUTCOMES[*outcome].1),
+            Cell::words(outcome(*result)),
             Cell::words(spaced(stage)),
-            Cell::words(*mode),
+            Cell::words(spaced(mode)),
             Cell::words(returned(*errno)),
             Cell::time(group.awake_ns),
             blame(group),
@@ -106,7 +98,7 @@ pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt
         let (times, slept_ns, proven) = groups.entry((*irq, irq_name, source)).or_default();
         *times += 1;
         *slept_ns = slept_ns.saturating_add(attempt.slept_ns);
-        *proven += u64::from(*evidence == "proven");
+        *proven += u64::from(*evidence == Evidence::Proven);
     }
     if groups.is_empty() {
         return;

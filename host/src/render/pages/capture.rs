@@ -1,15 +1,10 @@
-//! The capture itself: how far it can be trusted, what it cost, and the battery meanwhile.
+//! The capture itself: the device, the cost of recording, and the battery meanwhile.
 
-use crate::render::labels::device;
+use super::warnings::because;
+use crate::render::labels::{device, spaced};
 use crate::render::page::{Cell, Column, Mark, Page, Piece, Text, quote, words};
 use crate::report::{Drain, Overhead, Report, Session};
-use crate::text::fit;
-use crate::units::{SECOND, count, damage, size, time, utc};
-
-/// The start of a session on the wall clock.
-pub fn start(realtime_ns: i64) -> String {
-    utc(realtime_ns)
-}
+use crate::units::{SECOND, count, size, time, utc};
 
 /// `Pixel 6 · Linux 6.12.23 aarch64`.
 pub fn title(s: &Session) -> Text {
@@ -27,89 +22,12 @@ pub fn title(s: &Session) -> Text {
 
 /// `8 m 00 s from 2026-03-01 10:00:11 UTC · 27 snapshots by kfunc`.
 pub fn extent(s: &Session) -> Text {
-    let mut text = words(format!("{} from {}", time(s.duration_ns), start(s.start_realtime_ns)));
+    let mut text = words(format!("{} from {}", time(s.duration_ns), utc(s.start_realtime_ns.0)));
     if !s.source.is_empty() {
         text.push(Piece::Words(format!(" · {} by ", count(s.snapshots, "snapshot"))));
         text.extend(quote(s.source.as_str()));
     }
     text
-}
-
-/// What is unknown where a hook is missing.
-const UNSEEN: [(&str, &str); 5] = [
-    ("return", "the return values of attempts were not recorded"),
-    ("edge", "single activations were not recorded"),
-    ("wait", "reads of the wakeup count were not recorded"),
-    ("save", "writes of the wakeup count were not recorded"),
-    ("wake", "interrupts that wake were not recorded"),
-];
-
-/// Reasons to doubt the numbers of a session.
-pub fn warnings(s: &Session) -> Vec<Text> {
-    let mut warnings = Vec::new();
-    if s.end_reason.is_none() {
-        warnings.push(words("the capture did not end cleanly: the last events may be missing"));
-    }
-    match s.end_reason.as_deref() {
-        Some("full") => {
-            warnings.push(words("the capture ended because the trace reached --max-size"))
-        }
-        Some(reason) if reason.starts_with("error: ") => {
-            // Both ends matter: the place and the cause.
-            let reason = fit(&reason["error: ".len()..], 100);
-            let text = "the capture ended early: ".to_owned();
-            warnings.push(vec![Piece::Words(text), Piece::Quote(reason)]);
-        }
-        _ => {}
-    }
-    let damage = damage(s.damaged_bytes, s.missing_chunks, s.bad_records);
-    if !damage.is_empty() {
-        let is = match s.end_reason {
-            Some(_) => "the trace is damaged",
-            None => "the trace is damaged, or was copied too early",
-        };
-        warnings.push(words(format!("{is}: {damage}")));
-    }
-    for (n, noun, rest) in [
-        (s.dropped_chunks, "older chunk", "dropped to keep the trace small"),
-        (s.unknown_records, "record", "of a newer version skipped"),
-        (s.truncated_snapshots, "snapshot", "without some sources"),
-        (s.orphaned_snapshots, "snapshot", "unusable, because the one before is lost"),
-        (s.torn_states, "reading", "of sources ignored: the fields contradict each other"),
-    ] {
-        if n > 0 {
-            warnings.push(words(format!("{} {rest}", count(n, noun))));
-        }
-    }
-    warnings.extend(match s.source.as_str() {
-        "kallsyms" => Some("snapshots were read without the kernel's lock: sources may be missed"),
-        "debugfs" => Some(
-            "snapshots come from debugfs: millisecond resolution, and sources of one name may be mixed up",
-        ),
-        "sysfs" => Some(
-            "snapshots come from sysfs: millisecond resolution, and sources are read at different moments",
-        ),
-        _ => None,
-    }.map(words));
-    for (what, lost) in UNSEEN {
-        let mut missing = s.hooks.iter().filter(|hook| hook.what == what && hook.how.is_empty());
-        if let Some(hook) = missing.next() {
-            warnings.push(because(lost, &hook.why));
-        }
-    }
-    if !s.agent.is_empty() && !s.hooks.iter().any(|h| h.what == "phase" && !h.how.is_empty()) {
-        warnings.push(words("suspend attempts could not be traced on this kernel"));
-    }
-    warnings
-}
-
-/// `text (why)`.
-fn because(text: &str, why: &str) -> Text {
-    if why.is_empty() {
-        return words(text);
-    }
-    let why = Piece::Quote(why.to_owned());
-    vec![Piece::Words(format!("{text} (")), why, Piece::Words(")".to_owned())]
 }
 
 /// The section on the drain of the battery; none where it is unknown.
@@ -170,7 +88,7 @@ fn watched(s: &Session) -> Option<Text> {
     for hook in s.hooks.iter().filter(|hook| !hook.how.is_empty()) {
         let separator = if text.is_empty() { "hooks: " } else { ", " };
         text.push(Piece::Words(separator.to_owned()));
-        text.push(Piece::Quote(hook.what.clone()));
+        text.push(Piece::Quote(spaced(&hook.what)));
         text.push(Piece::Words(" by ".to_owned()));
         text.extend(quote(hook.how.as_str()));
         text.extend(because("", &hook.why).into_iter().filter(|_| !hook.why.is_empty()));

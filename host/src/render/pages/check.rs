@@ -30,16 +30,16 @@ fn judged(page: &mut Page, trace: &Judged) {
         count(trace.attempts, "attempt"),
         count(trace.kept, "limit"),
         trace.broken.len(),
-        trace.untold.len(),
+        trace.unknown.len(),
     )));
     page.blocks.push(Block::Line(text));
     if !trace.broken.is_empty() {
         page.line("Broken:");
         page.items(Mark::Broken, trace.broken.iter().map(broken));
     }
-    if !trace.untold.is_empty() {
+    if !trace.unknown.is_empty() {
         page.line("Unknown:");
-        page.items(Mark::Doubt, trace.untold.iter().map(unknown));
+        page.items(Mark::Doubt, trace.unknown.iter().map(unknown));
     }
 }
 
@@ -68,7 +68,7 @@ fn subject(check: &Check) -> Text {
     let mut text = quote(check.limit.as_str());
     if let Some(source) = &check.source {
         text.push(Piece::Words(", ".to_owned()));
-        text.push(Piece::Name(source.bytes.clone()));
+        text.push(Piece::Name(source.bytes.to_vec()));
     }
     text
 }

@@ -1,8 +1,9 @@
 //! A comparison as a page.
 
-use super::ledger::label;
-use crate::compare::diff::{Diff, Line, Measure, Outcome, Presence, Side, Source, Spread};
-use crate::render::labels::{OUTCOMES, spaced};
+use crate::compare::diff::{
+    AttemptChange, Diff, Group, LineChange, Measure, Part, Presence, Side, SourceChange, Spread,
+};
+use crate::render::labels;
 use crate::render::page::{Cell, Column, Mark, Page, Piece, UNKNOWN, name, quote, words};
 use crate::units::{SECOND, count, percent};
 
@@ -26,7 +27,8 @@ pub fn page(diff: &Diff, top: usize) -> Page {
     page.heading("Attempts to suspend, per hour awake");
     let outcomes: Vec<_> = diff.attempts.iter().filter(|o| moved(&o.per_awake_hour)).collect();
     if outcomes.is_empty() {
-        let known = |o: &Outcome| o.per_awake_hour.before.or(o.per_awake_hour.after).is_some();
+        let known =
+            |o: &AttemptChange| o.per_awake_hour.before.or(o.per_awake_hour.after).is_some();
         let known = diff.attempts.iter().any(known);
         page.line(if known { "There were none." } else { "No trace recorded them." });
     }
@@ -68,17 +70,23 @@ fn columns_of(what: &'static str) -> [Column; 4] {
     [Column::text(what), before, after, change]
 }
 
-fn ledger(line: &Line) -> [Cell; 4] {
+fn ledger(line: &LineChange) -> [Cell; 4] {
     let [before, after] = sides(&line.percent, short);
+    let label = match line.line {
+        Part::Awake => "awake",
+        Part::Line(line) => labels::line(line).0,
+    };
     let change = line.percent.change.map(|change| signed(change, short));
     let change = Cell::words(change.as_deref().unwrap_or(UNKNOWN));
-    [Cell::words(label(line.line)), before, after, change]
+    [Cell::words(label), before, after, change]
 }
 
-fn outcome(outcome: &Outcome) -> [Cell; 4] {
+fn outcome(outcome: &AttemptChange) -> [Cell; 4] {
     let [before, after] = sides(&outcome.per_awake_hour, short);
-    let word = OUTCOMES.iter().find(|(key, _)| *key == outcome.outcome);
-    let word = word.map_or_else(|| spaced(outcome.outcome), |(_, word)| (*word).to_owned());
+    let word = match outcome.outcome {
+        Group::All => "all",
+        Group::Outcome(outcome) => labels::outcome(outcome),
+    };
     [Cell::words(word), before, after, Cell::words(change(&outcome.per_awake_hour, short))]
 }
 
@@ -116,13 +124,13 @@ fn signed(value: f64, show: fn(f64) -> String) -> String {
 fn sources(page: &mut Page, diff: &Diff, top: usize) {
     // Where costs can't be compared, the time held still can.
     let by_cost = diff.sources.iter().any(|s| s.cost_ns_per_awake_hour.change.is_some());
-    let measure = |s: &Source| match by_cost {
+    let measure = |s: &SourceChange| match by_cost {
         true => s.cost_ns_per_awake_hour,
         false => s.held_ns_per_awake_hour,
     };
     let what = if by_cost { "cost" } else { "time held" };
     page.heading(format!("Sources by {what}, in seconds per hour awake"));
-    let changed = |s: &&Source| s.presence != Presence::Both || differs(s);
+    let changed = |s: &&SourceChange| s.presence != Presence::Both || differs(s);
     let sources: Vec<_> = diff.sources.iter().filter(changed).collect();
     if sources.is_empty() {
         page.line("None changed.");
@@ -141,7 +149,7 @@ fn sources(page: &mut Page, diff: &Diff, top: usize) {
     }
 }
 
-fn row(s: &Source, measure: &Measure) -> [Cell; 6] {
+fn row(s: &SourceChange, measure: &Measure) -> [Cell; 6] {
     let mut label = name(&s.name);
     match s.presence {
         Presence::Both => {}
@@ -164,7 +172,7 @@ fn row(s: &Source, measure: &Measure) -> [Cell; 6] {
 }
 
 /// Whether any of it changed.
-fn differs(s: &Source) -> bool {
+fn differs(s: &SourceChange) -> bool {
     [
         &s.cost_ns_per_awake_hour,
         &s.blocked_share_ns_per_awake_hour,

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{attempts, capture, findings, ledger, ranking};
+use super::ranking::{self, Ranked};
+use super::{attempts, capture, findings, ledger};
 use crate::compare::merge::{Device, Reports, Session, Totals};
 use crate::render::labels;
 use crate::render::page::{
     Cell, Column, Mark, Page, Piece, Section, Text, UNKNOWN, name, quote, words,
 };
-use crate::report::{Attempt, Drain, Ledger};
-use crate::units::{count, percent, time};
+use crate::report::{Drain, Ledger, Outcome};
+use crate::units::{count, percent, time, utc};
 
 /// The page, with `top` sources of each device.
 pub fn page(reports: &Reports, top: usize) -> Page {
@@ -40,7 +41,7 @@ pub fn page(reports: &Reports, top: usize) -> Page {
 
 fn beside(device: &Device) -> [Cell; 7] {
     let t = &device.totals;
-    let worst = t.sources.first().filter(|s| ranking::Ranked::sum(s, t.sessions).busy());
+    let worst = t.sources.first().filter(|source| source.sum.busy());
     let blocked = t.ledger.blocked_ns.map(|ns| percent(ns, t.duration_ns));
     [
         Cell::Text(label(device)),
@@ -49,7 +50,7 @@ fn beside(device: &Device) -> [Cell; 7] {
         Cell::words(blocked.as_deref().unwrap_or(UNKNOWN)),
         Cell::words(per_hour(t.attempts.aborted, t.duration_ns)),
         Cell::words(per_hour(t.attempts.slept, t.duration_ns)),
-        Cell::Text(worst.map_or_else(|| words(UNKNOWN), |s| name(&s.name))),
+        Cell::Text(worst.map_or_else(|| words(UNKNOWN), |source| name(&source.name))),
     ]
 }
 
@@ -82,13 +83,13 @@ fn one(page: &mut Page, device: &Device, top: usize) {
         count(*boots, "boot"),
         time(*duration_ns)
     ));
-    page.line(labels::attempts(attempts::counted(attempts())));
+    page.line(labels::attempts(device.totals.attempts.counts()));
     let files = files(&device.sessions);
     let found = files.iter().zip(&device.sessions);
-    findings::findings(page, found.map(|(file, s)| (*file, &s.report.findings[..])));
+    findings::findings(page, found.map(|(file, s)| (*file, &s.report)));
     page.list("Warnings", Mark::Doubt, device.warnings.iter().map(quote).collect());
     ledger::ledger(page, &device.totals.ledger, *duration_ns);
-    let ranked: Vec<_> = sources.iter().map(|s| ranking::Ranked::sum(s, *sessions)).collect();
+    let ranked: Vec<_> = sources.iter().map(|s| Ranked::merged(s, *sessions)).collect();
     ranking::ranking(page, &ranked, Some(top), *sources_left_out, *duration_ns);
     attempts::attempts(page, attempts());
     attempts::wakes(page, attempts());
@@ -132,14 +133,13 @@ fn sessions_of(page: &mut Page, device: &Device, files: &[&str]) {
     let row = |(session, file): (&Session, &&str)| {
         let report = &session.report;
         let whole_ns = report.session.duration_ns;
-        let slept = |attempt: &&Attempt| attempt.outcome == "slept";
         [
             Cell::words(session.boot.to_string()),
-            Cell::words(capture::start(report.session.start_realtime_ns)),
+            Cell::words(utc(report.session.start_realtime_ns.0)),
             Cell::time(whole_ns),
             Cell::words(percent(awake(&report.ledger, whole_ns), whole_ns)),
             Cell::count(report.attempts.len() as u64),
-            Cell::count(report.attempts.iter().filter(slept).count() as u64),
+            Cell::count(report.count(Outcome::Slept)),
             Cell::Text(quote(*file)),
         ]
     };

@@ -9,3 +9,4 @@ mod ledger;
 pub mod merged;
 mod ranking;
 pub mod report;
+mod warnings;

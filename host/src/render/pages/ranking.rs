@@ -1,59 +1,29 @@
 //! The sources by their cost.
 
-use crate::compare::merge::Sum;
+use crate::compare::merge::MergedSource;
 use crate::render::labels;
 use crate::render::page::{Cell, Column, Kind, Page, Row, Section, Text, name};
-use crate::report::Source;
+use crate::report::{Source, Sum};
 use crate::units::{count, percent};
 
 /// A source, or all of one name.
-pub struct Ranked {
+pub struct Ranked<'a> {
     label: Text,
     /// In how many of the sessions it is; empty for a single session.
     sessions: String,
-    cost_ns: u64,
-    blocked: Option<(u64, u64)>,
-    held_ns: u64,
-    aborts: u64,
-    wakes: u64,
-    activations: u64,
-    events: u64,
+    sum: &'a Sum,
 }
 
-impl Ranked {
+impl<'a> Ranked<'a> {
     /// A source of one session.
-    pub fn source(s: &Source) -> Self {
-        Self {
-            label: labels::source(s),
-            sessions: String::new(),
-            cost_ns: s.cost_ns,
-            blocked: s.blocked_share_ns.zip(s.blocked_sole_ns),
-            held_ns: s.held_ns,
-            aborts: s.aborts,
-            wakes: s.wakes,
-            activations: s.activations,
-            events: s.events,
-        }
+    pub fn source(source: &'a Source) -> Self {
+        Self { label: labels::source(source), sessions: String::new(), sum: &source.sum }
     }
 
     /// A name of several sessions.
-    pub fn sum(s: &Sum, sessions: u64) -> Self {
-        Self {
-            label: name(&s.name),
-            sessions: format!("{} of {sessions}", s.sessions),
-            cost_ns: s.cost_ns,
-            blocked: s.blocked_share_ns.zip(s.blocked_sole_ns),
-            held_ns: s.held_ns,
-            aborts: s.aborts,
-            wakes: s.wakes,
-            activations: s.activations,
-            events: s.events,
-        }
-    }
-
-    /// Whether it did anything.
-    pub fn busy(&self) -> bool {
-        self.cost_ns != 0 || self.held_ns != 0 || self.events != 0 || self.aborts != 0
+    pub fn merged(source: &'a MergedSource, sessions: u64) -> Self {
+        let sessions = format!("{} of {sessions}", source.sessions);
+        Self { label: name(&source.name), sessions, sum: &source.sum }
     }
 }
 
@@ -61,7 +31,7 @@ const COST: Column = Column::number("cost");
 const COST_KNOWN: &str = "its blocked time, its share of the attempts that it aborted, and the time \
                           awake after its wakes";
 const COST_PART: &str = "its share of the attempts that it aborted, and the time awake after its \
-                         wakes; blocked time is unknown";
+                         wakes; blocked time is unknown, so the order counts the time held as well";
 const BLOCKED: Column = Column::number("blocked")
     .meaning("its share of the time in which user space waited to suspend");
 const ALONE: Column = Column::number("alone")
@@ -73,42 +43,43 @@ const HOLDS: Column = Column::number("holds").meaning("activations").spare();
 /// The section: the first `top`, or all of them and the idle ones as well.
 pub fn ranking(
     page: &mut Page,
-    ranked: &[Ranked],
+    ranked: &[Ranked<'_>],
     top: Option<usize>,
     left_out: u64,
     whole_ns: u64,
 ) {
     page.section(Section::Ranking, "What kept it awake");
-    let busy = ranked.iter().filter(|s| s.busy()).count();
+    let busy = ranked.iter().filter(|s| s.sum.busy()).count();
     if busy == 0 && (top.is_some() || ranked.is_empty()) {
         let seen = count(ranked.len() as u64, "source");
         page.line(format!("No source was active; {seen} seen."));
         return;
     }
     let sessions = ranked.iter().any(|s| !s.sessions.is_empty());
-    let blocked = ranked.iter().any(|s| s.blocked.is_some());
+    let blocked = ranked.iter().any(|s| s.sum.blocked_share_ns.is_some());
     let mut columns = vec![Column::number("#"), Column::text("source")];
     columns.extend(sessions.then_some(Column::text("in").spare()));
     columns.push(COST.meaning(if blocked { COST_KNOWN } else { COST_PART }));
     columns.extend([BLOCKED, ALONE].into_iter().filter(|_| blocked));
     columns.extend([Column::number("aborts"), Column::number("wakes"), HELD, HELD_PART, HOLDS]);
     columns.push(Column::number("events").spare());
-    let row = |(index, s): (usize, &Ranked)| {
+    let row = |(index, s): (usize, &Ranked<'_>)| {
+        let sum = s.sum;
         let mut cells =
             vec![Cell::Number((index + 1).to_string(), index as u64), Cell::Text(s.label.clone())];
         cells.extend(sessions.then(|| Cell::words(s.sessions.as_str())));
-        cells.push(Cell::time(s.cost_ns));
+        cells.push(Cell::time(sum.cost_ns));
         if blocked {
-            cells.push(Cell::known_time(s.blocked.map(|(share, _)| share)));
-            cells.push(Cell::known_time(s.blocked.map(|(_, alone)| alone)));
+            cells.push(Cell::known_time(sum.blocked_share_ns));
+            cells.push(Cell::known_time(sum.blocked_sole_ns));
         }
-        cells.extend([Cell::count(s.aborts), Cell::count(s.wakes), Cell::time(s.held_ns)]);
-        let held = percent(s.held_ns, whole_ns);
-        cells.push(Cell::Number(held.trim_end_matches(" %").to_owned(), s.held_ns));
-        cells.extend([Cell::count(s.activations), Cell::count(s.events)]);
-        Row { cells, kind: if s.busy() { Kind::Plain } else { Kind::Idle }, meaning: "" }
+        cells.extend([Cell::count(sum.aborts), Cell::count(sum.wakes), Cell::time(sum.held_ns)]);
+        let held = percent(sum.held_ns, whole_ns);
+        cells.push(Cell::Number(held.trim_end_matches(" %").to_owned(), sum.held_ns));
+        cells.extend([Cell::count(sum.activations), Cell::count(sum.events)]);
+        Row { cells, kind: if sum.busy() { Kind::Plain } else { Kind::Idle }, meaning: "" }
     };
-    let shown = ranked.iter().filter(|s| top.is_none() || s.busy());
+    let shown = ranked.iter().filter(|s| top.is_none() || s.sum.busy());
     page.table(&columns, shown.take(top.unwrap_or(usize::MAX)).enumerate().map(row));
     let mut rest = Vec::new();
     if let Some(top) = top {

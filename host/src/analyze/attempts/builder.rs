@@ -2,12 +2,13 @@
 
 use sleepwalk_trace::time::BootNanos;
 
-use super::{Attempt, Cause, Evidence, Mode, Outcome, STAYED_NS, Stage, Step};
+use super::{Facts, STAYED_NS, blames_sources};
+use crate::report::{Attempt, Cause, Evidence, Mode, Outcome, Stage, Step, Wake};
 
-/// `-EBUSY`: the kernel's word for a pending wakeup.
+/// `-EBUSY`: a wakeup was pending.
 const EBUSY: i32 = -16;
 
-/// Steps kept of one attempt: a night of s2idle may be entered again thousands of times.
+/// Steps kept of one attempt: s2idle may enter `machine_suspend` thousands of times in a night.
 const STEPS: usize = 512;
 
 /// An attempt under way.
@@ -22,18 +23,18 @@ struct Open {
     stayed_ns: u64,
     longest_ns: u64,
     first_entry: Option<BootNanos>,
-    /// Since when it is in `machine_suspend`.
+    /// When it entered `machine_suspend`, while it is there.
     inside: Option<BootNanos>,
-    /// The last `machine_suspend`: its begin and how much of it is in `stayed_ns`.
+    /// The last `machine_suspend`: its start, and how much of it is in `stayed_ns`.
     last_stay: Option<(BootNanos, u64)>,
-    /// It is on its way back: what comes now did not turn it around.
+    /// It is on its way back: no later event can be what turned it around.
     turned: bool,
     /// User space runs again.
     thawed: bool,
     /// Since the last `machine_suspend` began: the first interrupt that woke, and the first source
     /// that was activated.
     irq: Option<u32>,
-    waker: Option<Cause>,
+    waker: Option<(u32, Evidence)>,
     steps: Vec<Step>,
 }
 
@@ -62,13 +63,13 @@ impl Open {
     fn step(&mut self, at: BootNanos, name: &'static str, begin: bool) {
         if begin {
             if !name.is_empty() && self.steps.len() < STEPS {
-                self.steps.push(Step { name, start: at, end: None });
+                self.steps.push(Step { step: name, start_ns: at, end_ns: None });
             }
             return;
         }
-        let began = self.steps.iter_mut().rev().find(|step| step.name == name);
-        if let Some(step) = began.filter(|step| step.end.is_none()) {
-            step.end = Some(at);
+        let started = self.steps.iter_mut().rev().find(|step| step.step == name);
+        if let Some(step) = started.filter(|step| step.end_ns.is_none()) {
+            step.end_ns = Some(at);
         }
     }
 
@@ -81,7 +82,7 @@ impl Open {
             self.stage = self.stage.max(stage);
         }
         match (action, begin) {
-            // Nothing after it is traced until the notifiers are through.
+            // The notifiers come next, and no phase marks them.
             ("sync_filesystems", false) => self.stage = self.stage.max(Stage::Prepare),
             ("freeze_processes", true) => self.frozen = self.frozen.or(Some(at)),
             // User space is frozen and stays so: the devices are next.
@@ -103,9 +104,9 @@ impl Open {
                     self.stay(since, at, 0);
                 }
             }
-            // Below s2idle, timekeeping stands still from before `machine_suspend` begins until
-            // syscore resumes (`timekeeping_suspend`, `timekeeping_resume`): the stamps of
-            // `machine_suspend`'s begin and end are the same, and the sleep shows only here.
+            // Below s2idle, timekeeping stops before `machine_suspend` starts and goes on when syscore
+            // resumes (`timekeeping_suspend`, `timekeeping_resume`): `machine_suspend` starts and
+            // ends with one stamp, and the sleep shows only here.
             ("syscore_resume", false) if self.mode != Mode::S2idle => {
                 if let Some((since, counted)) = self.last_stay.take() {
                     self.stay(since, at, counted);
@@ -122,10 +123,10 @@ impl Open {
         self.last_stay = Some((since, stayed));
     }
 
-    fn close(self, end: BootNanos, returned: Returned) -> Attempt {
+    fn close(self, end: BootNanos, returned: Returned) -> Closed {
         let errno = if let Returned::Errno(errno) = returned { Some(errno) } else { None };
-        // Below s2idle an error from the platform means that it did not even try to sleep, and what
-        // passed meanwhile was spent awake.
+        // Below s2idle an error from the platform means that it did not even try to sleep, and the time
+        // was spent awake.
         let well = matches!(returned, Returned::Errno(0) | Returned::Unseen);
         let refused = self.mode != Mode::S2idle && !well;
         let outcome = match returned {
@@ -133,51 +134,61 @@ impl Open {
             Returned::Errno(0) => Outcome::NoSleep,
             Returned::Errno(EBUSY) => Outcome::Aborted,
             Returned::Errno(_) | Returned::Failed => Outcome::Failed,
-            Returned::Unseen => Outcome::Unknown,
+            Returned::Unseen => Outcome::Unfinished,
         };
-        Attempt {
-            start: self.start,
-            end: end.max(self.last),
+        let slept = outcome == Outcome::Slept;
+        let waker = self.waker.map(|(instance, evidence)| Cause::new(instance, evidence));
+        let attempt = Attempt {
+            index: 0,
+            start_ns: self.start,
+            end_ns: end.max(self.last),
             mode: self.mode,
             outcome,
             stage: self.stage,
             errno,
-            entries: self.entries,
-            stayed_ns: self.stayed_ns,
+            slept_ns: if slept { self.stayed_ns } else { 0 },
+            steps: self.steps,
+            s2idle_entries: if self.mode == Mode::S2idle { self.entries } else { 0 },
+            causes: Vec::new(),
+            wake: slept.then(|| Wake::new(self.irq, waker)),
+            suspending_ns: self.first_entry.filter(|_| slept).map_or(0, |at| at.since(self.start)),
+            after_wake_ns: 0,
+        };
+        let facts = Facts {
             first_entry: self.first_entry,
             frozen: self.frozen,
-            causes: Vec::new(),
-            wake: if outcome == Outcome::Slept { self.waker } else { None },
-            irq: if outcome == Outcome::Slept { self.irq } else { None },
+            blames_sources: blames_sources(&attempt, self.entries),
             by_edges: false,
-            after_ns: 0,
-            steps: self.steps,
-        }
+        };
+        (attempt, facts)
     }
 }
 
-/// What is known of an attempt's end.
+/// An attempt that is over. Its causes are not known yet.
+type Closed = (Attempt, Facts);
+
+/// How an attempt returned.
 #[derive(Clone, Copy, Debug)]
 enum Returned {
     /// `pm_suspend` returned this.
     Errno(i32),
-    /// It failed, and why is not known.
+    /// It failed, and the errno is unknown.
     Failed,
-    /// The trace does not have it.
+    /// Its return is not in the trace.
     Unseen,
 }
 
 /// Builds attempts event by event; each method returns the attempt that it ended, if any.
 #[derive(Debug, Default)]
-pub struct Tracker {
+pub struct AttemptBuilder {
     open: Option<Open>,
-    /// Phases were seen that belong to an attempt from before the trace, or within a gap.
+    /// Phases were seen of an attempt that started before the trace, or in a gap.
     tail: bool,
     /// Such an attempt is on its way back.
-    climbing: bool,
+    resuming: bool,
 }
 
-impl Tracker {
+impl AttemptBuilder {
     /// One `power:suspend_resume` event.
     pub fn phase(
         &mut self,
@@ -185,13 +196,13 @@ impl Tracker {
         action: &'static str,
         value: i32,
         begin: bool,
-    ) -> Option<Attempt> {
+    ) -> Option<Closed> {
         if action == "suspend_enter" && begin {
-            // Still one open: its return was lost, and all that is known is its last phase.
+            // The attempt before lost its return: it ends with its last phase.
             let mut open = Open::new(at, mode_of(value));
             open.step(at, action, begin);
             let lost = self.open.replace(open);
-            (self.tail, self.climbing) = (false, false);
+            (self.tail, self.resuming) = (false, false);
             return lost.map(|open| {
                 let last = open.last;
                 open.close(last, Returned::Unseen)
@@ -199,35 +210,34 @@ impl Tracker {
         }
         match &mut self.open {
             Some(open) => open.phase(at, action, value, begin),
-            // On its way down: its begin was lost.
+            // On its way down: its start was lost.
             None if begin && stage_of(action).is_some() => {
                 let mut open = Open::new(at, Mode::Unknown);
                 open.phase(at, action, value, begin);
                 self.open = Some(open);
-                self.climbing = false;
+                self.resuming = false;
             }
             None => {
                 self.tail = true;
-                self.climbing |= upwards(action);
-                self.climbing &= (action, begin) != ("thaw_processes", false);
+                self.resuming |= upwards(action);
+                self.resuming &= (action, begin) != ("thaw_processes", false);
             }
         }
         None
     }
 
-    /// `pm_suspend` returned.
-    /// Without an errno it failed, and that is all that is known.
-    pub fn returned(&mut self, at: BootNanos, errno: Option<i32>) -> Option<Attempt> {
+    /// `pm_suspend` returned. Without an errno it failed, and nothing more is known.
+    pub fn returned(&mut self, at: BootNanos, errno: Option<i32>) -> Option<Closed> {
         let returned = errno.map_or(Returned::Failed, Returned::Errno);
-        self.climbing = false;
+        self.resuming = false;
         if let Some(open) = self.open.take() {
             return Some(open.close(at, returned));
         }
         if std::mem::take(&mut self.tail) {
-            // Its begin lies before the trace: nothing is known of it but that it is over.
+            // It started before the trace: all that is known is its end.
             return None;
         }
-        // `pm_suspend` refused the state before `enter_state` could say that it began.
+        // `pm_suspend` refused the state before `enter_state` traced a start.
         Some(Open::new(at, Mode::Unknown).close(at, returned))
     }
 
@@ -236,22 +246,22 @@ impl Tracker {
         self.open.is_some()
     }
 
-    /// Whether one is on its way back of which the begin is not known.
-    pub fn climbing(&self) -> bool {
-        self.climbing
+    /// Whether an attempt without a known start is on its way back.
+    pub fn resuming(&self) -> bool {
+        self.resuming
     }
 
-    /// Whether the one under way may still be turned around by a source.
-    pub fn falling(&self) -> bool {
+    /// Whether a source may still turn the one under way around.
+    pub fn suspending(&self) -> bool {
         self.open.as_ref().is_some_and(|open| !open.turned)
     }
 
-    /// A source was activated; if it is the first in a wake-up, that is whom the wake is blamed on.
+    /// A source was activated. The wake is blamed on the first since `machine_suspend` started.
     pub fn activated(&mut self, instance: u32, shared: bool) {
         let waking = self.open.as_mut().filter(|open| open.first_entry.is_some() && !open.thawed);
         if let Some(open) = waking {
             let evidence = if shared { Evidence::Likely } else { Evidence::Proven };
-            open.waker = open.waker.or(Some(Cause { instance, evidence }));
+            open.waker = open.waker.or(Some((instance, evidence)));
         }
     }
 
@@ -262,14 +272,14 @@ impl Tracker {
         }
     }
 
-    /// Records are missing here: a return that comes after it may be of another attempt.
-    pub fn gap(&mut self) -> Option<Attempt> {
-        (self.tail, self.climbing) = (true, false);
+    /// Records are missing here: a return after the gap may be of another attempt.
+    pub fn gap(&mut self) -> Option<Closed> {
+        (self.tail, self.resuming) = (true, false);
         self.finish()
     }
 
     /// The trace is over.
-    pub fn finish(&mut self) -> Option<Attempt> {
+    pub fn finish(&mut self) -> Option<Closed> {
         let open = self.open.take()?;
         let last = open.last;
         Some(open.close(last, Returned::Unseen))
@@ -285,7 +295,7 @@ fn mode_of(value: i32) -> Mode {
     }
 }
 
-/// The stage that begins with a phase on the way down.
+/// The stage that a phase on the way down starts.
 fn stage_of(action: &str) -> Option<Stage> {
     Some(match action {
         "sync_filesystems" => Stage::Sync,
@@ -299,7 +309,7 @@ fn stage_of(action: &str) -> Option<Stage> {
     })
 }
 
-/// Whether a phase belongs to the way up.
+/// Whether a phase belongs to the way back.
 fn upwards(action: &str) -> bool {
     matches!(
         action,

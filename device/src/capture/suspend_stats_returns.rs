@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_failures_only_the_last_has_an_errno() {
+    fn only_the_last_failure_has_an_errno() {
         let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0));
         for at in 1..4 {
             returns.observe(&phase(at, "suspend_enter", true));

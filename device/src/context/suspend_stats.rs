@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_read_again_each_time() {
+    fn the_folder_is_read_each_time() {
         let home = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
         for (name, text) in [
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_failure_is_reported_when_one_was_counted() {
+    fn only_a_counted_failure_is_reported() {
         let home = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
         for (name, text) in [

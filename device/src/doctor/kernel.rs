@@ -61,8 +61,7 @@ fn surroundings() -> [Check; 3] {
             CheckState::Degraded,
             power_supplies(),
             "the charge used asleep and awake, and whether a charger was connected",
-            "a kernel with CONFIG_POWER_SUPPLY=y and a driver for the battery; a device without a battery \
-             has no fix",
+            "a kernel with CONFIG_POWER_SUPPLY=y and a driver for the battery, if the device has one",
         ),
         Check::new(
             "interrupts",

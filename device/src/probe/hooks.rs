@@ -11,7 +11,7 @@ use sleepwalk_trace::record::Hook;
 
 use super::btf::Kernel;
 use super::events::ProbeEvent;
-use super::syscall_prog::patiently;
+use super::syscall_prog::retry_interrupted;
 use super::{hooks_object, lean_aya};
 
 /// Something to watch, and the ways to watch it, best first.
@@ -235,25 +235,25 @@ fn attach(program: &mut Program, target: &str, btf: Option<&Btf>) -> Result<()> 
     match program {
         Program::BtfTracePoint(program) => {
             let btf = btf()?;
-            patiently(|| program.load(target, btf), interrupted)?;
+            retry_interrupted(|| program.load(target, btf), interrupted)?;
             program.attach()?;
         }
         Program::RawTracePoint(program) => {
-            patiently(|| program.load(), interrupted)?;
+            retry_interrupted(|| program.load(), interrupted)?;
             program.attach(target)?;
         }
         Program::FEntry(program) => {
             let btf = btf()?;
-            patiently(|| program.load(target, btf), interrupted)?;
+            retry_interrupted(|| program.load(target, btf), interrupted)?;
             program.attach()?;
         }
         Program::FExit(program) => {
             let btf = btf()?;
-            patiently(|| program.load(target, btf), interrupted)?;
+            retry_interrupted(|| program.load(target, btf), interrupted)?;
             program.attach()?;
         }
         Program::KProbe(program) => {
-            patiently(|| program.load(), interrupted)?;
+            retry_interrupted(|| program.load(), interrupted)?;
             program.attach(target, 0)?;
         }
         other => bail!("a program of the type {:?} is none of these hooks", other.prog_type()),

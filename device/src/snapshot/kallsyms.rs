@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_found_among_its_neighbours() {
+    fn the_list_is_found_among_similar_symbols() {
         let text = "ffff800081a0 t wakeup_sources_stats_show\n\
             ffff800082b8 d wakeup_sources\n\
             ffff800083c0 d wakeup_sources\t[other]\n\
@@ -116,16 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_cause() {
         let wrong = [
             ("", "CONFIG_KALLSYMS_ALL"),
             ("zz d wakeup_sources\n?\n", "CONFIG_KALLSYMS_ALL"),
             ("0000000000000000 d wakeup_sources\n", "kptr_restrict"),
             ("10 d wakeup_sources\n20 d wakeup_sources\n", "2 symbols"),
         ];
-        for (text, what) in wrong {
+        for (text, expected) in wrong {
             let error = head(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(what), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

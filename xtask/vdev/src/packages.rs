@@ -3,13 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::Apt;
-use super::rustc::list;
-use crate::{paths, sh};
+use crate::debian::Packages;
+use crate::modules;
+use crate::paths::{self, list};
 
 /// The BTF of a kernel that has the wakeup-source kfuncs names this function.
 const KFUNC: &[u8] = b"bpf_wakeup_sources_get_head";
@@ -27,6 +26,7 @@ pub enum Kernel {
 }
 
 impl Kernel {
+    /// Each of them.
     pub const ALL: [Kernel; 3] = [Kernel::Kfunc, Kernel::V6_12, Kernel::V6_1];
 
     /// As `vdev up --kernel` names it.
@@ -43,7 +43,7 @@ impl Kernel {
         Kernel::ALL.into_iter().find(|kernel| kernel.name() == name)
     }
 
-    /// Where to look, in order; each entry is a suite and what it builds upon.
+    /// Where to look first, second, …; each entry is a suite and what it builds upon.
     fn suites(self) -> &'static [&'static [&'static str]] {
         match self {
             Kernel::Kfunc => &[&["trixie-backports", "trixie"], &["sid"], &["experimental", "sid"]],
@@ -54,15 +54,15 @@ impl Kernel {
 }
 
 /// An unpacked kernel.
-pub struct KernelFiles {
+pub(crate) struct KernelFiles {
     /// An arm64 Image.
-    pub image: PathBuf,
+    pub(crate) image: PathBuf,
     /// `…/lib/modules/RELEASE`.
-    pub modules: PathBuf,
+    pub(crate) modules: PathBuf,
 }
 
 /// Whether all of it is there already.
-pub fn complete(kernel: Kernel) -> bool {
+pub(crate) fn complete(kernel: Kernel) -> bool {
     kernel_home(kernel).is_dir() && userland_home().is_dir()
 }
 
@@ -75,10 +75,12 @@ fn userland_home() -> PathBuf {
 }
 
 /// Finds a kernel or brings it in.
-pub fn kernel(kernel: Kernel) -> Result<KernelFiles> {
+pub(crate) fn kernel(kernel: Kernel) -> Result<KernelFiles> {
     let home = kernel_home(kernel);
     if home.is_dir() {
-        return kernel_files(&home);
+        let files = kernel_files(&home)?;
+        modules::index(&home, &files.modules)?;
+        return Ok(files);
     }
     let mut tried = String::new();
     for suites in kernel.suites() {
@@ -87,27 +89,29 @@ pub fn kernel(kernel: Kernel) -> Result<KernelFiles> {
             Err(error) => tried.push_str(&format!("\n  {}: {error:#}", suites[0])),
         }
     }
-    bail!("no arm64 kernel {} for the virtual device can be had:{tried}", kernel.name())
+    bail!("no arm64 kernel {} for the virtual device was found:{tried}", kernel.name())
 }
 
 fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFiles> {
-    let apt = Apt::open(suites)?;
-    let choose = |apt: &Apt| {
-        // Of all that a kernel package pulls in, only the kernel itself: there is no system to set
-        // up.
-        let mut names = apt.closure(&["linux-image-arm64"])?;
-        names.retain(|name| {
-            ["linux-image-", "linux-binary-", "linux-modules-"].iter().any(|p| name.starts_with(p))
-        });
-        sh::say(format!("kernel {}: {} of {}", kernel.name(), names.join(", "), suites[0]));
-        Ok(names)
+    let packages = Packages {
+        suites,
+        names: &[&format!("linux-image-arm64/{}", suites[0])],
+        // A kernel package depends on what sets a system up; only the kernel itself is wanted.
+        only: &[
+            "/boot/vmlinuz*",
+            "/lib/modules/*/kernel/*",
+            "/lib/modules/*/modules.*",
+            "/usr/lib/modules/*/kernel/*",
+            "/usr/lib/modules/*/modules.*",
+            "/usr/lib/modules/*/vmlinuz*",
+        ],
     };
-    unpack(&apt, choose, home, |partial| {
+    unpack(&packages, home, |partial| {
         let files = kernel_files(partial)?;
         if kernel == Kernel::Kfunc && !contains(&fs::read(&files.image)?, KFUNC) {
             bail!("its kernel lacks the wakeup-source kfuncs");
         }
-        Ok(())
+        modules::index(partial, &files.modules)
     })?;
     kernel_files(home)
 }
@@ -129,18 +133,13 @@ fn kernel_files(home: &Path) -> Result<KernelFiles> {
 }
 
 /// adbd, busybox and their libraries, unpacked; returns the folder.
-pub fn userland() -> Result<PathBuf> {
+pub(crate) fn userland() -> Result<PathBuf> {
     let home = userland_home();
     if home.is_dir() {
         return Ok(home);
     }
-    let apt = Apt::open(&["trixie"])?;
-    let choose = |apt: &Apt| {
-        let names = apt.closure(&["adbd", "busybox-static"])?;
-        sh::say(format!("the device's user land: {}", names.join(", ")));
-        Ok(names)
-    };
-    unpack(&apt, choose, &home, |_| Ok(()))?;
+    let packages = Packages { suites: &["trixie"], names: &["adbd", "busybox-static"], only: &[] };
+    unpack(&packages, &home, |_| Ok(()))?;
     Ok(home)
 }
 
@@ -149,22 +148,14 @@ fn packages() -> PathBuf {
 }
 
 /// Unpacks beside the final place and moves the folder there, so that a folder there is complete.
-fn unpack(
-    apt: &Apt,
-    choose: impl Fn(&Apt) -> Result<Vec<String>>,
-    home: &Path,
-    check: impl Fn(&Path) -> Result<()>,
-) -> Result<()> {
-    let (debs, partial) = (home.with_extension("debs"), home.with_extension("partial"));
+fn unpack(packages: &Packages, home: &Path, finish: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    let partial = home.with_extension("partial");
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial)
         .with_context(|| format!("{} cannot be made", partial.display()))?;
-    for deb in apt.download(choose, &debs)? {
-        sh::read(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&partial))?;
-    }
-    check(&partial)?;
-    fs::rename(&partial, home).with_context(|| format!("{} cannot be made", home.display()))?;
-    fs::remove_dir_all(&debs).with_context(|| format!("{} cannot be removed", debs.display()))
+    packages.unpack(&partial)?;
+    finish(&partial)?;
+    fs::rename(&partial, home).with_context(|| format!("{} cannot be made", home.display()))
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

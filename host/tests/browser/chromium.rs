@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A page that answers nothing for so long hangs.
+/// A page that does not answer for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const FLAGS: [&str; 13] = [
@@ -93,7 +93,7 @@ impl Chromium {
     ///
     /// # Errors
     ///
-    /// What the browser says, or that it says nothing.
+    /// The browser's error, or that it did not answer.
     pub fn call(&mut self, method: &str, params: Value) -> Result<Value> {
         self.next += 1;
         let mut message = json!({"id": self.next, "method": method, "params": params});
@@ -123,13 +123,13 @@ impl Chromium {
         }
     }
 
-    /// What happened since it was last asked for: method and parameters.
+    /// The events since the last call: method and parameters.
     pub fn events(&mut self) -> Vec<(String, Value)> {
         self.events.extend(self.messages.try_iter());
-        let told = self.events.drain(..).map(|mut event| {
+        let events = self.events.drain(..).map(|mut event| {
             (event["method"].as_str().unwrap_or_default().to_owned(), event["params"].take())
         });
-        told.collect()
+        events.collect()
     }
 }
 

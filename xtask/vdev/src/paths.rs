@@ -1,11 +1,13 @@
-//! Where things lie. Everything that a task makes is under `target/`, so `cargo clean` undoes it all.
+//! The folders of the tasks. Everything that a task makes is under `target/`, so `cargo clean` undoes it all.
 
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 
 /// The workspace's root.
 pub fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
+    manifest.ancestors().nth(2).unwrap_or(manifest)
 }
 
 /// `target/`, wherever `CARGO_TARGET_DIR` points: the tools and the device are large, and are kept
@@ -19,7 +21,7 @@ pub fn tools() -> PathBuf {
     target().join("tools")
 }
 
-/// What `build` leaves for people to use.
+/// The programs that `build` leaves for people.
 pub fn dist() -> PathBuf {
     target().join("dist")
 }
@@ -52,4 +54,16 @@ pub fn logs() -> PathBuf {
 /// The virtual device's packages and instances.
 pub fn vdev() -> PathBuf {
     target().join("vdev")
+}
+
+/// The files of a folder, sorted.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        folder.read_dir().with_context(|| format!("{} cannot be read", folder.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        files.push(entry?.path());
+    }
+    files.sort();
+    Ok(files)
 }

@@ -10,9 +10,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use cpio::newc;
 
-use super::modules;
-use crate::setup::packages::KernelFiles;
-use crate::setup::rustc::list;
+use crate::modules;
+use crate::packages::KernelFiles;
+use crate::paths::list;
 
 const INIT: &str = include_str!("init.sh");
 
@@ -31,7 +31,7 @@ const MODULES: [&str; 8] = [
 ];
 
 /// Writes the archive.
-pub fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<()> {
+pub(crate) fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<()> {
     let mut archive = Archive::default();
     for folder in ["proc", "sys", "dev", "tmp", "run", "data", "system", "etc", "usr"] {
         archive.folder(folder)?;
@@ -60,11 +60,11 @@ fn add_modules(archive: &mut Archive, kernel: &KernelFiles) -> Result<()> {
     let folder = format!("usr/lib/modules/{release}");
     archive.folder("usr/lib/modules")?;
     archive.folder(&folder)?;
-    for module in &modules {
-        archive.file(&format!("{folder}/{}.ko", module.name), 0o644, &module.bytes)?;
+    for file in &modules.files {
+        let bytes = modules::read(&kernel.modules.join(file))?;
+        archive.file(&format!("{folder}/{}.ko", modules::name(file)), 0o644, &bytes)?;
     }
-    let dep = modules::modules_dep(&modules);
-    archive.file(&format!("{folder}/modules.dep"), 0o644, dep.as_bytes())
+    archive.file(&format!("{folder}/modules.dep"), 0o644, modules.dep.as_bytes())
 }
 
 /// Copies a folder of the user land, without what only a full system uses.

@@ -17,27 +17,27 @@ pub fn ensure(program: &str, package: &str, needed_for: &str) -> Result<PathBuf>
         .with_context(|| format!("{program} is not on PATH although {package} was installed"))
 }
 
-/// Installs Debian packages, or says what a person has to install.
+/// Installs Debian packages, or fails with what a person has to install.
 pub fn install(packages: &[&str], needed_for: &str) -> Result<()> {
     let names = packages.join(" ");
-    let mend = format!(
+    let remedy = format!(
         "install {names} ({needed_for}). Without it, `cargo test` and `cargo build -p sleepwalk` \
          work with stable Rust alone"
     );
     if sh::on_path("apt-get").is_none() {
-        bail!("{names} is missing, and this is no Debian: {mend}");
+        bail!("{names} is missing, and this is no Debian: {remedy}");
     }
     if !nix::unistd::geteuid().is_root() {
-        bail!("{names} is missing, and only root may install it: {mend}");
+        bail!("{names} is missing, and only root may install it: {remedy}");
     }
-    sh::say(format!("{names}: installing from Debian ({needed_for})"));
+    sh::progress(format!("{names}: installing from Debian ({needed_for})"));
     let install = || {
         let mut apt = Command::new("apt-get");
-        apt.args(["install", "--yes", "--no-install-recommends"])
+        apt.args(["install", "--yes", "--no-install-recomremedys"])
             .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive");
         let log = format!("apt-install-{}", packages[0]);
-        sh::run_logged(&log, &mut apt, sh::LONG, &mend)
+        sh::run_logged(&log, &mut apt, sh::LONG, &remedy)
     };
     if install().is_ok() {
         return Ok(());
@@ -46,12 +46,12 @@ pub fn install(packages: &[&str], needed_for: &str) -> Result<()> {
     sh::retry(|| {
         let mut update = Command::new("apt-get");
         update.arg("update");
-        sh::run_logged("apt-update", &mut update, sh::LONG, &mend)?;
+        sh::run_logged("apt-update", &mut update, sh::LONG, &remedy)?;
         install()
     })
 }
 
-/// The first `MAJOR.MINOR` in what a program says of its version.
+/// The first `MAJOR.MINOR` in a program's account of its version.
 pub fn version(text: &str) -> Option<(u32, u32)> {
     text.split_whitespace().find_map(|word| {
         let (major, rest) = word.split_once('.')?;
@@ -65,7 +65,7 @@ mod tests {
     use super::version;
 
     #[test]
-    fn versions_as_programs_say_them() {
+    fn versions_are_read() {
         let qemu = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright";
         assert_eq!(version(qemu), Some((7, 2)));
         assert_eq!(version("version 10.0-rc1"), Some((10, 0)));

@@ -12,13 +12,13 @@ const US: u64 = 1_000;
 const MS: u64 = 1_000 * US;
 const S: u64 = 1_000 * MS;
 
-/// Stamps begin here: no page may take them to begin with 0.
+/// The first stamp: pages must not assume 0.
 const START: u64 = 3_725 * S;
 
-/// How many spans of a source the report keeps at most: what a screen can tell apart.
+/// How many spans of a source the report keeps at most: a screen has no more columns.
 const SPANS: u64 = 1_000;
 
-/// What a kernel does on the way down, and on the way back: name and usual time.
+/// The kernel's steps on the way down, and on the way back: name and usual time.
 const DOWN: [(&str, u64); 7] = [
     ("sync_filesystems", 2 * MS),
     ("freeze_processes", 6 * MS),
@@ -247,21 +247,14 @@ fn attempt(
     sources: usize,
     ledger: &mut Ledger,
 ) -> Attempt {
-    let mut steps = Vec::new();
-    let mut at = start_ns;
     // Aborts come in bouts.
     let bout = (index / 40) % 3 == 1;
-    let aborted = dice.below(10) < if bout { 7 } else { 2 };
-    let reached = if aborted { 1 + dice.below(6) as usize } else { DOWN.len() };
-    for (step, usual) in DOWN.iter().take(reached) {
-        let end = at + dice.about(*usual);
-        steps.push(self::step(step, at, end));
-        at = end;
-    }
+    let aborts = dice.below(10) < if bout { 7 } else { 2 };
+    let reached = if aborts { 1 + dice.below(6) as usize } else { DOWN.len() };
     let mut attempt = Attempt {
         index,
         start_ns: BootNanos(start_ns),
-        end_ns: BootNanos(at),
+        end_ns: BootNanos(start_ns),
         mode: Mode::S2idle,
         outcome: Outcome::Aborted,
         stage: STAGES[reached.min(6)],
@@ -274,56 +267,68 @@ fn attempt(
         suspending_ns: 0,
         after_wake_ns: 0,
     };
-    if aborted {
-        match dice.below(20) {
-            0 => (attempt.outcome, attempt.errno) = (Outcome::Failed, Some(-110)),
-            1 => (attempt.outcome, attempt.errno) = (Outcome::NoSleep, Some(0)),
-            _ => {}
-        }
-        let back = at + dice.about(4 * MS);
-        if reached >= 3 {
-            steps.push(step("thaw_processes", at, back));
-        }
-        at = back;
-        ledger.aborted_ns += at - start_ns;
-        if sources > 0 {
-            for _ in 0..1 + dice.below(2) {
-                let instance = some_source(dice, sources);
-                let evidence = if dice.below(3) == 0 { Evidence::Likely } else { Evidence::Proven };
-                let name = source_name(instance as usize);
-                attempt.causes.push(Cause { name, instance, evidence });
-            }
-        }
+    take(dice, &mut attempt, &DOWN[..reached]);
+    if aborts {
+        aborted(dice, &mut attempt, reached, sources);
+        ledger.aborted_ns += attempt.duration_ns();
     } else {
-        ledger.suspending_ns += at - start_ns;
-        let slept = dice.about(9 * S);
-        steps.push(step("machine_suspend", at, at + slept));
-        at += slept;
-        ledger.asleep_ns += slept;
-        let woke = at;
-        for (step, usual) in UP {
-            let end = at + dice.about(usual);
-            steps.push(self::step(step, at, end));
-            at = end;
-        }
-        ledger.resuming_ns += at - woke;
-        attempt.outcome = Outcome::Slept;
-        attempt.stage = Stage::Machine;
-        attempt.errno = Some(0);
-        attempt.slept_ns = slept;
-        attempt.s2idle_entries = 1 + u64::from(dice.below(9) == 0);
-        let source = (sources > 0).then(|| some_source(dice, sources));
-        attempt.wake = Some(Wake {
-            irq: Some(180 + (index % 3) as u32),
-            irq_name: Some(["ipa", "rtc-pl031", "wlan0"][(index % 3) as usize].to_owned()),
-            source: source
-                .map(|instance| WakeSource { name: source_name(instance as usize), instance }),
-            evidence: if index.is_multiple_of(4) { Evidence::Likely } else { Evidence::Proven },
-        });
+        ledger.suspending_ns += attempt.duration_ns();
+        slept(dice, &mut attempt, sources, ledger);
     }
-    attempt.end_ns = BootNanos(at);
-    attempt.steps = steps;
     attempt
+}
+
+/// Adds steps to an attempt, which ends with the last.
+fn take(dice: &mut Dice, attempt: &mut Attempt, steps: &[(&'static str, u64)]) {
+    for (step, usual) in steps {
+        let start_ns = attempt.end_ns;
+        attempt.end_ns.0 += dice.about(*usual);
+        attempt.steps.push(Step { step, start_ns, end_ns: Some(attempt.end_ns) });
+    }
+}
+
+fn aborted(dice: &mut Dice, attempt: &mut Attempt, reached: usize, sources: usize) {
+    match dice.below(20) {
+        0 => (attempt.outcome, attempt.errno) = (Outcome::Failed, Some(-110)),
+        1 => (attempt.outcome, attempt.errno) = (Outcome::NoSleep, Some(0)),
+        _ => {}
+    }
+    if reached >= 3 {
+        take(dice, attempt, &[("thaw_processes", 4 * MS)]);
+    } else {
+        attempt.end_ns.0 += dice.about(4 * MS);
+    }
+    if sources > 0 {
+        for _ in 0..1 + dice.below(2) {
+            let instance = some_source(dice, sources);
+            let evidence = if dice.below(3) == 0 { Evidence::Likely } else { Evidence::Proven };
+            let name = source_name(instance as usize);
+            attempt.causes.push(Cause { name, instance, evidence });
+        }
+    }
+}
+
+fn slept(dice: &mut Dice, attempt: &mut Attempt, sources: usize, ledger: &mut Ledger) {
+    let down = attempt.end_ns;
+    take(dice, attempt, &[("machine_suspend", 9 * S)]);
+    let woke = attempt.end_ns;
+    take(dice, attempt, &UP);
+    attempt.slept_ns = woke.since(down);
+    ledger.asleep_ns += attempt.slept_ns;
+    ledger.resuming_ns += attempt.end_ns.since(woke);
+    attempt.outcome = Outcome::Slept;
+    attempt.stage = Stage::Machine;
+    attempt.errno = Some(0);
+    attempt.s2idle_entries = 1 + u64::from(dice.below(9) == 0);
+    let index = attempt.index;
+    let source = (sources > 0).then(|| some_source(dice, sources));
+    attempt.wake = Some(Wake {
+        irq: Some(180 + (index % 3) as u32),
+        irq_name: Some(["ipa", "rtc-pl031", "wlan0"][(index % 3) as usize].to_owned()),
+        source: source
+            .map(|instance| WakeSource { name: source_name(instance as usize), instance }),
+        evidence: if index.is_multiple_of(4) { Evidence::Likely } else { Evidence::Proven },
+    });
 }
 
 /// Held again and again, each source at its own rate.
@@ -384,8 +389,4 @@ fn findings(report: &Report) -> Vec<Finding> {
 
 fn span(start_ns: u64, end_ns: u64) -> Span {
     Span { start_ns: BootNanos(start_ns), end_ns: BootNanos(end_ns) }
-}
-
-fn step(step: &'static str, start_ns: u64, end_ns: u64) -> Step {
-    Step { step, start_ns: BootNanos(start_ns), end_ns: Some(BootNanos(end_ns)) }
 }

@@ -25,7 +25,7 @@ chmod 0771 /data/local/tmp
 echo 1 > /proc/sys/kernel/kptr_restrict
 
 for module in virtio_pci virtio_net gpio_keys; do
-    # What has no file is built into this kernel.
+    # A module without a file is built into this kernel.
     [ -e "/lib/modules/$(uname -r)/$module.ko" ] || continue
     modprobe "$module" || echo "sleepwalk: module $module does not load"
 done

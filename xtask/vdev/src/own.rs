@@ -1,51 +1,57 @@
 //! A device that one task has to itself, and that goes with the task.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::process::exit;
 use std::sync::{Mutex, Once, PoisonError};
 
 use anyhow::{Context, Result};
 
-use super::{DEADLINE, Device, Vdev};
-use crate::setup::packages::Kernel;
+use crate::device::Device;
+use crate::instance::{DEADLINE, Vdev};
+use crate::packages::Kernel;
 use crate::sh;
 
-/// What a shell reports for a program that ended by SIGINT.
+/// The exit status that a shell reports for a program that ended by SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// The devices to take down if the task is interrupted. An emulator is nobody's child: no signal
+/// The devices to take down if the task is interrupted. An emulator is a daemon: no signal
 /// that ends the task reaches it.
 static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// A device that was booted anew, and is down again when this is dropped or the task is ended by
+/// A freshly booted device, which is down again when this is dropped or the task is ended by
 /// SIGINT or SIGTERM.
 pub struct OwnDevice {
+    vdev: Vdev,
+    /// How to speak to it.
     pub device: Device,
     /// The next task that wants a device of this name waits for this one's end.
     _alone: File,
 }
 
 impl OwnDevice {
+    /// Boots it, after taking down one of that name.
     pub fn boot(name: &str, kernel: Kernel) -> Result<OwnDevice> {
         let vdev = Vdev::new(name)?;
-        let alone = alone(&vdev, name)?;
+        let waiting = format!("waiting for another task to be done with the device {name}");
+        let alone = sh::lock(&vdev.folder().join("owner"), Some(&waiting))?;
         take_down_when_interrupted()?;
         NAMES.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
-        // What a task that was killed left behind.
+        // A killed task may have left one.
         if vdev.running().is_some() {
             vdev.down()?;
         }
-        Ok(OwnDevice { device: vdev.up(kernel, DEADLINE, false)?, _alone: alone })
+        let device = vdev.up(kernel, DEADLINE, false)?;
+        Ok(OwnDevice { vdev, device, _alone: alone })
     }
 
     /// Whether the emulator is still there.
     pub fn alive(&self) -> bool {
-        self.device.vdev.running().is_some()
+        self.vdev.running().is_some()
     }
 
     /// The end of its console, for an error message.
     pub fn console(&self) -> String {
-        let console = self.device.vdev.console();
+        let console = self.vdev.console();
         let tail = sh::tail(&console, 40);
         format!("the end of the console ({}):\n{tail}", console.display())
     }
@@ -53,8 +59,8 @@ impl OwnDevice {
 
 impl Drop for OwnDevice {
     fn drop(&mut self) {
-        if let Err(error) = self.device.vdev.down() {
-            sh::say(format!("{error:#}"));
+        if let Err(error) = self.vdev.down() {
+            sh::progress(format!("{error:#}"));
         }
     }
 }
@@ -64,6 +70,7 @@ impl Drop for OwnDevice {
 pub struct Reserved(Vdev);
 
 impl Reserved {
+    /// Takes down a device of that name, and removes its disk.
     pub fn new(name: &str) -> Result<Reserved> {
         take_down_when_interrupted()?;
         NAMES.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
@@ -76,7 +83,7 @@ impl Reserved {
         if self.0.running().is_some()
             && let Err(error) = self.0.down()
         {
-            sh::say(format!("{error:#}"));
+            sh::progress(format!("{error:#}"));
         }
         self.0.forget_disk();
     }
@@ -86,20 +93,6 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         self.clear();
     }
-}
-
-fn alone(vdev: &Vdev, name: &str) -> Result<File> {
-    let file = vdev.folder.join("owner");
-    let lock = || {
-        fs::create_dir_all(&vdev.folder)?;
-        let file = File::create(&file)?;
-        if file.try_lock().is_err() {
-            sh::say(format!("waiting for another task to be done with the device {name}"));
-            file.lock()?;
-        }
-        Ok::<_, std::io::Error>(file)
-    };
-    lock().with_context(|| format!("{} cannot be locked", file.display()))
 }
 
 fn take_down_when_interrupted() -> Result<()> {

@@ -1,13 +1,17 @@
 //! The HTML report in Chromium, used as people use it: with a mouse, and with keys.
 //!
-//! `CHROMIUM` names the program. Pictures of what the tests see are left under `target/browser/`.
+//! `CHROMIUM` names the program. The tests leave pictures under `target/browser/`.
+
+mod chromium;
+mod page;
+mod sample;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use sleepwalk::render::html;
 use sleepwalk::report::{Cause, Evidence, FindingKind, Name, Report};
-use sleepwalk_browser::page::Page;
-use sleepwalk_browser::sample;
+
+use page::Page;
 
 /// The names of the rows that the ranking shows, from top to bottom.
 const SHOWN: &str = "[...document.querySelectorAll('#sources tbody tr:not([hidden]) .pick')]\
@@ -16,7 +20,7 @@ const SHOWN: &str = "[...document.querySelectorAll('#sources tbody tr:not([hidde
 /// The timeline's range, µs.
 const RANGE: &str = "['from', 'to'].map(k => Number(document.getElementById('lanes').dataset[k]))";
 
-/// What a screen reader is told of the timeline.
+/// The timeline's text for screen readers.
 const SAID: &str = "document.getElementById('lanes-said').textContent";
 
 /// The details beside the pointer or the focus.
@@ -32,7 +36,7 @@ fn range(page: &mut Page) -> Result<(f64, f64)> {
     Ok((from, to))
 }
 
-/// The page's own file was all that was asked for, and nobody complained.
+/// The page requested its own file alone, and the browser reported no error.
 #[track_caller]
 fn quiet(page: &Page) {
     assert_eq!(page.requests, [page.address()]);
@@ -58,7 +62,8 @@ fn pixels(page: &mut Page, canvas: &str, color: &str) -> Result<u64> {
 }
 
 #[test]
-fn small_large_and_empty_traces_render_and_ask_for_nothing() -> Result<()> {
+#[ignore = "needs Chromium: cargo xtask test"]
+fn traces_of_any_size_render_offline() -> Result<()> {
     let traces = [
         ("small", sample::report(40, 24)),
         // Two attempts to a column: there a part of more than all would show.
@@ -85,7 +90,7 @@ fn small_large_and_empty_traces_render_and_ask_for_nothing() -> Result<()> {
         assert_eq!(page.eval(parts)?, json!(true), "{name}");
         for width in [1280, 800, 420] {
             page.window(width, 900)?;
-            // What is drawn follows a frame or two after the window.
+            // The drawing follows a frame or two after the window.
             page.wait("document.documentElement.scrollWidth <= innerWidth")?;
             if width < 800 {
                 page.screenshot(&format!("{name}-narrow"))?;
@@ -97,8 +102,9 @@ fn small_large_and_empty_traces_render_and_ask_for_nothing() -> Result<()> {
 }
 
 #[test]
-fn the_policy_stops_what_does_not_belong_to_the_page() -> Result<()> {
-    // Were this not told, the tests above would prove nothing.
+#[ignore = "needs Chromium: cargo xtask test"]
+fn the_policy_stops_foreign_content() -> Result<()> {
+    // Without these reports the tests above would prove nothing.
     let foreign =
         "<script>document.title = 'run'</script><img src=\"https://x.invalid/a.png\"></body>";
     let html = html::render(&sample::report(3, 3))?.replace("</body>", foreign);
@@ -115,7 +121,8 @@ fn the_policy_stops_what_does_not_belong_to_the_page() -> Result<()> {
 }
 
 #[test]
-fn what_is_drawn_is_there() -> Result<()> {
+#[ignore = "needs Chromium: cargo xtask test"]
+fn each_canvas_has_its_colours() -> Result<()> {
     let mut page = Page::open(&sample::report(40, 24))?;
     for (canvas, color) in [
         ("#lanes .pinned canvas", "o-slept"),
@@ -131,7 +138,7 @@ fn what_is_drawn_is_there() -> Result<()> {
     assert!(pixels(&mut page, "#cells .rows canvas", "o-slept")? > 20);
     page.click("[data-mode='held']")?;
     assert!(pixels(&mut page, "#cells .rows canvas", "held")? > 20);
-    // The stages stand in the order of an attempt, though many turn around early.
+    // The stages are in the order of an attempt, though many turn around early.
     let stages = page
         .text("[...document.querySelectorAll('.stages .pick')].map((b) => b.textContent).join()")?;
     assert!(stages.contains("dpm complete,thaw processes,falling asleep"), "{stages}");
@@ -150,7 +157,8 @@ fn what_is_drawn_is_there() -> Result<()> {
 }
 
 #[test]
-fn a_head_sorts_and_sorts_the_other_way() -> Result<()> {
+#[ignore = "needs Chromium: cargo xtask test"]
+fn a_head_sorts_both_ways() -> Result<()> {
     let report = sample::report(200, 60);
     let mut page = Page::open(&report)?;
     page.click("#more")?;
@@ -187,7 +195,8 @@ fn a_head_sorts_and_sorts_the_other_way() -> Result<()> {
 }
 
 #[test]
-fn the_filter_goes_for_everything_that_has_rows() -> Result<()> {
+#[ignore = "needs Chromium: cargo xtask test"]
+fn the_filter_applies_to_all_rows() -> Result<()> {
     let mut page = Page::open(&sample::report(400, 60))?;
     assert_eq!(names(&mut page)?.len(), 20);
     page.key("/")?;
@@ -215,6 +224,7 @@ fn the_filter_goes_for_everything_that_has_rows() -> Result<()> {
 }
 
 #[test]
+#[ignore = "needs Chromium: cargo xtask test"]
 fn the_mouse_zooms_and_moves_the_timeline() -> Result<()> {
     let mut page = Page::open(&sample::report(200, 30))?;
     let whole = range(&mut page)?;
@@ -253,15 +263,15 @@ fn the_mouse_zooms_and_moves_the_timeline() -> Result<()> {
     // Details under the pointer, and a click that picks the source.
     page.click("#fit")?;
     let [x, y, w, _] = page.frame("#lanes .pinned")?;
-    let mut told = String::new();
+    let mut shown = String::new();
     for part in 30..95 {
         page.mouse("mouseMoved", x + w * f64::from(part) / 100.0, y + 36.0 + 9.0)?;
-        told = page.text(TIP)?;
-        if !told.is_empty() {
+        shown = page.text(TIP)?;
+        if !shown.is_empty() {
             break;
         }
     }
-    assert!(told.starts_with("Attempt ") && told.contains("slept"), "{told}");
+    assert!(shown.starts_with("Attempt ") && shown.contains("slept"), "{shown}");
     page.viewport("details-light")?;
     let [x, y, _, _] = page.frame("#lanes .rows")?;
     page.drag((x + 20.0, y + 9.0), (x + 20.0, y + 9.0))?;
@@ -272,6 +282,7 @@ fn the_mouse_zooms_and_moves_the_timeline() -> Result<()> {
 }
 
 #[test]
+#[ignore = "needs Chromium: cargo xtask test"]
 fn the_keys_reach_everything() -> Result<()> {
     let mut page = Page::open(&sample::report(200, 30))?;
     // By Tab alone, from the top: to the theme, the filter, the heads, the names, the timeline, …
@@ -323,8 +334,8 @@ fn the_keys_reach_everything() -> Result<()> {
     page.eval("document.getElementById('cells').focus()")?;
     page.key("ArrowRight")?;
     page.key("ArrowDown")?;
-    let told = page.text("document.getElementById('cells-said').textContent")?;
-    assert!(told.starts_with("Attempt"), "{told}");
+    let shown = page.text("document.getElementById('cells-said').textContent")?;
+    assert!(shown.starts_with("Attempt"), "{shown}");
     page.key("Enter")?;
     assert!(range(&mut page)?.1 < whole.1);
 
@@ -333,15 +344,16 @@ fn the_keys_reach_everything() -> Result<()> {
     assert_eq!(page.eval("document.getElementById('course').hidden")?, json!(false));
     page.eval("document.querySelector('.chart').focus()")?;
     page.key("ArrowRight")?;
-    let told = page.text("document.getElementById('course-said').textContent")?;
-    assert!(told.starts_with("Attempt "), "{told}");
+    let shown = page.text("document.getElementById('course-said').textContent")?;
+    assert!(shown.starts_with("Attempt "), "{shown}");
     page.screenshot("keys-light")?;
     quiet(&page);
     Ok(())
 }
 
 #[test]
-fn it_is_dark_or_light_as_the_system_or_the_reader_wants() -> Result<()> {
+#[ignore = "needs Chromium: cargo xtask test"]
+fn system_and_reader_choose_the_theme() -> Result<()> {
     let mut page = Page::open(&sample::report(40, 12))?;
     let ground = "getComputedStyle(document.body).backgroundColor";
     let drawn = "document.querySelector('#lanes .pinned canvas').toDataURL()";
@@ -350,7 +362,7 @@ fn it_is_dark_or_light_as_the_system_or_the_reader_wants() -> Result<()> {
     let (dark, dark_drawn) = (page.text(ground)?, page.text(drawn)?);
     assert_ne!(light, dark);
     assert_ne!(light_drawn, dark_drawn);
-    // The reader's word counts more.
+    // The reader's choice takes precedence.
     page.click("#theme")?;
     assert_eq!(page.text(ground)?, light);
     assert_eq!(page.text(drawn)?, light_drawn);
@@ -361,7 +373,8 @@ fn it_is_dark_or_light_as_the_system_or_the_reader_wants() -> Result<()> {
 }
 
 #[test]
-fn it_prints_light_and_without_what_can_be_pressed() -> Result<()> {
+#[ignore = "needs Chromium: cargo xtask test"]
+fn print_is_light_and_has_no_controls() -> Result<()> {
     let mut page = Page::open(&sample::report(200, 30))?;
     page.media("screen", "dark")?;
     let drawn = "document.querySelector('#lanes .pinned canvas').toDataURL()";
@@ -384,6 +397,7 @@ fn it_prints_light_and_without_what_can_be_pressed() -> Result<()> {
 }
 
 #[test]
+#[ignore = "needs Chromium: cargo xtask test"]
 fn hostile_names_are_shown_and_do_nothing() -> Result<()> {
     let hostile: [&[u8]; 9] = [
         b"</script><script>document.title='run'</script>",
@@ -399,7 +413,7 @@ fn hostile_names_are_shown_and_do_nothing() -> Result<()> {
     let mut report = sample::report(30, hostile.len());
     for (source, name) in report.sources.iter_mut().zip(hostile) {
         source.name = Name::new(name);
-        // Of those that are never active, none is shown.
+        // Sources that were never active are not shown.
         source.sum.events += 1;
     }
     everywhere(&mut report, hostile[0]);
@@ -407,13 +421,13 @@ fn hostile_names_are_shown_and_do_nothing() -> Result<()> {
     let expected: Vec<_> = report.sources.iter().map(label).collect();
     assert_eq!(names(&mut page)?, expected);
     assert_eq!(expected[6], format!("\\u{{2028}}\\u{{202e}}txt.exe #{}", instance(&report, 6)));
-    // Where they are told in words.
+    // Their text for screen readers.
     page.eval("document.getElementById('lanes').focus()")?;
     page.key("ArrowRight")?;
     page.key("ArrowDown")?;
-    let told = page.text(SAID)?;
-    assert!(told.contains("</script><script>document.title='run'</script>"), "{told}");
-    assert!(page.text(TIP)?.contains("</script><script>"), "{told}");
+    let shown = page.text(SAID)?;
+    assert!(shown.contains("</script><script>document.title='run'</script>"), "{shown}");
+    assert!(page.text(TIP)?.contains("</script><script>"), "{shown}");
     page.screenshot("hostile-light")?;
     let title = page.text("document.title")?;
     assert!(title.starts_with("Sleepwalk · </script>"), "{title}");
@@ -438,7 +452,7 @@ fn everywhere(report: &mut Report, name: &[u8]) {
         if let Some(wake) = &mut attempt.wake {
             wake.irq_name = Some(text.clone());
         }
-        // A source that is not in the ranking.
+        // A source that the ranking lacks.
         let (name, evidence) = (Name::new(name), Evidence::Proven);
         attempt.causes = vec![Cause { name, instance: u32::MAX, evidence }];
     }

@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::setup::packages::{Kernel, KernelFiles};
+use crate::instance::INITRAMFS;
+use crate::packages::{Kernel, KernelFiles};
 use crate::sh;
 
-/// Ports that the adb server scans by itself: a device there would show up twice.
+/// Ports that the adb server scans on its own: a device there would show up twice.
 const SCANNED_BY_ADB: std::ops::RangeInclusive<u16> = 5555..=5585;
 
 /// A started emulator, as the state file remembers it.
@@ -26,7 +27,7 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Starts an emulator in `folder`, which gets its console, its control socket and its state.
+    /// Starts an emulator in `folder`, which gets its console and its state.
     pub fn start(
         qemu: &Path,
         folder: &Path,
@@ -50,7 +51,6 @@ impl Qemu {
             .args(["-append", "console=ttyAMA0 panic=-1 no_console_suspend"])
             .arg("-no-reboot")
             .args(["-serial", "file:console.log", "-pidfile", "qemu.pid"])
-            .args(["-qmp", "unix:qmp.sock,server=on,wait=off"])
             .arg("-netdev")
             .arg(format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:5555"))
             .args(["-device", "virtio-net-pci,netdev=net0,romfile="]);
@@ -60,12 +60,12 @@ impl Qemu {
             drive.push(disk.to_string_lossy().replace(',', ",,"));
             command.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk0"]);
         }
-        for name in ["console.log", "qemu.pid", "qmp.sock"] {
+        for name in ["console.log", "qemu.pid"] {
             let _ = fs::remove_file(folder.join(name));
         }
         let log = format!("qemu-{}", folder.file_name().unwrap_or_default().to_string_lossy());
-        let mend = "see qemu's own words below";
-        sh::run_logged(&log, &mut command, Duration::from_secs(30), mend)?;
+        let remedy = "qemu's own message is below";
+        sh::run_logged(&log, &mut command, Duration::from_secs(30), remedy)?;
 
         let pid = fs::read_to_string(folder.join("qemu.pid")).context("qemu left no pid")?;
         let pid = pid.trim().parse().with_context(|| format!("qemu's pid {pid:?} is no number"))?;
@@ -88,32 +88,28 @@ impl Qemu {
     /// Whether the process is still there, and still the one that was started in `folder`.
     pub fn alive(&self, folder: &Path) -> bool {
         let process = PathBuf::from(format!("/proc/{}", self.pid));
-        // A daemon goes to `/`, so its arguments have to tell it from another instance's.
+        // A daemon changes to `/`, so only its arguments distinguish it from another instance's.
         let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
         let mark = format!("hostfwd=tcp:127.0.0.1:{}-", self.port);
-        let initramfs = folder.join(super::INITRAMFS);
+        let initramfs = folder.join(INITRAMFS);
         let arguments = String::from_utf8_lossy(&arguments);
         arguments.contains(&mark) && arguments.contains(&*initramfs.to_string_lossy())
     }
 
-    /// Waits for the process to end, then makes it end.
+    /// Kills the process, which cuts the device's power: nothing in the device notices before.
     pub fn end(&self, folder: &Path) -> Result<()> {
-        for signal in [None, Some(Signal::SIGTERM), Some(Signal::SIGKILL)] {
-            if let Some(signal) = signal
-                && self.alive(folder)
-            {
-                kill(Pid::from_raw(self.pid), signal)
-                    .with_context(|| format!("qemu (pid {}) cannot be ended", self.pid))?;
-            }
-            let asked = Instant::now();
-            while asked.elapsed() < Duration::from_secs(5) {
-                if !self.alive(folder) {
-                    return Ok(());
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
+        if self.alive(folder) {
+            kill(Pid::from_raw(self.pid), Signal::SIGKILL)
+                .with_context(|| format!("qemu (pid {}) cannot be killed", self.pid))?;
         }
-        bail!("qemu (pid {}) does not end", self.pid)
+        let killed = Instant::now();
+        while self.alive(folder) {
+            if killed.elapsed() > Duration::from_secs(15) {
+                bail!("qemu (pid {}) does not end", self.pid);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     fn to_text(self) -> String {
@@ -133,7 +129,7 @@ fn state_file(folder: &Path) -> PathBuf {
     folder.join("state")
 }
 
-/// A port that nobody listens on right now.
+/// A port without a listener right now.
 fn free_port() -> Result<u16> {
     // Kept until the end: the system would hand out the same one again.
     let mut taken = Vec::new();
@@ -177,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn another_process_of_that_pid_is_not_ours() {
+    fn a_reused_pid_is_no_emulator() {
         let pid = i32::try_from(std::process::id()).unwrap();
         let qemu = Qemu { pid, port: 40001, kernel: Kernel::Kfunc };
         assert!(!qemu.alive(Path::new("/nowhere")));
     }
 
     #[test]
-    fn a_port_outside_of_what_adb_scans() {
+    fn a_port_is_outside_adbs_scan() {
         assert!(!SCANNED_BY_ADB.contains(&free_port().unwrap()));
     }
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::setup::system;
-use crate::sh;
+use crate::{sh, system};
 
 const NAME: &str = "disk.img";
 
@@ -16,7 +15,7 @@ const NAME: &str = "disk.img";
 const SIZE: u64 = 64 << 20;
 
 /// The instance's disk; makes one if there is none.
-pub fn ensure(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn ensure(folder: &Path) -> Result<PathBuf> {
     let disk = folder.join(NAME);
     if disk.is_file() {
         return Ok(disk);
@@ -34,6 +33,6 @@ pub fn ensure(folder: &Path) -> Result<PathBuf> {
 }
 
 /// Throws the instance's disk away, if it has one.
-pub fn remove(folder: &Path) {
+pub(crate) fn remove(folder: &Path) {
     let _ = fs::remove_file(folder.join(NAME));
 }

@@ -1,14 +1,14 @@
-//! Running other programs: say what runs, keep its words, and on failure name the command, how it
-//! ended and what to do about it.
+//! Running other programs, each within a limit: a line for each that runs, a log of its output, and an
+//! error that names the command, how it ended and what to do about it.
 //!
 //! All progress goes to stderr: the last line of stdout belongs to the task (`vdev up` prints the
-//! device's serial there).
+//! device's serial there). `docs/decisions/0031-commands-run-within-limits.md` has the reason against xshell.
 
 use std::env;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub const LONG: Duration = Duration::from_secs(30 * 60);
 const QUICK: Duration = Duration::from_secs(10 * 60);
 
 /// One line of progress.
-pub fn say(line: impl AsRef<str>) {
+pub fn progress(line: impl AsRef<str>) {
     eprintln!("xtask: {}", line.as_ref());
 }
 
@@ -57,7 +57,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// [`run`] with another limit than [`LONG`].
 pub fn run_within(limit: Duration, command: &mut Command) -> Result<()> {
-    say(show(command));
+    progress(show(command));
     // Not to our stdout: see the module's note.
     let mut child = command
         .stdout(Stdio::from(std::io::stderr()))
@@ -70,8 +70,8 @@ pub fn run_within(limit: Duration, command: &mut Command) -> Result<()> {
     }
 }
 
-/// Waits for a command; one that takes longer is ended with all that it started, and gives `None`.
-fn wait_within(limit: Duration, child: &mut Child) -> Result<Option<ExitStatus>> {
+/// Waits for a command; one that takes longer is killed with all that it started, and gives `None`.
+pub(crate) fn wait_within(limit: Duration, child: &mut Child) -> Result<Option<ExitStatus>> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
@@ -85,14 +85,14 @@ fn wait_within(limit: Duration, child: &mut Child) -> Result<Option<ExitStatus>>
     }
 }
 
-/// Ends a command and all that it started: an ended cargo would leave its compilers or tests behind.
+/// Kills a command and all that it started: cargo would leave its compilers or tests behind.
 ///
 /// Not by a process group of its own: out of the terminal's group, Ctrl-C would not reach it.
 fn end(child: &mut Child) -> Result<()> {
     let mut tree = vec![i32::try_from(child.id()).context("a process id")?];
     let mut next = 0;
     while let Some(&pid) = tree.get(next) {
-        // One that stands still starts no others while they are listed, and keeps its number.
+        // A stopped one starts no others while they are listed, and keeps its number.
         let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
         tree.extend(children(pid));
         next += 1;
@@ -123,101 +123,92 @@ fn parent(pid: i32) -> Option<i32> {
 }
 
 /// Runs a command whose output matters only when it fails: it goes to `target/logs/NAME.log`, and
-/// its end is shown on failure, followed by `mend`.
-pub fn run_logged(name: &str, command: &mut Command, limit: Duration, mend: &str) -> Result<()> {
-    fs::create_dir_all(paths::logs()).context("target/logs cannot be made")?;
-    let log = paths::logs().join(format!("{name}.log"));
-    let file =
-        File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+/// its end is shown on failure, after `remedy`.
+pub fn run_logged(name: &str, command: &mut Command, limit: Duration, remedy: &str) -> Result<()> {
+    let (log, file) = log(name)?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
-        .stderr(file)
+        .stderr(file.try_clone()?)
         .spawn()
-        .with_context(|| format!("`{}` did not start: {mend}", show(command)))?;
+        .with_context(|| format!("`{}` did not start: {remedy}", show(command)))?;
     let end = match wait_within(limit, &mut child)? {
         Some(status) if status.success() => return Ok(()),
         Some(status) => format!("ended with {}", ended(status)),
         None => format!("did not end within {} s", limit.as_secs()),
     };
-    bail!("`{}` {end}: {mend}\n{}(all of it: {})", show(command), tail(&log, 15), log.display());
+    let tail = tail_of(file, 15);
+    bail!("`{}` {end}: {remedy}\n{tail}(all of it: {})", show(command), log.display());
 }
 
-/// What a quick command prints, without the last newline.
+/// A new log in `target/logs`. A command that still writes an older one of that name keeps its own file.
+pub(crate) fn log(name: &str) -> Result<(PathBuf, File)> {
+    let log = paths::logs().join(format!("{name}.log"));
+    fs::create_dir_all(paths::logs()).context("target/logs cannot be made")?;
+    let _ = fs::remove_file(&log);
+    let file = OpenOptions::new().read(true).append(true).create(true).open(&log);
+    let file = file.with_context(|| format!("{} cannot be written", log.display()))?;
+    Ok((log, file))
+}
+
+/// The output of a quick command, without the last newline.
 pub fn read(command: &mut Command) -> Result<String> {
     read_within(QUICK, command)
 }
 
 fn read_within(limit: Duration, command: &mut Command) -> Result<String> {
+    let output = output_within(limit, command)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    if !output.status.success() {
+        let (line, end) = (show(command), ended(output.status));
+        bail!("`{line}` ended with {end}: {}", text(&output.stderr));
+    }
+    Ok(text(&output.stdout))
+}
+
+/// Everything that a command prints, however it ends; an error if it does not end in time.
+pub(crate) fn output_within(limit: Duration, command: &mut Command) -> Result<Output> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("`{}` did not start", show(command)))?;
-    let (said, complained) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
     let Some(status) = wait_within(limit, &mut child)? else {
         bail!("`{}` did not end within {} s", show(command), limit.as_secs());
     };
     // Something in the background may hold on to the ends of an ended command.
     let open = || format!("`{}` ended, but what it started holds its output open", show(command));
-    let text = |from: Receiver<Vec<u8>>| {
-        let bytes = from.recv_timeout(limit).with_context(open)?;
-        Ok::<_, anyhow::Error>(String::from_utf8_lossy(&bytes).trim_end().to_owned())
-    };
-    if !status.success() {
-        bail!("`{}` ended with {}: {}", show(command), ended(status), text(complained)?);
-    }
-    text(said)
+    let all = |from: Receiver<Vec<u8>>| from.recv_timeout(limit).with_context(open);
+    Ok(Output { status, stdout: all(stdout)?, stderr: all(stderr)? })
 }
 
-/// Reads to the end beside the wait: a command stands still when nobody reads what it says.
+/// Reads to the end beside the wait: a command blocks while its output is not read.
 fn drain(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut from) = from {
-            // What came before an error is worth showing.
+            // Output from before an error is worth showing.
             let _ = from.read_to_end(&mut bytes);
         }
-        // Nobody waits for it any more after the limit.
+        // After the limit the receiver is gone.
         let _ = sender.send(bytes);
     });
     receiver
 }
 
-/// Runs `source | sink` with both ends checked.
-pub fn pipe(source: &mut Command, sink: &mut Command) -> Result<()> {
-    let line = format!("{} | {}", show(source), show(sink));
-    let not_started = || format!("`{line}` did not start");
-    let mut writer = source.stdout(Stdio::piped()).spawn().with_context(not_started)?;
-    let between = writer.stdout.take().with_context(not_started)?;
-    let reader = sink.stdin(between).spawn().with_context(not_started);
-    // The command keeps its end open, and a writer whose reader is gone would never know.
-    sink.stdin(Stdio::null());
-    let mut reader = match reader {
-        Ok(reader) => reader,
-        Err(error) => {
-            end(&mut writer)?;
-            return Err(error);
-        }
-    };
-    let read = wait_within(LONG, &mut reader)?;
-    // Without a reader it ends at once; what remains is for one that hangs by itself.
-    let wrote = wait_within(Duration::from_secs(10), &mut writer)?;
-    let (Some(read), Some(wrote)) = (read, wrote) else {
-        bail!("`{line}` did not end in time");
-    };
-    if !wrote.success() || !read.success() {
-        bail!("`{line}` ended with {} and {}", ended(wrote), ended(read));
-    }
-    Ok(())
-}
-
 /// The last lines of a file, indented, for an error message.
 pub fn tail(file: &Path, lines: usize) -> String {
-    let text = fs::read(file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    File::open(file).map(|file| tail_of(file, lines)).unwrap_or_default()
+}
+
+pub(crate) fn tail_of(mut file: File, lines: usize) -> String {
+    let mut bytes = Vec::new();
+    // An error leaves a shorter tail.
+    let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.lines().collect();
     let from = all.len().saturating_sub(lines);
     all[from..].iter().map(|line| format!("    {}\n", line.trim_end_matches('\r'))).collect()
@@ -232,10 +223,27 @@ pub fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// The full path of a program on `PATH`.
+/// The full path of a program on `PATH`, or where Debian has those for root, as mkfs.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Locks a file until the result is dropped; prints `waiting` if another task has it.
+pub fn lock(path: &Path, waiting: Option<&str>) -> Result<File> {
+    let lock = || {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        let file = File::create(path)?;
+        if file.try_lock().is_err() {
+            if let Some(waiting) = waiting {
+                progress(waiting);
+            }
+            file.lock()?;
+        }
+        Ok::<_, std::io::Error>(file)
+    };
+    lock().with_context(|| format!("{} cannot be locked", path.display()))
 }
 
 /// A cargo that builds in this workspace with our flags only: `RUSTFLAGS` from outside would hide
@@ -254,13 +262,13 @@ pub fn plain_rust(command: &mut Command) {
     }
 }
 
-/// Tries what needs the network up to three times: mirrors and registries have bad moments.
+/// Tries an operation on the network up to three times: mirrors and registries have bad moments.
 pub fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     for pause in [3, 10] {
         match attempt() {
             Ok(done) => return Ok(done),
             Err(error) => {
-                say(format!("{error:#}\nxtask: trying again in {pause} s"));
+                progress(format!("{error:#}\nxtask: trying again in {pause} s"));
                 sleep(Duration::from_secs(pause));
             }
         }
@@ -268,7 +276,7 @@ pub fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     attempt()
 }
 
-/// Writes `bytes` unless the file holds them already: a new time stamp would rebuild what embeds it.
+/// Writes `bytes` unless the file holds them already: a new time stamp would rebuild whatever embeds it.
 pub fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(file).is_ok_and(|old| old == bytes) {
         return Ok(());
@@ -285,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_shown_without_the_paths_of_this_machine() {
+    fn a_shown_command_has_no_local_paths() {
         let mut command = Command::new("/usr/bin/thing");
         command.arg(paths::root().join("target/x"));
         assert_eq!(show(&command), "thing target/x");
@@ -299,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_names_the_command_its_status_and_the_mend() {
+    fn a_failure_names_status_and_remedy() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo why; exit 3"]);
         let error = run_logged("test-failure", &mut command, LONG, "do this").unwrap_err();
@@ -309,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hang_is_ended() {
+    fn a_hang_is_killed() {
         let limit = Duration::from_millis(50);
         let error =
             run_logged("test-hang", Command::new("sleep").arg("9"), limit, "x").unwrap_err();
@@ -321,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hang_is_ended_with_what_it_started() {
+    fn a_hang_is_killed_with_its_children() {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 99 & echo $!; wait"]);
         run_logged("test-tree", &mut command, Duration::from_millis(500), "x").unwrap_err();
@@ -340,23 +348,13 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_read_however_much_it_says() {
+    fn large_output_is_read() {
         let mut command = Command::new("sh");
-        command.args(["-c", "head -c 300000 /dev/zero >&2; echo said"]);
-        assert_eq!(read(&mut command).unwrap(), "said");
+        command.args(["-c", "head -c 300000 /dev/zero >&2; echo printed"]);
+        assert_eq!(read(&mut command).unwrap(), "printed");
         command = Command::new("sh");
         command.args(["-c", "echo why >&2; exit 3"]);
         let error = read(&mut command).unwrap_err().to_string();
         assert_eq!(error, "`sh -c echo why >&2; exit 3` ended with exit status 3: why");
-    }
-
-    #[test]
-    fn a_pipe_ends_when_either_side_fails() {
-        let endless = || Command::new("yes");
-        let error = pipe(&mut endless(), &mut Command::new("false")).unwrap_err().to_string();
-        assert!(error.contains("and exit status 1"), "{error}");
-        let error = pipe(&mut endless(), &mut Command::new("/nonexistent")).unwrap_err();
-        assert!(error.to_string().contains("did not start"), "{error}");
-        pipe(Command::new("echo").arg("x"), Command::new("sort").arg("-c")).unwrap();
     }
 }

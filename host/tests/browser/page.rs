@@ -1,4 +1,4 @@
-//! One report in the browser, and what a person does to it.
+//! One report in the browser, and the ways in which a person uses it.
 
 use std::env;
 use std::fs;
@@ -29,9 +29,9 @@ pub struct Page {
     /// CPU time of the page's main thread until then, ms: what other work on the machine does not
     /// lengthen.
     pub cpu_ms: f64,
-    /// What was requested.
+    /// Every address that was requested.
     pub requests: Vec<String>,
-    /// Whatever the browser complained of.
+    /// Every error that the browser reported.
     pub complaints: Vec<String>,
     folder: TempDir,
 }
@@ -223,7 +223,8 @@ impl Page {
         let answer = self.browser.call("Page.captureScreenshot", params)?;
         self.keep(&format!("{name}.png"), &answer["data"])
     }
-    /// A picture of what the window shows, below `target/`.
+
+    /// A picture of the window's part of the page, below `target/`.
     pub fn viewport(&mut self, name: &str) -> Result<PathBuf> {
         let answer = self.browser.call("Page.captureScreenshot", json!({"format": "png"}))?;
         self.keep(&format!("{name}.png"), &answer["data"])
@@ -241,7 +242,7 @@ impl Page {
 
     fn keep(&self, name: &str, data: &Value) -> Result<PathBuf> {
         let bytes = BASE64_STANDARD.decode(data.as_str().context("no picture")?)?;
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/browser");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/browser");
         fs::create_dir_all(&folder)?;
         let path = folder.join(name);
         fs::write(&path, bytes)?;

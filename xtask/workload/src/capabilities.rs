@@ -1,15 +1,15 @@
-//! What the program needs of its user.
+//! The user and the capabilities that the program needs.
 
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Where the kernel says what this process may do.
+/// Where the kernel shows the capabilities of this process.
 const STATUS: &str = "/proc/self/status";
 /// CAP_BLOCK_SUSPEND (kernel: include/uapi/linux/capability.h).
 const BLOCK_SUSPEND: u32 = 36;
 
-/// Whether wakeup sources can be made: the kernel would not say so, it ignores EPOLLWAKEUP silently.
+/// Fails where wakeup sources cannot be made: the kernel ignores EPOLLWAKEUP silently then.
 pub fn check() -> Result<()> {
     let uid = nix::unistd::geteuid();
     if !uid.is_root() {
@@ -20,7 +20,7 @@ pub fn check() -> Result<()> {
     if effective & (1 << BLOCK_SUSPEND) == 0 {
         bail!(
             "CapEff {effective:#x} lacks CAP_BLOCK_SUSPEND (bit {BLOCK_SUSPEND}), which EPOLLWAKEUP \
-             needs: run this as root with all its rights"
+             needs: run this as root with all its capabilities"
         );
     }
     Ok(())
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_effective_rights_are_found() {
+    fn effective_capabilities_are_found() {
         let status = "CapPrm:\t0000000000000000\nCapEff:\t000001ffffffffff\n";
         assert_eq!(effective(status), Some(0x1ff_ffff_ffff));
         assert_eq!(effective("CapEff:\tmany\n"), None);

@@ -114,7 +114,7 @@ pub fn many(n: u64) -> String {
     }
 }
 
-/// What a kernel function returned, 0 or a negative errno, with its name (asm-generic/errno.h).
+/// The return value of a kernel function, 0 or a negative errno, with its name (asm-generic/errno.h).
 pub fn errno(value: i32) -> String {
     let name = match value.unsigned_abs() {
         1 => "EPERM",
@@ -148,15 +148,18 @@ pub fn utc_for_names(at: Timestamp) -> String {
     at.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
-/// What of a trace is damaged, and how; empty where nothing is.
+/// The damaged parts of a trace; empty if there are none.
 pub fn damage(bytes: u64, chunks: u64, records: u64) -> String {
     let parts = [
         (bytes, "byte", "unreadable"),
         (chunks, "chunk", "missing"),
         (records, "record", "undecoded"),
     ];
-    let told = parts.iter().filter(|(n, ..)| *n > 0);
-    told.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))).collect::<Vec<_>>().join(", ")
+    let damaged = parts.iter().filter(|(n, ..)| *n > 0);
+    damaged
+        .map(|(n, noun, how)| format!("{} {how}", count(*n, noun)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A duration in the largest unit that fits, in the form that the command lines of host and agent
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn of_damage_only_what_there_is_is_told() {
+    fn only_damage_that_exists_is_listed() {
         assert_eq!(damage(0, 0, 0), "");
         assert_eq!(damage(21, 0, 0), "21 bytes unreadable");
         assert_eq!(damage(1, 2, 1), "1 byte unreadable, 2 chunks missing, 1 record undecoded");

@@ -62,36 +62,30 @@ pub fn one_line(message: &str) -> String {
 }
 
 /// `text` in at most `width` columns, with `…` in the middle where something was left out: names
-/// tell themselves apart at both ends.
+/// differ at both ends.
 pub fn fit(text: &str, width: usize) -> String {
+    cut(text, width, width.saturating_sub(1) / 2)
+}
+
+/// As [`fit`], with at most `tail` columns after the `…`.
+pub fn cut(text: &str, width: usize, tail: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let room = width.saturating_sub(1);
-    let tail_room = room / 2;
-    let mut head = String::new();
+    let head = width.saturating_sub(1).saturating_sub(tail);
+    let head = as_many_as_fit(text.chars(), head);
+    let mut tail: Vec<char> = as_many_as_fit(text.chars().rev(), tail).collect();
+    tail.reverse();
+    head.chain(['…']).chain(tail).collect()
+}
+
+/// The first of `chars`, in at most `room` columns.
+fn as_many_as_fit(chars: impl Iterator<Item = char>, room: usize) -> impl Iterator<Item = char> {
     let mut used = 0;
-    for c in text.chars() {
-        let w = c.width().unwrap_or(0);
-        if used + w > room - tail_room {
-            break;
-        }
-        used += w;
-        head.push(c);
-    }
-    let mut tail = Vec::new();
-    used = 0;
-    for c in text.chars().rev() {
-        let w = c.width().unwrap_or(0);
-        if used + w > tail_room {
-            break;
-        }
-        used += w;
-        tail.push(c);
-    }
-    head.push('…');
-    head.extend(tail.iter().rev());
-    head
+    chars.take_while(move |c| {
+        used += c.width().unwrap_or(0);
+        used <= room
+    })
 }
 
 fn push(out: &mut String, c: char) {

@@ -10,9 +10,15 @@ use sleepwalk::compare::diff::{Diff, Group, Part, Presence, diff};
 use sleepwalk::compare::merge::{MergeError, by_device, merge};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{Trace, merge::Reports};
-use sleepwalk::render::page::{Page, terminal};
+use sleepwalk::render::page::Page;
+use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::render::{self, json, markdown};
 use sleepwalk::report::{Line, Report};
+
+/// The page on a terminal of 80 columns.
+fn drawn(page: &Page) -> String {
+    terminal::render(page, Look { color: false, width: Some(80) })
+}
 
 /// The full report, changed.
 fn with(change: impl FnOnce(&mut Report)) -> Report {
@@ -31,7 +37,7 @@ fn next_day() -> Report {
 }
 
 fn shows(name: &str, page: &Page) {
-    let table = terminal(page, false);
+    let table = drawn(page);
     let wide = table.lines().find(|line| unicode_width::UnicodeWidthStr::width(*line) > 80);
     assert_eq!(wide, None);
     golden(&format!("{name}.txt"), &table);
@@ -110,7 +116,7 @@ fn overlapping_traces_are_refused() {
         })
     };
     let overlap = merge(vec![trace("b", later(3_599 * S)), trace("a", report())], None);
-    let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1.000 s".to_owned());
+    let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1.00 s".to_owned());
     assert_eq!(overlap.expect_err("a second of both"), wanted);
     // One ends where the other starts: two sessions of one boot.
     let reports = merged(vec![trace("a", report()), trace("b", later(3_600 * S))]);
@@ -273,14 +279,11 @@ fn differences_that_bar_comparison_are_listed() {
     assert_eq!(wlan.blocked_share_ns_per_awake_hour.after, None);
     assert!(wlan.blocked_share_ns_per_awake_hour.before.is_some());
     assert_eq!(wlan.held_ns_per_awake_hour.change, Some(0.0));
-    let page = terminal(&render::pages::diff::page(&both, 20), false);
+    let page = drawn(&render::pages::diff::page(&both, 20));
     assert!(page.contains("Sources by time held, in seconds per hour awake"), "{page}");
     let same = diff(&side(1, report), &side(1, report));
     assert_eq!(same.warnings, ["0.swk is on both sides"]);
-    assert!(
-        terminal(&render::pages::diff::page(&same, 20), false)
-            .contains("3 sources did not change.")
-    );
+    assert!(drawn(&render::pages::diff::page(&same, 20)).contains("3 sources did not change"));
 }
 
 #[test]
@@ -296,7 +299,7 @@ fn unwatched_attempts_are_not_zero() {
     assert!(diff.ledger.iter().all(|line| line.percent.after.is_none()));
     assert!(diff.attempts.iter().all(|o| o.per_awake_hour.after.is_none()));
     assert!(diff.sources.iter().all(|s| s.held_ns_per_awake_hour.change.is_none()));
-    let page = terminal(&render::pages::diff::page(&diff, 20), false);
+    let page = drawn(&render::pages::diff::page(&diff, 20));
     assert!(page.contains("–"), "{page}");
 }
 
@@ -312,8 +315,8 @@ fn empty_sessions_can_be_compared() {
     let diff = diff(&[trace("a", empty())], &[trace("b", empty())]);
     assert!(diff.ledger.iter().all(|line| line.percent.change.is_none()));
     assert!(diff.warnings.iter().any(|w| w.contains("a has no length")), "{:?}", diff.warnings);
-    let page = terminal(&render::pages::diff::page(&diff, 20), false);
-    assert!(page.contains("No trace tells.") && page.contains("None changed."), "{page}");
+    let page = drawn(&render::pages::diff::page(&diff, 20));
+    assert!(page.contains("No trace recorded them.") && page.contains("None changed."), "{page}");
 }
 
 // --- check

@@ -12,10 +12,9 @@ use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{check, diff, merge};
 use sleepwalk::export::{jsonl, perfetto};
-use sleepwalk::render::page::{Page, terminal};
-use sleepwalk::render::table::{self, Look};
-use sleepwalk::render::terminal::WIDTH;
-use sleepwalk::render::{self, csv, json, markdown, records, summary};
+use sleepwalk::render::page::Page;
+use sleepwalk::render::terminal::{self, Look};
+use sleepwalk::render::{self, csv, json, markdown, records};
 use sleepwalk::report::{By, Report, build};
 use sleepwalk::text::hidden;
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
@@ -238,11 +237,12 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
             prop_assert!(text.contains(|c: char| c.is_ascii_digit()), "{}", text);
             prop_assert!(!text.contains(char::is_control));
         }
-        for (color, top) in [(false, 20), (true, 1)] {
-            let text = table::render(&report, Look { color, top });
+        for (color, width, top) in [(false, 80, 20), (false, 200, 1), (true, 80, 1)] {
+            let page = render::pages::report::page(&report, Some(top));
+            let text = terminal::render(&page, Look { color, width: Some(width) });
             for line in text.lines().filter(|_| !color) {
                 prop_assert!(!line.contains(char::is_control), "{line:?}");
-                prop_assert!(line.width() <= WIDTH, "{line}");
+                prop_assert!(line.width() <= width, "{line}");
             }
         }
         let json = json::report(&report).expect("JSON");
@@ -274,12 +274,13 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     }
     let inert = |page: &Page| {
         let text = markdown::render(page);
-        let fits = terminal(page, false).lines().all(|line| line.width() <= WIDTH);
+        let look = Look { color: false, width: Some(80) };
+        let fits = terminal::render(page, look).lines().all(|line| line.width() <= 80);
         fits && text
             .lines()
             .all(|line| !line.contains(hidden) && line.matches('`').count() % 2 == 0)
     };
-    prop_assert!(inert(&summary::page(&report, 5)));
+    prop_assert!(inert(&render::pages::report::page(&report, Some(5))));
     let whole_ns = report.session.duration_ns;
     let policy = Policy::parse(
         "[capture]\nmin_duration = \"1s\"\nmin_attempts = 1\n[session]\n\

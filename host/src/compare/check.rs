@@ -136,7 +136,7 @@ impl Judge<'_> {
     fn capture(&mut self, policy: &Policy) {
         let (limits, session) = (&policy.capture, &self.trace.report.session);
         let seconds = session.duration_ns as f64 / 1e9;
-        let bound = limits.min_duration.0 as f64;
+        let bound = limits.min_duration.0;
         self.least("capture.min_duration", Ok(seconds), bound, Unit::Seconds);
         let attempts = self.counted(self.trace.report.attempts.len() as u64, &[HookKind::Phase]);
         let bound = limits.min_attempts as f64;

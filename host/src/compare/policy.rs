@@ -6,9 +6,8 @@
 
 use glob::Pattern;
 use serde::Deserialize;
+use sleepwalk_trace::units::positive_duration;
 use thiserror::Error;
-
-use crate::units::parse_duration;
 
 /// An error in a policy.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -167,16 +166,16 @@ impl TryFrom<f64> for Rate {
     }
 }
 
-/// Written as `90s`, `10m` or `8h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// A duration, written as `90s`, `10m` or `8h`, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Seconds(pub u64);
+pub struct Seconds(pub f64);
 
 impl TryFrom<String> for Seconds {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        parse_duration(&text).map(|duration| Self(duration.as_secs()))
+        positive_duration(&text).map(|duration| Self(duration.as_secs_f64()))
     }
 }
 
@@ -237,7 +236,7 @@ mod tests {
         let policy = Policy::parse(CAPTURE).expect("a policy");
         assert_eq!((policy.unknown, policy.capture.max_lost_events), (Unknown::Fail, 0));
         assert!(policy.capture.whole);
-        assert_eq!(policy.capture.min_duration, Seconds(600));
+        assert_eq!(policy.capture.min_duration, Seconds(600.0));
     }
 
     #[test]

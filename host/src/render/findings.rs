@@ -1,6 +1,7 @@
 //! The findings in words. Names stay pieces, which each skin escapes in its own way.
 
-use super::page::{Piece, Text, plain};
+use super::page::{Piece, Text};
+use super::terminal::plain;
 use crate::report::{Finding, FindingKind, Losses, Name, NotTryingHint, Storms, Waker};
 use crate::units::{count, errno, percent, time};
 

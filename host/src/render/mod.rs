@@ -11,6 +11,4 @@ pub mod markdown;
 pub mod page;
 pub mod pages;
 pub mod records;
-pub mod summary;
-pub mod table;
 pub mod terminal;

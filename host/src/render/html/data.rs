@@ -11,7 +11,9 @@ use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
 use crate::analyze::attempts::STEP_NAMES;
-use crate::render::labels::{name, outcome, returned, source};
+use crate::render::labels::{outcome, returned, source, spaced};
+use crate::render::page::name;
+use crate::render::terminal::plain;
 use crate::report::{Attempt, Evidence, Name, Outcome, Report, Source, Span};
 
 /// Blockers of a wait that are named one by one.
@@ -139,7 +141,7 @@ impl Attempts {
         self.took.push(took);
         self.outcome.push(attempt.outcome as usize);
         self.mode.push(words.index(attempt.mode.to_string()));
-        self.stage.push(words.index(attempt.stage.to_string().replace('_', " ")));
+        self.stage.push(words.index(spaced(attempt.stage)));
         self.returned.push(words.index(returned(attempt.errno)));
         self.slept.push(attempt.slept_ns / 1_000);
         self.entries.push(attempt.s2idle_entries);
@@ -245,7 +247,7 @@ struct Names {
 impl Names {
     fn new(sources: &[Source]) -> Self {
         let mut names = Self {
-            labels: sources.iter().map(source).collect(),
+            labels: sources.iter().map(|s| plain(&source(s))).collect(),
             by_instance: HashMap::new(),
             by_name: HashMap::new(),
         };
@@ -259,13 +261,13 @@ impl Names {
     }
 
     /// The row of a source, or a label of its own where it has none.
-    fn label(&mut self, told: &Name, instance: u32) -> usize {
+    fn label(&mut self, unranked: &Name, instance: u32) -> usize {
         if let Some(&row) = self.by_instance.get(&instance) {
             return row;
         }
         let labels = &mut self.labels;
-        *self.by_name.entry(told.clone()).or_insert_with(|| {
-            labels.push(name(told));
+        *self.by_name.entry(unranked.clone()).or_insert_with(|| {
+            labels.push(plain(&name(unranked)));
             labels.len() - 1
         })
     }

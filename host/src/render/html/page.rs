@@ -1,17 +1,16 @@
-//! The page itself: what is text stands here, and the places for what the script draws.
+//! The frame of the page: the head, the sections of [`pages::report`], and the places that the
+//! script draws in.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::ranking::{ranking, thousands};
-use crate::render::findings::text;
-use crate::render::labels;
-use crate::render::table::notes::warnings;
-use crate::render::table::power;
-use crate::report::{Finding, Ledger, Line, Outcome, Report, Session};
-use crate::text::{escape, one_line};
-use crate::units::{count, percent, size, time, utc};
+use super::blocks::{Names, sections, text};
+use crate::render::page::{Block, Page, Section};
+use crate::render::pages;
+use crate::render::terminal::plain;
+use crate::report::Report;
+use crate::units::percent;
 
-/// What the page holds beside its markup.
+/// The parts of the file beside its markup.
 pub(super) struct Parts {
     pub policy: String,
     pub style: String,
@@ -20,7 +19,9 @@ pub(super) struct Parts {
 }
 
 pub(super) fn page(report: &Report, parts: &Parts) -> Markup {
-    let device = device(&report.session);
+    let page = pages::report::page(report, None);
+    let names = Names::new(&report.sources);
+    let (before, after) = split(&page);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -30,23 +31,21 @@ pub(super) fn page(report: &Report, parts: &Parts) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { "Sleepwalk · " (device) }
+                title { "Sleepwalk · " (subject(&page)) }
                 style { (PreEscaped(&parts.style)) }
             }
             body {
                 a.skip href="#ranking" { "To the ranking" }
-                (header(report, &device))
+                (header(report, &page))
                 main {
-                    (findings(report))
-                    (ledger(report))
-                    (ranking(report))
+                    (sections(before, &names))
                     (timeline())
                     (heat_map())
                     (latency())
-                    (capture(report))
+                    (sections(after, &names))
                 }
                 div #tip role="tooltip" hidden {}
-                noscript { p.empty { "The timeline, the heat map and the latencies are drawn by a script." } }
+                noscript { p.empty { "A script draws the timeline, the heat map and the latencies." } }
                 script #data type="application/json" { (PreEscaped(&parts.data)) }
                 script { (PreEscaped(&parts.script)) }
             }
@@ -54,171 +53,53 @@ pub(super) fn page(report: &Report, parts: &Parts) -> Markup {
     }
 }
 
-fn device(session: &Session) -> String {
-    let device = if session.device.is_empty() { "unnamed device" } else { &session.device };
-    escape(device.as_bytes())
+/// The sections up to the ranking, which the drawings follow, and those after it.
+fn split(page: &Page) -> (&[Block], &[Block]) {
+    let heading = |block: &Block| matches!(block, Block::Heading(..));
+    let ranking = |block: &Block| matches!(block, Block::Heading(Section::Ranking, _));
+    let start = page.blocks.iter().position(heading).unwrap_or(0);
+    let at = page.blocks.iter().position(ranking).unwrap_or(start);
+    let next = page.blocks.iter().skip(at + 1).position(heading);
+    let end = next.map_or(page.blocks.len(), |next| at + 1 + next);
+    (&page.blocks[start..end], &page.blocks[end..])
 }
 
-fn header(report: &Report, device: &str) -> Markup {
-    let s = &report.session;
-    let slept = report.count(Outcome::Slept);
-    let attempts = report.attempts.len() as u64;
-    let active = report.sources.iter().filter(|source| source.sum.busy()).count();
+fn subject(page: &Page) -> String {
+    let title = page.blocks.iter().find_map(|block| match block {
+        Block::Title(text) => Some(plain(text)),
+        _ => None,
+    });
+    title.unwrap_or_default()
+}
+
+fn header(report: &Report, page: &Page) -> Markup {
+    let figure = |what: &str, ns: u64| {
+        html! { div { dt { (what) } dd { (percent(ns, report.session.duration_ns)) } } }
+    };
+    let lines = page.blocks.iter().take_while(|block| !matches!(block, Block::Heading(..)));
     html! {
         header {
             div.title {
                 p.mark { "Sleepwalk" }
-                h1 { (device) }
-                p.about {
-                    @if !s.kernel.is_empty() {
-                        "Linux " (escape(s.kernel.as_bytes())) " " (escape(s.machine.as_bytes())) " · "
+                @for block in lines {
+                    @match block {
+                        Block::Title(title) => h1 { (text(title)) },
+                        Block::Line(line) => p.about { (text(line)) },
+                        _ => {}
                     }
-                    (utc(s.start_realtime_ns.0)) " · " @if s.duration_ns == 0 { "no time passed" } @else { (time(s.duration_ns)) }
                 }
             }
             dl.figures {
-                div { dt { "asleep" } dd { (percent(report.ledger.asleep_ns, s.duration_ns)) } }
-                div { dt { "attempts" } dd { (thousands(attempts)) } }
-                div { dt { "of them slept" } dd { (percent(slept, attempts)) } }
-                div { dt { "active sources" } dd { (active) small { " of " (report.sources.len()) } } }
+                (figure("asleep", report.ledger.asleep_ns))
+                @if let Some(ns) = report.ledger.blocked_ns { (figure("blocked", ns)) }
             }
             button #theme.quiet type="button" { "Dark" }
         }
     }
 }
 
-/// Findings that are shown at once: they stand in the order of their weight.
-const FINDINGS: usize = 8;
-
-fn findings(report: &Report) -> Markup {
-    let warnings = warnings(&report.session);
-    let (first, rest) = report.findings.split_at(report.findings.len().min(FINDINGS));
-    html! {
-        section #findings aria-labelledby="findings-h" {
-            h2 #findings-h { "Findings" }
-            @if first.is_empty() && warnings.is_empty() {
-                p.empty { "Nothing stands out in this trace." }
-            }
-            ul.findings {
-                @for finding in first { (one_finding(finding, report)) }
-                @for warning in &warnings {
-                    li.doubt { span.severity { "in doubt" } p { (warning) } }
-                }
-            }
-            @if !rest.is_empty() {
-                details {
-                    summary { (rest.len()) " more of less weight" }
-                    ul.findings { @for finding in rest { (one_finding(finding, report)) } }
-                }
-            }
-        }
-    }
-}
-
-fn one_finding(finding: &Finding, report: &Report) -> Markup {
-    html! {
-        li class=(finding.severity.to_string()) {
-            span.severity { (finding.severity.to_string()) }
-            p {
-                (text(finding, report.session.duration_ns))
-                @for source in finding.kind.sources() {
-                    @let name = escape(&source.bytes);
-                    " "
-                    @if report.sources.iter().any(|ranked| ranked.name == *source) {
-                        button.chip type="button" data-find=(name) title="show in the ranking" { (name) }
-                    } @else {
-                        span.chip { (name) }
-                    }
-                }
-            }
-            @if let Some(gain) = finding.gain_ns {
-                span.gain { small { "gains " } (time(gain)) }
-            }
-        }
-    }
-}
-
-/// A line of the ledger: its class, and its meaning.
-fn meaning(line: Line, ledger: &Ledger) -> (&'static str, &'static str) {
-    match line {
-        Line::Asleep => ("asleep", "in machine_suspend"),
-        Line::Suspending => ("suspending", "attempts that slept, up to machine_suspend"),
-        Line::Resuming => ("resuming", "attempts that slept, after it"),
-        Line::Aborted => ("aborted", "the whole of them, charged to the sources that ended them"),
-        Line::Blocked => {
-            ("blocked", "user space waited to suspend, charged to the sources active meanwhile")
-        }
-        Line::NotTrying => ("idle", "outside attempts and waits"),
-        Line::Unknown if ledger.knows_blocked() => {
-            ("unknown", "records are missing there, or an attempt's return is")
-        }
-        Line::Unknown => ("unknown", "blocked, or nothing tried to suspend: not recorded"),
-        Line::Unattributed => ("", ""),
-    }
-}
-
-fn ledger(report: &Report) -> Markup {
-    let whole = report.session.duration_ns;
-    let mut at = 0.0;
-    let lines = report.ledger.lines().filter(|(line, _)| *line != Line::Unattributed);
-    let parts: Vec<_> = lines
-        .map(|(line, ns)| {
-            let width = share(ns, whole) * 1_000.0;
-            at += width;
-            let (class, meaning) = meaning(line, &report.ledger);
-            (ns, (labels::line(line, &report.ledger), meaning, class), at - width, width)
-        })
-        .collect();
-    html! {
-        section #ledger aria-labelledby="ledger-h" {
-            h2 #ledger-h { "Where the time went" }
-            svg.whole viewBox="0 0 1000 28" preserveAspectRatio="none" aria-hidden="true" {
-                @for (ns, (what, _, class), x, width) in &parts {
-                    rect class={ "l-" (class) } x=(format!("{x:.3}")) y="0"
-                        width=(format!("{width:.3}")) height="28" {
-                        title { (what) ": " (time(*ns)) ", " (percent(*ns, whole)) }
-                    }
-                }
-            }
-            table.lines {
-                tbody {
-                    @for (ns, (what, meaning, class), ..) in &parts {
-                        tr {
-                            th scope="row" {
-                                svg.key viewBox="0 0 10 10" aria-hidden="true" {
-                                    rect class={ "l-" (class) } width="10" height="10" rx="2" {}
-                                }
-                                (what)
-                            }
-                            td { (time(*ns)) }
-                            td { (percent(*ns, whole)) }
-                            td.meaning { (meaning) }
-                        }
-                    }
-                    tr.sum {
-                        th scope="row" { "the session" }
-                        td { (time(whole)) }
-                        td { (percent(whole, whole)) }
-                        td.meaning { "the lines sum to it exactly" }
-                    }
-                    tr.aside {
-                        th scope="row" { (labels::line(Line::Unattributed, &report.ledger)) }
-                        td { (time(report.ledger.unattributed_ns)) }
-                        td { (percent(report.ledger.unattributed_ns, whole)) }
-                        td.meaning {}
-                    }
-                }
-            }
-        }
-    }
-}
-
-pub(super) fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// A place for rows: what stays above them, and as much of them as is in sight. What the keys have
-/// reached is told in words.
+/// A place for rows: a canvas that stays above them, and one for the rows in sight. A live region
+/// reads out the item that the keys have reached.
 fn plot(id: &str, kind: &str, label: &str) -> Markup {
     html! {
         div.plot id=(id) tabindex="0" role="application" aria-roledescription=(kind)
@@ -273,7 +154,7 @@ fn heat_map() -> Markup {
                 div.buttons role="group" aria-label="What the heat map shows" {
                     button type="button" data-mode="aborts" aria-pressed="true" { "kept from sleeping" }
                     button type="button" data-mode="wakes" aria-pressed="false" { "woke" }
-                    button type="button" data-mode="held" aria-pressed="false" { "held at the begin" }
+                    button type="button" data-mode="held" aria-pressed="false" { "held at the start" }
                 }
             }
             (plot("cells", "heat map", "Heat map: attempts by sources"))
@@ -298,63 +179,6 @@ fn latency() -> Markup {
                 div.chart tabindex="0" role="img" aria-describedby="course-said" {}
                 p #course-said.note aria-live="polite" {}
             }
-        }
-    }
-}
-
-fn capture(report: &Report) -> Markup {
-    let s = &report.session;
-    let pairs = [
-        ("build", s.fingerprint.as_str()),
-        ("serial", &s.serial),
-        ("boot", &s.boot_id),
-        ("agent", &s.agent),
-        ("snapshots from", &s.source),
-        ("ended", s.end_reason.as_deref().unwrap_or("not in order")),
-    ];
-    html! {
-        section #capture aria-labelledby="capture-h" {
-            h2 #capture-h { "The capture" }
-            dl.pairs {
-                @for (what, value) in pairs {
-                    @if !value.is_empty() { div { dt { (what) } dd { (escape(value.as_bytes())) } } }
-                }
-                div { dt { "read" } dd { (count(s.records, "record")) ", " (count(s.snapshots, "snapshot")) } }
-                div { dt { "lost" } dd { (count(s.lost_events, "event")) ", " (size(s.damaged_bytes)) } }
-                @if let Some(drain) = &report.power.drain {
-                    (drained("battery asleep", drain.asleep_ns, drain.asleep_uah))
-                    (drained("battery awake", drain.awake_ns, drain.awake_uah))
-                }
-                @if let Some(cost) = &report.overhead {
-                    div { dt { "cost" } dd {
-                        (time(cost.agent_cpu_ns)) " of CPU, " (time(cost.agent_start_cpu_ns)) " of it to begin; "
-                        (size(cost.bytes_written)) " written"
-                    } }
-                }
-            }
-            @if !s.hooks.is_empty() {
-                table.hooks {
-                    thead { tr { th scope="col" { "seen" } th scope="col" { "how" } th scope="col" { "why not better" } } }
-                    tbody {
-                        @for hook in &s.hooks {
-                            tr {
-                                th scope="row" { (escape(hook.what.to_string().as_bytes())) }
-                                td { @if hook.how.is_empty() { "not seen" } @else { (escape(hook.how.as_bytes())) } }
-                                td { (one_line(&hook.why)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn drained(what: &str, ns: u64, uah: i64) -> Markup {
-    let (mah, ma) = power::drained(ns, uah);
-    html! {
-        @if ns > 0 {
-            div { dt { (what) } dd { (format!("{mah:.1} mAh in {}, {ma:.1} mA on average", time(ns))) } }
         }
     }
 }

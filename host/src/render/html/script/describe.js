@@ -1,6 +1,7 @@
-// What is told of an item, beside the pointer and to a screen reader: a title, and pairs of words.
+// The details of an item, for the box beside the pointer and for a screen reader: a title, and pairs
+// of words.
 
-const tell = (() => {
+const describe = (() => {
   const { attempts, waits } = data;
 
   function when(start, end) {
@@ -13,10 +14,10 @@ const tell = (() => {
 
   function hold(label, start, end, duty) {
     if (duty > 0.98) return span(`${label} held`, start, end);
-    const told = span(`${label} held again and again`, start, end);
-    told.pairs.push(["held", `${percent(duty, 1)} of what is drawn of it, in all`]);
-    if (data.grain > 0) told.pairs.push(["gaps", `up to ${time(data.grain)} are not drawn`]);
-    return told;
+    const item = span(`${label} held repeatedly`, start, end);
+    item.pairs.push(["held", `${percent(duty, 1)} of the drawn time, over the session`]);
+    if (data.grain > 0) item.pairs.push(["gaps", `up to ${time(data.grain)} are not drawn`]);
+    return item;
   }
 
   function attempt(i) {
@@ -24,7 +25,7 @@ const tell = (() => {
     if (attempts.slept[i] > 0) pairs.push(["slept", time(attempts.slept[i])]);
     pairs.push(["ended at", attempts.word("stage", i)], ["returned", attempts.word("returned", i)], ["mode", attempts.word("mode", i)]);
     if (attempts.entries[i] > 1) pairs.push(["entered s2idle", `${attempts.entries[i]} times`]);
-    for (const { label, proven } of attempts.causes(i)) pairs.push(["kept up by", data.labels[label] + (proven ? "" : " (likely)")]);
+    for (const { label, proven } of attempts.causes(i)) pairs.push(["kept awake by", data.labels[label] + (proven ? "" : " (likely)")]);
     const wake = attempts.wake(i);
     if (wake) {
       const by = [wake.irq && `interrupt ${wake.irq}`, wake.label >= 0 && data.labels[wake.label]].filter(Boolean);
@@ -38,12 +39,12 @@ const tell = (() => {
   }
 
   function wait(k) {
-    const { idle, blockers, more } = waits.told[k];
+    const { idle, blockers, more } = waits.result[k];
     const pairs = when(waits.start[k], waits.end[k]);
-    pairs.push(["ended", idle === 1 ? "no source was active" : idle === 0 ? "interrupted" : "not within the trace"]);
+    pairs.push(["ended", idle === 1 ? "no source was active" : idle === 0 ? "interrupted" : "after the trace"]);
     for (const [label, share] of blockers) pairs.push([time(share), data.labels[label]]);
     if (more > 0) pairs.push(["and", count(more, "other source")]);
-    return { title: "Waiting until no source is active", pairs };
+    return { title: "User space waits until no source is active", pairs };
   }
 
   return { span, hold, attempt, wait };

@@ -32,16 +32,16 @@ pub struct Policy {
     #[serde(default)]
     pub benign: Vec<Glob>,
     /// The least capture that can be judged.
-    pub capture: Capture,
+    pub capture: CaptureLimits,
     /// Limits on the whole session.
     #[serde(default)]
-    pub session: Session,
+    pub session: SessionLimits,
     /// Limits on every source that is neither benign nor limited by its name.
     #[serde(default)]
     pub each_source: SourceLimits,
     /// Limits on sources by name: only the first whose pattern matches counts.
     #[serde(default)]
-    pub source: Vec<Named>,
+    pub source: Vec<NamedLimits>,
 }
 
 /// The treatment of a limit that the trace has no data for.
@@ -58,7 +58,7 @@ pub enum Unknown {
 /// The least capture that can be judged.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Capture {
+pub struct CaptureLimits {
     /// The least length.
     pub min_duration: Seconds,
     /// The least number of attempts to suspend.
@@ -80,7 +80,7 @@ fn yes() -> bool {
 /// Limits on the whole session.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Session {
+pub struct SessionLimits {
     /// Time not asleep.
     pub max_awake_percent: Option<Percent>,
     /// Time in which a source blocked the device.
@@ -117,7 +117,7 @@ pub struct SourceLimits {
 /// again.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Named {
+pub struct NamedLimits {
     /// The sources' names.
     pub name: Glob,
     max_blocked_percent: Option<Percent>,
@@ -126,7 +126,7 @@ pub struct Named {
     max_wakes_per_hour: Option<Rate>,
 }
 
-impl Named {
+impl NamedLimits {
     /// Its limits.
     pub fn limits(&self) -> SourceLimits {
         SourceLimits {

@@ -1,5 +1,5 @@
 //! The example in docs/attribution.md, from its events to its numbers. `SLEEPWALK_BLESS=1` writes
-//! the numbers anew.
+//! the numbers again.
 
 mod common;
 
@@ -15,13 +15,13 @@ fn document() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/attribution.md")
 }
 
-/// What stands between the fence of this kind and its end.
+/// The text within the fence of this kind.
 fn fenced<'a>(text: &'a str, kind: &str) -> &'a str {
     let (_, rest) = text.split_once(&format!("```{kind}\n")).expect("the fence begins");
     rest.split_once("```").expect("the fence ends").0
 }
 
-/// The trace of which the events tell.
+/// The trace of these events.
 fn trace(events: &str) -> Vec<u8> {
     let mut m = Maker::full();
     let mut sources = Vec::new();

@@ -1,4 +1,4 @@
-//! Several reports set against each other or against a policy, on reports made here.
+//! Several reports compared with each other or checked against a policy, on reports made here.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn drawn(page: &Page) -> String {
     terminal::render(page, Look { color: false, width: Some(80) })
 }
 
-/// A report that is one's own to change.
+/// The full report, changed.
 fn with(change: impl FnOnce(&mut Report)) -> Report {
     let mut report = report();
     change(&mut report);
@@ -83,7 +83,7 @@ fn sessions_of_one_device_are_summed_by_name() {
 }
 
 #[test]
-fn time_that_is_not_told_is_no_zero() {
+fn unknown_time_is_not_zero() {
     let blind = with(|r| {
         r.session.boot_id = "another".to_owned();
         r.ledger.unknown_ns = Some(1_600 * S);
@@ -104,7 +104,7 @@ fn time_that_is_not_told_is_no_zero() {
 }
 
 #[test]
-fn time_that_two_traces_hold_is_not_counted_twice() {
+fn overlapping_traces_are_refused() {
     let twice = merge(vec![trace("a", report()), trace("b", report())], None);
     let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1 h 00 m".to_owned());
     assert_eq!(twice.expect_err("the same trace"), wanted);
@@ -118,12 +118,12 @@ fn time_that_two_traces_hold_is_not_counted_twice() {
     let overlap = merge(vec![trace("b", later(3_599 * S)), trace("a", report())], None);
     let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1.00 s".to_owned());
     assert_eq!(overlap.expect_err("a second of both"), wanted);
-    // One ends where the other begins: two sessions of one boot.
+    // One ends where the other starts: two sessions of one boot.
     let reports = merged(vec![trace("a", report()), trace("b", later(3_600 * S))]);
     assert_eq!((reports.devices[0].totals.sessions, reports.devices[0].totals.boots), (2, 1));
     // The same stamps, after a reboot.
     assert_eq!(merged(vec![trace("a", report()), trace("b", next_day())]).devices.len(), 1);
-    // Where a boot is not known, the date tells.
+    // Where a boot is unknown, the date decides.
     let unknown = |by: u64| {
         trace(
             "c",
@@ -152,7 +152,7 @@ fn devices_are_compared_and_never_summed() {
     let found = reports.devices.iter().map(|d| (d.serial.as_str(), d.totals.sessions));
     assert_eq!(found.collect::<Vec<_>>(), [("1A2B3C", 2), ("9Z", 1)]);
     shows("devices", &render::pages::merged::page(&reports, 3));
-    // Without serial numbers model and build tell; the build of one with a number may change.
+    // Without serial numbers model and build identify a device; with one the build may change.
     let nameless = |build: &str| {
         with(|r| {
             r.session.serial.clear();
@@ -229,17 +229,17 @@ fn find<'a>(diff: &'a Diff, name: &[u8]) -> &'a sleepwalk::compare::diff::Source
 }
 
 #[test]
-fn several_traces_a_side_are_their_median_and_range() {
+fn a_side_of_traces_is_its_median_and_range() {
     let asleep = |s: u64| with(|r| r.ledger.asleep_ns = s * S);
     let before: Vec<_> = [0, 3_600, 1_800].map(|s| trace("b", asleep(s))).into();
     let after: Vec<_> = [1_800, 900].map(|s| trace("a", asleep(s))).into();
     let diff = diff(&before, &after);
     let line =
         diff.ledger.iter().find(|line| line.line == Part::Line(Line::Asleep)).expect("the line");
-    let told =
+    let measured =
         |s: Option<sleepwalk::compare::diff::Spread>| s.map(|s| (s.min, s.median, s.max, s.traces));
-    assert_eq!(told(line.percent.before), Some((0.0, 50.0, 100.0, 3)));
-    assert_eq!(told(line.percent.after), Some((25.0, 37.5, 50.0, 2)));
+    assert_eq!(measured(line.percent.before), Some((0.0, 50.0, 100.0, 3)));
+    assert_eq!(measured(line.percent.after), Some((25.0, 37.5, 50.0, 2)));
     assert_eq!(line.percent.change, Some(-12.5));
     // A trace that was never awake has no rate per hour awake.
     let all = diff.attempts.iter().find(|o| o.outcome == Group::All).expect("all");
@@ -248,7 +248,7 @@ fn several_traces_a_side_are_their_median_and_range() {
 }
 
 #[test]
-fn what_can_not_be_compared_is_told() {
+fn differences_that_bar_comparison_are_listed() {
     let blind = || {
         with(|r| {
             (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
@@ -273,7 +273,7 @@ fn what_can_not_be_compared_is_told() {
     ] {
         assert!(warnings.contains(warning), "{warning} in {warnings}");
     }
-    // Costs of different kinds are not compared, what was held is; nor is null a zero.
+    // Costs of different kinds are not compared, held times are; and null is not zero.
     let wlan = find(&both, b"wlan_rx");
     assert_eq!(wlan.cost_ns_per_awake_hour.change, None);
     assert_eq!(wlan.blocked_share_ns_per_awake_hour.after, None);
@@ -287,7 +287,7 @@ fn what_can_not_be_compared_is_told() {
 }
 
 #[test]
-fn attempts_that_nobody_watched_are_no_zeros() {
+fn unwatched_attempts_are_not_zero() {
     let unwatched = with(|r| {
         r.session.hooks.clear();
         r.attempts.clear();
@@ -304,7 +304,7 @@ fn attempts_that_nobody_watched_are_no_zeros() {
 }
 
 #[test]
-fn nothing_at_all_can_be_compared() {
+fn empty_sessions_can_be_compared() {
     let empty = || {
         with(|r| {
             r.session.duration_ns = 0;
@@ -332,7 +332,7 @@ fn limits(checks: &[Check]) -> Vec<(&str, Option<f64>)> {
 }
 
 #[test]
-fn a_limit_is_kept_to_its_very_value_and_broken_beyond() {
+fn a_limit_breaks_only_beyond_its_value() {
     for (limit, at, below) in [
         ("[session]\nmax_awake_percent = ", 50.0, 49.9),
         ("[session]\nmax_blocked_percent = ", 10.0, 9.9),
@@ -362,7 +362,7 @@ fn a_limit_is_kept_to_its_very_value_and_broken_beyond() {
 }
 
 #[test]
-fn a_capture_that_says_too_little_does_not_pass() {
+fn an_insufficient_capture_does_not_pass() {
     let broken = |report: Report| judged("[capture]\n", report).traces.remove(0).broken;
     assert_eq!(broken(report()), []);
     let short = with(|r| r.session.duration_ns -= 1);
@@ -386,7 +386,7 @@ fn a_capture_that_says_too_little_does_not_pass() {
 }
 
 #[test]
-fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
+fn unknown_limits_fail_unless_the_policy_passes() {
     let blind = || {
         with(|r| {
             (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
@@ -405,7 +405,7 @@ fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
     let verdict = judged(policy, blind());
     assert!(!verdict.passed);
     let unknown = limits(&verdict.traces[0].unknown);
-    // Each once, however many sources there are.
+    // Each once, for any number of sources.
     let wanted = [
         "capture.min_attempts",
         "capture.max_charger_percent",
@@ -423,7 +423,7 @@ fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
 }
 
 #[test]
-fn sources_are_bound_by_name_or_benign_or_as_each() {
+fn a_source_has_its_own_limits_or_the_default() {
     let verdict = judged(
         "benign = [\"=cmd*\", \"rtc?\", \"never*\"]\n[capture]\n[each_source]\n\
          max_blocked_percent = 0\nmax_wakes_per_hour = 0\n",
@@ -432,7 +432,7 @@ fn sources_are_bound_by_name_or_benign_or_as_each() {
     let [wlan] = &verdict.traces[0].broken[..] else { panic!("{verdict:?}") };
     assert_eq!(wlan.source.as_ref().map(|name| &name.bytes[..]), Some(&b"wlan_rx"[..]));
     assert_eq!(verdict.unused, ["never*"]);
-    // A table of its own binds in place of [each_source], a benign source too; the first one.
+    // The first table that matches replaces [each_source], for a benign source too.
     let verdict = judged(
         "benign = [\"wlan*\"]\n[capture]\n[each_source]\nmax_blocked_percent = 90\n\
          [[source]]\nname = \"wlan_[rt]x\"\nmax_aborts_per_hour = 0\n\
@@ -444,7 +444,7 @@ fn sources_are_bound_by_name_or_benign_or_as_each() {
 }
 
 #[test]
-fn every_trace_is_judged_by_itself() {
+fn every_trace_is_judged_on_its_own() {
     let text = "[capture]\nmin_duration = \"1h\"\nmin_attempts = 1\n[session]\n\
                 max_awake_percent = 40\nmax_no_sleep = 0\n[each_source]\nmax_blocked_percent = 5\n\
                 [[source]]\nname = \"nobody\"\nmax_held_percent = 1\n";

@@ -46,7 +46,7 @@ fn good(dir: &Path, args: &[&str]) -> String {
     stdout(&output)
 }
 
-/// The exit code of `check`, and what it says.
+/// The exit code and the output of `check`.
 fn checked(policy: &str, traces: &[&str], json: bool) -> (Option<i32>, String) {
     let dir = folder();
     std::fs::write(dir.path().join("limits.toml"), policy).expect("a policy");
@@ -68,7 +68,7 @@ fn a_policy_that_is_kept_is_exit_code_0() {
 }
 
 #[test]
-fn a_broken_policy_is_exit_code_3_and_names_value_and_limit() {
+fn a_broken_limit_exits_3_with_value_and_limit() {
     let policy = format!("{CAPTURE}[session]\nmax_awake_percent = 10\nmax_no_sleep = 0\n");
     let (code, text) = checked(&policy, &["later.swk", "day.swk"], false);
     assert_eq!(code, Some(3), "{text}");
@@ -90,7 +90,7 @@ fn an_empty_trace_does_not_pass() {
 }
 
 #[test]
-fn a_limit_without_edges_is_not_passed_over() {
+fn a_limit_without_activations_fails() {
     let policy = format!("{CAPTURE}[each_source]\nmax_blocked_percent = 100\n");
     let (code, text) = checked(&policy, &["day.swk"], false);
     assert_eq!(code, Some(3), "{text}");
@@ -100,7 +100,7 @@ fn a_limit_without_edges_is_not_passed_over() {
 }
 
 #[test]
-fn with_edges_and_waits_blocked_time_is_told() {
+fn activations_and_waits_give_blocked_time() {
     let policy = format!(
         "{CAPTURE}max_lost_events = 17\n[session]\nmax_blocked_percent = 100\nmax_not_trying_percent = 100\n"
     );
@@ -116,13 +116,13 @@ fn with_edges_and_waits_blocked_time_is_told() {
 }
 
 #[test]
-fn the_example_policy_is_one_and_has_every_key() {
+fn the_example_policy_has_every_key() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policy.example.toml");
     let text = std::fs::read_to_string(path).expect("the example");
     let (code, said) = checked(&text, &["day.swk"], false);
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("source[modem_rx].max_aborts_per_hour, modem_rx: "), "{said}");
-    // An unknown key makes serde list the known ones; the example has each.
+    // Serde lists the known keys where it meets an unknown one; the example has each.
     for (table, of) in [
         ("", "unknown"),
         ("[capture]", "capture"),
@@ -147,7 +147,7 @@ fn the_example_policy_is_one_and_has_every_key() {
 }
 
 #[test]
-fn a_policy_with_a_slip_is_refused_by_line_and_key() {
+fn a_policy_error_names_line_and_key() {
     let dir = folder();
     let policy = dir.path().join("p.toml");
     std::fs::write(&policy, format!("{CAPTURE}[session]\nmax_awake = 1\n")).expect("a policy");
@@ -191,7 +191,7 @@ fn several_traces_are_one_report() {
     let sessions = json["devices"][0]["sessions"].as_array().expect("sessions");
     let files: Vec<_> = sessions.iter().map(|session| &session["trace"]).collect();
     assert_eq!(files, ["day.swk", "later.swk"], "in order of time");
-    // Each session's report is what it is alone.
+    // Each session's report equals that of its trace alone.
     let alone = good(dir.path(), &["report", "day.swk", "--format", "json"]);
     let alone: serde_json::Value = serde_json::from_str(&alone).expect("JSON");
     assert_eq!(sessions[0]["report"], alone);
@@ -225,7 +225,7 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
-fn no_output_goes_over_a_trace_that_it_is_made_from() {
+fn output_never_overwrites_its_trace() {
     let dir = folder();
     let path = |name| dir.path().join(name);
     for args in [

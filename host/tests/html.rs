@@ -1,4 +1,4 @@
-//! The HTML report without a browser: what the file holds. `xtask/browser` has the tests of what it
+//! The HTML report without a browser: what the file holds. `tests/browser` has the tests of what it
 //! does.
 
 mod common;

@@ -1,4 +1,4 @@
-//! What the JSON Schemas in `docs/` promise is what there is, and the other way round.
+//! The JSON Schemas in `docs/` against the JSON that is written, both ways.
 
 mod common;
 
@@ -11,7 +11,7 @@ use sleepwalk::compare::{check, diff, merge};
 use sleepwalk::render::json::{self, pretty};
 use sleepwalk::report::Report;
 
-/// Each schema with a document that has every key, as rich as they come.
+/// Each schema with a document that has every key.
 fn documents() -> [(&'static str, String); 4] {
     let mut other = report();
     other.session.boot_id = "another".to_owned();
@@ -52,7 +52,7 @@ fn objects<'a>(schema: &'a Value, found: &mut Vec<&'a Map<String, Value>>) {
 }
 
 #[test]
-fn schemas_are_sound_closed_and_say_what_every_key_means() {
+fn schemas_are_closed_and_describe_every_key() {
     for name in FILES {
         let schema = read(name);
         assert!(jsonschema::meta::is_valid(&schema), "{name}");
@@ -81,7 +81,7 @@ fn schemas_are_sound_closed_and_say_what_every_key_means() {
 }
 
 #[test]
-fn what_is_written_is_what_the_schema_says() {
+fn written_json_fits_its_schema() {
     for (name, json) in documents() {
         hold(&validator(name), &json);
     }
@@ -123,7 +123,7 @@ fn each_object(value: &Value, at: &str, visit: &mut impl FnMut(&str, &Map<String
 }
 
 #[test]
-fn no_key_more_and_none_less_passes() {
+fn keys_are_neither_missing_nor_extra() {
     for (name, json) in documents() {
         let validator = validator(name);
         let json: Value = serde_json::from_str(&json).expect("JSON");
@@ -163,7 +163,7 @@ fn every_key_of_the_schemas_is_written() {
 }
 
 #[test]
-fn what_a_capture_cannot_tell_is_null_and_passes() {
+fn unknown_values_are_null() {
     let mut report: Report = report();
     report.ledger.blocked_ns = None;
     report.ledger.not_trying_ns = None;

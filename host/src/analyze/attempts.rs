@@ -61,7 +61,7 @@ pub fn step_name(action: &[u8]) -> &'static str {
     STEP_NAMES.into_iter().find(|name| name.as_bytes() == action).unwrap_or("")
 }
 
-/// What an attempt's causes depend on, beside the attempt itself.
+/// Facts that decide an attempt's causes, beside the attempt itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     /// First entry into `machine_suspend`.

@@ -54,7 +54,7 @@ pub fn ledger(model: &Model, attempts: &[Attempt], outside: &Outside) -> Ledger 
     ledger
 }
 
-/// What one source, or all sources of one name, cost.
+/// The cost of one source, or of all sources of one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
     /// Its share of blocked time.
@@ -72,7 +72,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// What is known of its cost.
+    /// Its cost, as far as it is known.
     pub fn cost_ns(&self) -> u64 {
         self.blocked_share_ns.saturating_add(self.abort_ns).saturating_add(self.after_wake_ns)
     }

@@ -13,13 +13,13 @@ const TOGETHER_NS: u64 = 200_000_000;
 
 /// From readings in any order.
 pub fn power(
-    mut supplies: Vec<(BootNanos, PowerSupply)>,
+    mut recorded: Vec<(BootNanos, PowerSupply)>,
     model: &Model,
     attempts: &[Attempt],
 ) -> Power {
-    supplies.sort_by_key(|(at, _)| *at);
+    recorded.sort_by_key(|(at, _)| *at);
     let mut power = Power {
-        readings: supplies.iter().map(|(at, supply)| reading(*at, supply, model)).collect(),
+        readings: recorded.iter().map(|(at, supply)| reading(*at, supply, model)).collect(),
         ..Power::default()
     };
     let sleeps = Sleeps::new(attempts);
@@ -27,7 +27,7 @@ pub fn power(
     // The last reading of each battery since it was off a charger.
     let mut charges = BTreeMap::<u32, (BootNanos, i64)>::new();
     let mut before: Option<(BootNanos, bool)> = None;
-    let mut rest = &supplies[..];
+    let mut rest = &recorded[..];
     while let Some((at, _)) = rest.first() {
         let together = rest.partition_point(|(other, _)| other.since(*at) <= TOGETHER_NS);
         let (now, later) = rest.split_at(together);

@@ -1,6 +1,6 @@
-//! What got better or worse between two sides of one or more traces each.
+//! Changes between two sides of one or more traces each.
 //!
-//! Sessions differ in length, so nothing is compared as it is: times and counts are taken per hour
+//! Sessions differ in length, so nothing is compared directly: times and counts are taken per hour
 //! awake and per attempt, lines of the ledger as shares of the session. Where a side has several
 //! traces its median counts, and its range says how much that is worth.
 
@@ -24,7 +24,7 @@ pub struct Diff {
     pub before: Side,
     /// The traces after it.
     pub after: Side,
-    /// What can't be compared, and why.
+    /// Reasons why the sides, or some of their numbers, cannot be compared.
     pub warnings: Vec<String>,
     /// Lines of the ledger, the greatest change first.
     pub ledger: Vec<LineChange>,
@@ -37,7 +37,7 @@ pub struct Diff {
 /// The traces of one side.
 #[derive(Clone, Debug, Serialize)]
 pub struct Side {
-    /// Files, as they were named.
+    /// Files, as named on the command line.
     pub traces: Vec<String>,
     /// The sum of their sessions.
     pub duration_ns: u64,
@@ -346,7 +346,7 @@ fn mixed<'a>(traces: impl Iterator<Item = &'a Trace>) -> bool {
     known.any(|knows| Some(knows) != first)
 }
 
-/// What traces must have in common.
+/// A fact that traces must have in common.
 type Fact = fn(&Trace) -> String;
 
 fn warnings(before: &[Trace], after: &[Trace]) -> Vec<String> {

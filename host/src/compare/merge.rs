@@ -103,7 +103,7 @@ pub struct MergedSource {
     pub name: Name,
     /// Sessions that have it.
     pub sessions: u64,
-    /// What they did and cost.
+    /// Their activity and cost.
     #[serde(flatten)]
     pub sum: Sum,
 }
@@ -111,7 +111,7 @@ pub struct MergedSource {
 /// One session of a device.
 #[derive(Clone, Debug, Serialize)]
 pub struct Session {
-    /// The file, as it was named.
+    /// The file, as named on the command line.
     pub trace: String,
     /// Which boot of the device, from 0 in time order.
     pub boot: u64,

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::units::parse_duration;
 
-/// What is wrong with a policy.
+/// An error in a policy.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("line {line}, `{text}`: {why}")]
 pub struct PolicyError {
@@ -18,7 +18,7 @@ pub struct PolicyError {
     pub line: usize,
     /// The line's text.
     pub text: String,
-    /// What is wrong with it.
+    /// The error.
     pub why: String,
 }
 

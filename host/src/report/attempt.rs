@@ -96,7 +96,7 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// The step in which it ended.
     pub stage: Stage,
-    /// What `pm_suspend` returned; `None` where that is not in the trace.
+    /// The return value of `pm_suspend`; `None` where that is not in the trace.
     pub errno: Option<i32>,
     /// Time within `machine_suspend`, over all entries; 0 unless it slept.
     pub slept_ns: u64,
@@ -106,7 +106,7 @@ pub struct Attempt {
     pub s2idle_entries: u64,
     /// The sources that kept it from sleeping.
     pub causes: Vec<Cause>,
-    /// What ended the sleep; `None` where it did not sleep.
+    /// The end of the sleep; `None` where it did not sleep.
     pub wake: Option<Wake>,
     /// From its start to the first `machine_suspend`; 0 unless it slept. Not in the JSON.
     #[serde(skip)]
@@ -166,7 +166,7 @@ impl Cause {
     }
 }
 
-/// What ended a sleep.
+/// The end of a sleep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Wake {
     /// The first interrupt after the last `machine_suspend` had started.
@@ -209,7 +209,7 @@ pub struct Wait {
     pub end_ns: BootNanos,
     /// The thread's id.
     pub thread: u32,
-    /// What it returned: no source was active; `None` where it had not returned.
+    /// It returned because no source was active; `None` where it had not returned.
     pub idle: Option<bool>,
     /// The sources active in it, the longest share first; the first 8 if there are more.
     pub blockers: Vec<Blocker>,

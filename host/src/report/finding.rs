@@ -1,4 +1,4 @@
-//! Findings as data: what was found, the evidence and the numbers. `render::findings` words them.
+//! Findings as data: the kind, the evidence and the numbers. `render::findings` words them.
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
@@ -21,15 +21,15 @@ displays_key!(Severity);
 /// A conclusion. In JSON: `kind`, `severity`, `sources`, `gain_ns`, and `text` for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What was found.
+    /// The kind, with its evidence.
     pub kind: FindingKind,
     /// How much it matters.
     pub severity: Severity,
-    /// What fixing it would gain.
+    /// The time that fixing it would gain.
     pub gain_ns: Option<u64>,
 }
 
-/// What was found, with its evidence.
+/// The kinds of findings, each with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FindingKind {
     /// A source blocked suspend longer than any other.
@@ -58,7 +58,7 @@ pub enum FindingKind {
     },
     /// A source or an interrupt wakes the device often.
     Waker {
-        /// What woke it.
+        /// The source or the interrupt.
         by: Waker,
         /// Sleeps that it ended.
         wakes: u64,
@@ -149,7 +149,7 @@ pub enum FindingKind {
     },
 }
 
-/// What woke the device.
+/// A source or an interrupt that woke the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waker {
     /// A source.

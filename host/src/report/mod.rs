@@ -66,7 +66,7 @@ pub struct Report {
     pub sources_left_out: u64,
     /// The batteries and chargers.
     pub power: Power,
-    /// What the capture itself cost; null where the trace broke off before that was recorded.
+    /// The cost of the capture itself; null where the trace broke off before that was recorded.
     pub overhead: Option<Overhead>,
     /// Conclusions, the most important first. `render::json` writes them with their words.
     #[serde(skip)]
@@ -110,7 +110,7 @@ pub struct Session {
     pub agent: String,
     /// Where snapshots come from.
     pub source: String,
-    /// What was watched, and how.
+    /// The events that were watched, and how.
     pub hooks: Vec<Hook>,
     /// Whether activations were recorded one by one.
     pub edges: bool,
@@ -151,7 +151,7 @@ impl Session {
     }
 }
 
-/// What can be watched on a device.
+/// Events that can be watched on a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookKind {
@@ -188,10 +188,10 @@ impl From<String> for HookKind {
     }
 }
 
-/// How one thing was watched.
+/// How events of one kind were watched.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hook {
-    /// What.
+    /// The events.
     pub what: HookKind,
     /// `tp_btf`, `fexit`, …; empty where it was not watched.
     pub how: String,
@@ -265,7 +265,7 @@ pub struct Span {
     pub end_ns: BootNanos,
 }
 
-/// What the capture itself cost.
+/// The cost of the capture itself.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Overhead {
     /// CPU time of the agent, in all.

@@ -1,4 +1,4 @@
-//! Sources: what each did and cost, the roll-up by name, and the rank.
+//! Sources: their activity and cost, the roll-up by name, and the rank.
 
 use std::cmp::Reverse;
 
@@ -30,7 +30,7 @@ pub struct Source {
     pub born: bool,
     /// Removed within the session.
     pub died: bool,
-    /// What it did and cost.
+    /// Its activity and cost.
     #[serde(flatten)]
     pub sum: Sum,
     /// Active when last seen.
@@ -41,7 +41,7 @@ pub struct Source {
     pub spans: Vec<Span>,
 }
 
-/// What one source did and cost, or several in sum.
+/// The activity and cost of one source, or of several in sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
     /// How many sources this is the sum of.
@@ -61,7 +61,7 @@ pub struct Sum {
     pub wakes: u64,
     /// Awake time after those, until the next attempt or wait.
     pub after_wake_ns: u64,
-    /// What is known of its cost: `blocked_share_ns`, `abort_ns` and `after_wake_ns` together.
+    /// Its cost, as far as it is known: `blocked_share_ns`, `abort_ns` and `after_wake_ns` together.
     pub cost_ns: u64,
     /// Inactive → active.
     pub activations: u64,

@@ -34,9 +34,9 @@ pub enum Warning {
     TornStates(u64),
     /// The snapshots come from an inexact place: `kallsyms`, `debugfs` or `sysfs`.
     Inexact(String),
-    /// Something was not watched.
+    /// Events of one kind were not watched.
     Unwatched {
-        /// What.
+        /// The events.
         what: HookKind,
         /// The reason; empty where it is unknown.
         why: String,

@@ -1,4 +1,4 @@
-//! Reports with every field filled, as no trace that is made here has them.
+//! Reports with every field filled, which no trace made here has.
 
 use sleepwalk::compare::Trace;
 use sleepwalk::report::{
@@ -10,7 +10,7 @@ use sleepwalk_trace::time::{BootNanos, RealNanos};
 
 use super::S;
 
-/// A name that drives terminals, spreadsheets, Markdown and JSON, if it is let.
+/// A name that attacks terminals, spreadsheets, Markdown and JSON.
 pub const HOSTILE: &[u8] =
     b"=cmd|'/C calc'!A0;@everyone `x` <img src=x> [a](http://b.example)\r\n# \x1b[31m\xff\"\\,\xe2\x80\xae";
 

@@ -1,8 +1,8 @@
 //! Edges: activations and deactivations of wakeup sources.
 //!
-//! The tracepoints pass the source's name, not its address. An edge carries the name's pointer, which
-//! a snapshot's source has too; what stands there is sent when a pointer is met for the first time or
-//! no longer means the same, so that a source that lives and dies between two snapshots has its name.
+//! The tracepoints pass the source's name, not its address. An edge carries the pointer of the name, which
+//! the sources of a snapshot have too. The name itself is sent the first time that a pointer comes up, and
+//! again when it has changed. So a source that lives and dies between two snapshots has its name.
 
 use core::ffi::c_void;
 use core::ptr::addr_of_mut;
@@ -18,7 +18,7 @@ use sleepwalk_trace::abi::{
 
 use crate::out::{Urgency, emit};
 
-/// The names that the agent was told of, by their pointers.
+/// The names that were sent to the agent, by their pointers.
 #[map]
 static NAMES: LruHashMap<u64, [u64; NAME_WORDS]> = LruHashMap::with_max_entries(4096, 0);
 
@@ -61,16 +61,16 @@ fn raw_edge(kind: u32, ctx: &RawTracePointContext) {
 
 #[inline(always)]
 fn edge(kind: u32, pointer: u64, state: u32) {
-    tell_name(pointer);
+    send_name(pointer);
     emit::<EdgeEvent>(kind, state, Urgency::Bulk, |event| {
         // SAFETY: the entry has room for a whole event.
         unsafe { (*event).name_pointer = pointer };
     });
 }
 
-/// Sends the name at `pointer` unless the agent has been told that very name there.
+/// Sends the name at `pointer`, unless that name was sent already.
 #[inline(always)]
-fn tell_name(pointer: u64) {
+fn send_name(pointer: u64) {
     let mut name = [0u64; NAME_WORDS];
     // SAFETY: `name` has NAME_ROOM bytes, and the helper checks the source address.
     let mut length = unsafe {
@@ -84,10 +84,10 @@ fn tell_name(pointer: u64) {
         unsafe { bpf_probe_read_kernel(addr_of_mut!(beyond).cast(), 1, at) };
         length += i64::from(beyond != 0);
     }
-    // SAFETY: what stands there may be replaced meanwhile, on another CPU; then the names differ, and
-    // one is sent once too often.
-    let told = unsafe { NAMES.get(pointer) };
-    if told.is_some_and(|told| differences(told, &name) == 0) {
+    // SAFETY: another CPU may replace the value meanwhile; then the names differ, and one is sent once too
+    // often.
+    let sent_before = unsafe { NAMES.get(pointer) };
+    if sent_before.is_some_and(|before| differences(before, &name) == 0) {
         return;
     }
     let sent = emit::<NameEvent>(EVENT_NAME, length as u32, Urgency::Bulk, |event| {
@@ -98,12 +98,12 @@ fn tell_name(pointer: u64) {
         }
     });
     if sent {
-        // Where there is no room for it, it is sent again.
+        // If the map has no room, the name is sent again next time.
         let _ = NAMES.insert(pointer, name, 0);
     }
 }
 
-/// Not 0 where the names differ: without a branch for each word, which the verifier would follow.
+/// Not 0 if the names differ. It has no branch per word, because the verifier would follow each.
 #[inline(always)]
 fn differences(a: &[u64; NAME_WORDS], b: &[u64; NAME_WORDS]) -> u64 {
     let mut differences = 0;

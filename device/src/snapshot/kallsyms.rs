@@ -1,0 +1,131 @@
+//! Snapshots by the probe's walk from the address of `wakeup_sources`, for kernels without the kfuncs.
+//!
+//! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that met a
+//! change is repeated, a few times; registrations are rare.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use anyhow::{Context, Result, bail, ensure};
+use sleepwalk_trace::abi::WALK_DONE;
+
+use super::walker::Walker;
+use super::{Sample, SnapshotSource, SnapshotSummary};
+use crate::probe::btf::Kernel;
+
+const PROGRAM: &str = "walk_unlocked";
+const KALLSYMS: &str = "/proc/kallsyms";
+
+/// The list's head (`static LIST_HEAD(wakeup_sources)`, `drivers/base/power/wakeup.c`, 6.1 to 7.3).
+const SYMBOL: &[u8] = b"wakeup_sources";
+
+/// Link-time optimisation may append this to a static symbol's name.
+const LTO: &[u8] = b".llvm.";
+
+/// After so many walks, a broken one is used as it is.
+const TRIES: usize = 5;
+
+/// The walk, loaded.
+#[derive(Debug)]
+pub struct Kallsyms(Walker);
+
+impl Kallsyms {
+    /// Finds the list and loads the walk with room for `capacity` sources.
+    pub fn load(kernel: &Kernel, capacity: u32) -> Result<Self> {
+        let file = File::open(KALLSYMS).with_context(|| {
+            format!("{KALLSYMS} can't be read: it needs a kernel with CONFIG_KALLSYMS_ALL=y")
+        })?;
+        let head = head(BufReader::with_capacity(1 << 16, file))?;
+        Walker::load(kernel, PROGRAM, head, capacity).map(Self)
+    }
+}
+
+impl SnapshotSource for Kallsyms {
+    fn name(&self) -> &'static str {
+        "kallsyms"
+    }
+
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
+        let mut walk = self.0.run()?;
+        for _ in 1..TRIES {
+            if walk.status == WALK_DONE {
+                break;
+            }
+            log::debug!("the list changed under the walk after {} sources", walk.seen);
+            walk = self.0.run()?;
+        }
+        Ok(self.0.for_each(&walk, visit))
+    }
+}
+
+/// The address of the list's head. A line is `ADDRESS TYPE NAME`, and goes on with `[MODULE]` for a
+/// module's symbol (`s_show`, `kernel/kallsyms.c`, 7.3).
+fn head(mut symbols: impl BufRead) -> Result<u64> {
+    let mut found = Vec::new();
+    let mut line = Vec::new();
+    while symbols
+        .read_until(b'\n', &mut line)
+        .with_context(|| format!("{KALLSYMS} can't be read"))?
+        > 0
+    {
+        found.extend(address(&line));
+        line.clear();
+    }
+    match found[..] {
+        [] => bail!(
+            "{KALLSYMS} has no wakeup_sources: it needs a kernel with CONFIG_KALLSYMS_ALL=y and \
+             CONFIG_PM_SLEEP=y"
+        ),
+        [head] => {
+            ensure!(
+                head != 0,
+                "{KALLSYMS} hides the address of wakeup_sources: \
+                 `echo 1 > /proc/sys/kernel/kptr_restrict`, and run it as root (CAP_SYSLOG)"
+            );
+            Ok(head)
+        }
+        _ => bail!(
+            "{KALLSYMS} has {} symbols wakeup_sources: it is not clear which one is the list",
+            found.len()
+        ),
+    }
+}
+
+fn address(line: &[u8]) -> Option<u64> {
+    let mut words = line.trim_ascii_end().split(|b| matches!(b, b' ' | b'\t'));
+    let (address, _, name) = (words.next()?, words.next()?, words.next()?);
+    let rest = name.strip_prefix(SYMBOL)?;
+    if words.next().is_some() || !(rest.is_empty() || rest.starts_with(LTO)) {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(address).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_found_among_similar_symbols() {
+        let text = "ffff800081a0 t wakeup_sources_stats_show\n\
+            ffff800082b8 d wakeup_sources\n\
+            ffff800083c0 d wakeup_sources\t[other]\n\
+            ffff800084d0 d wakeup_sources_stats_fops\n";
+        assert_eq!(head(text.as_bytes()).unwrap(), 0xffff_8000_82b8);
+        assert_eq!(head(&b"10 d wakeup_sources.llvm.77\n"[..]).unwrap(), 16);
+    }
+
+    #[test]
+    fn errors_name_the_cause() {
+        let wrong = [
+            ("", "CONFIG_KALLSYMS_ALL"),
+            ("zz d wakeup_sources\n?\n", "CONFIG_KALLSYMS_ALL"),
+            ("0000000000000000 d wakeup_sources\n", "kptr_restrict"),
+            ("10 d wakeup_sources\n20 d wakeup_sources\n", "2 symbols"),
+        ];
+        for (text, expected) in wrong {
+            let error = head(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

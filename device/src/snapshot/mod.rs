@@ -1,0 +1,178 @@
+//! The four sources of snapshots, best first.
+//!
+//! | source | values | limits |
+//! |---|---|---|
+//! | `kfunc` | every field, in ns | none: the kernel's lock keeps the list unchanged |
+//! | `kallsyms` | every field, in ns | the list may change during the walk, which then ends early |
+//! | `debugfs` | the printed columns, in ms | no addresses: only their order distinguishes sources of one name |
+//! | `sysfs` | the attributes, in ms | each is read at another moment, and reading them all takes long |
+
+mod debugfs;
+mod kallsyms;
+mod kfunc;
+mod layout;
+mod printed;
+mod sysfs;
+mod walker;
+
+use std::fmt;
+
+use anyhow::{Result, anyhow, bail};
+use sleepwalk_trace::snapshot::SourceState;
+use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos};
+
+use crate::probe::btf::Kernel;
+
+/// Identifies a source within its snapshot, and in the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// Kernel address of the struct.
+    Address(u64),
+    /// The kernel's `id`, where there is no address.
+    Id(u32),
+    /// The source is the n-th of its name from the end of the kernel's list. That end has the oldest
+    /// sources, so a new one does not change the numbers of the others.
+    Nth(u32),
+}
+
+/// One wakeup source in a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// Identifies it.
+    pub key: Key,
+    /// Kernel address of the name; 0 where it is not known.
+    pub name_pointer: u64,
+    /// The kernel's `id`, where it is known.
+    pub id: Option<u32>,
+    /// The name, any bytes but NUL.
+    pub name: &'a [u8],
+    /// Whether `name` is only the start of the name.
+    pub name_cut: bool,
+    /// State and counters.
+    pub state: SourceState,
+}
+
+impl Sample<'_> {
+    /// Kernel address of the struct; 0 where it is not known.
+    pub fn address(&self) -> u64 {
+        match self.key {
+            Key::Address(address) => address,
+            _ => 0,
+        }
+    }
+}
+
+/// The facts of one snapshot, besides its sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotSummary {
+    /// When it began, CLOCK_BOOTTIME.
+    pub begin: BootNanos,
+    /// When it began, CLOCK_MONOTONIC.
+    pub mono: MonoNanos,
+    /// When it ended, CLOCK_BOOTTIME.
+    pub end: BootNanos,
+    /// Sources on the kernel's list; if it is broken, those passed until then.
+    pub seen: u32,
+    /// Sources handed out.
+    pub stored: u32,
+    /// It ended early: a node could not be read, or the list had no end.
+    pub broken: bool,
+}
+
+impl SnapshotSummary {
+    /// A snapshot that failed at `now`.
+    pub fn failed(now: Clocks) -> Self {
+        let mono = now.mono_at(now.boot);
+        Self { begin: now.boot, mono, end: now.boot, seen: 0, stored: 0, broken: true }
+    }
+
+    /// Whether it has every source, so that one that is missing is gone.
+    pub fn whole(&self) -> bool {
+        !self.broken && self.seen == self.stored
+    }
+}
+
+/// Takes snapshots of all wakeup sources.
+pub trait SnapshotSource: fmt::Debug {
+    /// Its name in the trace.
+    fn name(&self) -> &'static str;
+
+    /// Takes a snapshot and hands each wakeup source to `visit`.
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary>;
+}
+
+impl SnapshotSource for Box<dyn SnapshotSource> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
+        (**self).take_snapshot(visit)
+    }
+}
+
+/// A source of snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Kfunc,
+    Kallsyms,
+    Debugfs,
+    Sysfs,
+}
+
+impl Kind {
+    /// All, best first.
+    pub const ALL: [Self; 4] = [Self::Kfunc, Self::Kallsyms, Self::Debugfs, Self::Sysfs];
+
+    /// Its name in the trace and for `--source`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kfunc => "kfunc",
+            Self::Kallsyms => "kallsyms",
+            Self::Debugfs => "debugfs",
+            Self::Sysfs => "sysfs",
+        }
+    }
+
+    /// Opens it with room for `capacity` sources. Only the walks need the kernel's BTF (`kernel`).
+    pub fn open(
+        self,
+        kernel: Result<&Kernel, &anyhow::Error>,
+        capacity: u32,
+    ) -> Result<Box<dyn SnapshotSource>> {
+        let kernel = || kernel.map_err(|error| anyhow!("{error:#}"));
+        Ok(match self {
+            Self::Kfunc => Box::new(kfunc::Kfunc::load(kernel()?, capacity)?),
+            Self::Kallsyms => Box::new(kallsyms::Kallsyms::load(kernel()?, capacity)?),
+            Self::Debugfs => Box::new(debugfs::Debugfs::open(capacity)?),
+            Self::Sysfs => Box::new(sysfs::Sysfs::open(capacity)?),
+        })
+    }
+}
+
+/// Opens the best source of which a first snapshot succeeds. The log has the reasons why better ones
+/// failed.
+pub fn open_best(
+    kernel: Result<&Kernel, &anyhow::Error>,
+    capacity: u32,
+) -> Result<Box<dyn SnapshotSource>> {
+    let mut failures = Vec::new();
+    for kind in Kind::ALL {
+        match kind.open(kernel, capacity).and_then(try_snapshot) {
+            Ok(source) => {
+                if !failures.is_empty() {
+                    let why = failures.join("; ");
+                    log::warn!("snapshots come from {}: {why}", kind.name());
+                }
+                return Ok(source);
+            }
+            Err(error) => failures.push(format!("no {}, {error:#}", kind.name())),
+        }
+    }
+    bail!("no source of snapshots works here: {}", failures.join("; "))
+}
+
+fn try_snapshot(mut source: Box<dyn SnapshotSource>) -> Result<Box<dyn SnapshotSource>> {
+    source.take_snapshot(&mut |_| {})?;
+    Ok(source)
+}

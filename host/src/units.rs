@@ -115,7 +115,7 @@ pub fn many(n: u64) -> String {
     }
 }
 
-/// What a kernel function returned, 0 or a negative errno, with its name (asm-generic/errno.h).
+/// The return value of a kernel function, 0 or a negative errno, with its name (asm-generic/errno.h).
 pub fn errno(value: i32) -> String {
     let name = match value.unsigned_abs() {
         1 => "EPERM",
@@ -149,15 +149,15 @@ pub fn utc_for_names(at: Timestamp) -> String {
     at.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
-/// What of a trace is damaged, and how; empty where nothing is.
+/// The damage of a trace in words; empty where there is none.
 pub fn damage(bytes: u64, chunks: u64, records: u64) -> String {
     let parts = [
         (bytes, "byte", "unreadable"),
         (chunks, "chunk", "missing"),
         (records, "record", "undecoded"),
     ];
-    let told = parts.iter().filter(|(n, ..)| *n > 0);
-    told.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))).collect::<Vec<_>>().join(", ")
+    let some = parts.iter().filter(|(n, ..)| *n > 0);
+    some.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))).collect::<Vec<_>>().join(", ")
 }
 
 /// A duration in whole seconds as [`parse_duration`] reads it, in the largest unit that fits.
@@ -169,7 +169,7 @@ pub fn asked(duration: Duration) -> String {
     }
 }
 
-/// The longest duration that can be asked for: what is longer is a slip of the finger.
+/// The longest duration that an option takes: a longer one is a typing error.
 const LONGEST: u64 = 366 * 86_400;
 
 /// `90s`, `10m`, `8h`.
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn of_damage_only_what_there_is_is_told() {
+    fn damage_lists_only_what_there_is() {
         assert_eq!(damage(0, 0, 0), "");
         assert_eq!(damage(21, 0, 0), "21 bytes unreadable");
         assert_eq!(damage(1, 2, 1), "1 byte unreadable, 2 chunks missing, 1 record undecoded");

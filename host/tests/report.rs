@@ -1,4 +1,4 @@
-//! What the reports look like, on traces made here.
+//! The looks of the reports, on traces made here.
 
 mod common;
 
@@ -184,7 +184,7 @@ fn the_json_ledger_sums_to_the_session() {
 }
 
 #[test]
-fn time_that_is_held_after_a_wake_counts_once_in_the_order() {
+fn time_held_after_a_wake_ranks_once() {
     let mut m = Maker::new();
     let (alarm, usb) = (m.source(b"alarm", 0), m.source(b"usb", 0));
     m.snapshot(Reason::Start).wait(S).sleep(20 * S, Some(alarm));
@@ -248,9 +248,9 @@ fn the_dump_has_every_record_on_a_line() {
     assert_eq!(snapshot["mono_ns"].as_u64(), snapshot["at_ns"].as_u64().map(|at| at - asleep));
 }
 
-/// What the ring dropped between the snapshot that it repeats and the first chunk is no loss of edges.
+/// Edges that the ring dropped before its first chunk are not lost.
 #[test]
-fn a_ring_that_dropped_its_past_is_not_said_to_lack_edges() {
+fn a_ring_does_not_lack_the_edges_it_dropped() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../trace/tests/golden/v1-ring.swk");
     let text = stdout(&run(&["report", path]));
     assert!(text.contains("dropped to keep the trace small"), "{text}");

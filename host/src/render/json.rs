@@ -80,8 +80,8 @@ pub fn pretty(value: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(text)
 }
 
-/// JSON that drives no terminal and turns no line around: what is [`hidden`] stands as `\uXXXX`,
-/// which means the same. Outside strings JSON is ASCII, and within them ASCII's controls but DEL are
+/// JSON that drives no terminal and turns no line around: [`hidden`] characters become `\uXXXX`,
+/// which means the same. Outside strings JSON is ASCII, and inside them its controls except DEL are
 /// escaped already.
 pub fn harmless(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_characters_are_escaped_and_mean_the_same() {
+    fn hidden_characters_are_escaped() {
         let name = "a\u{9b}31m\x7f\u{85}\u{202e}\u{2066}\u{200b}\u{e0041}\x1b\"\\ größe 名前 😀";
         let text = pretty(&[name]).expect("JSON");
         assert!(

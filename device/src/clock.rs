@@ -5,8 +5,8 @@ use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
 
 /// Reads CLOCK_BOOTTIME, CLOCK_MONOTONIC and CLOCK_REALTIME.
 ///
-/// They are read one after the other, so the difference of the first two is a few hundred ns too small, and
-/// exactly 0 on a machine that has not been suspended.
+/// They are read one after the other, so the difference of the first two is a few hundred ns too
+/// small, and exactly 0 on a machine that has not been suspended.
 pub fn now() -> Clocks {
     let boot = nanos(ClockId::CLOCK_BOOTTIME);
     let mono = nanos(ClockId::CLOCK_MONOTONIC);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sleepwalk_trace::chunk::LEAST_SIZE;
 
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
@@ -160,60 +159,13 @@ pub fn damage(bytes: u64, chunks: u64, records: u64) -> String {
     some.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))).collect::<Vec<_>>().join(", ")
 }
 
-/// A duration in whole seconds as [`parse_duration`] reads it, in the largest unit that fits.
-pub fn asked(duration: Duration) -> String {
-    match duration.as_secs() {
-        s if s > 0 && s % 3_600 == 0 => format!("{}h", s / 3_600),
-        s if s > 0 && s % 60 == 0 => format!("{}m", s / 60),
-        s => format!("{s}s"),
-    }
-}
-
-/// The longest duration that an option takes: a longer one is a typing error.
-const LONGEST: u64 = 366 * 86_400;
-
-/// `90s`, `10m`, `8h`.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let hint = "write a number and s, m or h, like 90s, 10m or 8h";
-    let unit = match text.as_bytes().last() {
-        Some(b's') => 1,
-        Some(b'm') => 60,
-        Some(b'h') => 3_600,
-        _ => return Err(hint.to_owned()),
-    };
-    let digits = &text[..text.len() - 1];
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(hint.to_owned());
-    }
-    let seconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-    match seconds {
-        Some(0) => Err("it must be longer than 0".to_owned()),
-        Some(seconds) if seconds <= LONGEST => Ok(Duration::from_secs(seconds)),
-        _ => Err("it is longer than a year".to_owned()),
-    }
-}
-
-/// `512K`, `64M`, `1G`: bytes, of 1024 each.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let hint = || "write a number and K, M or G, like 512K, 64M or 1G".to_owned();
-    let shift = match text.as_bytes().last() {
-        Some(b'K') => 10,
-        Some(b'M') => 20,
-        Some(b'G') => 30,
-        _ => return Err(hint()),
-    };
-    let digits = &text[..text.len() - 1];
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(hint());
-    }
-    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)) {
-        Some(size) if size < LEAST_SIZE => {
-            Err(format!("it is too small for a trace: give at least {}K", LEAST_SIZE >> 10))
-        }
-        // A file's offsets have 63 bits.
-        Some(size) if size <= i64::MAX as u64 => Ok(size),
-        _ => Err("no file is that large".to_owned()),
-    }
+/// A duration in the largest unit that fits, in the form that the command lines of host and agent
+/// read: `90s`, `10m`, `500ms`.
+pub fn duration(duration: Duration) -> String {
+    let units = [(3_600 * SECOND, "h"), (60 * SECOND, "m"), (SECOND, "s"), (SECOND / 1_000, "ms")];
+    let ns = duration.as_nanos();
+    let unit = units.into_iter().find(|(unit, _)| ns > 0 && ns.is_multiple_of(u128::from(*unit)));
+    unit.map_or(format!("{ns}ns"), |(unit, name)| format!("{}{name}", ns / u128::from(unit)))
 }
 
 #[cfg(test)]
@@ -262,29 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_a_number_and_a_unit() {
-        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("10m"), Ok(Duration::from_secs(600)));
-        assert_eq!(parse_duration("8h"), Ok(Duration::from_secs(28_800)));
-        for text in ["90s", "10m", "8h", "61m", "3601s"] {
-            assert_eq!(parse_duration(text).map(asked).as_deref(), Ok(text));
-        }
-        for wrong in
-            ["", "s", "10", "-5s", "+5s", "1.5h", "0s", "10 m", "5d", "9999999999h", "５s", "5ś"]
-        {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_a_number_and_a_unit() {
-        assert_eq!(parse_size("512K"), Ok(512 << 10));
-        assert_eq!(parse_size("64M"), Ok(64 << 20));
-        assert_eq!(parse_size("1G"), Ok(1 << 30));
-        for wrong in
-            ["", "M", "64", "64MB", "64m", "-1M", "1.5M", "255K", "0M", "8589934592G", "5Ḱ"]
-        {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
+    fn durations_are_read_back() {
+        for text in ["90s", "10m", "8h", "24h", "61m", "3601s", "500ms", "1500ms", "1000001ns"] {
+            let read = sleepwalk_trace::units::duration(text).expect("a duration");
+            assert_eq!(duration(read), text);
         }
     }
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{MS, Maker, S, T0};
 use sleepwalk::analyze::{Analysis, analyze};
-use sleepwalk::report::{By, Evidence, FindingKind, Source, build};
+use sleepwalk::report::{By, Evidence, FindingKind, Losses, Source, build};
 use sleepwalk_trace::chunk::FILE_HEADER;
 use sleepwalk_trace::record::Reason;
 
@@ -298,8 +298,12 @@ fn a_loss_puts_in_doubt_what_lies_between_two_snapshots() {
     let report = build(&all, By::Name, None);
     let doubtful_ns = 4 * S + MS;
     let (events, chunks, records, contradictions) = (3, 0, 0, 0);
-    let lost = FindingKind::Lost { events, chunks, records, contradictions, doubtful_ns };
-    assert!(report.findings.iter().any(|f| f.kind == lost), "{:?}", report.findings);
+    let lost = Losses { events, chunks, records, contradictions, doubtful_ns };
+    assert!(
+        report.findings.iter().any(|f| f.kind == FindingKind::Lost(lost)),
+        "{:?}",
+        report.findings
+    );
 }
 
 #[test]

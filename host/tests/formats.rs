@@ -155,6 +155,6 @@ fn a_table_is_for_csv_only() {
     for format in ["table", "json", "markdown"] {
         let output = run(&["report", path, "--format", format, "--table", "waits"]);
         assert_eq!(output.status.code(), Some(2));
-        assert_eq!(common::complaint(&output), "sleepwalk: --table is for --format csv");
+        assert_eq!(common::complaint(&output), "sleepwalk: --table needs --format csv");
     }
 }

@@ -225,7 +225,7 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
-fn output_never_overwrites_its_trace() {
+fn an_output_never_replaces_an_input() {
     let dir = folder();
     let path = |name| dir.path().join(name);
     for args in [
@@ -236,7 +236,10 @@ fn output_never_overwrites_its_trace() {
         let output = run_in(dir.path(), args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let said = complaint(&output);
-        assert!(said.contains("day.swk is the trace itself: name another file with -o"), "{said}");
+        assert!(
+            said.contains("day.swk is one of the files that this command reads\nfix: name another"),
+            "{said}"
+        );
         assert_eq!(std::fs::read(path("day.swk")).expect("a file"), everyday());
     }
     let output = run_in(dir.path(), &["report", "day.swk", "-o", "-"]);
@@ -252,6 +255,6 @@ fn a_page_is_of_one_trace() {
         let output =
             run_in(dir.path(), &[&["report", "day.swk", "--format", "html"], more].concat());
         assert_eq!(output.status.code(), Some(2), "{more:?}");
-        assert!(complaint(&output).contains("is for one trace"), "{}", complaint(&output));
+        assert!(complaint(&output).contains("takes one trace"), "{}", complaint(&output));
     }
 }

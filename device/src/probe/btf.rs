@@ -1,9 +1,9 @@
-//! The parts of the kernel's own type information, `/sys/kernel/btf/vmlinux`, that the probe needs: the offsets
-//! of the members of `struct wakeup_source`, and the ids of the kfuncs.
+//! The parts of the kernel's own type information, `/sys/kernel/btf/vmlinux`, that the probe needs:
+//! the offsets of the members of `struct wakeup_source`, and the ids of the kfuncs.
 //!
-//! rustc emits no CO-RE relocations, so the agent reads this when it starts. It takes one pass over the bytes
-//! and does not build the 150,000 types in memory. (aya's parser does that, and keeps members private.) The
-//! format is in `include/uapi/linux/btf.h`.
+//! rustc emits no CO-RE relocations, so the agent reads this when it starts. It takes one pass over
+//! the bytes and does not build the 150,000 types in memory. (aya's parser does that, and keeps
+//! members private.) The format is in `include/uapi/linux/btf.h`.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! Calls of undefined symbols → calls of kernel functions.
 //!
-//! rustc compiles a call of an undefined `extern "C"` function to the kind of `call` for BPF-to-BPF calls, with
-//! a relocation that names the symbol. The kernel needs the kind for kfuncs and the function's BTF id instead
-//! (`bpf_add_kfunc_call`, `kernel/bpf/verifier.c`). aya 0.14 does not do this. A later aya resolves such
-//! symbols, and then this file can go.
+//! rustc compiles a call of an undefined `extern "C"` function to the kind of `call` for BPF-to-BPF
+//! calls, with a relocation that names the symbol. The kernel needs the kind for kfuncs and the
+//! function's BTF id instead (`bpf_add_kfunc_call`, `kernel/bpf/verifier.c`). aya 0.14 does not do
+//! this. A later aya resolves such symbols, and then this file can go.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use super::btf::Named;
 /// `BPF_PSEUDO_KFUNC_CALL`, `include/uapi/linux/bpf.h`.
 const PSEUDO_KFUNC_CALL: u8 = 2;
 
-/// Points every call of an undefined function in `program` of `object` at the kernel function of that name.
-/// Other programs may call functions that this kernel lacks.
+/// Points every call of an undefined function in `program` of `object` at the kernel function of
+/// that name. Other programs may call functions that this kernel lacks.
 pub fn link(
     elf: &[u8],
     object: &mut aya_obj::Object,

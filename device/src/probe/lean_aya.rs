@@ -1,10 +1,10 @@
 //! aya without its copy of the kernel's BTF.
 //!
-//! Every loader of aya 0.14 parses `/sys/kernel/btf/vmlinux` into 150,000 boxed types, for CO-RE relocations that
-//! a Rust probe does not have, and aya parses it again to find the function that a program attaches to. In the
-//! virtual device that took seconds, peaked at 42 MB, and left 12 MB resident: too much for an agent that runs
-//! on a phone for days. This file avoids both without a change to aya. Remove it when aya's loader can work
-//! without the kernel's BTF.
+//! Every loader of aya 0.14 parses `/sys/kernel/btf/vmlinux` into 150,000 boxed types, for CO-RE
+//! relocations that a Rust probe does not have, and aya parses it again to find the function that a
+//! program attaches to. In the virtual device that took seconds, peaked at 42 MB, and left 12 MB
+//! resident: too much for an agent that runs on a phone for days. This file avoids both without a
+//! change to aya. Remove it when aya's loader can work without the kernel's BTF.
 
 use anyhow::{Context, Result};
 use aya::{Btf, EbpfLoader, Endianness};
@@ -14,8 +14,8 @@ use super::btf::Kernel;
 
 /// A loader without the kernel's BTF.
 ///
-/// `EbpfLoader::new` works without it if the file can't be opened. So for that one call no file can be: the
-/// limit on descriptors is zero. This program has one thread.
+/// `EbpfLoader::new` works without it if the file can't be opened. So for that one call no file can
+/// be: the limit on descriptors is zero. This program has one thread.
 pub fn loader() -> Result<EbpfLoader<'static>> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard).context("setrlimit")?;
@@ -30,8 +30,8 @@ const KIND_FWD: u32 = 7;
 /// Size of a type without members, in bytes.
 const TYPE: u32 = 12;
 
-/// BTF with the names and ids of the functions and typedefs in `kernel`, and fillers for all other ids. That is
-/// enough for aya to find the function that a program attaches to.
+/// BTF with the names and ids of the functions and typedefs in `kernel`, and fillers for all other
+/// ids. That is enough for aya to find the function that a program attaches to.
 pub fn lookup_btf(kernel: &Kernel) -> Result<Btf> {
     let count = kernel.ids.values().map(|named| named.id).max().unwrap_or(0);
     let mut types = vec![[0, KIND_FWD << 24, 0]; count as usize];

@@ -98,8 +98,8 @@ impl SyscallProgram {
     }
 }
 
-/// Loads a program, up to five times. The verifier fails with EAGAIN if a signal is pending (`do_check`,
-/// `kernel/bpf/verifier.c`), and the freezer of a suspend attempt counts as one.
+/// Loads a program, up to five times. The verifier fails with EAGAIN if a signal is pending
+/// (`do_check`, `kernel/bpf/verifier.c`), and the freezer of a suspend attempt counts as one.
 pub fn retry_interrupted<T, E>(
     mut load: impl FnMut() -> Result<T, E>,
     interrupted: impl Fn(&E) -> bool,
@@ -113,8 +113,8 @@ pub fn retry_interrupted<T, E>(
     load()
 }
 
-/// Loads once more to get the verifier's log. It is not part of every load, because the log costs time, and a
-/// log that is longer than its room makes the load fail.
+/// Loads once more to get the verifier's log. It is not part of every load, because the log costs
+/// time, and a log that is longer than its room makes the load fail.
 fn verifier_log(attr: &mut bpf_attr, level: u32) -> String {
     let mut log = vec![0u8; LOG_ROOM];
     // SAFETY: BPF_PROG_LOAD uses this member of the union.
@@ -159,7 +159,8 @@ fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
 
 fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     let size = size_of::<bpf_attr>();
-    // SAFETY: bpf(2) reads and writes `attr` and the memory that it points to; all of it outlives the call.
+    // SAFETY: bpf(2) reads and writes `attr` and the memory that it points to; all of it outlives
+    // the call.
     let returned = unsafe {
         libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size)
     };

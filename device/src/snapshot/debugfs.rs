@@ -1,12 +1,13 @@
 //! Snapshots by the kernel's table in debugfs.
 //!
 //! The kernel prints `%-12s\t%lu\t\t…\t\t%lld\n` per source (`print_wakeup_source_stats`,
-//! `drivers/base/power/wakeup.c`, 7.3). The name comes first and may contain anything, even tabs and newlines.
-//! So a record is parsed from its right, and ends with the first line that ends in nine numbers with tabs
-//! between them.
+//! `drivers/base/power/wakeup.c`, 7.3). The name comes first and may contain anything, even tabs
+//! and newlines. So a record is parsed from its right, and ends with the first line that ends in
+//! nine numbers with tabs between them.
 //!
-//! The kernel prints each source under its lock, but returns the table page by page. If a source dies between
-//! two pages, another one is missing in the table; if one is born, another one appears twice.
+//! The kernel prints each source under its lock, but returns the table page by page. If a source
+//! dies between two pages, another one is missing in the table; if one is born, another one appears
+//! twice.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -65,7 +66,8 @@ impl SnapshotSource for Debugfs {
         let end = clock::now().boot;
         let table = parse(&self.bytes)?;
         let stored = table.rows.len().min(self.capacity as usize);
-        // The newest come first (`wakeup_source_add`), so counting from the end keeps the numbers of old ones.
+        // The newest come first (`wakeup_source_add`), so counting from the end keeps the numbers
+        // of old ones.
         let mut of_name: HashMap<&[u8], u32> = HashMap::new();
         let mut numbers = Vec::with_capacity(table.rows.len());
         for row in table.rows.iter().rev() {
@@ -96,19 +98,19 @@ impl SnapshotSource for Debugfs {
 
 #[derive(Debug)]
 struct Table<'a> {
-    rows: Vec<Row<'a>>,
+    rows: Vec<TableRow<'a>>,
     /// It ends within a record.
     cut: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Row<'a> {
+struct TableRow<'a> {
     name: &'a [u8],
     numbers: Printed,
 }
 
-/// Parses the table. If a name contains a line that ends in nine numbers, it is indistinguishable from two
-/// sources.
+/// Parses the table. If a name contains a line that ends in nine numbers, it is indistinguishable
+/// from two sources.
 fn parse(bytes: &[u8]) -> Result<Table<'_>> {
     let heading = bytes.split_inclusive(|b| *b == b'\n').next().unwrap_or_default();
     ensure!(
@@ -128,7 +130,8 @@ fn parse(bytes: &[u8]) -> Result<Table<'_>> {
     // Its padding shows the width of names: 12 bytes, or 32 on some of Android's kernels.
     let last = records.pop_if(|(name, _)| name.trim_ascii_end() == DELETED);
     let width = last.map_or(0, |(name, _)| name.len());
-    let rows = records.into_iter().map(|(name, numbers)| Row { name: bare(name, width), numbers });
+    let rows =
+        records.into_iter().map(|(name, numbers)| TableRow { name: bare(name, width), numbers });
     Ok(Table { rows: rows.collect(), cut: start != bytes.len() })
 }
 

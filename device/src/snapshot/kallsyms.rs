@@ -1,7 +1,8 @@
-//! Snapshots by the probe's walk from the address of `wakeup_sources`, for kernels without the kfuncs.
+//! Snapshots by the probe's walk from the address of `wakeup_sources`, for kernels without the
+//! kfuncs.
 //!
-//! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that met a
-//! change is repeated, a few times; registrations are rare.
+//! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that
+//! met a change is repeated, a few times; registrations are rare.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -58,8 +59,8 @@ impl SnapshotSource for Kallsyms {
     }
 }
 
-/// The address of the list's head. A line is `ADDRESS TYPE NAME`, and goes on with `[MODULE]` for a
-/// module's symbol (`s_show`, `kernel/kallsyms.c`, 7.3).
+/// The address of the list's head. A line is `ADDRESS TYPE NAME`, followed by `[MODULE]` for the
+/// symbol of a module (`s_show`, `kernel/kallsyms.c`, 7.3).
 fn head(mut symbols: impl BufRead) -> Result<u64> {
     let mut found = Vec::new();
     let mut line = Vec::new();

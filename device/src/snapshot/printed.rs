@@ -1,8 +1,9 @@
-//! Turns the numbers that the kernel prints of a source, in debugfs and in sysfs, back into those of the struct.
+//! Turns the numbers that the kernel prints of a source, in debugfs and in sysfs, back into those
+//! of the struct.
 //!
 //! Printed times are whole ms, and those of an active source include the current activation
-//! (`print_wakeup_source_stats`, `drivers/base/power/wakeup.c`; `total_time_ms_show` and its neighbours,
-//! `wakeup_stats.c`, 7.3). Some errors remain:
+//! (`print_wakeup_source_stats`, `drivers/base/power/wakeup.c`; `total_time_ms_show` and its
+//! neighbours, `wakeup_stats.c`, 7.3). Some errors remain:
 //!
 //! - `max_ns` is the current activation if that is the longest so far.
 //! - `total_ns` may be 1 ms too large while a source is active: floor(a + b) − floor(b).

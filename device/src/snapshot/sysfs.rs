@@ -1,9 +1,9 @@
 //! Snapshots by the attributes in `/sys/class/wakeup` (`drivers/base/power/wakeup_stats.c`, 5.4 and
 //! later).
 //!
-//! Each attribute is a separate file, read at a separate moment and without a lock. The attributes that change
-//! with a transition are read before and after the others. If they differ, all are read again, and a source
-//! that keeps changing is marked as torn.
+//! Each attribute is a separate file, read at a separate moment and without a lock. The attributes
+//! that change with a transition are read before and after the others. If they differ, all are read
+//! again, and a source that keeps changing is marked as torn.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
@@ -135,7 +135,8 @@ fn numbers(folder: &Path) -> io::Result<(Printed, bool)> {
     let printed = Printed {
         active_count: before.0,
         last_ms: before.1,
-        // In this order, time that passes between two reads is counted twice, and no counter ever falls.
+        // In this order, time that passes between two reads is counted twice, and no counter ever
+        // falls.
         active_ms: number("active_time_ms")?,
         total_ms: number("total_time_ms")?,
         max_ms: number("max_time_ms")?,

@@ -1,7 +1,7 @@
 //! A file that is allocated before it is mapped, and mapped before it is written.
 //!
-//! This is the only module that knows memmap2. A store into a mapped hole of a full disk raises SIGBUS. So blocks
-//! are allocated first, and the file is truncated only after the mapping is gone.
+//! This is the only module that knows memmap2. A store into a mapped hole of a full disk raises
+//! SIGBUS. So blocks are allocated first, and the file is truncated only after the mapping is gone.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -16,8 +16,8 @@ use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use sleepwalk_trace::chunk::CHUNK_MAGIC;
 
-/// The amount that is allocated and mapped at once. There is one mapping at a time, so the resident memory does
-/// not grow with the trace.
+/// The amount that is allocated and mapped at once. There is one mapping at a time, so the resident
+/// memory does not grow with the trace.
 const SEGMENT: u64 = 256 << 10;
 
 /// Zeroes are written in pieces of this length.
@@ -25,8 +25,8 @@ const PIECE: usize = 64 << 10;
 
 /// The medium of a trace. Every offset is from the start of the file.
 pub trait Disk {
-    /// Makes sure that everything before `end` has blocks. They are zero until they are written. After an error
-    /// there are as many as before.
+    /// Makes sure that everything before `end` has blocks. They are zero until they are written.
+    /// After an error there are as many as before.
     fn reserve(&mut self, end: u64) -> Result<()>;
     /// Writes to existing blocks.
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<()>;
@@ -108,8 +108,8 @@ impl MappedFile {
             let to = end.max(from + SEGMENT).min(self.reserved);
             let mut options = MmapOptions::new();
             options.offset(from).len((to - from) as usize);
-            // SAFETY: only this process writes the file (it is new, with mode 0600), and it is not truncated
-            // while mapped.
+            // SAFETY: only this process writes the file (it is new, with mode 0600), and it is not
+            // truncated while mapped.
             let map = unsafe { options.map_mut(&self.file) };
             self.map =
                 Some(map.with_context(|| format!("{} can't be mapped", self.path.display()))?);
@@ -150,8 +150,8 @@ impl Disk for MappedFile {
 
     fn commit(&mut self, at: u64) -> Result<()> {
         let to = self.mapped(at, CHUNK_MAGIC.len())?;
-        // SAFETY: four bytes within the mapping, aligned because chunks and mappings are. A reader in another
-        // process may map the same page.
+        // SAFETY: four bytes within the mapping, aligned because chunks and mappings are. A reader
+        // in another process may map the same page.
         let word = unsafe { AtomicU32::from_ptr(to.as_mut_ptr().cast()) };
         word.store(u32::from_ne_bytes(CHUNK_MAGIC), Ordering::Release);
         Ok(())

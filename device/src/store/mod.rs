@@ -1,12 +1,13 @@
-//! The trace on disk, within its size limit: chunks are written whole, and stay readable at every instant.
+//! The trace on disk, within its size limit: chunks are written whole, and stay readable at every
+//! instant.
 //!
-//! A trace is one region of `--max-size`, or a ring of regions of which the oldest is dropped for a new one;
-//! see [`sleepwalk_trace::chunk`].
+//! A trace is one region of `--max-size`, or a ring of regions of which the oldest is dropped for a
+//! new one; see [`sleepwalk_trace::chunk`].
 //!
-//! **Power cuts.** The kernel writes pages back in any order. A magic may reach the disk before the rest of its
-//! chunk; the checksum reveals that. Two syncs limit the loss. The recorder [syncs](Store::sync) everything
-//! within seconds. And a region that is used again is synced after it was erased and before it is written:
-//! otherwise old chunks could follow new ones.
+//! **Power cuts.** The kernel writes pages back in any order. A magic may reach the disk before the
+//! rest of its chunk; the checksum reveals that. Two syncs limit the loss. The recorder
+//! [syncs](Store::sync) everything within seconds. And a region that is used again is synced after
+//! it was erased and before it is written: otherwise old chunks could follow new ones.
 
 mod disk;
 mod name;
@@ -31,7 +32,7 @@ const SHORTEST: u64 = 128 << 10;
 /// Room for a last chunk with nothing but the reason for the end.
 const CLOSING: u64 = 1024;
 
-/// What happens when the trace reaches its size limit.
+/// The choice for a trace that reaches its size limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
     /// The capture ends.
@@ -40,13 +41,13 @@ pub enum OnFull {
     Ring,
 }
 
-/// The size limit of a trace, and what happens there.
+/// The size limit of a trace, and the choice for a trace that reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The file is never longer, in bytes; at least
     /// [`LEAST_SIZE`](sleepwalk_trace::chunk::LEAST_SIZE).
     pub max_size: u64,
-    /// What happens at the limit.
+    /// The choice at the limit.
     pub on_full: OnFull,
 }
 
@@ -174,8 +175,8 @@ impl<D: Disk> Store<D> {
         self.at + length as u64 + CLOSING <= self.end
     }
 
-    /// Drops the oldest region and starts a new one there, which has room for `length` bytes. After an error
-    /// the current region stays in use.
+    /// Drops the oldest region and starts a new one there, which has room for `length` bytes. After
+    /// an error the current region stays in use.
     pub fn next_region(&mut self, length: usize) -> Result<()> {
         let needed = length as u64 + CLOSING;
         ensure!(
@@ -193,7 +194,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Erases a region from its end: a reader sees the whole region, then a shorter and shorter one, then none.
+    /// Erases a region from its end: a reader sees the whole region, then a shorter and shorter
+    /// one, then none.
     fn drop_region(&mut self, start: u64) -> Result<()> {
         let end = (start + self.region).min(self.used);
         let mut chunks = Vec::new();
@@ -214,8 +216,9 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Makes sure that a chunk of `length` bytes can be appended, and `keep` bytes after it; `None` if it is the
-    /// last. If only the chunk and the end of the trace fit, the trace is [full](Store::full).
+    /// Makes sure that a chunk of `length` bytes can be appended, and `keep` bytes after it; `None`
+    /// if it is the last. If only the chunk and the end of the trace fit, the trace is
+    /// [full](Store::full).
     pub fn make_room(&mut self, length: usize, keep: Option<u64>) -> Result<()> {
         let least = self.at + length as u64 + keep.map_or(0, |_| CLOSING);
         let wanted = least + keep.unwrap_or(0);
@@ -234,8 +237,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Appends one sealed chunk that fits, under the commit rule of [`sleepwalk_trace::chunk`]. After an error no
-    /// part of it is in the file, and the chunks before it stay whole.
+    /// Appends one sealed chunk that fits, under the commit rule of [`sleepwalk_trace::chunk`].
+    /// After an error no part of it is in the file, and the chunks before it stay whole.
     pub fn append(&mut self, chunk: &[u8]) -> Result<()> {
         if !chunk.starts_with(&CHUNK_MAGIC) || chunk.len() > CHUNK_HEADER + MAX_PAYLOAD {
             bail!("a chunk of {} bytes was not sealed", chunk.len());
@@ -254,8 +257,8 @@ impl<D: Disk> Store<D> {
 
     /// Waits until everything that was written is on the disk.
     ///
-    /// This writes the changed pages, usually one or two, and the file system's journal: about 20 KiB. It takes
-    /// a few ms, during which events wait in the probe's ring.
+    /// This writes the changed pages, usually one or two, and the file system's journal: about 20
+    /// KiB. It takes a few ms, during which events wait in the probe's ring.
     pub fn sync(&mut self) -> Result<()> {
         if self.dirty {
             self.disk.sync()?;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::time::RealNanos;
 
-/// The file for `output`: itself, or if it is a folder or ends in `/`, an unused name in it, from the time in
-/// UTC.
+/// The file for `output`: itself, or if it is a folder or ends in `/`, an unused name in it, from
+/// the time in UTC.
 pub fn choose(output: &Path, now: RealNanos) -> PathBuf {
     let slash = output.as_os_str().as_encoded_bytes().ends_with(b"/");
     if !slash && !output.is_dir() {

@@ -187,8 +187,8 @@ fn seen(bytes: &[u8]) -> Seen {
     seen
 }
 
-/// Takes snapshots of the sources in `steps`, one or several per chunk. Passes the snapshots taken and the number
-/// committed to each `look` at the disk.
+/// Takes snapshots of the sources in `steps`, one or several per chunk. Passes the snapshots taken
+/// and the number committed to each `look` at the disk.
 fn take_snapshots(
     steps: &[(Vec<u64>, bool)],
     limit: u64,
@@ -257,8 +257,8 @@ proptest! {
         write_and_read(16 << 10, &sizes);
     }
 
-    /// Each snapshot reads as it was taken, and none is missing after the first, except at the end of a region that
-    /// is being dropped.
+    /// Each snapshot reads as it was taken, and none is missing after the first, except at the end
+    /// of a region that is being dropped.
     #[test]
     fn a_ring_reads_well_at_every_instant(steps in steps(), spare in 0u64..4096) {
         let limit = FILE_HEADER as u64 + 2 * 4096 + spare;

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Analysis;
 use super::ledger::Charge;
 use crate::report::{
-    Attempt, Evidence, Finding, FindingKind, Held, Name, NotTryingHint, Outcome, Severity, Waker,
+    Attempt, Evidence, Finding, FindingKind, Held, Losses, Name, NotTryingHint, Outcome, Severity,
+    Storms, Waker,
 };
 
 /// The least number of events that is a habit.
@@ -204,14 +205,14 @@ impl Rules<'_> {
         let most = blamed.into_iter().max_by_key(|(name, times)| (*times, Reverse(*name)));
         Some(Finding {
             severity: self.severity(wasted_ns).min(Severity::Medium),
-            kind: FindingKind::Storm {
+            kind: FindingKind::Storm(Storms {
                 storms: storms.len() as u64,
                 attempts: storms.iter().map(|storm| storm.len() as u64).sum(),
                 wasted_ns,
                 largest: largest.len() as u64,
                 largest_ns: span(largest),
                 blamed: most.map(|(name, times)| (Name::new(name), times)),
-            },
+            }),
             gain_ns: Some(wasted_ns),
         })
     }
@@ -283,19 +284,19 @@ impl Rules<'_> {
 
     /// Missing records, and the time that they put in doubt.
     fn lost(&self) -> Option<Finding> {
-        let Analysis { model, contradictions, doubtful_ns, .. } = self.analysis;
-        let (events, chunks) = (model.lost_events, model.damage.missing_chunks);
-        let records = model.damage.bad_records;
-        let any = [events, chunks, records, *contradictions].iter().any(|n| *n > 0);
-        any.then(|| Finding {
-            severity: self.severity(*doubtful_ns).min(Severity::Medium),
-            kind: FindingKind::Lost {
-                events,
-                chunks,
-                records,
-                contradictions: *contradictions,
-                doubtful_ns: *doubtful_ns,
-            },
+        let damage = &self.analysis.model.damage;
+        let losses = Losses {
+            events: self.analysis.model.lost_events,
+            chunks: damage.missing_chunks,
+            records: damage.bad_records,
+            contradictions: self.analysis.contradictions,
+            doubtful_ns: self.analysis.doubtful_ns,
+        };
+        let Losses { events, chunks, records, contradictions, doubtful_ns } = losses;
+        let any = events | chunks | records | contradictions > 0;
+        any.then_some(Finding {
+            severity: self.severity(doubtful_ns).min(Severity::Medium),
+            kind: FindingKind::Lost(losses),
             gain_ns: None,
         })
     }
@@ -303,7 +304,7 @@ impl Rules<'_> {
     fn late_snapshots(&self) -> Option<Finding> {
         let (late, attempts) = (self.analysis.late_snapshots, self.analysis.attempts.len() as u64);
         let edges = self.analysis.ledger.knows_blocked();
-        (late > 0).then(|| Finding {
+        (late > 0).then_some(Finding {
             severity: if edges { Severity::Low } else { Severity::Medium },
             kind: FindingKind::LateSnapshots { late, attempts, edges },
             gain_ns: None,

@@ -136,7 +136,7 @@ impl Judge<'_> {
     fn capture(&mut self, policy: &Policy) {
         let (limits, session) = (&policy.capture, &self.trace.report.session);
         let seconds = session.duration_ns as f64 / 1e9;
-        let bound = limits.min_duration.0 as f64;
+        let bound = limits.min_duration.0;
         self.least("capture.min_duration", Ok(seconds), bound, Unit::Seconds);
         let attempts = self.counted(self.trace.report.attempts.len() as u64, &[HookKind::Phase]);
         let bound = limits.min_attempts as f64;
@@ -164,8 +164,12 @@ impl Judge<'_> {
         self.percent("session.max_blocked_percent", blocked, limits.max_blocked_percent);
         let idle = ledger.not_trying_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
         self.percent("session.max_not_trying_percent", idle, limits.max_not_trying_percent);
-        let nobody = self.share(ledger.unattributed_ns);
-        self.percent("session.max_unattributed_percent", nobody, limits.max_unattributed_percent);
+        let unattributed = self.share(ledger.unattributed_ns);
+        self.percent(
+            "session.max_unattributed_percent",
+            unattributed,
+            limits.max_unattributed_percent,
+        );
         let outcomes = [HookKind::Phase, HookKind::Return];
         let aborts = self.rate(report.count(Outcome::Aborted), &outcomes);
         self.per_hour("session.max_aborts_per_hour", aborts, limits.max_aborts_per_hour);

@@ -38,7 +38,7 @@ pub struct Device {
     pub warnings: Vec<String>,
     /// Its sessions, sorted by time. `render::json` writes them with their reports.
     #[serde(skip)]
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<DeviceSession>,
 }
 
 /// The sums over a device's sessions.
@@ -110,7 +110,7 @@ pub struct MergedSource {
 
 /// One session of a device.
 #[derive(Clone, Debug, Serialize)]
-pub struct Session {
+pub struct DeviceSession {
     /// The file, as named on the command line.
     pub trace: String,
     /// Which boot of the device, from 0 in time order.
@@ -190,7 +190,7 @@ fn one(mut traces: Vec<Trace>, top: Option<usize>) -> Result<Device, MergeError>
         sessions: traces
             .into_iter()
             .zip(numbers)
-            .map(|(t, boot)| Session { trace: t.file, boot, report: t.report })
+            .map(|(t, boot)| DeviceSession { trace: t.file, boot, report: t.report })
             .collect(),
     })
 }

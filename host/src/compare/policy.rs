@@ -6,9 +6,8 @@
 
 use glob::Pattern;
 use serde::Deserialize;
+use sleepwalk_trace::units::positive_duration;
 use thiserror::Error;
-
-use crate::units::parse_duration;
 
 /// An error in a policy.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -33,16 +32,16 @@ pub struct Policy {
     #[serde(default)]
     pub benign: Vec<Glob>,
     /// The least capture that can be judged.
-    pub capture: Capture,
+    pub capture: CaptureLimits,
     /// Limits on the whole session.
     #[serde(default)]
-    pub session: Session,
+    pub session: SessionLimits,
     /// Limits on every source that is neither benign nor limited by its name.
     #[serde(default)]
     pub each_source: SourceLimits,
     /// Limits on sources by name: only the first whose pattern matches counts.
     #[serde(default)]
-    pub source: Vec<Named>,
+    pub source: Vec<NamedLimits>,
 }
 
 /// The treatment of a limit that the trace has no data for.
@@ -59,7 +58,7 @@ pub enum Unknown {
 /// The least capture that can be judged.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Capture {
+pub struct CaptureLimits {
     /// The least length.
     pub min_duration: Seconds,
     /// The least number of attempts to suspend.
@@ -81,7 +80,7 @@ fn yes() -> bool {
 /// Limits on the whole session.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Session {
+pub struct SessionLimits {
     /// Time not asleep.
     pub max_awake_percent: Option<Percent>,
     /// Time in which a source blocked the device.
@@ -118,7 +117,7 @@ pub struct SourceLimits {
 /// again.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Named {
+pub struct NamedLimits {
     /// The sources' names.
     pub name: Glob,
     max_blocked_percent: Option<Percent>,
@@ -127,7 +126,7 @@ pub struct Named {
     max_wakes_per_hour: Option<Rate>,
 }
 
-impl Named {
+impl NamedLimits {
     /// Its limits.
     pub fn limits(&self) -> SourceLimits {
         SourceLimits {
@@ -167,16 +166,16 @@ impl TryFrom<f64> for Rate {
     }
 }
 
-/// Written as `90s`, `10m` or `8h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// A duration, written as `90s`, `10m` or `8h`, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Seconds(pub u64);
+pub struct Seconds(pub f64);
 
 impl TryFrom<String> for Seconds {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        parse_duration(&text).map(|duration| Self(duration.as_secs()))
+        positive_duration(&text).map(|duration| Self(duration.as_secs_f64()))
     }
 }
 
@@ -237,7 +236,7 @@ mod tests {
         let policy = Policy::parse(CAPTURE).expect("a policy");
         assert_eq!((policy.unknown, policy.capture.max_lost_events), (Unknown::Fail, 0));
         assert!(policy.capture.whole);
-        assert_eq!(policy.capture.min_duration, Seconds(600));
+        assert_eq!(policy.capture.min_duration, Seconds(600.0));
     }
 
     #[test]

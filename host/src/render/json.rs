@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::findings;
-use crate::compare::merge::{Device, Reports, Session};
+use crate::compare::merge::{Device, DeviceSession, Reports};
 use crate::report::{Finding, Report};
 use crate::text::hidden;
 
@@ -40,7 +40,7 @@ struct WordedDevice<'a> {
 #[derive(Serialize)]
 struct WordedSession<'a> {
     #[serde(flatten)]
-    session: &'a Session,
+    session: &'a DeviceSession,
     report: Worded<'a>,
 }
 
@@ -56,8 +56,10 @@ impl<'a> Worded<'a> {
 
 impl<'a> WordedDevice<'a> {
     fn new(device: &'a Device) -> Self {
-        let worded =
-            |session: &'a Session| WordedSession { session, report: Worded::new(&session.report) };
+        let worded = |session: &'a DeviceSession| WordedSession {
+            session,
+            report: Worded::new(&session.report),
+        };
         Self { device, sessions: device.sessions.iter().map(worded).collect() }
     }
 }
@@ -80,9 +82,8 @@ pub fn pretty(value: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(text)
 }
 
-/// JSON that drives no terminal and turns no line around: [`hidden`] characters become `\uXXXX`,
-/// which means the same. Outside strings JSON is ASCII, and inside them its controls except DEL are
-/// escaped already.
+/// Escapes [`hidden`] characters as `\uXXXX`, so that the JSON neither drives a terminal nor reverses a
+/// line. JSON is ASCII outside strings, and escapes ASCII's controls except DEL within them.
 pub fn harmless(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {

@@ -79,20 +79,7 @@ pub enum FindingKind {
         wasted_ns: u64,
     },
     /// Attempts in quick succession, none of which slept.
-    Storm {
-        /// How many storms.
-        storms: u64,
-        /// Attempts in all of them.
-        attempts: u64,
-        /// The time of all of them.
-        wasted_ns: u64,
-        /// Attempts in the largest.
-        largest: u64,
-        /// The time of the largest.
-        largest_ns: u64,
-        /// The source blamed most often, and for how many attempts.
-        blamed: Option<(Name, u64)>,
-    },
+    Storm(Storms),
     /// Attempts that failed for another reason than a wakeup.
     Failed {
         /// How many.
@@ -126,18 +113,7 @@ pub enum FindingKind {
         more: bool,
     },
     /// Records are missing, so the holds of sources are doubtful.
-    Lost {
-        /// Events that the probe dropped.
-        events: u64,
-        /// Chunks of the file that are missing.
-        chunks: u64,
-        /// Records that could not be decoded.
-        records: u64,
-        /// Snapshots and counters that contradict the recorded activations.
-        contradictions: u64,
-        /// Time in which the active sources are in doubt.
-        doubtful_ns: u64,
-    },
+    Lost(Losses),
     /// Snapshots for an attempt that were taken after the freeze.
     LateSnapshots {
         /// How many.
@@ -147,6 +123,38 @@ pub enum FindingKind {
         /// Activations were recorded, so the active sources are known all the same.
         edges: bool,
     },
+}
+
+/// Attempts in quick succession, none of which slept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storms {
+    /// How many storms.
+    pub storms: u64,
+    /// Attempts in all of them.
+    pub attempts: u64,
+    /// The time of all of them.
+    pub wasted_ns: u64,
+    /// Attempts in the largest.
+    pub largest: u64,
+    /// The time of the largest.
+    pub largest_ns: u64,
+    /// The source blamed most often, and for how many attempts.
+    pub blamed: Option<(Name, u64)>,
+}
+
+/// Missing records, and their consequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Losses {
+    /// Events that the probe dropped.
+    pub events: u64,
+    /// Chunks of the file that are missing.
+    pub chunks: u64,
+    /// Records that could not be decoded.
+    pub records: u64,
+    /// Snapshots and counters that contradict the recorded activations.
+    pub contradictions: u64,
+    /// Time in which the active sources are in doubt.
+    pub doubtful_ns: u64,
 }
 
 /// A source or an interrupt that woke the device.
@@ -196,12 +204,12 @@ impl FindingKind {
             Self::Aborter { .. } => "aborter",
             Self::Waker { .. } => "waker",
             Self::NoSleep { .. } => "no_sleep",
-            Self::Storm { .. } => "storm",
+            Self::Storm(_) => "storm",
             Self::Failed { .. } => "failed",
             Self::NotTrying { .. } => "not_trying",
             Self::BlockedUnknown { .. } => "blocked_unknown",
             Self::Charger { .. } => "charger",
-            Self::Lost { .. } => "lost",
+            Self::Lost(_) => "lost",
             Self::LateSnapshots { .. } => "late_snapshots",
         }
     }
@@ -212,7 +220,7 @@ impl FindingKind {
             Self::Blocker { source, .. } | Self::Aborter { source, .. } => vec![source],
             Self::Waker { by: Waker::Source { source, .. }, .. } => vec![source],
             Self::NoSleep { sources, .. } => sources.iter().collect(),
-            Self::Storm { blamed, .. } => blamed.iter().map(|(source, _)| source).collect(),
+            Self::Storm(storms) => storms.blamed.iter().map(|(source, _)| source).collect(),
             Self::NotTrying { hint: NotTryingHint::Held(held), .. } => vec![&held.source],
             Self::BlockedUnknown { longest, .. } => {
                 longest.iter().map(|held| &held.source).collect()
@@ -221,7 +229,7 @@ impl FindingKind {
             | Self::Failed { .. }
             | Self::NotTrying { .. }
             | Self::Charger { .. }
-            | Self::Lost { .. }
+            | Self::Lost(_)
             | Self::LateSnapshots { .. } => Vec::new(),
         }
     }

@@ -29,7 +29,7 @@ pub use attempt::{
     Attempt, Blocker, Cause, Evidence, Mode, Outcome, Stage, Step, Wait, Wake, WakeSource,
 };
 pub use build::{build, by_name};
-pub use finding::{Finding, FindingKind, Held, NotTryingHint, Severity, Waker};
+pub use finding::{Finding, FindingKind, Held, Losses, NotTryingHint, Severity, Storms, Waker};
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, Sum, rank};

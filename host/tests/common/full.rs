@@ -20,7 +20,49 @@ fn at(seconds: u64) -> BootNanos {
 
 /// An hour: half of it asleep, a tenth blocked by two sources.
 pub fn report() -> Report {
-    let name = |name: &[u8]| Name::new(name);
+    Report {
+        schema: SCHEMA,
+        session: session(),
+        ledger: Ledger {
+            asleep_ns: 1_800 * S,
+            suspending_ns: 10 * S,
+            resuming_ns: 20 * S,
+            aborted_ns: 170 * S,
+            blocked_ns: Some(360 * S),
+            not_trying_ns: Some(1_140 * S),
+            unknown_ns: Some(100 * S),
+            unattributed_ns: 36 * S,
+        },
+        attempts: attempts(),
+        waits: waits(),
+        sources: vec![
+            source(HOSTILE, 0, 300, 1, 0),
+            source(b"rtc0", 1, 0, 0, 1),
+            source(b"wlan_rx", 2, 60, 1, 0),
+        ],
+        sources_left_out: 3,
+        power: power(),
+        overhead: Some(Overhead {
+            agent_cpu_ns: 900_000_000,
+            agent_start_cpu_ns: 700_000_000,
+            snapshots: Walks { count: 70, total_ns: 70_000_000, max_ns: 2_000_000 },
+            bytes_written: 123_456,
+        }),
+        findings: vec![Finding {
+            kind: FindingKind::Blocker {
+                source: Name::new(HOSTILE),
+                share_ns: 300 * S,
+                alone_ns: 300 * S,
+                blocked_ns: 360 * S,
+            },
+            severity: Severity::High,
+            gain_ns: Some(300 * S),
+        }],
+    }
+}
+
+/// One attempt of every outcome.
+fn attempts() -> Vec<Attempt> {
     let attempt = |index: u64, outcome, stage, errno| Attempt {
         index,
         start_ns: at(1_000 + 100 * index),
@@ -52,87 +94,57 @@ pub fn report() -> Report {
     attempts[0].wake = Some(Wake {
         irq: Some(42),
         irq_name: Some("=rtc@0".to_owned()),
-        source: Some(WakeSource { name: name(b"rtc0"), instance: 1 }),
+        source: Some(WakeSource { name: Name::new(b"rtc0"), instance: 1 }),
         evidence: Evidence::Proven,
     });
     attempts[1].causes = [(HOSTILE, 0), (&b"wlan_rx"[..], 2)]
-        .map(|(n, instance)| Cause { name: name(n), instance, evidence: Evidence::Likely })
+        .map(|(n, instance)| Cause { name: Name::new(n), instance, evidence: Evidence::Likely })
         .to_vec();
-    Report {
-        schema: SCHEMA,
-        session: session(),
-        ledger: Ledger {
-            asleep_ns: 1_800 * S,
-            suspending_ns: 10 * S,
-            resuming_ns: 20 * S,
-            aborted_ns: 170 * S,
-            blocked_ns: Some(360 * S),
-            not_trying_ns: Some(1_140 * S),
-            unknown_ns: Some(100 * S),
-            unattributed_ns: 36 * S,
+    attempts
+}
+
+fn waits() -> Vec<Wait> {
+    vec![
+        Wait {
+            start_ns: at(2_000),
+            end_ns: at(2_360),
+            thread: 77,
+            idle: Some(true),
+            blockers: vec![
+                Blocker { name: Name::new(HOSTILE), instance: 0, share_ns: 300 * S },
+                Blocker { name: Name::new(b"wlan_rx"), instance: 2, share_ns: 60 * S },
+            ],
         },
-        attempts,
-        waits: vec![
-            Wait {
-                start_ns: at(2_000),
-                end_ns: at(2_360),
-                thread: 77,
-                idle: Some(true),
-                blockers: vec![
-                    Blocker { name: name(HOSTILE), instance: 0, share_ns: 300 * S },
-                    Blocker { name: name(b"wlan_rx"), instance: 2, share_ns: 60 * S },
-                ],
-            },
-            Wait {
-                start_ns: at(3_000),
-                end_ns: at(3_000),
-                thread: 77,
-                idle: None,
-                blockers: Vec::new(),
-            },
-        ],
-        sources: vec![
-            source(HOSTILE, 0, 300, 1, 0),
-            source(b"rtc0", 1, 0, 0, 1),
-            source(b"wlan_rx", 2, 60, 1, 0),
-        ],
-        sources_left_out: 3,
-        power: Power {
-            readings: vec![Reading {
-                at_ns: at(1_000),
-                name: name(b"battery"),
-                kind: "Battery".to_owned(),
-                status: "Discharging".to_owned(),
-                capacity: Some(88),
-                charge_uah: Some(3_100_000),
-                current_ua: Some(-180_000),
-                online: Some(false),
-            }],
-            charger_ns: Some(0),
-            drain: Some(Drain {
-                asleep_ns: 1_800 * S,
-                asleep_uah: 3_000,
-                awake_ns: 1_800 * S,
-                awake_uah: 90_000,
-            }),
-            ..Power::default()
+        Wait {
+            start_ns: at(3_000),
+            end_ns: at(3_000),
+            thread: 77,
+            idle: None,
+            blockers: Vec::new(),
         },
-        overhead: Some(Overhead {
-            agent_cpu_ns: 900_000_000,
-            agent_start_cpu_ns: 700_000_000,
-            snapshots: Walks { count: 70, total_ns: 70_000_000, max_ns: 2_000_000 },
-            bytes_written: 123_456,
-        }),
-        findings: vec![Finding {
-            kind: FindingKind::Blocker {
-                source: name(HOSTILE),
-                share_ns: 300 * S,
-                alone_ns: 300 * S,
-                blocked_ns: 360 * S,
-            },
-            severity: Severity::High,
-            gain_ns: Some(300 * S),
+    ]
+}
+
+fn power() -> Power {
+    Power {
+        readings: vec![Reading {
+            at_ns: at(1_000),
+            name: Name::new(b"battery"),
+            kind: "Battery".to_owned(),
+            status: "Discharging".to_owned(),
+            capacity: Some(88),
+            charge_uah: Some(3_100_000),
+            current_ua: Some(-180_000),
+            online: Some(false),
         }],
+        charger_ns: Some(0),
+        drain: Some(Drain {
+            asleep_ns: 1_800 * S,
+            asleep_uah: 3_000,
+            awake_ns: 1_800 * S,
+            awake_uah: 90_000,
+        }),
+        ..Power::default()
     }
 }
 

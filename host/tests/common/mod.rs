@@ -465,11 +465,14 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("output is UTF-8")
 }
 
-/// Its one line on standard error.
+/// The one error or warning on standard error, with its `fix: …` line if there is one.
 pub fn complaint(output: &Output) -> String {
-    let said = stderr(output);
-    assert!(said.starts_with("sleepwalk: ") && said.lines().count() == 1, "{said:?}");
-    said.trim_end().to_owned()
+    let text = stderr(output);
+    let lines: Vec<&str> = text.lines().collect();
+    let is_fix = |line: &&str| line.starts_with("fix: ");
+    assert!(text.starts_with("sleepwalk: "), "{text:?}");
+    assert!(lines.len() == 1 || lines.len() == 2 && lines.last().is_some_and(is_fix), "{text:?}");
+    text.trim_end().to_owned()
 }
 
 /// Compares with a file under `tests/golden`; `SLEEPWALK_BLESS=1` writes it anew.

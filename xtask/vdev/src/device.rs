@@ -71,7 +71,8 @@ impl Device {
 
     /// Copies files to [`FOLDER`].
     pub fn push(&self, files: &[PathBuf]) -> Result<()> {
-        self.sh("")?;
+        // Any script makes the folder.
+        self.sh("true")?;
         let mut adb = self.adb();
         adb.arg("push").args(files).arg(FOLDER);
         sh::run_logged("adb-push", &mut adb, LIMIT, "the device takes no files")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::ranking::{self, Ranked};
 use super::{attempts, capture, findings, ledger};
-use crate::compare::merge::{Device, Reports, Session, Totals};
+use crate::compare::merge::{Device, DeviceSession, Reports, Totals};
 use crate::render::labels;
 use crate::render::page::{
     Cell, Column, Mark, Page, Piece, Section, Text, UNKNOWN, name, quote, words,
@@ -98,7 +98,7 @@ fn one(page: &mut Page, device: &Device, top: usize) {
 }
 
 /// The drain of the sessions in which it is known.
-fn drain(sessions: &[Session]) -> Option<Drain> {
+fn drain(sessions: &[DeviceSession]) -> Option<Drain> {
     let known = sessions.iter().filter_map(|session| session.report.power.drain);
     known.reduce(|a, b| Drain {
         asleep_ns: a.asleep_ns.saturating_add(b.asleep_ns),
@@ -109,7 +109,7 @@ fn drain(sessions: &[Session]) -> Option<Drain> {
 }
 
 /// The traces without their folders, where these still differ; folders use up the room.
-fn files(sessions: &[Session]) -> Vec<&str> {
+fn files(sessions: &[DeviceSession]) -> Vec<&str> {
     let short: Vec<&str> =
         sessions.iter().map(|s| s.trace.rsplit('/').next().unwrap_or_default()).collect();
     let distinct: BTreeSet<_> = short.iter().collect();
@@ -130,7 +130,7 @@ fn sessions_of(page: &mut Page, device: &Device, files: &[&str]) {
         Column::number("slept"),
         Column::text("trace"),
     ];
-    let row = |(session, file): (&Session, &&str)| {
+    let row = |(session, file): (&DeviceSession, &&str)| {
         let report = &session.report;
         let whole_ns = report.session.duration_ns;
         [

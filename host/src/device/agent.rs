@@ -1,4 +1,4 @@
-//! The agent's program: where its bytes come from, and how it gets onto the device.
+//! The agent's program: where its bytes come from, and how it is installed on the device.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,17 +10,22 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use sleepwalk_trace::chunk::crc32c;
 
-use crate::adb::{Device, DeviceError, Output, TMP};
-use crate::shell::quote;
+use super::adb::Device;
+use super::call::Output;
+use super::error::DeviceError;
+use super::paths::TMP;
+use super::shell::quote;
+use crate::fix::Fixable;
 use crate::units::size;
 
-/// Its name, here and on the device.
+/// The file name of the agent, on both sides.
 pub const NAME: &str = "sleepwalkd";
-/// What must be free beside the agent for a short capture.
+/// The free space that a short capture needs in addition to the agent.
 const TRACE_ROOM: u64 = 8 << 20;
-/// For one run of the agent; its doctor loads the probe, which takes an emulated core seconds.
+/// The deadline for one run of the agent. Its doctor loads the probe, which takes an emulated core
+/// seconds.
 const RUN: Duration = Duration::from_secs(60);
-/// For making a folder.
+/// The deadline for creating a folder.
 const CREATE: Duration = Duration::from_secs(15);
 
 #[cfg(embedded_agent)]
@@ -34,7 +39,7 @@ pub struct Agent {
     bytes: Cow<'static, [u8]>,
 }
 
-/// What tells two builds apart.
+/// What identifies a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
     len: u64,
@@ -48,7 +53,7 @@ impl fmt::Display for Build {
 }
 
 impl Agent {
-    /// From `--agent`, or embedded, or beside this program.
+    /// The program that `--agent` names, or the embedded one, or the one beside this program.
     pub fn find(named: Option<&Path>) -> Result<Self> {
         if let Some(path) = named {
             return Self::read(path);
@@ -59,10 +64,12 @@ impl Agent {
         let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name(NAME));
         match beside.filter(|path| path.is_file()) {
             Some(path) => Self::read(&path),
-            None => bail!(
-                "no agent: this sleepwalk was built without one and {NAME} is not beside it: \
-                 build it with `cargo xtask build`, or name it with --agent FILE"
-            ),
+            None => bail!(Fixable::new(
+                format!(
+                    "no agent: this sleepwalk was built without one, and there is no {NAME} beside it"
+                ),
+                "build it with `cargo xtask build`, or name it with --agent FILE",
+            )),
         }
     }
 
@@ -73,19 +80,22 @@ impl Agent {
         let arm64 = bytes.starts_with(b"\x7fELF\x02\x01") && bytes.get(18..20) == Some(&[183, 0]);
         ensure!(
             arm64,
-            "agent {shown} is no program for aarch64: build it with `cargo xtask build`"
+            Fixable::new(
+                format!("agent {shown} is not a program for aarch64"),
+                "build it with `cargo xtask build`",
+            )
         );
         Ok(Self { bytes: Cow::Owned(bytes) })
     }
 
-    /// Which build this is.
+    /// The identity of this build.
     pub fn build(&self) -> Build {
         Build { len: self.bytes.len() as u64, crc32c: crc32c(&self.bytes) }
     }
 }
 
-/// The agent in a folder on a device. Unless it is [kept](Installed::keep), it goes when this does,
-/// if the folder was made for it, and so does the folder if nothing else is in it.
+/// The agent in a folder on a device. Dropping this removes the agent if the folder was made for it,
+/// and then the folder if it is empty. [`Installed::keep`] prevents that.
 #[derive(Debug)]
 pub struct Installed<'a> {
     device: &'a Device,
@@ -101,8 +111,8 @@ struct Version {
 }
 
 impl<'a> Installed<'a> {
-    /// Puts the agent into `dir` on the device, unless this very build is there already, and checks
-    /// that it runs and is the same.
+    /// Copies the agent into `dir` on the device, unless the same build is there already, and checks
+    /// that it runs.
     pub fn new(device: &'a Device, agent: &Agent, dir: &str) -> Result<Self> {
         let present = device.shell(&format!("[ -d {} ]", quote(dir)))?.code == 0;
         let installed = Self { device, dir: dir.to_owned(), made: !present };
@@ -115,14 +125,18 @@ impl<'a> Installed<'a> {
         let found = installed.version()?;
         ensure!(
             found == build,
-            "the agent on device {} is another build: {found} there, {build} here: \
-             is something else writing {dir}/{NAME}?",
-            device.serial(),
+            Fixable::new(
+                format!(
+                    "the agent on device {} is another build: {found} there, {build} here",
+                    device.serial(),
+                ),
+                format!("check whether another program writes {dir}/{NAME}"),
+            ),
         );
         Ok(installed)
     }
 
-    /// Whether this very build lies in `dir`.
+    /// Whether `dir` has this build of the agent.
     pub fn is_in(device: &'a Device, agent: &Agent, dir: &str) -> bool {
         let there = Self { device, dir: dir.to_owned(), made: false };
         there.version().is_ok_and(|found| found == agent.build())
@@ -132,10 +146,10 @@ impl<'a> Installed<'a> {
         let (dir, device) = (&self.dir, self.device);
         let mut local = tempfile::NamedTempFile::new().context("a temporary file")?;
         local.write_all(&agent.bytes).context("a temporary file")?;
-        // Under another name first: a half transferred program must not be run, and one that runs
-        // can't be written to.
+        // Copied under another name and then renamed: a partial program must not be run, and a
+        // running program cannot be written to.
         let new = self.part();
-        // It may be there from a time when the shell was root.
+        // The folder may exist since a time when the shell was root.
         let made = device.sh(&format!("mkdir -p {}", quote(dir)), CREATE)?;
         ensure!(made.code == 0, "{dir} on the device: {}", made.last_words());
         device.give_to_shell(dir)?;
@@ -150,17 +164,17 @@ impl<'a> Installed<'a> {
         Ok(())
     }
 
-    /// What the agent is called until all of it is there.
+    /// The agent's file name until it is complete.
     fn part(&self) -> String {
         format!("{}/{NAME}.{}", self.dir, std::process::id())
     }
 
     fn version(&self) -> Result<Build> {
         let output = self.run("version --json")?;
-        let told: Option<Version> = serde_json::from_str(&output.line()).ok();
-        let crc = told.as_ref().and_then(|v| u32::from_str_radix(&v.exe_crc32c, 16).ok());
-        match (told, crc) {
-            (Some(told), Some(crc32c)) => Ok(Build { len: told.exe_len, crc32c }),
+        let version: Option<Version> = serde_json::from_str(&output.line()).ok();
+        let crc = version.as_ref().and_then(|v| u32::from_str_radix(&v.exe_crc32c, 16).ok());
+        match (version, crc) {
+            (Some(version), Some(crc32c)) => Ok(Build { len: version.exe_len, crc32c }),
             _ => bail!(
                 "the agent does not run on device {} (exit code {}): {}",
                 self.device.serial(),
@@ -170,22 +184,22 @@ impl<'a> Installed<'a> {
         }
     }
 
-    /// Runs the agent with `args`, which are shell text.
+    /// Runs the agent with `args`, which are words of the shell.
     pub fn run(&self, args: &str) -> Result<Output, DeviceError> {
         self.device.sh(&format!("{} {args}", quote(&format!("{}/{NAME}", self.dir))), RUN)
     }
 
-    /// Where it lies.
+    /// The agent's folder.
     pub fn dir(&self) -> &str {
         &self.dir
     }
 
-    /// The device that it lies on.
+    /// The device that it is installed on.
     pub fn device(&self) -> &'a Device {
         self.device
     }
 
-    /// Leaves the agent there for the next time.
+    /// Leaves the agent on the device for the next time.
     pub fn keep(&mut self) {
         self.made = false;
     }
@@ -194,8 +208,8 @@ impl<'a> Installed<'a> {
 impl Drop for Installed<'_> {
     fn drop(&mut self) {
         if self.made {
-            // Others may have put something there meanwhile: a trace, or another agent's half. Nobody
-            // is left to hear of a failure.
+            // `rmdir` keeps the folder if other programs have put files there meanwhile. A failure
+            // cannot be reported from here.
             let (dir, agent) = (quote(&self.dir), quote(&format!("{}/{NAME}", self.dir)));
             let own = quote(&self.part());
             let remove = format!("rm -f {agent} {own}; rmdir {dir} 2>/dev/null; true");
@@ -204,7 +218,7 @@ impl Drop for Installed<'_> {
     }
 }
 
-/// Checks that there is room for the agent and a short trace; says how much there is, if it is known.
+/// Checks that there is room for the agent and a short trace; returns the free space as text.
 pub fn check_room(device: &Device, agent: &Agent) -> Result<String, DeviceError> {
     let free = room(device, &agent.build())?;
     let free = free.map_or("an unknown amount".to_owned(), size);

@@ -2,20 +2,18 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
-
-use super::DeviceError;
+use super::error::{CallError, DeviceError};
+use super::shell::last_words;
 use crate::interrupt;
-use crate::shell::last_words;
 
-/// How long a finished call's output may lag behind: an adb server that the call had to start keeps
-/// the pipes open for as long as it lives.
+/// How long to wait for the output of a call that has ended. An adb server that the call started
+/// keeps the pipes open for as long as it lives.
 const LAG: Duration = Duration::from_millis(500);
 
 /// The `adb` program.
@@ -24,14 +22,14 @@ pub struct Adb {
     program: OsString,
 }
 
-/// What a call left.
+/// The result of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
-    /// Exit code, of the command on the device where there was one.
+    /// The exit code; for `adb shell`, that of the command on the device.
     pub code: i32,
-    /// Its standard output; what is not UTF-8 is replaced.
+    /// Standard output; invalid UTF-8 is replaced.
     pub stdout: String,
-    /// Its standard error.
+    /// Standard error, likewise.
     pub stderr: String,
 }
 
@@ -41,28 +39,11 @@ impl Output {
         self.stdout.lines().next().unwrap_or_default().trim().to_owned()
     }
 
-    /// What it said at last, on standard error or else on standard output.
+    /// The last lines of standard error or, if that is empty, of standard output.
     pub fn last_words(&self) -> String {
         let words = last_words(&self.stderr);
         if words.is_empty() { last_words(&self.stdout) } else { words }
     }
-}
-
-/// A call that came to nothing.
-#[derive(Debug, Error)]
-pub enum CallError {
-    /// It could not begin.
-    #[error("{0}")]
-    Run(#[from] io::Error),
-    /// No answer.
-    #[error("no answer within {} s: is it asleep or unplugged?", .0.as_secs())]
-    Deadline(Duration),
-    /// Ctrl-C.
-    #[error("interrupted")]
-    Interrupted,
-    /// Not the command on the device failed, but adb itself.
-    #[error("adb says: {0}")]
-    Adb(String),
 }
 
 impl Adb {
@@ -72,7 +53,7 @@ impl Adb {
         Self { program: named.unwrap_or_else(|| "adb".into()) }
     }
 
-    /// What is called.
+    /// The program that is called.
     pub fn program(&self) -> String {
         self.program.to_string_lossy().into_owned()
     }
@@ -91,7 +72,7 @@ impl Adb {
         }
     }
 
-    /// Runs it to its end, or to the deadline.
+    /// Runs a call until it ends, or until the deadline.
     pub fn run<'a>(
         &self,
         args: impl IntoIterator<Item = &'a OsStr>,
@@ -99,8 +80,8 @@ impl Adb {
     ) -> Result<Output, CallError> {
         let mut command = Command::new(&self.program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Ctrl-C on a terminal reaches every process of the group, and what is under way on the
-        // device has to be ended in order.
+        // Ctrl-C on a terminal reaches every process of the group. In a group of its own, adb goes
+        // on, so that the command on the device can be ended cleanly.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn()?;
@@ -108,11 +89,14 @@ impl Adb {
         let stderr = collect(child.stderr.take());
         let code = wait(&mut child, deadline)?;
         let output = Output { code, stdout: gather(&stdout), stderr: gather(&stderr) };
-        // adb's own complaints begin so, and end with a code that a command could have too.
+        // adb's own errors have an exit code that a command could have too: only the text differs.
         let own =
             output.stderr.lines().find(|l| l.starts_with("error: ") || l.starts_with("adb: "));
         match own {
-            Some(complaint) if code != 0 => Err(CallError::Adb(complaint.to_owned())),
+            Some(error) if code != 0 => {
+                let error = error.trim_start_matches("adb: ").trim_start_matches("error: ");
+                Err(CallError::Adb(error.to_owned()))
+            }
             _ => Ok(output),
         }
     }
@@ -132,20 +116,20 @@ fn wait(child: &mut Child, deadline: Duration) -> Result<i32, CallError> {
         if Instant::now() >= until {
             break CallError::Deadline(deadline);
         }
-        // The first Ctrl-C lets the call end, mostly; its caller looks for it.
-        if interrupt::gives_up(pressed) {
+        // Most callers let the call end after the first Ctrl-C, and check for it then.
+        if interrupt::aborts(pressed) {
             break CallError::Interrupted;
         }
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
     };
-    // It may have ended by itself; it is gone either way.
+    // If it has just ended on its own, the kill fails, and that is fine.
     let _ = child.kill();
     let _ = child.wait();
     Err(ended)
 }
 
-/// Reads a pipe on a thread of its own, so that neither of two can fill up.
+/// Reads a pipe on its own thread, so that neither of two pipes can fill up.
 fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     let (send, receive) = mpsc::channel();
     if let Some(mut pipe) = pipe {
@@ -161,7 +145,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     receive
 }
 
-/// What was read up to the pipe's end, or until nothing comes any more.
+/// The bytes read until the pipe's end, or until no more arrive.
 fn gather(pipe: &Receiver<Vec<u8>>) -> String {
     let mut bytes = Vec::new();
     while let Ok(more) = pipe.recv_timeout(LAG) {

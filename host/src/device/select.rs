@@ -1,6 +1,6 @@
-//! Which of the devices that `adb devices` lists.
+//! Chooses one of the devices that `adb devices` lists.
 
-use super::DeviceError;
+use super::error::DeviceError;
 
 /// The serial of the device to use.
 pub(super) fn choose(list: &str, wanted: Option<&str>) -> Result<String, DeviceError> {
@@ -32,7 +32,7 @@ pub(super) fn choose(list: &str, wanted: Option<&str>) -> Result<String, DeviceE
     }
 }
 
-/// Serials and states. Lines with a star are about adb's server.
+/// Serials and states. Lines that start with a star are about the adb server.
 fn parse(list: &str) -> Vec<(&str, &str)> {
     let lines = list.lines().map(str::trim);
     let lines = lines.filter(|line| !line.starts_with('*') && !line.starts_with("List of devices"));
@@ -49,33 +49,35 @@ mod tests {
     const SERVER: &str = "* daemon not running; starting now at tcp:5037\n\
                           * daemon started successfully\nList of devices attached\n";
 
-    fn told(devices: &str, wanted: Option<&str>) -> String {
+    /// The serial, or the error and its fix.
+    fn chosen(devices: &str, wanted: Option<&str>) -> String {
         let list = format!("{SERVER}{devices}\n");
-        choose(&list, wanted).unwrap_or_else(|error| error.to_string())
+        choose(&list, wanted)
+            .unwrap_or_else(|error| format!("{error}; fix: {}", error.remedy().unwrap_or_default()))
     }
 
     #[test]
-    fn the_only_device_is_taken() {
-        assert_eq!(told("127.0.0.1:5600\tdevice\n", None), "127.0.0.1:5600");
+    fn the_only_device_is_chosen() {
+        assert_eq!(chosen("127.0.0.1:5600\tdevice\n", None), "127.0.0.1:5600");
     }
 
     #[test]
-    fn a_choice_has_to_be_made() {
+    fn several_devices_need_a_choice() {
         let two = "A\tdevice\nB\toffline\n";
-        assert!(told(two, None).starts_with("several devices (A, B)"));
-        assert_eq!(told(two, Some("A")), "A");
-        assert!(told(two, Some("B")).starts_with("device B is offline"));
-        assert!(
-            told(two, Some("C")).starts_with("no device \"C\", connected: A, B: connect it, or")
-        );
+        assert!(chosen(two, None).starts_with("several devices are connected: A, B; fix: choose"));
+        assert_eq!(chosen(two, Some("A")), "A");
+        assert!(chosen(two, Some("B")).starts_with("device B is offline; fix: plug"));
+        assert!(chosen(two, Some("C")).starts_with(
+            "device \"C\" is not connected; connected: A, B; fix: connect it, or choose"
+        ));
     }
 
     #[test]
-    fn each_unusable_state_names_its_mend() {
-        assert!(told("", None).starts_with("no device: connect one"));
-        assert!(told("A\tunauthorized", None).contains("accept the prompt"));
+    fn each_unusable_state_names_its_fix() {
+        assert!(chosen("", None).starts_with("no device is connected; fix: connect a device"));
+        assert!(chosen("A\tunauthorized", None).contains("fix: unlock the device and accept"));
         let udev = "A\tno permissions (missing udev rules? user is in the plugdev group); see [http://developer.android.com/tools/device.html]";
-        assert!(told(udev, None).contains(": install udev rules"));
-        assert!(told("A\trecovery", None).contains("boot it into Android"));
+        assert!(chosen(udev, None).contains("; fix: install udev rules"));
+        assert!(chosen("A\trecovery", None).contains("boot the device into Android"));
     }
 }

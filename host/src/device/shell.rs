@@ -1,6 +1,6 @@
-//! Text for the device's shell, and out of it.
+//! Text for the device's shell, and from it.
 
-/// `text` as one word of a POSIX shell, whatever it holds.
+/// `text` as one word of a POSIX shell, whatever bytes it has.
 pub fn quote(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:=,@%".contains(&b);
     if !text.is_empty() && text.bytes().all(plain) {
@@ -10,9 +10,9 @@ pub fn quote(text: &str) -> String {
     }
 }
 
-/// Free bytes out of `df -k DIR`, as toybox and busybox print it: a head, then the file system's
-/// name, sizes in KiB, the share that is used, and where it is mounted. A long name has a line of
-/// its own in busybox.
+/// The free bytes in the output of `df -k DIR`. toybox and busybox print a header, then the file
+/// system's name, sizes in KiB, the share in use and the mount point. busybox puts a long name on a
+/// line of its own.
 pub fn free_bytes(df: &str) -> Option<u64> {
     let fields: Vec<&str> = df.lines().skip(1).flat_map(str::split_whitespace).collect();
     let percent =
@@ -27,7 +27,7 @@ pub fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.trim_end().strip_prefix(key)?.strip_prefix('='))
 }
 
-/// The last lines that say something, as one.
+/// The last two lines that are not blank, joined.
 pub fn last_words(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(2)..].join("; ")
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_shell_would_read_is_quoted() {
+    fn special_characters_are_quoted() {
         assert_eq!(quote(""), "''");
         assert_eq!(quote("a b"), "'a b'");
         assert_eq!(quote("$(reboot)"), "'$(reboot)'");
@@ -53,7 +53,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_shell_gives_back_what_was_quoted() {
+    fn the_shell_returns_the_quoted_text() {
         for text in ["", "a b", "'", "''", "a'b\"c", "$HOME `id` \\ \n *", "é\u{1b}[m", "-n", "!x"]
         {
             let script = format!("printf %s {}", quote(text));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn free_room_is_read_from_toybox_and_busybox() {
+    fn free_space_is_read_from_df() {
         let toybox = "Filesystem       1K-blocks     Used Available Use% Mounted on\n\
                       /dev/block/dm-45 114717676 37521268  77065336  33% /data\n";
         assert_eq!(free_bytes(toybox), Some(77_065_336 << 10));

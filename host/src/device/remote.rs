@@ -1,19 +1,19 @@
-//! A capture on the device, known by its name: what can be asked of it and told to it.
+//! A capture on the device, found and controlled by its name.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::adb::{Device, DeviceError};
-use crate::agent;
+use super::adb::Device;
+use super::agent;
+use super::error::DeviceError;
+use super::shell::{last_words, quote, value};
+use super::state::{POLL, State};
 use crate::interrupt;
-use crate::shell::{last_words, quote, value};
 
-use super::{DUE, State};
-
-/// How long the agent may take to finish its trace after a signal.
+/// The deadline for the agent to finish its trace after a signal.
 const FINISH: Duration = Duration::from_secs(15);
-/// How long the code of an agent that has ended may take to appear.
-const EPILOGUE: Duration = Duration::from_secs(5);
+/// The deadline for the exit code of an agent that has ended.
+const EXIT_CODE: Duration = Duration::from_secs(5);
 
 /// A capture's files on a device, and the agent that writes them.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ impl<'a> Remote<'a> {
         self.device
     }
 
-    /// What its files are called, without what comes behind the dot.
+    /// The name of its files, without the extension.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// One of its files, as a word of the shell's.
+    /// One of its files, as a word of the shell.
     pub fn file(&self, extension: &str) -> String {
         quote(&format!("{}/{}.{extension}", self.dir, self.name))
     }
@@ -49,43 +49,44 @@ impl<'a> Remote<'a> {
         format!("{}/{}.swk", self.dir, self.name)
     }
 
-    /// Whether it was started by this program and not cleared up since.
+    /// Whether this program started it and has not removed its files since.
     pub fn exists(&self) -> Result<bool, DeviceError> {
         Ok(self.device.shell(&format!("[ -f {} ]", self.file("pid")))?.code == 0)
     }
 
-    /// Asks the device how the capture is doing.
+    /// Asks the device for the state of the capture.
     pub fn state(&self) -> Result<State, DeviceError> {
         let (exit, out, pid) = (self.file("exit"), self.file("out"), self.file("pid"));
-        // The number is read once: a file that is there and still empty is an agent that starts. And
-        // the exit code is looked for last: an agent that ends meanwhile must not seem to vanish. After
-        // a reboot the number may be another program's.
+        // The pid is read once: an empty file means that the agent starts. The exit code is read
+        // last: an agent that ends meanwhile must not look killed. After a reboot the pid may be
+        // another program's.
         let agent = agent::NAME;
-        let told = self.device.shell(&format!(
+        let output = self.device.shell(&format!(
             "pid=$(cat {pid} 2>/dev/null); \
              [ -n \"$pid\" ] && echo pid=yes && \
              grep -q {agent} /proc/$pid/cmdline 2>/dev/null && echo alive=yes; \
              grep -q '^ready' {out} 2>/dev/null && echo ready=yes; \
              [ -f {exit} ] && echo exit=$(cat {exit}); true"
         ))?;
-        let told = told.stdout.as_str();
-        Ok(if let Some(code) = value(told, "exit") {
+        let output = output.stdout.as_str();
+        Ok(if let Some(code) = value(output, "exit") {
             State::Ended(code.parse().ok())
-        } else if value(told, "pid").is_some() && value(told, "alive").is_none() {
+        } else if value(output, "pid").is_some() && value(output, "alive").is_none() {
             State::Ended(self.exit_code()?)
-        } else if value(told, "ready").is_some() {
+        } else if value(output, "ready").is_some() {
             State::Capturing
         } else {
             State::Starting
         })
     }
 
-    /// The code of an agent that has ended: its watcher writes it a moment later, if it still can.
+    /// The code of an agent that has ended. The shell that started it writes it a moment later, unless
+    /// it was killed too.
     fn exit_code(&self) -> Result<Option<i32>, DeviceError> {
         let exit = self.file("exit");
-        let until = Instant::now() + EPILOGUE;
+        let until = Instant::now() + EXIT_CODE;
         loop {
-            thread::sleep(DUE);
+            thread::sleep(POLL);
             let code = self.device.shell(&format!("cat {exit} 2>/dev/null; true"))?.line();
             let code = code.parse().ok();
             if code.is_some() || Instant::now() > until {
@@ -94,28 +95,28 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// What the agent said at last.
-    pub fn said(&self) -> String {
+    /// The agent's last lines of output.
+    pub fn last_words(&self) -> String {
         let (err, out) = (self.file("err"), self.file("out"));
-        let said = self.device.shell(&format!("cat {err} || cat {out}"));
-        let said = said.map(|output| last_words(&output.stdout)).unwrap_or_default();
-        if said.is_empty() { "it says nothing".to_owned() } else { said }
+        let output = self.device.shell(&format!("cat {err} || cat {out}"));
+        let words = output.map(|output| last_words(&output.stdout)).unwrap_or_default();
+        if words.is_empty() { "it gave no reason".to_owned() } else { words }
     }
 
     /// The error of an agent that ended with `code`: 4 means that this device can't be recorded on.
     pub fn failed(&self, code: Option<i32>) -> anyhow::Error {
-        let (serial, said) = (self.device.serial(), self.said());
-        let said = said.strip_prefix("sleepwalkd: ").unwrap_or(&said);
+        let (serial, words) = (self.device.serial().to_owned(), self.last_words());
+        let message = words.strip_prefix("sleepwalkd: ").unwrap_or(&words).to_owned();
         match code {
-            Some(4) => DeviceError::Agent(format!("device {serial}: {said}")).into(),
+            Some(4) => DeviceError::Agent { serial, message }.into(),
             Some(code) => {
-                anyhow::anyhow!("the agent on device {serial} failed (exit code {code}): {said}")
+                anyhow::anyhow!("the agent on device {serial} failed (exit code {code}): {message}")
             }
-            None => anyhow::anyhow!("the agent on device {serial} was killed: {said}"),
+            None => anyhow::anyhow!("the agent on device {serial} was killed: {message}"),
         }
     }
 
-    /// Tells the agent to finish its trace, and waits until it has.
+    /// Stops the agent, and waits until it has finished its trace.
     pub fn stop(&self) -> Result<State, DeviceError> {
         // A shell starts what runs in its background with SIGINT ignored, so SIGTERM.
         self.signal("TERM")?;
@@ -127,11 +128,11 @@ impl<'a> Remote<'a> {
                 return Ok(state);
             }
             if Instant::now() > until || interrupt::count() > pressed {
-                // What it has written so far is whole.
+                // Everything it has written so far is readable.
                 self.signal("KILL")?;
                 return Ok(State::Ended(None));
             }
-            interrupt::sleep(DUE, pressed);
+            interrupt::sleep(POLL, pressed);
         }
     }
 
@@ -140,7 +141,8 @@ impl<'a> Remote<'a> {
         let kill = format!("[ -f {exit} ] || kill -{signal} $(cat {pid})");
         self.device.shell(&kill).map(drop)
     }
-    /// Removes what lies beside the trace, and with `trace` that too.
+
+    /// Removes the files beside the trace, and with `trace` the trace itself.
     pub fn remove(&self, trace: bool) -> Result<(), DeviceError> {
         let mut files = vec!["pid", "out", "err", "code", "exit"];
         if trace {

@@ -1,6 +1,6 @@
 //! Bytes from a device → text that is safe on a terminal and never ambiguous.
 //!
-//! The name of a wakeup source is any bytes but NUL. Shown raw, an escape sequence would drive the
+//! The name of a wakeup source may hold any byte except NUL. Shown raw, an escape sequence would drive the
 //! terminal, a bidirectional control would turn the line around, and a zero-width character would
 //! make two names look the same.
 
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// `bytes` with everything that does not stand for itself written as an escape; a backslash is
+/// `bytes` with every character that could mislead written as an escape; a backslash is
 /// doubled, so that different bytes never look the same.
 pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
@@ -119,7 +119,7 @@ pub fn hidden(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
             | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}')
-        // Combining marks would attach to what stands before the name.
+        // Combining marks would attach to the character before the name.
         || (c.width() == Some(0))
 }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_escaped_comes_back() {
+    fn escapes_can_be_undone() {
         for bytes in [&b"a\\x41\n\r\t\x1b\xff"[..], "\u{202e}名\u{e0041}\\".as_bytes(), b""] {
             assert_eq!(unescape(&escape(bytes)).as_deref(), Some(bytes));
         }

@@ -26,7 +26,7 @@ fn rows(text: &str) -> Vec<csv::StringRecord> {
 }
 
 #[test]
-fn the_csv_of_an_everyday_session_looks_like_this() {
+fn everyday_csv_matches_its_golden() {
     for (name, _) in TABLES {
         let text = reported(&["--format", "csv", "--table", name]);
         golden(&format!("everyday-{name}.csv"), &text);
@@ -39,7 +39,7 @@ fn the_csv_of_an_everyday_session_looks_like_this() {
 }
 
 #[test]
-fn a_night_with_edges_and_waits_looks_like_this() {
+fn night_csv_and_markdown_match_their_goldens() {
     let (_dir, path) = file(&night());
     let path = path.to_str().expect("UTF-8");
     for (name, _) in TABLES {
@@ -50,14 +50,14 @@ fn a_night_with_edges_and_waits_looks_like_this() {
 }
 
 #[test]
-fn the_csv_of_a_full_report_looks_like_this() {
+fn full_csv_matches_its_golden() {
     for (name, table) in TABLES {
         golden(&format!("full-{name}.csv"), &render([&report()], table).expect("CSV"));
     }
 }
 
 #[test]
-fn no_cell_of_a_csv_is_a_formula_and_names_come_back() {
+fn no_csv_cell_is_a_formula() {
     for (_, table) in TABLES {
         let text = render([&report()], table).expect("CSV");
         assert!(text.lines().all(|line| !line.contains(char::is_control)), "{text:?}");
@@ -78,14 +78,14 @@ fn no_cell_of_a_csv_is_a_formula_and_names_come_back() {
 }
 
 #[test]
-fn the_markdown_of_an_everyday_session_looks_like_this() {
+fn everyday_markdown_matches_its_golden() {
     golden("everyday.md", &reported(&["--format", "markdown"]));
     let short = reported(&["--format", "markdown", "--top", "1"]);
     assert!(short.contains("4 more, see --top"), "{short}");
 }
 
 #[test]
-fn the_markdown_of_a_full_report_looks_like_this() {
+fn full_markdown_matches_its_golden() {
     golden("full.md", &markdown::render(&pages::page(&report(), Some(20))));
 }
 
@@ -140,7 +140,7 @@ fn hostile_names_are_inert_in_markdown() {
 }
 
 #[test]
-fn hostile_names_are_harmless_in_json_and_come_back() {
+fn hostile_names_are_harmless_in_json() {
     let text = json::report(&report()).expect("JSON");
     assert!(text.lines().all(|line| !line.contains(sleepwalk::text::hidden)), "{text}");
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");

@@ -1,4 +1,4 @@
-//! What holds for every trace, however little sense it makes.
+//! Invariants of every trace, however little sense it makes.
 
 mod common;
 
@@ -137,7 +137,7 @@ fn chunks() -> impl Strategy<Value = Vec<(Vec<Stamped>, u64)>> {
     vec((vec(stamped(), 1..20), stamp()), 1..6)
 }
 
-/// What the trace says that it has: nothing, snapshots, edges, or edges and waits.
+/// The hooks that the trace claims: none, snapshots, edges, or edges and waits.
 fn session(says: usize) -> Option<Session> {
     let hooks = HOOKS.map(|what| Hook {
         what: what.to_owned(),
@@ -213,7 +213,7 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!(attempt.end_ns <= model.end && attempt.slept_ns <= attempt.duration_ns());
         free = attempt.end_ns;
     }
-    // What is charged to sources and what is charged to nobody are parts of the session.
+    // The time charged to sources and the unattributed time are parts of the session.
     for by in [By::Instance, By::Name] {
         let report = build(&analysis, by, None);
         let aborts: u64 = report.sources.iter().map(|source| source.sum.abort_ns).sum();
@@ -222,7 +222,7 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         let shares = report.sources.iter().filter_map(|source| source.sum.blocked_share_ns);
         let shares: u64 = shares.sum();
         let blocked_ns = ledger.blocked_ns.unwrap_or(0);
-        // Of the blocked line what nobody is charged with is among the unattributed.
+        // The rest of the blocked time is part of the unattributed time.
         prop_assert!(shares <= blocked_ns && blocked_ns - shares <= ledger.unattributed_ns);
         prop_assert!(wakes <= ledger.unknown_ns.unwrap_or(0) + ledger.not_trying_ns.unwrap_or(0));
         prop_assert!(aborts + wakes + shares + ledger.unattributed_ns <= model.duration_ns());
@@ -266,7 +266,7 @@ fn every_export(bytes: &[u8], analysis: &Analysis) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-/// What is made of the report once it is there: none of it panics, and all of it is what it says.
+/// No other form of the report panics, and each is valid.
 fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     for table in [csv::Table::Sources, csv::Table::Attempts, csv::Table::Waits] {
         let text = csv::render([&report], table).expect("CSV");
@@ -299,9 +299,9 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     schema::hold(&REPORTS, &json::reports(&reports).expect("JSON"));
     let totals = &reports.devices[0].totals;
     let l = &totals.ledger;
-    let told = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(|ns| ns.unwrap_or(0));
+    let known = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(|ns| ns.unwrap_or(0));
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
-    prop_assert_eq!(sum + told.iter().sum::<u64>(), whole_ns);
+    prop_assert_eq!(sum + known.iter().sum::<u64>(), whole_ns);
     prop_assert_eq!(totals.duration_ns, whole_ns);
     prop_assert!(inert(&render::pages::merged::page(&reports, 5)));
     Ok(())

@@ -1,6 +1,6 @@
 //! The way a page looks: whether it is coloured, and how wide it is.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
@@ -8,6 +8,9 @@ use clap::ValueEnum;
 use terminal_size::{Width, terminal_size_of};
 
 use crate::render::terminal::{Look, WIDEST};
+
+/// The width of a terminal that does not know its own.
+const USUAL: usize = 80;
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -44,9 +47,9 @@ pub fn look(file: Option<&Path>) -> Look {
     match file {
         Some(_) => Look { color: ColorChoice::global() == ColorChoice::Always, width: None },
         None => {
-            let size = terminal_size_of(io::stdout());
-            let width = size.map(|(Width(width), _)| usize::from(width).min(WIDEST));
-            Look { color: color(), width }
+            let stdout = io::stdout();
+            let size = terminal_size_of(&stdout).map_or(USUAL, |(Width(width), _)| width.into());
+            Look { color: color(), width: stdout.is_terminal().then_some(size.min(WIDEST)) }
         }
     }
 }

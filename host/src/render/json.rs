@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_characters_are_escaped_and_mean_the_same() {
+    fn hidden_characters_are_escaped() {
         let name = "a\u{9b}31m\x7f\u{85}\u{202e}\u{2066}\u{200b}\u{e0041}\x1b\"\\ größe 名前 😀";
         let text = pretty(&[name]).expect("JSON");
         assert!(

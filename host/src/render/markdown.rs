@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// The bytes that a name's span stands for.
+    /// The bytes of the name in a span.
     fn back(span: &str) -> Vec<u8> {
         crate::text::unescape(&span[1..span.len() - 1]).expect("escapes")
     }
@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_span_is_never_left_and_gives_the_bytes_back(
+        fn a_span_gives_the_bytes_back(
             name in proptest::collection::vec(any::<u8>(), 1..40)
         ) {
             let span = shown(&name);

@@ -266,18 +266,18 @@ impl Page {
     }
 
     /// A list; none without items.
-    pub fn items(&mut self, mark: Mark, texts: impl IntoIterator<Item = Text>) {
-        let items: Vec<_> = texts.into_iter().map(|text| Item::new(mark, text)).collect();
+    pub fn items(&mut self, mark: Mark, sentences: impl IntoIterator<Item = Text>) {
+        let items: Vec<_> = sentences.into_iter().map(|text| Item::new(mark, text)).collect();
         if !items.is_empty() {
             self.blocks.push(Block::Items(items, usize::MAX));
         }
     }
 
     /// A section that is a list; none without items.
-    pub fn list(&mut self, heading: &str, mark: Mark, texts: Vec<Text>) {
-        if !texts.is_empty() {
+    pub fn list(&mut self, heading: &str, mark: Mark, sentences: Vec<Text>) {
+        if !sentences.is_empty() {
             self.heading(heading);
-            self.items(mark, texts);
+            self.items(mark, sentences);
         }
     }
 

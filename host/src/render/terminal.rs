@@ -127,7 +127,7 @@ impl Lines {
         }
     }
 
-    /// A line that is too long even with its texts cut.
+    /// A line that is too long even with its names cut.
     fn fitted(&self, line: &str) -> String {
         self.look.width.map_or_else(|| line.to_owned(), |width| fit(line, width))
     }
@@ -164,8 +164,8 @@ fn joined(columns: &[Shown<'_>], cells: Vec<String>) -> String {
     line
 }
 
-/// The columns that fit, and the rows' texts in them. Spare columns are left out first, then the
-/// widest texts are cut.
+/// The columns that fit, and the rows' cells in them. Spare columns are left out first, then the
+/// widest columns of text are cut.
 fn laid_out(table: &Table, room: Option<usize>) -> (Vec<Shown<'_>>, Vec<Vec<String>>) {
     let columns = table.columns.iter().enumerate().map(|(at, of)| {
         let cells = table.rows.iter().map(|row| whole(&row.cells[at]).width());
@@ -183,8 +183,8 @@ fn laid_out(table: &Table, room: Option<usize>) -> (Vec<Shown<'_>>, Vec<Vec<Stri
         columns.remove(spare);
     }
     for _ in 0..excess(&columns) {
-        let texts = columns.iter_mut().filter(|column| column.of.align == Align::Left);
-        if let Some(widest) = texts.max_by_key(|column| column.width)
+        let named = columns.iter_mut().filter(|column| column.of.align == Align::Left);
+        if let Some(widest) = named.max_by_key(|column| column.width)
             && widest.width > NARROWEST
         {
             widest.width -= 1;
@@ -192,9 +192,9 @@ fn laid_out(table: &Table, room: Option<usize>) -> (Vec<Shown<'_>>, Vec<Vec<Stri
     }
     let mut rows = vec![Vec::with_capacity(columns.len()); table.rows.len()];
     for column in &columns {
-        let texts = table.rows.iter().map(|row| fitted(&row.cells[column.at], column.width));
-        let texts = distinct(&texts.collect::<Vec<_>>(), column.width);
-        rows.iter_mut().zip(texts).for_each(|(row, text)| row.push(text));
+        let cells = table.rows.iter().map(|row| fitted(&row.cells[column.at], column.width));
+        let cells = distinct(&cells.collect::<Vec<_>>(), column.width);
+        rows.iter_mut().zip(cells).for_each(|(row, cell)| row.push(cell));
     }
     (columns, rows)
 }
@@ -217,11 +217,11 @@ fn fitted(cell: &Cell, width: usize) -> String {
     }
 }
 
-/// The texts in at most `width` columns each, so that those that differ still do. A cut keeps both
-/// ends of a text; where that makes two the same, it keeps more of one end, and at last a number.
-fn distinct(texts: &[String], width: usize) -> Vec<String> {
+/// The cells in at most `width` columns each, so that those that differ still do. A cut keeps both
+/// ends of a cell; where that makes two the same, it keeps more of one end, and at last a number.
+fn distinct(cells: &[String], width: usize) -> Vec<String> {
     let (fit_already, long): (BTreeSet<_>, BTreeSet<_>) =
-        texts.iter().map(String::as_str).partition(|text| text.width() <= width);
+        cells.iter().map(String::as_str).partition(|text| text.width() <= width);
     let mut taken: BTreeSet<String> = fit_already.into_iter().map(str::to_owned).collect();
     let mut cuts = BTreeMap::new();
     for text in long {
@@ -235,7 +235,7 @@ fn distinct(texts: &[String], width: usize) -> Vec<String> {
         let free = cut_there.chain(numbered).find(|cut| taken.insert(cut.clone()));
         cuts.insert(text, free.unwrap_or_default());
     }
-    texts.iter().map(|text| cuts.get(text.as_str()).unwrap_or(text).clone()).collect()
+    cells.iter().map(|text| cuts.get(text.as_str()).unwrap_or(text).clone()).collect()
 }
 
 /// The first of `parts`, and how many more there are than these.

@@ -315,7 +315,7 @@ fn the_keys_reach_everything() -> Result<()> {
         page.key("ArrowDown")?;
         rows.push(page.text(SAID)?);
     }
-    assert!(rows.iter().any(|row| row.contains("Waiting until")), "{rows:?}");
+    assert!(rows.iter().any(|row| row.contains("User space waits until")), "{rows:?}");
     assert!(rows.iter().any(|row| row.contains(" held. at ")), "{rows:?}");
     page.key("Enter")?;
     let near = range(&mut page)?;
@@ -420,7 +420,7 @@ fn hostile_names_are_shown_and_do_nothing() -> Result<()> {
     let mut page = Page::open(&report)?;
     let expected: Vec<_> = report.sources.iter().map(label).collect();
     assert_eq!(names(&mut page)?, expected);
-    assert_eq!(expected[6], format!("\\u{{2028}}\\u{{202e}}txt.exe #{}", instance(&report, 6)));
+    assert_eq!(expected[6], format!("\\u{{2028}}\\u{{202e}}txt.exe [{}]", instance(&report, 6)));
     // Their text for screen readers.
     page.eval("document.getElementById('lanes').focus()")?;
     page.key("ArrowRight")?;
@@ -468,5 +468,5 @@ fn idle(source: &sleepwalk::report::Source) -> bool {
 
 fn label(source: &sleepwalk::report::Source) -> String {
     let instance = source.instance.expect("by instance");
-    format!("{} #{instance}", sleepwalk::text::escape(&source.name.bytes))
+    format!("{} [{instance}]", sleepwalk::text::escape(&source.name.bytes))
 }

@@ -153,6 +153,7 @@ fn plain_table(table: &Table) -> Markup {
                                         (key(row))
                                         (shown(cell))
                                     },
+                                    Cell::Names(..) => td.names { (shown(cell)) },
                                     _ => td class=[side(column)] { (shown(cell)) },
                                 }
                             }

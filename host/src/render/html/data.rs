@@ -1,4 +1,4 @@
-//! What the page's script draws from, small: columns, differences, and every name once.
+//! The data of the page's script, small: columns, differences, and every name once.
 //!
 //! Times are whole µs from the session's start: a start counts from the item before it, and with it
 //! goes how long the item took. Both ends are rounded alike, so what touches stays touching.
@@ -41,7 +41,7 @@ pub(super) struct Data {
     /// Words that come again and again.
     words: Vec<String>,
     attempts: Attempts,
-    /// What ended a sleep, each combination once.
+    /// The ends of sleeps, each combination once.
     wakes: Vec<Wake>,
     waits: Vec<Wait>,
     /// By source, then gap and length in turn.
@@ -217,7 +217,7 @@ impl Clock {
     }
 }
 
-/// Spans in order as gap and length in turn; what touches is one.
+/// Sorted spans as gap and length in turn; those that touch are one.
 #[derive(Default)]
 struct Flat {
     turns: Vec<u64>,
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_gap_and_length_and_what_touches_is_one() {
+    fn spans_are_gap_and_length() {
         let mut flat = Flat::default();
         for (at, took) in [(5, 5), (10, 2), (20, 1), (19, 4)] {
             flat.push(at, took);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_made_coarser_until_a_page_can_hold_them() {
+    fn spans_get_coarser_until_they_fit_a_page() {
         let n = SPANS as u64 * 2;
         let span = |i: u64| Span {
             start_ns: BootNanos(i * 1_000_000),
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_ranking_has_not_gets_a_label_of_its_own() {
+    fn a_name_without_a_row_gets_its_own_label() {
         let mut names = Names::new(&[]);
         let (a, b) = (Name::new(b"a"), Name::new(b"b\n"));
         assert_eq!([names.label(&a, 1), names.label(&b, 2), names.label(&a, 1)], [0, 1, 0]);

@@ -151,7 +151,7 @@ fn heat_map() -> Markup {
             div.bar {
                 h2 #heat-h { "Attempts by sources" }
                 output #heat-range {}
-                div.buttons role="group" aria-label="What the heat map shows" {
+                div.buttons role="group" aria-label="Contents of the heat map" {
                     button type="button" data-mode="aborts" aria-pressed="true" { "kept from sleeping" }
                     button type="button" data-mode="wakes" aria-pressed="false" { "woke" }
                     button type="button" data-mode="held" aria-pressed="false" { "held at the start" }

@@ -11,7 +11,7 @@ use crate::units::{count, time};
 /// Names in one cell.
 const NAMES: usize = 4;
 
-/// Rows of wakes: a long tail of single wakes tells a reader little.
+/// Rows of wakes: a long tail of single wakes has little to show.
 const WAKES: usize = 10;
 
 /// Attempts with one result.
@@ -86,7 +86,7 @@ fn blame(group: &Group<'_>) -> Cell {
     if shown.is_empty() { Cell::words(UNKNOWN) } else { Cell::Names(shown, more) }
 }
 
-/// What ended a sleep: the number and name of the interrupt, and the source.
+/// The end of a sleep: the number and name of the interrupt, and the source.
 type Key<'a> = (Option<u32>, &'a Option<String>, Option<&'a Name>);
 
 /// The section on what ended the sleeps, by interrupt and source; none without wakes.

@@ -82,7 +82,7 @@ pub fn capture(page: &mut Page, report: &Report) {
     page.list("The capture", Mark::Plain, items);
 }
 
-/// What was recorded, and by which hook; nothing without hooks.
+/// The hooks that recorded the session; nothing without them.
 fn watched(s: &Session) -> Option<Text> {
     let mut text = Text::new();
     for hook in s.hooks.iter().filter(|hook| !hook.how.is_empty()) {

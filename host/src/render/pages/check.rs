@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_beyond_its_limit_does_not_look_like_it() {
+    fn a_broken_limit_looks_unlike_its_value() {
         let text = |value, bound| {
             let (value, bound) = both(value, bound, Unit::Percent);
             format!("{value} {bound}")

@@ -123,7 +123,7 @@ fn sessions_of(page: &mut Page, device: &Device, files: &[&str]) {
     page.heading("Sessions");
     let columns = [
         Column::number("boot"),
-        Column::text("from"),
+        Column::number("from"),
         Column::number("length"),
         Column::number("awake"),
         Column::number("attempts"),

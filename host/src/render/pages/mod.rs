@@ -1,4 +1,4 @@
-//! What each report shows, as a [`Page`](super::page::Page) that every skin can draw.
+//! Each report as a [`Page`](super::page::Page) that every skin can draw.
 
 mod attempts;
 mod capture;

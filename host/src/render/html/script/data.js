@@ -80,7 +80,7 @@ const data = (() => {
   };
 })();
 
-/** The first index whose value is above `value`: all arrays searched so are in order. */
+/** The first index whose value is above `value`: all arrays searched like this are sorted. */
 function above(values, value) {
   let low = 0, high = values.length;
   while (low < high) {

@@ -33,7 +33,7 @@
   function each(from, to, hit) {
     if (mode === "held") {
       data.sources.forEach(({ start, end }, source) => {
-        // Both are in order: one walk along both.
+        // Both are sorted: one walk along both.
         let k = above(end, attempts.start[from] ?? 0);
         for (let i = from; i < to && k < start.length; i++) {
           while (k < start.length && end[k] <= attempts.start[i]) k++;

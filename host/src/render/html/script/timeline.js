@@ -11,7 +11,7 @@
   // The item in focus: its row's index and its own.
   let focus = null;
 
-  // Rows: a label, items in order, their colour, and the details of one.
+  // Rows: a label, sorted items, their colour, and the details of one.
 
   const CLASSES = ["o-slept", "o-no-sleep", "o-aborted", "o-failed", "o-unknown"];
   const pinned = [];
@@ -80,7 +80,7 @@
     const scale = pixels / (to - from);
     const covered = new Float32Array(pixels + 1);
     const hits = brief ? new Uint16Array(pixels + 1) : null;
-    // Ends are in order as starts are: items of a row do not overlap.
+    // Ends are sorted like starts: items of a row do not overlap.
     for (let i = above(end, from); i < start.length && start[i] < to; i++) {
       const a = Math.max(0, (start[i] - from) * scale), b = Math.min(pixels, (end[i] - from) * scale);
       const first = Math.floor(a), last = Math.floor(b);

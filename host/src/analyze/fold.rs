@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use sleepwalk_trace::record::Reason;
+use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
 use super::Analysis;
 use super::active::{self, Active, Blocking};
-use super::attempts::{self, Attempt, Cause, Evidence, Outcome};
+use super::attempts::{self, Attempt, Cause, Evidence, Outcome, step_name};
 use super::causes::Finder;
 use super::ledger::{self, Charge, Ledger, Outside};
-use super::order::{Order, Taken, What};
+use super::power::Power;
 use super::slept::Slept;
 use super::sources::{self, Tally};
 use super::waits::Waits;
-use crate::session::decode::Model;
+use crate::session::decode::{Event, Model, View};
 
 /// A source's change that a snapshot's walk came so near to is left to the edges.
 const NEAR_NS: u64 = 1_000_000;
@@ -22,7 +22,6 @@ const NEAR_NS: u64 = 1_000_000;
 /// Follows the session.
 #[derive(Debug)]
 pub struct Fold {
-    order: Order,
     attempts: attempts::Tracker,
     sources: sources::Tracker,
     causes: Finder,
@@ -48,13 +47,13 @@ pub struct Fold {
     before_end: Option<BTreeMap<u32, u64>>,
     doubt_since: Option<BootNanos>,
     doubtful_ns: u64,
+    readings: Vec<(BootNanos, PowerSupply)>,
 }
 
 impl Fold {
     /// Nothing has happened yet. To be `drawn`, it keeps when each source was held.
     pub fn new(drawn: bool) -> Self {
         Self {
-            order: Order::default(),
             attempts: attempts::Tracker::default(),
             sources: sources::Tracker::default(),
             causes: Finder::default(),
@@ -72,22 +71,12 @@ impl Fold {
             before_end: None,
             doubt_since: None,
             doubtful_ns: 0,
-        }
-    }
-
-    /// Something happened.
-    pub fn take(&mut self, model: &Model, at: BootNanos, what: What) {
-        self.order.push(at, what);
-        while let Some((at, what)) = self.order.pop() {
-            self.event(model, at, what);
+            readings: Vec::new(),
         }
     }
 
     /// Records are missing here.
-    pub fn gap(&mut self, model: &Model) {
-        while let Some((at, what)) = self.order.pop_any() {
-            self.event(model, at, what);
-        }
+    fn gap(&mut self) {
         let broken_off = self.attempts.gap();
         self.ended(broken_off);
         self.sources.gap();
@@ -142,12 +131,15 @@ impl Fold {
         self.now = self.now.max(at);
     }
 
-    fn event(&mut self, model: &Model, at: BootNanos, what: What) {
-        self.advance(model, at);
+    /// Something happened; events come in order.
+    pub fn event(&mut self, model: &Model, at: BootNanos, event: Event) {
+        if !matches!(event, Event::Gap) {
+            self.advance(model, at);
+        }
         let at = self.now;
         let awake = self.slept.awake(at);
-        match what {
-            What::Edge { source, active, shared } => {
+        match event {
+            Event::Edge { source, active, shared } => {
                 let before = self.active.contradictions;
                 self.active.edge((source, active, shared), at, awake, || name(model, source));
                 if !self.known {
@@ -158,21 +150,23 @@ impl Fold {
                     self.attempts.activated(source, shared);
                 }
             }
-            What::Phase { action, value, begin } => self.phase(at, action, value, begin),
-            What::Return { errno } => {
+            Event::Phase { action, value, begin } => {
+                self.phase(at, step_name(model.text(action)), value, begin);
+            }
+            Event::Return { errno } => {
                 self.slept.end(at);
                 // Without a begin it was refused at once, which is an attempt all the same.
                 self.awake(at);
                 let ended = self.attempts.returned(at, errno);
                 self.ended(ended);
             }
-            What::WaitBegin { thread } => {
+            Event::WaitBegin { thread } => {
                 self.awake(at);
                 if let Some(waits) = &mut self.waits {
                     waits.begin(thread, at, &mut self.active);
                 }
             }
-            What::WaitEnd { thread, idle } => {
+            Event::WaitEnd { thread, idle } => {
                 let waits = self.waits.as_mut();
                 let since = waits.and_then(|w| w.end(thread, at, idle, &mut self.active));
                 if let Some(since) = since {
@@ -180,7 +174,7 @@ impl Fold {
                     self.causes.waited(since);
                 }
             }
-            What::Save { saved } if !self.attempts.open() => {
+            Event::CountWrite { saved, .. } if !self.attempts.open() => {
                 self.armed = saved;
                 if saved {
                     self.active.open_window();
@@ -188,13 +182,15 @@ impl Fold {
                     self.active.close_window();
                 }
             }
-            What::Save { .. } => {}
-            What::Wake { irq } => self.attempts.woken(irq),
-            What::Snapshot(mut taken) => {
-                taken.at = at;
-                self.snapshot(model, at, &taken);
+            Event::CountWrite { .. } => {}
+            Event::Wake { irq } => self.attempts.woken(irq),
+            Event::PowerSupply(supply) => self.readings.push((at, *supply)),
+            Event::Gap => self.gap(),
+            Event::Snapshot(mut view) => {
+                view.at = at;
+                self.snapshot(model, at, &view);
             }
-            What::Lost => {
+            Event::Lost { .. } | Event::PrologueEnd => {
                 self.doubt();
                 self.known = false;
                 self.active.doubt();
@@ -277,27 +273,27 @@ impl Fold {
         causes
     }
 
-    fn snapshot(&mut self, model: &Model, at: BootNanos, taken: &Taken) {
+    fn snapshot(&mut self, model: &Model, at: BootNanos, view: &View) {
         let awake = self.slept.awake(at);
-        let last = taken.reason == Reason::End;
+        let last = view.reason == Reason::End;
         if last && self.before_end.is_none() {
             self.before_end = Some(self.sources.activations());
         }
         let news = !self.known || self.doubt_since.is_some() || last;
-        for (instance, state) in taken.states.iter().filter(|(_, state)| !state.torn()) {
+        for (instance, state) in view.states.iter().filter(|(_, state)| !state.torn()) {
             let last_ns = state.counters.last_ns;
-            let near = last_ns.saturating_add(NEAR_NS) > taken.now.0;
+            let near = last_ns.saturating_add(NEAR_NS) > view.now.0;
             if near && self.known && self.edges() {
                 continue;
             }
             // What changed during the walk was the other way round at its begin.
-            let active = state.active() != (last_ns > taken.now.0);
+            let active = state.active() != (last_ns > view.now.0);
             self.active.show((*instance, active), at, awake, news, || name(model, *instance));
         }
-        let mark = self.sources.snapshot(taken);
-        let there = |i: &u32| taken.states.binary_search_by_key(i, |(i, _)| *i).is_ok();
-        let mut gone = taken.gone.clone();
-        if taken.full && taken.whole {
+        let mark = self.sources.snapshot(view);
+        let there = |i: &u32| view.states.binary_search_by_key(i, |(i, _)| *i).is_ok();
+        let mut gone = view.gone.clone();
+        if view.full && view.whole {
             gone.extend(self.active.now().iter().filter(|i| !there(i)));
         }
         for instance in gone {
@@ -317,9 +313,6 @@ impl Fold {
 
     /// The trace is over.
     pub fn finish(mut self, model: Model) -> Analysis {
-        while let Some((at, what)) = self.order.pop_any() {
-            self.event(&model, at, what);
-        }
         self.advance(&model, model.end);
         self.slept.end(self.now);
         let unfinished = self.attempts.finish();
@@ -362,7 +355,9 @@ impl Fold {
             });
             analysis.spans.push(source.spans.finish(model.duration_ns()));
         }
+        let power = Power::new(self.readings, &model, &analysis.attempts);
         Analysis {
+            power,
             sources,
             sole_by_name: edges.sole_by_name,
             torn_states,

@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use super::order::Changes;
-use crate::session::decode::Model;
+use crate::session::decode::{Model, View};
 
 /// What became of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,24 +94,23 @@ impl<'a> Replay<'a> {
 
     /// A snapshot. One that did not see every source says nothing of those that it lacks, and is left
     /// alone.
-    pub fn snapshot(&mut self, at: BootNanos, changes: &Changes) {
+    pub fn snapshot(&mut self, at: BootNanos, changes: &View) {
         if !changes.whole {
             return;
         }
         let mut gone = changes.gone.clone();
         if changes.full {
-            let now =
-                changes.changed.iter().map(|(instance, _)| *instance).collect::<BTreeSet<_>>();
+            let now = changes.states.iter().map(|(instance, _)| *instance).collect::<BTreeSet<_>>();
             let lost = self.sources.iter().filter(|(i, s)| s.listed && !now.contains(i));
             gone.extend(lost.map(|(instance, _)| *instance));
         }
         for instance in gone {
             self.remove(at, instance);
         }
-        for (instance, state) in &changes.changed {
+        for (instance, state) in &changes.states {
             self.list(at, *instance, state.active());
         }
-        for (instance, state) in &changes.changed {
+        for (instance, state) in &changes.states {
             self.state(at, changes.now, *instance, state);
         }
         self.last = Some(at);
@@ -242,13 +240,14 @@ mod tests {
         };
         replay.snapshot(
             BootNanos(at),
-            &Changes {
+            &View {
+                at: BootNanos(at),
                 reason: Reason::Tick,
                 now: MonoNanos(at - 500),
                 took_ns: 1,
                 whole: true,
                 full,
-                changed: states.iter().map(state).collect(),
+                states: states.iter().map(state).collect(),
                 gone: Vec::new(),
             },
         );

@@ -7,15 +7,14 @@ use std::io::{self, Write};
 use serde::Serialize;
 use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP};
 use sleepwalk_trace::snapshot::SourceState;
-use sleepwalk_trace::time::MonoNanos;
+use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::ExportError;
-use super::order::{Changes, Timed, What, in_order};
 use crate::analyze::Analysis;
 use crate::render::json::harmless;
 use crate::render::records::reason;
 use crate::report::{self, Attempt, By, Name, Session};
-use crate::session::decode::Model;
+use crate::session::decode::{Event, Model, View};
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.events/1";
@@ -30,7 +29,7 @@ pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), E
         waits: BTreeMap::new(),
     };
     export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
-    in_order(bytes, |event| export.event(event))?;
+    super::stream(bytes, |at, event| export.event(at, event))?;
     export.close()?;
     Ok(())
 }
@@ -179,59 +178,59 @@ impl<W: Write> Export<'_, W> {
         Ok(())
     }
 
-    fn event(&mut self, Timed { at, what }: Timed) -> io::Result<()> {
+    fn event(&mut self, at: BootNanos, event: Event) -> io::Result<()> {
         let at_ns = at.0;
         self.ended(at_ns)?;
-        let line = match what {
-            What::Snapshot(changes) => return self.snapshot(at_ns, &changes),
-            What::Phase { action, value, begin } => {
-                let action = String::from_utf8_lossy(&action).into_owned();
+        let line = match event {
+            Event::Snapshot(view) => return self.snapshot(at_ns, &view),
+            Event::Phase { action, value, begin } => {
+                let action = self.text(action);
                 Line::Phase { at_ns, action, value, begin }
             }
-            What::Return { errno } => Line::Return { at_ns, errno },
-            What::Edge { source, active, shared } => {
+            Event::Return { errno } => Line::Return { at_ns, errno },
+            Event::Edge { source, active, shared } => {
                 Line::Edge { at_ns, source: self.who(source), active, shared }
             }
-            What::WaitBegin { thread } => {
+            Event::WaitBegin { thread } => {
                 let Some(start) = self.waits.insert(thread, at_ns) else { return Ok(()) };
                 // Its end was lost.
                 let start_ns = Some(start);
                 Line::Wait { at_ns, thread, start_ns, end_ns: None, idle: None }
             }
-            What::WaitEnd { thread, idle } => {
+            Event::WaitEnd { thread, idle } => {
                 let start_ns = self.waits.remove(&thread);
                 Line::Wait { at_ns, thread, start_ns, end_ns: Some(at_ns), idle: Some(idle) }
             }
-            What::Save { thread, saved } => Line::Save { at_ns, thread, saved },
-            What::Wake { irq } => {
+            Event::CountWrite { thread, saved } => Line::Save { at_ns, thread, saved },
+            Event::Wake { irq } => {
                 let known = self.model.irqs.get(&irq);
                 let name = Name::new(known.map_or(&[], |irq| self.model.text(irq.name)));
                 let chip = known.map_or_else(String::new, |irq| self.text(irq.chip));
                 Line::Wake { at_ns, irq, name, chip }
             }
-            What::Supply(supply) => self.supply(at_ns, &supply),
-            What::Lost { events } => Line::Lost { at_ns, events },
-            What::Gap => Line::Gap { at_ns },
+            Event::PowerSupply(supply) => self.supply(at_ns, &supply),
+            Event::Lost { events } => Line::Lost { at_ns, events },
+            Event::Gap | Event::PrologueEnd => Line::Gap { at_ns },
         };
         self.line(&line)
     }
 
-    fn snapshot(&mut self, at_ns: u64, changes: &Changes) -> io::Result<()> {
+    fn snapshot(&mut self, at_ns: u64, view: &View) -> io::Result<()> {
         self.line(&Line::Snapshot {
             at_ns,
-            mono_ns: changes.now.0,
-            reason: reason(changes.reason),
-            took_ns: changes.took_ns,
-            whole: changes.whole,
-            full: changes.full,
-            changed: changes.changed.len(),
-            gone: changes.gone.len(),
+            mono_ns: view.now.0,
+            reason: reason(view.reason),
+            took_ns: view.took_ns,
+            whole: view.whole,
+            full: view.full,
+            changed: view.states.len(),
+            gone: view.gone.len(),
         })?;
-        for (instance, state) in &changes.changed {
-            let source = self.source(at_ns, changes.now, *instance, state);
+        for (instance, state) in &view.states {
+            let source = self.source(at_ns, view.now, *instance, state);
             self.line(&Line::Source(Box::new(source)))?;
         }
-        for instance in &changes.gone {
+        for instance in &view.gone {
             let source = self.who(*instance);
             self.line(&Line::Gone { at_ns, source })?;
         }

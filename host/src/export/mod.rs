@@ -5,14 +5,15 @@
 
 mod held;
 pub mod jsonl;
-mod order;
 pub mod perfetto;
 
 use std::io;
 
+use sleepwalk_trace::time::BootNanos;
 use thiserror::Error;
 
-use crate::session::decode::Unreadable;
+use crate::session::decode::{Event, Unreadable};
+use crate::session::order;
 
 /// Why an export broke off.
 #[derive(Debug, Error)]
@@ -23,4 +24,18 @@ pub enum ExportError {
     /// The trace can't be read.
     #[error(transparent)]
     Read(#[from] Unreadable),
+}
+
+/// Hands the events of the trace in `bytes` to `sink` in order, up to its first error.
+fn stream(
+    bytes: &[u8],
+    mut sink: impl FnMut(BootNanos, Event) -> io::Result<()>,
+) -> Result<(), ExportError> {
+    let mut result = Ok(());
+    order::read(bytes, |_, at, event| {
+        if result.is_ok() {
+            result = sink(at, event);
+        }
+    })?;
+    Ok(result?)
 }

@@ -24,10 +24,9 @@ use self::proto::{
 use self::tracks::{Names, Quantity, Track};
 use super::ExportError;
 use super::held::{Replay, Turn};
-use super::order::{Changes, Timed, What, in_order};
 use crate::analyze::Analysis;
 use crate::report::{self, By};
-use crate::session::decode::Model;
+use crate::session::decode::{Event, Model, View};
 use crate::text::one_line;
 
 /// Writes the trace in `bytes`, which comes to `analysis`.
@@ -35,7 +34,7 @@ pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), E
     let report = report::build(analysis, By::Instance, Some(0));
     let mut export = Export::new(&analysis.model, Attempts::new(&report.attempts), out);
     export.open()?;
-    in_order(bytes, |event| export.event(event))?;
+    super::stream(bytes, |at, event| export.event(at, event))?;
     export.close()?;
     Ok(())
 }
@@ -97,39 +96,39 @@ impl<'a, W: Write> Export<'a, W> {
         self.packets.counter(held, model.start, 0)
     }
 
-    fn event(&mut self, Timed { at, what }: Timed) -> io::Result<()> {
+    fn event(&mut self, at: BootNanos, event: Event) -> io::Result<()> {
         let at = at.max(self.now);
         self.now = at;
         self.attempts.until(at, &self.names, &mut self.packets)?;
-        match what {
-            What::Snapshot(changes) => self.snapshot(at, &changes),
-            What::Phase { action, value, begin } => {
-                let phase = (action, value, begin);
+        match event {
+            Event::Snapshot(view) => self.snapshot(at, &view),
+            Event::Phase { action, value, begin } => {
+                let phase = (self.model.text(action), value, begin);
                 self.attempts.phase(at, phase, &self.names, &mut self.packets)
             }
-            What::Edge { source, active, shared } => self.edge(at, source, active, shared),
-            What::WaitBegin { thread } => self.wait_begin(at, thread),
-            What::WaitEnd { thread, idle } => self.wait_end(at, thread, idle),
-            What::Save { thread, saved } => {
+            Event::Edge { source, active, shared } => self.edge(at, source, active, shared),
+            Event::WaitBegin { thread } => self.wait_begin(at, thread),
+            Event::WaitEnd { thread, idle } => self.wait_end(at, thread, idle),
+            Event::CountWrite { thread, saved } => {
                 let track = self.thread(thread)?;
                 let name = if saved { "count saved" } else { "count refused" };
                 self.packets.instant(track, at, name, Vec::new())
             }
-            What::Wake { irq } => {
+            Event::Wake { irq } => {
                 let track = self.track(Track::Wakes)?;
                 self.packets.instant(track, at, &self.names.irq(irq), Vec::new())
             }
-            What::Supply(supply) => self.supply(at, &supply),
-            What::Lost { events } => {
+            Event::PowerSupply(supply) => self.supply(at, &supply),
+            Event::Lost { events } => {
                 let track = self.track(Track::Missing)?;
                 let notes = vec![note("events", Value::Unsigned(events))];
                 self.packets.instant(track, at, "events lost", notes)
             }
-            What::Gap => {
+            Event::Gap | Event::PrologueEnd => {
                 let track = self.track(Track::Missing)?;
                 self.packets.instant(track, at, "records missing", Vec::new())
             }
-            What::Return { .. } => Ok(()),
+            Event::Return { .. } => Ok(()),
         }
     }
 
@@ -148,13 +147,13 @@ impl<'a, W: Write> Export<'a, W> {
         self.packets.finish()
     }
 
-    fn snapshot(&mut self, at: BootNanos, changes: &Changes) -> io::Result<()> {
+    fn snapshot(&mut self, at: BootNanos, view: &View) -> io::Result<()> {
         let (boot, mono) = self.clocks;
         // Readings that run backwards would make Perfetto distrust all of them.
-        if at > boot && changes.now > mono {
-            self.clocks(at, changes.now, None)?;
+        if at > boot && view.now > mono {
+            self.clocks(at, view.now, None)?;
         }
-        self.replay.snapshot(at, changes);
+        self.replay.snapshot(at, view);
         self.turns(false)
     }
 

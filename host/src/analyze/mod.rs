@@ -13,7 +13,6 @@ pub mod fold;
 pub mod ledger;
 pub mod power;
 pub mod shares;
-pub mod slept;
 pub mod sources;
 pub mod spans;
 pub mod waits;

@@ -185,7 +185,14 @@ impl Fold {
         }
     }
 
-    fn phase(&mut self, model: &Model, at: BootNanos, action: &'static str, value: i32, begin: bool) {
+    fn phase(
+        &mut self,
+        model: &Model,
+        at: BootNanos,
+        action: &'static str,
+        value: i32,
+        begin: bool,
+    ) {
         let open = self.attempts.open();
         let ended = self.attempts.phase(at, action, value, begin);
         if ended.is_some() {

@@ -20,6 +20,8 @@ pub struct Wait {
     pub start: BootNanos,
     /// It returned, or the session ended.
     pub end: BootNanos,
+    /// It began before `start`, when nothing was recorded.
+    pub before: bool,
     /// The thread's id.
     pub thread: u32,
     /// What it returned; `None` where it had not.
@@ -95,7 +97,8 @@ impl Waits {
         let start = start?;
         let blockers = blockers(active.maybe_shares().into_iter());
         active.confirm();
-        self.over.push(Wait { start, end: at, thread, idle: Some(idle), blockers });
+        let idle = Some(idle);
+        self.over.push(Wait { start, end: at, before: true, thread, idle, blockers });
         Some(start)
     }
 
@@ -124,7 +127,7 @@ impl Waits {
             (instance, share.saturating_sub(before))
         });
         let blockers = blockers(shares);
-        self.over.push(Wait { start, end: at, thread, idle, blockers });
+        self.over.push(Wait { start, end: at, before: false, thread, idle, blockers });
         true
     }
 

@@ -1,7 +1,7 @@
 //! `sleepwalk export`.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,7 +60,6 @@ fn write(
     out: impl Write,
     name: &str,
 ) -> Result<()> {
-    let out = BufWriter::with_capacity(1 << 16, out);
     let written = match args.to {
         Target::Perfetto => perfetto::write(bytes, analysis, out),
         Target::Jsonl => jsonl::write(bytes, analysis, out),

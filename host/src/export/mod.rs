@@ -3,7 +3,6 @@
 //! Both are pure, and both go over the trace twice: once to analyze it, and once to write event by
 //! event, so that memory grows with sources and attempts, and not with edges.
 
-mod held;
 pub mod jsonl;
 pub mod perfetto;
 
@@ -13,6 +12,7 @@ use sleepwalk_trace::time::BootNanos;
 use thiserror::Error;
 
 use crate::session::decode::{Event, Unreadable};
+use crate::session::held::Held;
 use crate::session::order;
 
 /// Why an export broke off.
@@ -26,16 +26,26 @@ pub enum ExportError {
     Read(#[from] Unreadable),
 }
 
+/// What a trace is written to.
+trait Sink {
+    /// Something happened. `held` has the holds that became final by it.
+    fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()>;
+
+    /// The trace is over.
+    fn finish(self, held: &mut Held) -> io::Result<()>;
+}
+
 /// Hands the events of the trace in `bytes` to `sink` in order, up to its first error.
-fn stream(
-    bytes: &[u8],
-    mut sink: impl FnMut(BootNanos, Event) -> io::Result<()>,
-) -> Result<(), ExportError> {
+fn stream(bytes: &[u8], mut sink: impl Sink) -> Result<(), ExportError> {
+    let mut held = Held::default();
     let mut result = Ok(());
-    order::read(bytes, |_, at, event| {
+    let model = order::read(bytes, |model, at, event| {
         if result.is_ok() {
-            result = sink(at, event);
+            held.event(model, at, &event);
+            result = sink.event(at, &event, &mut held);
         }
     })?;
-    Ok(result?)
+    result?;
+    held.finish(&model, model.end);
+    Ok(sink.finish(&mut held)?)
 }

@@ -116,6 +116,9 @@ impl Held {
     /// Something happened.
     pub fn event(&mut self, model: &Model, at: BootNanos, event: &Event) {
         self.changes.clear();
+        if matches!(event, Event::Gap) && !self.stretch.started() {
+            return;
+        }
         self.stretch.start(model.start);
         let by_edges = self.by_edges(model);
         match event {

@@ -21,7 +21,10 @@ impl Slept {
             }
             (b"machine_suspend", false) if self.deep => {}
             (b"machine_suspend" | b"syscore_resume", false) => self.end(),
-            (b"suspend_enter" | b"dpm_resume_noirq" | b"dpm_resume_early" | b"dpm_resume", true) => {
+            (
+                b"suspend_enter" | b"dpm_resume_noirq" | b"dpm_resume_early" | b"dpm_resume",
+                true,
+            ) => {
                 self.end();
             }
             _ => {}

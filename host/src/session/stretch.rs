@@ -25,6 +25,8 @@ pub struct Hold {
     pub instance: u32,
     /// Which of them.
     pub kind: HoldKind,
+    /// By edges; else the stamp is the best that counters have.
+    pub exact: bool,
 }
 
 /// What became of a source.
@@ -32,10 +34,16 @@ pub struct Hold {
 pub enum HoldKind {
     /// It was registered since the snapshot before.
     Appeared,
-    /// It is held; `before`: since before it was first seen.
-    Began { before: bool },
-    /// It is held no more; `unfinished`: as far as is known it still was.
-    Ended { unfinished: bool },
+    /// It is held.
+    Began {
+        /// Since before it was first seen.
+        before: bool,
+    },
+    /// It is held no more.
+    Ended {
+        /// It was still active; its next state is unknown.
+        unfinished: bool,
+    },
     /// It was removed since the snapshot before.
     Removed,
 }
@@ -170,6 +178,11 @@ impl Stretch {
         self.begin = self.begin.or(Some(at));
     }
 
+    /// Whether the first began.
+    pub fn started(&self) -> bool {
+        self.begin.is_some()
+    }
+
     /// A source became active or inactive.
     pub fn turn(&mut self, at: BootNanos, slot: u32, source: &Source, news: bool) {
         if self.lost || self.asleep.is_some() {
@@ -177,7 +190,7 @@ impl Stretch {
         }
         let before = news && source.holder.base.is_none() && !self.whole;
         let kind = if source.count > 0 { HoldKind::Began { before } } else { ENDED };
-        self.pending.push(Hold { at, slot, instance: source.instance, kind });
+        self.pending.push(Hold { at, slot, instance: source.instance, kind, exact: true });
     }
 
     /// Whether too many edges wait.
@@ -204,9 +217,13 @@ impl Stretch {
             return;
         }
         let active = (0..).zip(sources).filter(|(_, source)| source.count > 0);
-        self.pending.extend(
-            active.map(|(slot, source)| Hold { at, slot, instance: source.instance, kind }),
-        );
+        self.pending.extend(active.map(|(slot, source)| Hold {
+            at,
+            slot,
+            instance: source.instance,
+            kind,
+            exact: true,
+        }));
     }
 
     /// Edges after the last one are missing.
@@ -233,7 +250,13 @@ impl Stretch {
         self.whole = false;
         for (slot, source) in (0..).zip(sources) {
             if source.holder.end(at) {
-                self.holds.push(Hold { at, slot, instance: source.instance, kind: ENDED });
+                self.holds.push(Hold {
+                    at,
+                    slot,
+                    instance: source.instance,
+                    kind: ENDED,
+                    exact: true,
+                });
             }
         }
     }
@@ -305,7 +328,7 @@ impl Stretch {
             for (is, kind) in [(appeared, HoldKind::Appeared), (holder.removed, HoldKind::Removed)]
             {
                 if is {
-                    self.holds.push(Hold { at, slot, instance, kind });
+                    self.holds.push(Hold { at, slot, instance, kind, exact: true });
                 }
             }
             if let Some(index) = holder.listed.take() {
@@ -346,7 +369,8 @@ impl Stretch {
             let at = if source.holder.by_counters { begin } else { end };
             if source.holder.end(at) {
                 let kind = HoldKind::Ended { unfinished: source.count > 0 };
-                self.holds.push(Hold { at, slot, instance: source.instance, kind });
+                let (instance, exact) = (source.instance, !source.holder.by_counters);
+                self.holds.push(Hold { at, slot, instance, kind, exact });
             }
         }
         self.holds[start..].sort_by_key(|hold| hold.at);
@@ -386,10 +410,7 @@ impl Region {
     }
 
     /// The parts of an interval by CLOCK_BOOTTIME.
-    fn parts(
-        &self,
-        (start, end): (u64, u64),
-    ) -> impl Iterator<Item = (BootNanos, BootNanos)> + '_ {
+    fn parts(&self, (start, end): (u64, u64)) -> impl Iterator<Item = (BootNanos, BootNanos)> + '_ {
         let mut offset = 0;
         self.awake.iter().filter_map(move |(from, to)| {
             let (first, last) = (offset, offset + to.since(*from));
@@ -459,7 +480,8 @@ impl Place<'_> {
     }
 
     fn push(&mut self, at: BootNanos, kind: HoldKind) {
-        self.holds.push(Hold { at, slot: self.slot, instance: self.source.instance, kind });
+        let (slot, instance) = (self.slot, self.source.instance);
+        self.holds.push(Hold { at, slot, instance, kind, exact: false });
     }
 
     /// How long it was held in the stretch, beside what is placed, and when it changed last.

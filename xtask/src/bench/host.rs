@@ -111,6 +111,17 @@ fn exports(host: &Path, trace: &Path, report: &Cost) -> Result<Vec<Figure>> {
             ),
         ]);
     }
+    let file = trace.with_extension("pftrace");
+    let path = file.to_str().context("the target folder's name is not UTF-8")?;
+    run(host, &["export", "--to", "perfetto", "-o", path], trace)?;
+    let size = fs::metadata(&file).context("the export for Perfetto")?.len();
+    fs::remove_file(&file).context("the export for Perfetto")?;
+    figures.push(Figure::limited(
+        "Perfetto file, to an edge",
+        size as f64 / synth::LARGE.edges as f64,
+        "B",
+        Limit::AtMost(45.0),
+    ));
     Ok(figures)
 }
 

@@ -121,6 +121,9 @@ impl Lines {
             let line = bar.map_or_else(|| line.clone(), |bar| format!("{line}  {bar}"));
             self.line(if row.kind == Kind::Sum { DIM } else { "" }, &line);
         }
+        if !table.rest.is_empty() {
+            self.line(DIM, &format!("  {}", table.rest));
+        }
         let legend = Table::legend(columns.iter().map(|column| column.of));
         if !legend.is_empty() {
             self.wrapped(DIM, "  ", &legend);

@@ -163,7 +163,9 @@ fn plain_table(table: &Table) -> Markup {
                 }
             }
         }
-        @if !legend.is_empty() { p.note { (legend) } }
+        @for remark in [&table.rest, &legend] {
+            @if !remark.is_empty() { p.note { (remark) } }
+        }
     }
 }
 
@@ -269,6 +271,7 @@ fn ranking(table: &Table) -> Markup {
             }
         }
         p.more { button #more.quiet type="button" hidden {} }
+        @if !table.rest.is_empty() { p.note { (table.rest) } }
         p.note { (Table::legend(&table.columns)) }
     }
 }

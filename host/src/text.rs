@@ -21,7 +21,7 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
-/// Undoes [`escape`]; `None` where `text` holds an escape that it does not write.
+/// The bytes that [`escape`] was given; `None` if `text` has an escape that it does not write.
 pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_utf8_shows_its_bytes() {
+    fn invalid_utf8_and_backslashes_are_escaped() {
         assert_eq!(escape(b"caf\xe9 \xff"), "caf\\xe9 \\xff");
         assert_eq!(escape(b"\\xe9"), "\\\\xe9");
     }

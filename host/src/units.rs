@@ -148,15 +148,18 @@ pub fn utc_for_names(at: Timestamp) -> String {
     at.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
-/// The damage of a trace in words; empty where there is none.
+/// The damaged parts of a trace; empty if there are none.
 pub fn damage(bytes: u64, chunks: u64, records: u64) -> String {
     let parts = [
         (bytes, "byte", "unreadable"),
         (chunks, "chunk", "missing"),
         (records, "record", "undecoded"),
     ];
-    let some = parts.iter().filter(|(n, ..)| *n > 0);
-    some.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))).collect::<Vec<_>>().join(", ")
+    let damaged = parts.iter().filter(|(n, ..)| *n > 0);
+    damaged
+        .map(|(n, noun, how)| format!("{} {how}", count(*n, noun)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A duration in the largest unit that fits, in the form that the command lines of host and agent
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_lists_only_what_there_is() {
+    fn only_damage_that_exists_is_listed() {
         assert_eq!(damage(0, 0, 0), "");
         assert_eq!(damage(21, 0, 0), "21 bytes unreadable");
         assert_eq!(damage(1, 2, 1), "1 byte unreadable, 2 chunks missing, 1 record undecoded");

@@ -19,7 +19,9 @@ use sleepwalk_trace::record::{
 /// hostile, or those of several, a source held at the begin and one at the end; `lossy`: some edges
 /// are not, and the trace says so.
 fn all_of_it(lossy: bool) -> Vec<u8> {
-    let mut m = Maker::new();
+    let mut m = Maker::full();
+    // Each edge is written out here.
+    m.edges = false;
     let sources = [&b"modem_rx"[..], b"alarm", b"evil\x1b[31m\xff\n", b"eventpoll", b"eventpoll"];
     let [modem, alarm, evil, poll, other] = sources.map(|name| m.source(name, 3));
     for (id, text) in [(900, "battery"), (901, "Battery"), (902, "Discharging"), (903, "rtc0")] {
@@ -117,8 +119,10 @@ fn text(packets: &[TracePacket]) -> String {
     let mut out = String::new();
     let (mut tracks, mut names) = (BTreeMap::new(), BTreeMap::new());
     for packet in packets {
+        let sequence = packet.trusted_packet_sequence_id;
         let interned = packet.interned_data.iter().flat_map(|data| &data.event_names);
-        names.extend(interned.map(|name| (name.iid, name.name.clone().unwrap_or_default())));
+        let interned = interned.map(|name| (name.iid, name.name.clone().unwrap_or_default()));
+        names.extend(interned.map(|(iid, name)| ((sequence, iid), name)));
         if let Some(snapshot) = &packet.clock_snapshot {
             let clocks = snapshot.clocks.iter();
             let clocks = clocks.map(|c| format!(" {:?}={:?}", c.clock_id, c.timestamp));
@@ -135,7 +139,7 @@ fn text(packets: &[TracePacket]) -> String {
         } else if let Some(event) = &packet.track_event {
             let at = packet.timestamp.unwrap_or_default();
             let track = tracks[&event.track_uuid.unwrap_or_default()];
-            let name = event.name_iid.map_or("", |_| &names[&event.name_iid]);
+            let name = event.name_iid.map_or("", |_| &names[&(sequence, event.name_iid)]);
             out += &format!("{at} {track} {}\n", what(event, name));
         } else if let Some(bundle) = &packet.ftrace_events {
             for event in &bundle.event {
@@ -154,9 +158,11 @@ fn text(packets: &[TracePacket]) -> String {
 
 fn what(event: &TrackEvent, name: &str) -> String {
     let notes = notes(&event.debug_annotations);
+    let held =
+        event.extra_counter_values.first().map_or_else(String::new, |n| format!(", {n} held"));
     match event.r#type {
-        Some(1) => format!("begin {name:?}{notes}"),
-        Some(2) => format!("end{notes}"),
+        Some(1) => format!("begin {name:?}{notes}{held}"),
+        Some(2) => format!("end{notes}{held}"),
         Some(3) => format!("instant {name:?}{notes}"),
         _ => format!("counter {:?}", event.counter_value),
     }

@@ -1,4 +1,4 @@
-//! The looks of the reports, on traces made here.
+//! The reports of traces made here.
 
 mod common;
 
@@ -113,7 +113,7 @@ fn every_warning_fits_80_columns() {
 }
 
 #[test]
-fn colour_is_used_where_it_was_asked_for() {
+fn colour_is_used_on_request() {
     let (_dir, path) = file(&everyday());
     let path = path.to_str().expect("UTF-8");
     let colored = |args: &[&str], env: &[(&str, &str)]| {
@@ -184,7 +184,7 @@ fn the_json_ledger_sums_to_the_session() {
 }
 
 #[test]
-fn time_held_after_a_wake_ranks_once() {
+fn held_time_after_a_wake_ranks_once() {
     let mut m = Maker::new();
     let (alarm, usb) = (m.source(b"alarm", 0), m.source(b"usb", 0));
     m.snapshot(Reason::Start).wait(S).sleep(20 * S, Some(alarm));
@@ -248,9 +248,9 @@ fn the_dump_has_every_record_on_a_line() {
     assert_eq!(snapshot["mono_ns"].as_u64(), snapshot["at_ns"].as_u64().map(|at| at - asleep));
 }
 
-/// Edges that the ring dropped before its first chunk are not lost.
+/// Activations that the ring dropped after the repeated snapshot are not lost.
 #[test]
-fn a_ring_does_not_lack_the_edges_it_dropped() {
+fn activations_that_a_ring_dropped_are_not_lost() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../trace/tests/golden/v1-ring.swk");
     let text = stdout(&run(&["report", path]));
     assert!(text.contains("dropped to keep the trace small"), "{text}");

@@ -1,37 +1,21 @@
-//! Which sources are active at each instant, and what each of them costs meanwhile.
+//! What the active sources cost at each instant.
 //!
-//! An edge costs the same however many sources there are. How blocked time is split among them is
-//! told by a running integral, [`Shares`]: a source's share is what the integral grew by while it was
-//! active.
+//! An edge costs the same however many sources there are: a running integral, [`Shares`], splits blocked
+//! time among them. A source's share is what the integral grew by while it was active.
 
 use std::collections::BTreeMap;
 
-use sleepwalk_trace::time::BootNanos;
-
 use super::shares::{self, Account, Shares};
-use super::spans::Spans;
+use crate::session::held::{ChangeCause, Held};
 
-/// One source.
+/// What one source costs.
 #[derive(Clone, Debug, Default)]
-pub struct Source {
-    /// Its instance.
-    pub instance: u32,
-    /// Its name, by [`Active::group`].
+struct Source {
+    instance: u32,
+    /// The place of its name's group.
     group: u32,
-    /// How often it is active: more than once only where it stands for several.
+    /// Activations under way: more than one only where it stands for several sources.
     count: u32,
-    /// An edge of it was lost.
-    pub doubtful: bool,
-    /// When it became active, by the clock that stands still in sleep.
-    since: u64,
-    /// Time active.
-    pub held_ns: u64,
-    /// Activations by edges.
-    pub activations: u64,
-    /// First edge.
-    pub first: Option<BootNanos>,
-    /// Last edge.
-    pub last: BootNanos,
     real: Account,
     maybe: Account,
     /// The stretch of waiting in which it was last active, and its share when that began.
@@ -40,18 +24,11 @@ pub struct Source {
     window: (u64, u32),
     /// Its place among the active.
     place: u32,
-    /// It was active when the trace ended.
-    pub active_at_end: bool,
-    /// When it was held.
-    pub spans: Spans,
 }
 
-/// The sources of one name.
+/// What the sources of one name cost.
 #[derive(Clone, Copy, Debug, Default)]
 struct Group {
-    name: u32,
-    /// Some of them can't be told apart.
-    shared: bool,
     count: u32,
     place: u32,
     sole_ns: u64,
@@ -65,7 +42,7 @@ pub struct Suspect {
     pub instance: u32,
     /// It was activated within the window; else it had been active before.
     pub activated: bool,
-    /// It can't be told from others of its name.
+    /// It may be another one of its name.
     pub shared: bool,
 }
 
@@ -78,22 +55,16 @@ pub struct Blocking {
     pub sole_ns: u64,
 }
 
-/// All sources.
+/// The cost of all sources, by their places in [`Held`].
 #[derive(Debug, Default)]
 pub struct Active {
     sources: Vec<Source>,
-    /// Where a source stands: by its instance where that is small, as the agent gives them.
-    dense: Vec<u32>,
-    sparse: BTreeMap<u32, u32>,
     groups: Vec<Group>,
-    by_name: BTreeMap<u32, u32>,
     /// The sources active.
     now: Vec<u32>,
     groups_now: Vec<u32>,
     /// The sum of their counts.
     n: u32,
-    /// Sources that can't be told from others of their name.
-    pooled: Vec<u32>,
     real: Shares,
     maybe: Shares,
     /// Whether suspects are collected, and how often that has begun.
@@ -102,57 +73,31 @@ pub struct Active {
     suspects: Vec<(u32, bool)>,
     stretch: u64,
     touched: Vec<u32>,
-    draw: bool,
-    doubt: bool,
-    /// Edges so far.
-    pub edges: u64,
-    /// Edges and snapshots that contradicted what was known.
-    pub contradictions: u64,
 }
 
-/// Instances up to here have a place of their own.
-const DENSE: u32 = 1 << 20;
-
 impl Active {
-    /// With the spans in which each source was held.
-    pub fn drawn(draw: bool) -> Self {
-        Self { draw, window: 1, stretch: 1, ..Self::default() }
+    /// Nobody is active.
+    pub fn new() -> Self {
+        Self { window: 1, stretch: 1, ..Self::default() }
     }
 
-    /// Where a source stands; `name` is asked for one that is new.
-    fn slot(&mut self, instance: u32, name: impl FnOnce() -> u32) -> usize {
-        let known = if instance < DENSE {
-            self.dense.get(instance as usize).copied().filter(|slot| *slot != u32::MAX)
-        } else {
-            self.sparse.get(&instance).copied()
-        };
-        if let Some(slot) = known {
-            return slot as usize;
+    /// What the last event changed.
+    pub fn follow(&mut self, held: &Held) {
+        for change in held.changes() {
+            let slot = change.slot as usize;
+            for new in &held.sources[self.sources.len().min(slot + 1)..=slot] {
+                let (instance, group) = (new.instance, new.group);
+                self.sources.push(Source { instance, group, ..Source::default() });
+                let groups = self.groups.len().max(group as usize + 1);
+                self.groups.resize(groups, Group::default());
+            }
+            self.set(slot, change.after);
+            match change.by {
+                ChangeCause::Activation => self.suspect(slot, true),
+                ChangeCause::Shown if change.after > 0 => self.suspect(slot, false),
+                _ => {}
+            }
         }
-        let slot = self.sources.len() as u32;
-        if instance < DENSE {
-            let length = self.dense.len().max(instance as usize + 1);
-            self.dense.resize(length, u32::MAX);
-            self.dense[instance as usize] = slot;
-        } else {
-            self.sparse.insert(instance, slot);
-        }
-        let group = self.group(name());
-        self.sources.push(Source { instance, group, ..Source::default() });
-        if self.groups[group as usize].shared {
-            self.pooled.push(slot);
-        }
-        slot as usize
-    }
-
-    /// The group of a name, which is given by its number.
-    fn group(&mut self, name: u32) -> u32 {
-        let next = self.groups.len() as u32;
-        let group = *self.by_name.entry(name).or_insert(next);
-        if group == next {
-            self.groups.push(Group { name, ..Group::default() });
-        }
-        group
     }
 
     /// Blocked time goes by; `maybe` if whether it is will only turn out.
@@ -204,8 +149,7 @@ impl Active {
         self.sources.iter().map(|source| (source.instance, source.maybe.share)).collect()
     }
 
-    /// Sets how often a source is active. `awake` is the clock that stands still in sleep.
-    fn set(&mut self, slot: usize, count: u32, at: BootNanos, awake: u64) {
+    fn set(&mut self, slot: usize, count: u32) {
         let source = &mut self.sources[slot];
         let before = source.count;
         if before == count {
@@ -213,22 +157,14 @@ impl Active {
         }
         source.settle(&self.real, &self.maybe);
         if before == 0 {
-            source.since = awake;
             if source.stretch.0 != self.stretch {
                 source.stretch = (self.stretch, source.real.share);
                 self.touched.push(slot as u32);
             }
             source.place = self.now.len() as u32;
             self.now.push(slot as u32);
-            if self.draw {
-                source.spans.begin(at);
-            }
         } else if count == 0 {
-            source.held_ns += awake.saturating_sub(source.since);
             let place = source.place as usize;
-            if self.draw {
-                source.spans.end(at);
-            }
             self.now.swap_remove(place);
             if let Some(&moved) = self.now.get(place) {
                 self.sources[moved as usize].place = place as u32;
@@ -249,102 +185,6 @@ impl Active {
             if let Some(&moved) = self.groups_now.get(place) {
                 self.groups[moved as usize].place = place as u32;
             }
-        }
-    }
-
-    /// One edge.
-    pub fn edge(
-        &mut self,
-        (instance, active, shared): (u32, bool, bool),
-        at: BootNanos,
-        awake: u64,
-        name: impl FnOnce() -> u32,
-    ) {
-        self.edges += 1;
-        let mut slot = self.slot(instance, name);
-        let source = &mut self.sources[slot];
-        source.first = source.first.or(Some(at));
-        source.last = at;
-        source.activations += u64::from(active);
-        let (count, group) = (source.count, source.group);
-        if shared && !self.groups[group as usize].shared {
-            self.groups[group as usize].shared = true;
-            let slots = (0u32..).zip(&self.sources);
-            self.pooled.extend(slots.filter(|(_, s)| s.group == group).map(|(slot, _)| slot));
-        }
-        match (active, shared) {
-            (true, false) if count > 0 => self.contradiction(slot),
-            (true, _) => self.set(slot, count.saturating_add(1).min(1 << 20), at, awake),
-            (false, _) if count > 0 => self.set(slot, count - 1, at, awake),
-            (false, true) => {
-                // It was one of the others, which a snapshot has shown to be active.
-                let others = self.now.iter().map(|other| *other as usize);
-                let mut sharers = others.filter(|other| self.sources[*other].group == group);
-                match sharers.next() {
-                    Some(other) => {
-                        slot = other;
-                        let count = self.sources[slot].count;
-                        self.set(slot, count - 1, at, awake);
-                    }
-                    None => self.contradiction(slot),
-                }
-            }
-            (false, false) => self.contradiction(slot),
-        }
-        if active {
-            self.suspect(slot, true);
-        }
-    }
-
-    fn contradiction(&mut self, slot: usize) {
-        self.contradictions += 1;
-        self.sources[slot].doubtful = true;
-    }
-
-    /// A snapshot shows whether a source is active, and it is believed. `news` if it was not known
-    /// before.
-    pub fn show(
-        &mut self,
-        (instance, active): (u32, bool),
-        at: BootNanos,
-        awake: u64,
-        news: bool,
-        name: impl FnOnce() -> u32,
-    ) {
-        let slot = self.slot(instance, name);
-        let count = u32::from(active);
-        let source = &self.sources[slot];
-        if source.count != count {
-            if !news && !self.groups[source.group as usize].shared {
-                self.contradiction(slot);
-            }
-            self.set(slot, count, at, awake);
-            if active && !news {
-                self.suspect(slot, false);
-            }
-        }
-    }
-
-    /// The instances that can't be told from others of their name.
-    pub fn pooled(&self) -> Vec<u32> {
-        self.pooled.iter().map(|slot| self.sources[*slot as usize].instance).collect()
-    }
-
-    /// The instances active.
-    pub fn now(&self) -> Vec<u32> {
-        self.now.iter().map(|slot| self.sources[*slot as usize].instance).collect()
-    }
-
-    /// Edges were lost: counters know better what each source held.
-    pub fn doubt(&mut self) {
-        self.doubt = true;
-    }
-
-    /// Nothing is known any more.
-    pub fn forget(&mut self, at: BootNanos, awake: u64) {
-        self.doubt = true;
-        while let Some(&slot) = self.now.last() {
-            self.set(slot as usize, 0, at, awake);
         }
     }
 
@@ -382,12 +222,12 @@ impl Active {
     }
 
     /// The suspects so far, in the order in which they came up.
-    pub fn suspects(&self) -> Vec<Suspect> {
-        let told = self.suspects.iter().map(|&(slot, activated)| {
-            let Source { instance, group, .. } = self.sources[slot as usize];
-            Suspect { instance, activated, shared: self.groups[group as usize].shared }
+    pub fn suspects(&self, held: &Held) -> Vec<Suspect> {
+        let suspects = self.suspects.iter().map(|&(slot, activated)| {
+            let instance = self.sources[slot as usize].instance;
+            Suspect { instance, activated, shared: held.shared(slot) }
         });
-        told.collect()
+        suspects.collect()
     }
 
     /// A stretch of waiting begins.
@@ -419,52 +259,34 @@ impl Active {
     }
 
     /// The trace is over.
-    pub fn finish(mut self, end: BootNanos, awake: u64) -> Outcome {
-        let active: Vec<u32> = self.now.clone();
-        for slot in active {
-            self.sources[slot as usize].active_at_end = true;
-            self.set(slot as usize, 0, end, awake);
-        }
+    pub fn finish(mut self, held: &Held) -> Outcome {
+        self.settle_all();
         let blocked: Vec<u128> = self.sources.iter().map(|source| source.real.share).collect();
         let (blocked, left_ns) = shares::round(&blocked, self.real.split_ns);
-        let mut by_name = BTreeMap::new();
-        for group in &self.groups {
-            by_name.insert(group.name, group.sole_ns);
-        }
-        // What edges say of those that can't be told apart is right only of all of them together.
-        for slot in self.pooled {
-            self.sources[slot as usize].doubtful = true;
-        }
-        for source in &mut self.sources {
-            source.doubtful |= self.doubt;
-        }
-        let sources = self.sources.into_iter().zip(blocked).map(|(source, share_ns)| {
-            let blocking = Blocking { share_ns, sole_ns: source.real.sole_ns };
-            (source.instance, (source, blocking))
-        });
+        let names = held.groups.iter().zip(&self.groups);
+        let sources = self.sources.iter().zip(blocked);
         Outcome {
-            sources: sources.collect(),
-            sole_by_name: by_name,
+            sole_by_name: names.map(|(name, group)| (name.name, group.sole_ns)).collect(),
+            blocking: sources
+                .map(|(source, share_ns)| Blocking { share_ns, sole_ns: source.real.sole_ns })
+                .collect(),
             blocked_ns: self.real.split_ns + self.real.nobody_ns,
             nobody_ns: self.real.nobody_ns + left_ns,
-            contradictions: self.contradictions,
         }
     }
 }
 
-/// What comes of all edges.
+/// What blocked time came to.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// By instance.
-    pub sources: BTreeMap<u32, (Source, Blocking)>,
+    /// By the source's place in [`Held`]; those that were never active may be missing.
+    pub blocking: Vec<Blocking>,
     /// Blocked time in which only sources of one name were active, by the name's number.
     pub sole_by_name: BTreeMap<u32, u64>,
     /// Blocked time.
     pub blocked_ns: u64,
-    /// The part of it in which nobody was known to be active.
+    /// The part of it in which no source was known to be active.
     pub nobody_ns: u64,
-    /// Edges and snapshots that contradicted what was known.
-    pub contradictions: u64,
 }
 
 impl Source {

@@ -38,7 +38,8 @@ impl Causes {
 
     /// An attempt ended.
     pub fn ended(&mut self, attempt: Attempt, facts: Facts) {
-        self.attempts.push(attempt);
+        let index = self.attempts.len() as u64;
+        self.attempts.push(Attempt { index, ..attempt });
         self.waiting.push_back(facts);
     }
 

@@ -2,40 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use sleepwalk_trace::record::Reason;
+use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
 use super::Analysis;
 use super::active::{self, Active, Blocking};
-use super::attempts::{AttemptBuilder, Facts};
+use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
 use super::ledger::{self, Charge, Outside};
-use super::order::{Order, Taken, What};
-use super::slept::Slept;
+use super::power;
 use super::sources::{self, Tally};
+use super::spans::Spans;
 use super::waits::Waits;
 use crate::report::{Attempt, Cause, Evidence};
-use crate::session::decode::Model;
-
-/// A source's change that a snapshot's walk came so near to is left to the edges.
-const NEAR_NS: u64 = 1_000_000;
+use crate::session::decode::{Event, Model, View};
+use crate::session::held::{
+    self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
+};
+use crate::session::stretch::HoldKind;
 
 /// Follows the session.
 #[derive(Debug)]
 pub struct Fold {
-    order: Order,
     attempts: AttemptBuilder,
     sources: sources::Tracker,
     causes: Causes,
     active: Active,
     waits: Option<Waits>,
-    slept: Slept,
-    /// The trace says that it has edges.
-    hooked: bool,
+    held: Held,
+    /// When each source was held, by its place in `held`; `None` unless it is drawn.
+    spans: Option<Vec<Spans>>,
     /// Up to where everything is accounted for.
     now: BootNanos,
-    /// Who is active is known, by a snapshot and the edges since.
-    known: bool,
     /// Something is missing up to the next event.
     gap: bool,
     missing_ns: u64,
@@ -49,22 +47,21 @@ pub struct Fold {
     before_end: Option<BTreeMap<u32, u64>>,
     doubt_since: Option<BootNanos>,
     doubtful_ns: u64,
+    readings: Vec<(BootNanos, PowerSupply)>,
 }
 
 impl Fold {
     /// Nothing has happened yet. To be `drawn`, it keeps when each source was held.
     pub fn new(drawn: bool) -> Self {
         Self {
-            order: Order::default(),
             attempts: AttemptBuilder::default(),
             sources: sources::Tracker::default(),
             causes: Causes::default(),
-            active: Active::drawn(drawn),
+            active: Active::new(),
             waits: None,
-            slept: Slept::default(),
-            hooked: false,
+            held: Held::default(),
+            spans: drawn.then(Vec::new),
             now: BootNanos(0),
-            known: false,
             gap: false,
             missing_ns: 0,
             awake_since: None,
@@ -73,31 +70,17 @@ impl Fold {
             before_end: None,
             doubt_since: None,
             doubtful_ns: 0,
+            readings: Vec::new(),
         }
     }
 
-    /// Something happened.
-    pub fn take(&mut self, model: &Model, at: BootNanos, what: What) {
-        self.order.push(at, what);
-        while let Some((at, what)) = self.order.pop() {
-            self.event(model, at, what);
-        }
-    }
-
-    /// Records are missing here.
-    pub fn gap(&mut self, model: &Model) {
-        while let Some((at, what)) = self.order.pop_any() {
-            self.event(model, at, what);
-        }
-        let broken_off = self.attempts.gap();
-        self.ended(broken_off);
+    fn gap(&mut self) {
         self.sources.gap();
         self.causes.gap();
-        let Some(waits) = &mut self.waits else { return };
-        waits.gap(self.now, &mut self.active);
-        self.active.forget(self.now, self.slept.awake(self.now));
+        if let Some(waits) = &mut self.waits {
+            waits.gap(self.now, &mut self.active);
+        }
         self.awake(self.now);
-        self.known = false;
         self.gap = true;
         self.armed = false;
         self.doubt();
@@ -115,21 +98,15 @@ impl Fold {
         }
     }
 
-    /// Whether edges are recorded, so that what they do not tell did not happen.
-    fn edges(&self) -> bool {
-        self.hooked || self.active.edges > 0
-    }
-
     fn advance(&mut self, model: &Model, at: BootNanos) {
         let waits = self.waits.get_or_insert_with(|| {
             self.now = model.start;
-            self.hooked = model.session.as_ref().is_some_and(|session| session.edges);
-            Waits::new(model.start, unmatched_ends(model))
+            Waits::new(model.start, has_earlier_waits(model))
         });
         let ns = at.since(self.now);
         if self.gap {
             self.gap = false;
-            waits.resume(at, unmatched_ends(model));
+            waits.resume(at, has_earlier_waits(model));
             self.missing_ns += if self.attempts.open() { 0 } else { ns };
         } else if self.attempts.open() {
             // Attempts are accounted for as a whole.
@@ -143,37 +120,40 @@ impl Fold {
         self.now = self.now.max(at);
     }
 
-    fn event(&mut self, model: &Model, at: BootNanos, what: What) {
-        self.advance(model, at);
+    /// Something happened; events come in order.
+    pub fn event(&mut self, model: &Model, at: BootNanos, event: Event) {
+        if !matches!(event, Event::Gap) {
+            self.advance(model, at);
+        } else if self.waits.is_none() {
+            // Nothing happened before it.
+            return;
+        } else {
+            let broken_off = self.attempts.gap();
+            self.ended(model, broken_off);
+        }
         let at = self.now;
-        let awake = self.slept.awake(at);
-        match what {
-            What::Edge { source, active, shared } => {
-                let before = self.active.contradictions;
-                self.active.edge((source, active, shared), at, awake, || name(model, source));
-                if !self.known {
-                    // What is not known can't be contradicted: the end of what began before.
-                    self.active.contradictions = before;
-                }
-                if active {
-                    self.attempts.activated(source, shared);
-                }
+        self.held.event(model, at, &event);
+        self.active.follow(&self.held);
+        self.draw();
+        match event {
+            Event::Edge { source, active: true, shared } => self.attempts.activated(source, shared),
+            Event::Edge { .. } => {}
+            Event::Phase { action, value, begin } => {
+                self.phase(model, at, step_name(model.text(action)), value, begin);
             }
-            What::Phase { action, value, begin } => self.phase(at, action, value, begin),
-            What::Return { errno } => {
-                self.slept.end(at);
+            Event::Return { errno } => {
                 // Without a begin it was refused at once, which is an attempt all the same.
                 self.awake(at);
                 let ended = self.attempts.returned(at, errno);
-                self.ended(ended);
+                self.ended(model, ended);
             }
-            What::WaitBegin { thread } => {
+            Event::WaitBegin { thread } => {
                 self.awake(at);
                 if let Some(waits) = &mut self.waits {
                     waits.begin(thread, at, &mut self.active);
                 }
             }
-            What::WaitEnd { thread, idle } => {
+            Event::WaitEnd { thread, idle } => {
                 let waits = self.waits.as_mut();
                 let since = waits.and_then(|w| w.end(thread, at, idle, &mut self.active));
                 if let Some(since) = since {
@@ -181,7 +161,7 @@ impl Fold {
                     self.causes.waited(since);
                 }
             }
-            What::Save { saved } if !self.attempts.open() => {
+            Event::CountWrite { saved, .. } if !self.attempts.open() => {
                 self.armed = saved;
                 if saved {
                     self.active.open_window();
@@ -189,16 +169,16 @@ impl Fold {
                     self.active.close_window();
                 }
             }
-            What::Save { .. } => {}
-            What::Wake { irq } => self.attempts.woken(irq),
-            What::Snapshot(mut taken) => {
-                taken.at = at;
-                self.snapshot(model, at, &taken);
+            Event::CountWrite { .. } => {}
+            Event::Wake { irq } => self.attempts.woken(irq),
+            Event::PowerSupply(supply) => self.readings.push((at, *supply)),
+            Event::Gap => self.gap(),
+            Event::Snapshot(mut view) => {
+                view.at = at;
+                self.snapshot(at, &view);
             }
-            What::Lost => {
+            Event::Lost { .. } | Event::PrologueEnd => {
                 self.doubt();
-                self.known = false;
-                self.active.doubt();
                 if let Some(waits) = &mut self.waits {
                     waits.lost(&mut self.active);
                 }
@@ -206,12 +186,18 @@ impl Fold {
         }
     }
 
-    fn phase(&mut self, at: BootNanos, action: &'static str, value: i32, begin: bool) {
-        self.slept.phase(at, action, value, begin);
+    fn phase(
+        &mut self,
+        model: &Model,
+        at: BootNanos,
+        action: &'static str,
+        value: i32,
+        begin: bool,
+    ) {
         let open = self.attempts.open();
         let ended = self.attempts.phase(at, action, value, begin);
         if ended.is_some() {
-            self.ended(ended);
+            self.ended(model, ended);
         }
         if self.attempts.open() && (!open || action == "suspend_enter" && begin) {
             self.awake(at);
@@ -231,15 +217,15 @@ impl Fold {
     }
 
     /// An attempt ended, if there is one.
-    fn ended(&mut self, ended: Option<(Attempt, Facts)>) {
+    fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) {
         let Some((mut attempt, mut facts)) = ended else { return };
         // Its return was lost, and what happened since its last phase as well.
         self.missing_ns += self.now.since(attempt.end_ns);
-        facts.by_edges = self.known && self.edges();
+        facts.by_edges = self.held.known() && self.held.edges(model);
         if facts.blames_sources {
-            attempt.causes = self.suspects();
+            attempt.causes = self.suspects(model);
         }
-        if !self.known
+        if !self.held.known()
             && let Some(wake) = &mut attempt.wake
             && wake.source.is_some()
         {
@@ -255,17 +241,17 @@ impl Fold {
     }
 
     /// Whom edges show to have kept the attempt under way from sleeping.
-    fn suspects(&self) -> Vec<Cause> {
-        let suspects = self.active.suspects();
+    fn suspects(&self, model: &Model) -> Vec<Cause> {
+        let suspects = self.active.suspects(&self.held);
         let alone = suspects.len() == 1;
         let cause = |suspect: &active::Suspect| {
-            let sure = (suspect.activated || alone) && !suspect.shared && self.known;
+            let sure = (suspect.activated || alone) && !suspect.shared && self.held.known();
             let evidence = if sure { Evidence::Proven } else { Evidence::Likely };
             Cause::new(suspect.instance, evidence)
         };
         // Without edges only a snapshot in the attempt shows the active sources; see [`Causes`].
-        let told = suspects.iter().filter(|_| self.edges());
-        let mut causes: Vec<Cause> = told.map(cause).collect();
+        let suspects_by_edges = suspects.iter().filter(|_| self.held.edges(model));
+        let mut causes: Vec<Cause> = suspects_by_edges.map(cause).collect();
         // An `eventpoll` is active for a moment when an event of another source is handed over: all of
         // them share a name, and would stand above each culprit.
         if causes.iter().any(|cause| cause.evidence == Evidence::Proven) {
@@ -276,53 +262,39 @@ impl Fold {
         causes
     }
 
-    fn snapshot(&mut self, model: &Model, at: BootNanos, taken: &Taken) {
-        let awake = self.slept.awake(at);
-        let last = taken.reason == Reason::End;
-        if last && self.before_end.is_none() {
+    /// The holds that became final.
+    fn draw(&mut self) {
+        if let Some(spans) = &mut self.spans {
+            for hold in self.held.holds().iter() {
+                let slot = hold.slot as usize;
+                spans.resize_with(spans.len().max(slot + 1), Spans::default);
+                match hold.kind {
+                    HoldKind::Began { .. } => spans[slot].begin(hold.at),
+                    HoldKind::Ended { .. } => spans[slot].end(hold.at),
+                    HoldKind::Appeared | HoldKind::Removed => {}
+                }
+            }
+        }
+        self.held.holds().clear();
+    }
+
+    fn snapshot(&mut self, at: BootNanos, view: &View) {
+        if view.reason == Reason::End && self.before_end.is_none() {
             self.before_end = Some(self.sources.activations());
         }
-        let news = !self.known || self.doubt_since.is_some() || last;
-        for (instance, state) in taken.states.iter().filter(|(_, state)| !state.torn()) {
-            let last_ns = state.counters.last_ns;
-            let near = last_ns.saturating_add(NEAR_NS) > taken.now.0;
-            if near && self.known && self.edges() {
-                continue;
-            }
-            // What changed during the walk was the other way round at its begin.
-            let active = state.active() != (last_ns > taken.now.0);
-            self.active.show((*instance, active), at, awake, news, || name(model, *instance));
-        }
-        let mark = self.sources.snapshot(taken);
-        let there = |i: &u32| taken.states.binary_search_by_key(i, |(i, _)| *i).is_ok();
-        let mut gone = taken.gone.clone();
-        if taken.full && taken.whole {
-            gone.extend(self.active.now().iter().filter(|i| !there(i)));
-        }
-        for instance in gone {
-            self.active.show((instance, false), at, awake, true, || name(model, instance));
-        }
-        for instance in self.active.pooled() {
-            let active = self.sources.active(instance);
-            self.active.show((instance, active), at, awake, true, || name(model, instance));
-        }
+        let mark = self.sources.snapshot(view);
         self.causes.snapshot(mark);
         if let Some(since) = self.doubt_since.take() {
             self.doubtful_ns = self.doubtful_ns.saturating_add(at.since(since));
         }
-        self.known = true;
         self.last_snapshot = Some(at);
     }
 
     /// The trace is over.
     pub fn finish(mut self, model: Model) -> Analysis {
-        while let Some((at, what)) = self.order.pop_any() {
-            self.event(&model, at, what);
-        }
         self.advance(&model, model.end);
-        self.slept.end(self.now);
         let unfinished = self.attempts.finish();
-        self.ended(unfinished);
+        self.ended(&model, unfinished);
         self.awake(self.now);
         if let Some(since) = self.doubt_since {
             self.doubtful_ns = self.doubtful_ns.saturating_add(self.now.since(since));
@@ -331,43 +303,49 @@ impl Fold {
         let mut waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
         let torn_states = self.sources.torn_states();
         let (attempts, late_snapshots) = self.causes.finish();
-        let mut edges = self.active.finish(self.now, self.slept.awake(self.now));
-        let told = told(&model);
+        let cost = self.active.finish(&self.held);
+        self.held.finish(&model, self.now);
+        let held = &mut self.held;
+        let told = has_edges(&model) && has_waits(&model);
         if !told {
             // Between two snapshots nobody knows who held a wait up.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
         let outside = Outside {
             recorded: told,
-            blocked_ns: edges.blocked_ns,
-            nobody_ns: edges.nobody_ns,
+            blocked_ns: cost.blocked_ns,
+            nobody_ns: cost.nobody_ns,
             missing_ns: self.missing_ns,
         };
         let ledger = ledger::ledger(&model, &attempts, &outside);
         let mut sources = self.sources.finish();
-        let unseen = unseen(&sources, &mut edges, &model, self.before_end.as_ref());
-        join(&mut sources, &edges, &model, self.last_snapshot);
+        let unseen = unseen(&sources, &mut held.sources, &model, self.before_end.as_ref());
+        join(&mut sources, &held.sources, &model, self.last_snapshot);
         let costs = ledger::charge_by(&attempts, |instance| instance);
         let mut analysis =
             Analysis { attempts, waits, ledger, late_snapshots, ..Analysis::default() };
+        let mut spans = self.spans.unwrap_or_default();
         for tally in &sources {
-            let (source, blocking) = edges.sources.remove(&tally.instance).unwrap_or_default();
-            let Blocking { share_ns, sole_ns } = if told { blocking } else { Blocking::default() };
-            let cost = costs.get(&tally.instance).copied().unwrap_or_default();
+            let slot = held.place(tally.instance);
+            let blocking = slot.filter(|_| told).and_then(|slot| cost.blocking.get(slot));
+            let Blocking { share_ns, sole_ns } = blocking.copied().unwrap_or_default();
             analysis.charges.push(Charge {
                 blocked_share_ns: share_ns,
                 blocked_sole_ns: sole_ns,
-                ..cost
+                ..costs.get(&tally.instance).copied().unwrap_or_default()
             });
-            analysis.spans.push(source.spans.finish(model.duration_ns()));
+            let spans = slot.and_then(|slot| spans.get_mut(slot)).map(std::mem::take);
+            analysis.spans.push(spans.unwrap_or_default().finish(model.duration_ns()));
         }
+        let power = power::power(self.readings, &model, &analysis.attempts);
         Analysis {
+            power,
             sources,
-            sole_by_name: edges.sole_by_name,
+            sole_by_name: cost.sole_by_name,
             torn_states,
             contradictions: match model.edges {
                 0 => unseen,
-                _ => edges.contradictions.saturating_add(unseen),
+                _ => held.contradictions.saturating_add(unseen),
             },
             doubtful_ns: self.doubtful_ns,
             model,
@@ -376,86 +354,62 @@ impl Fold {
     }
 }
 
-/// Whether waits and edges were recorded, so that blocked time can be told.
-fn told(model: &Model) -> bool {
-    match &model.session {
-        Some(session) => session.edges && hook(model, "wait").is_some_and(|how| !how.is_empty()),
-        None => model.edges > 0,
-    }
-}
-
-/// Whether an end without a begin means a wait from before the session. A kretprobe can't tell a
-/// blocking call from others.
-fn unmatched_ends(model: &Model) -> bool {
-    hook(model, "wait").is_some_and(|how| !how.is_empty() && how != "kretprobe")
-}
-
-fn hook<'a>(model: &'a Model, what: &str) -> Option<&'a str> {
-    let hooks = &model.session.as_ref()?.hooks;
-    hooks.iter().find(|hook| hook.what == what).map(|hook| hook.how.as_str())
-}
-
-/// The number of a source's name.
-fn name(model: &Model, instance: u32) -> u32 {
-    model.sources.get(&instance).map_or(u32::MAX, |source| source.name)
-}
-
-/// Adds what edges say to what counters say. Edges know held times from the first instant to the
-/// last, and sources that no snapshot has met; counters know what edges missed.
+/// Adds what edges have to what counters have. Edges show sources that no snapshot has met; counters
+/// have activations that edges missed.
 fn join(
     tallies: &mut Vec<Tally>,
-    edges: &active::Outcome,
+    sources: &[held::Source],
     model: &Model,
     last_snapshot: Option<BootNanos>,
 ) {
-    for tally in tallies.iter_mut() {
-        let Some((source, _)) = edges.sources.get(&tally.instance) else { continue };
-        let Some(first) = source.first else { continue };
-        tally.first = tally.first.min(first);
-        tally.last = tally.last.max(source.last);
-        if !source.doubtful && told_by_edges(model) {
-            tally.held_ns = source.held_ns;
-            tally.activations = source.activations;
-            tally.events = tally.events.max(source.activations);
-        }
-    }
-    let known: Vec<u32> = tallies.iter().map(|tally| tally.instance).collect();
-    for (&instance, (source, _)) in &edges.sources {
-        let Some(first) = source.first else { continue };
-        if known.binary_search(&instance).is_err() {
+    let known: BTreeMap<u32, usize> = tallies.iter().map(|t| t.instance).zip(0..).collect();
+    for source in sources {
+        let held_ns = source.holder.held_ns;
+        let Some(&place) = known.get(&source.instance) else {
+            let Some(first) = source.first else { continue };
             tallies.push(Tally {
-                instance,
+                instance: source.instance,
                 first,
                 last: source.last,
                 born: true,
                 died: last_snapshot.is_some_and(|at| at > source.last),
                 active: source.active_at_end,
-                held_ns: source.held_ns,
+                held_ns,
                 activations: source.activations,
-                // Each activation is an event, and of others nothing is known.
+                // Each activation is an event; other events are unknown.
                 events: source.activations,
                 expiries: 0,
             });
+            continue;
+        };
+        let tally = &mut tallies[place];
+        tally.held_ns = held_ns;
+        let Some(first) = source.first else { continue };
+        tally.first = tally.first.min(first);
+        tally.last = tally.last.max(source.last);
+        if !source.doubtful && has_edges(model) && model.edges > 0 {
+            tally.activations = source.activations;
+            tally.events = tally.events.max(source.activations);
         }
     }
     tallies.sort_by_key(|tally| tally.instance);
 }
 
-/// How many activations the counters have that no edge told and nobody counted as lost. Of a source
-/// with any, edges are not believed.
+/// How many activations the counters have that no edge showed and nothing counted as lost. The edges
+/// of a source with any are not believed.
 fn unseen(
     tallies: &[Tally],
-    edges: &mut active::Outcome,
+    sources: &mut [held::Source],
     model: &Model,
     before_end: Option<&BTreeMap<u32, u64>>,
 ) -> u64 {
-    // Those of debugfs and sysfs may be of another source of the name.
-    let exact = model.session.as_ref().is_some_and(|session| {
-        session.edges && ["kfunc", "kallsyms"].contains(&session.source.as_str())
-    });
+    if !has_edges(model) || !has_exact_counters(model) {
+        return 0;
+    }
+    let tallies: BTreeMap<u32, &Tally> = tallies.iter().map(|t| (t.instance, t)).collect();
     let mut unseen = 0u64;
-    for tally in tallies.iter().filter(|_| exact) {
-        let Some((source, _)) = edges.sources.get_mut(&tally.instance) else { continue };
+    for source in sources.iter_mut() {
+        let Some(tally) = tallies.get(&source.instance) else { continue };
         let counted = before_end
             .map_or(tally.activations, |before| before.get(&tally.instance).copied().unwrap_or(0));
         let missing = counted.saturating_sub(source.activations);
@@ -465,8 +419,4 @@ fn unseen(
         }
     }
     unseen
-}
-
-fn told_by_edges(model: &Model) -> bool {
-    model.edges > 0 && model.session.as_ref().is_none_or(|session| session.edges)
 }

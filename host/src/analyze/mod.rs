@@ -1,10 +1,9 @@
-//! Model → findings, in memory only.
+//! The ordered stream of a session → findings.
 //!
-//! [`order`] puts events in the order of their stamps, and [`fold`] hands each of them to those
-//! whom it concerns: [`attempts`], [`active`], [`waits`] and [`sources`] fold over them, [`causes`]
-//! joins attempts to snapshots, [`ledger`] adds up. Everything is done as the events come by, so that
-//! memory grows with sources, attempts and waits, and not with edges. Stamps come from a file and may
-//! be anything: none goes back on its way through, so that no nanosecond is counted twice.
+//! [`fold`] hands each event to the parts that it concerns: [`attempts`], [`active`], [`waits`] and
+//! [`sources`] follow the session, [`causes`] joins attempts to snapshots, [`ledger`] adds up. All of
+//! it happens as the events come by, so memory grows with sources, attempts and waits, and not with
+//! edges.
 
 pub mod active;
 pub mod attempts;
@@ -12,10 +11,8 @@ pub mod causes;
 pub mod findings;
 pub mod fold;
 pub mod ledger;
-pub mod order;
 pub mod power;
 pub mod shares;
-pub mod slept;
 pub mod sources;
 pub mod spans;
 pub mod waits;
@@ -23,11 +20,10 @@ pub mod waits;
 use std::collections::BTreeMap;
 
 use crate::report::{Attempt, Ledger, Power, Wait};
-use crate::session::decode::{Event, Model, Unreadable};
-use attempts::step_name;
+use crate::session::decode::{Model, Unreadable};
+use crate::session::order;
 use fold::Fold;
 use ledger::Charge;
-use order::What;
 use sources::Tally;
 use spans::Span;
 
@@ -93,30 +89,7 @@ pub fn analyze(bytes: &[u8]) -> Result<Analysis, Unreadable> {
 
 /// As [`analyze`]; to be `drawn`, it keeps when each source was held as well.
 pub fn analyze_to(bytes: &[u8], drawn: bool) -> Result<Analysis, Unreadable> {
-    let mut session = Fold::new(drawn);
-    let mut readings = Vec::new();
-    let model = Model::read_along(bytes, |model, event| {
-        let (at, what) = match *event {
-            Event::Snapshot(view) => (view.at, What::Snapshot(Box::new(order::Taken::new(&view)))),
-            Event::Edge { at, source, active, shared } => {
-                (at, What::Edge { source, active, shared })
-            }
-            Event::Phase { at, action, value, begin } => {
-                (at, What::Phase { action: step_name(action), value, begin })
-            }
-            Event::Return { at, errno } => (at, What::Return { errno }),
-            Event::WaitBegin { at, thread } => (at, What::WaitBegin { thread }),
-            Event::WaitEnd { at, thread, idle } => (at, What::WaitEnd { thread, idle }),
-            Event::Save { at, saved, .. } => (at, What::Save { saved }),
-            Event::Wake { at, irq } => (at, What::Wake { irq }),
-            Event::Lost { at, .. } | Event::Recap { at } => (at, What::Lost),
-            Event::Gap => return session.gap(model),
-            Event::Supply { at, supply } => return readings.push((at, *supply)),
-            Event::SuspendStats { .. } => return,
-        };
-        session.take(model, at, what);
-    })?;
-    let mut analysis = session.finish(model);
-    analysis.power = power::power(readings, &analysis.model, &analysis.attempts);
-    Ok(analysis)
+    let mut fold = Fold::new(drawn);
+    let model = order::read(bytes, |model, at, event| fold.event(model, at, event))?;
+    Ok(fold.finish(model))
 }

@@ -6,7 +6,7 @@ use sleepwalk_trace::record::Reason;
 use sleepwalk_trace::snapshot::{Counters, SourceState};
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use super::order::Taken;
+use crate::session::decode::View;
 
 /// One source over the session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub struct Tracker {
 
 impl Tracker {
     /// Takes in one snapshot.
-    pub fn snapshot(&mut self, view: &Taken) -> Mark {
+    pub fn snapshot(&mut self, view: &View) -> Mark {
         let mut changes = Vec::new();
         for (instance, state) in &view.states {
             changes.extend(self.source(view, *instance, state));
@@ -105,7 +105,7 @@ impl Tracker {
         }
     }
 
-    fn source(&mut self, view: &Taken, instance: u32, state: &SourceState) -> Option<Change> {
+    fn source(&mut self, view: &View, instance: u32, state: &SourceState) -> Option<Change> {
         let counters = state.counters;
         let held_ns = state.held_ns(view.now);
         let tally = self.tallies.entry(instance).or_insert_with(|| Tally {
@@ -177,7 +177,7 @@ impl Tracker {
         self.active.contains(&instance)
     }
 
-    fn remove_the_dead(&mut self, view: &Taken) {
+    fn remove_the_dead(&mut self, view: &View) {
         let gone: Vec<u32> = if view.full {
             // By instance, as `view.states` is too.
             let there = |i: &u32| view.states.binary_search_by_key(i, |(i, _)| *i).is_ok();

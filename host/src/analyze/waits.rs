@@ -81,7 +81,7 @@ impl Waits {
         let blockers = blockers(active.maybe_shares().into_iter());
         active.confirm();
         let idle = Some(idle);
-        self.over.push(Wait { start_ns: start, end_ns: at, thread, idle, blockers });
+        self.over.push(Wait { start_ns: start, end_ns: at, before: true, thread, idle, blockers });
         Some(start)
     }
 
@@ -110,7 +110,7 @@ impl Waits {
             (instance, share.saturating_sub(before))
         });
         let blockers = blockers(shares);
-        self.over.push(Wait { start_ns: start, end_ns: at, thread, idle, blockers });
+        self.over.push(Wait { start_ns: start, end_ns: at, before: false, thread, idle, blockers });
         true
     }
 

@@ -39,9 +39,9 @@ pub struct Args {
 struct Check {
     name: String,
     state: State,
-    /// What the check found.
+    /// The finding, or the error.
     found: String,
-    /// What does not work because of it.
+    /// The loss that it causes.
     #[serde(default)]
     lost: String,
     /// How to fix it.
@@ -58,7 +58,7 @@ enum State {
     Missing,
 }
 
-/// What `sleepwalkd doctor --json` prints.
+/// The output of `sleepwalkd doctor --json`.
 #[derive(Deserialize)]
 struct AgentChecks {
     checks: Vec<Check>,

@@ -50,7 +50,7 @@ pub struct Args {
     /// Largest size of the trace on the device, such as 512K, 64M or 1G; at least 256K
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = max_size)]
     max_size: u64,
-    /// What to do when the trace has that size
+    /// Action when the trace reaches that size
     #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnFull::Stop)]
     on_full: OnFull,
     /// Return at once and keep recording; continue with `sleepwalk status`, `stop` and `pull`
@@ -82,7 +82,7 @@ enum Source {
     Sysfs,
 }
 
-/// What to do when the trace has its largest size.
+/// The action when the trace reaches its largest size.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum OnFull {
     /// Stop recording
@@ -177,7 +177,7 @@ fn agent_args(args: &Args, duration: Option<Duration>) -> Vec<String> {
     if let (Some(source), false) = (source, matches!(args.source, Source::Auto)) {
         list.extend(["--source".to_owned(), source.get_name().to_owned()]);
     }
-    // Rounded down, so that the trace never gets larger than asked for.
+    // Rounded down, so that the trace never gets larger than the user allows.
     list.extend(["--max-size".to_owned(), format!("{}K", args.max_size >> 10)]);
     if matches!(args.on_full, OnFull::Ring) {
         list.extend(["--on-full".to_owned(), "ring".to_owned()]);

@@ -39,7 +39,7 @@ pub struct Agent {
     bytes: Cow<'static, [u8]>,
 }
 
-/// What identifies a build.
+/// The identity of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
     len: u64,

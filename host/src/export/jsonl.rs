@@ -1,21 +1,25 @@
 //! A trace for scripts: one JSON object a line, in the order of time, with names. Its keys are
 //! described in `docs/jsonl.md`: none is renamed or removed under one `schema`.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP};
 use sleepwalk_trace::snapshot::SourceState;
-use sleepwalk_trace::time::MonoNanos;
+use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use super::ExportError;
-use super::order::{Changes, Timed, What, in_order};
+use super::{ExportError, Sink};
 use crate::analyze::Analysis;
 use crate::render::json::harmless;
 use crate::render::records::reason;
+use crate::report::Wait;
 use crate::report::{self, Attempt, By, Name, Session};
-use crate::session::decode::Model;
+use crate::session::decode::{Event, Model, View};
+use crate::session::held::Held;
+use crate::session::stretch::HoldKind;
+
+/// Lines are written when there is as much of them.
+const BUFFER: usize = 1 << 18;
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.events/1";
@@ -23,16 +27,18 @@ pub const SCHEMA: &str = "sleepwalk.events/1";
 /// Writes the trace in `bytes`, which comes to `analysis`.
 pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
     let report = report::build(analysis, By::Instance, Some(0));
+    let mut waits: Vec<_> = analysis.waits.iter().collect();
+    waits.sort_by_key(|wait| wait.end_ns);
     let mut export = Export {
         model: &analysis.model,
         out,
         attempts: report.attempts.iter(),
-        waits: BTreeMap::new(),
+        waits: waits.into_iter(),
+        sources: Vec::new(),
+        text: Vec::new(),
     };
     export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
-    in_order(bytes, |event| export.event(event))?;
-    export.close()?;
-    Ok(())
+    super::stream(bytes, export)
 }
 
 /// A line; its key `kind` is the variant's name.
@@ -43,13 +49,6 @@ enum Line<'a> {
         schema: &'static str,
         #[serde(flatten)]
         session: &'a Session,
-    },
-    Edge {
-        at_ns: u64,
-        #[serde(flatten)]
-        source: Who,
-        active: bool,
-        shared: bool,
     },
     Phase {
         at_ns: u64,
@@ -69,8 +68,8 @@ enum Line<'a> {
     Wait {
         at_ns: u64,
         thread: u32,
-        start_ns: Option<u64>,
-        end_ns: Option<u64>,
+        start_ns: u64,
+        end_ns: u64,
         idle: Option<bool>,
     },
     Save {
@@ -160,78 +159,187 @@ struct Export<'a, W> {
     out: W,
     /// Those that have not ended.
     attempts: std::slice::Iter<'a, Attempt>,
-    /// Since when threads wait.
-    waits: BTreeMap<u32, u64>,
+    /// Those that have not ended, by their end.
+    waits: std::vec::IntoIter<&'a Wait>,
+    /// By their places.
+    sources: Vec<Holding>,
+    /// Lines that are not written yet.
+    text: Vec<u8>,
+}
+
+/// A source with an edge or a hold.
+#[derive(Default)]
+struct Holding {
+    /// Its keys, as they stand in each line.
+    keys: Box<[u8]>,
+    /// Since when it is held, and whether that is exact.
+    since: (u64, bool),
+}
+
+impl<W: Write> Sink for Export<'_, W> {
+    fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()> {
+        if let Event::Edge { source, active, shared } = *event {
+            let slot = held.place(source).unwrap_or_default();
+            self.edge(at.0, (slot, source), active, shared)?;
+        } else {
+            self.rare(at.0, event)?;
+        }
+        self.holds(at.0, held)
+    }
+
+    fn finish(mut self, held: &mut Held) -> io::Result<()> {
+        let at_ns = self.model.end.0;
+        self.ended(at_ns)?;
+        self.holds(at_ns, held)?;
+        self.ended(u64::MAX)?;
+        let reason = self.model.finish.as_ref().map(|end| end.reason.as_str());
+        self.line(&Line::End { at_ns, reason })?;
+        self.flush()?;
+        self.out.flush()
+    }
 }
 
 impl<W: Write> Export<'_, W> {
     fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
         let text = serde_json::to_string(line).map_err(io::Error::other)?;
-        writeln!(self.out, "{}", harmless(&text))
+        self.text.extend_from_slice(harmless(&text).as_bytes());
+        self.text.push(b'\n');
+        self.flush_full()
     }
 
-    /// Attempts that ended before `at`: each stands at its end.
+    fn flush_full(&mut self) -> io::Result<()> {
+        if self.text.len() < BUFFER { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.text)?;
+        self.text.clear();
+        Ok(())
+    }
+
+    /// Attempts and waits that ended before `at`: each stands at its end.
     fn ended(&mut self, at: u64) -> io::Result<()> {
-        while let Some(attempt) = self.attempts.as_slice().first().filter(|a| a.end_ns.0 < at) {
-            self.attempts.next();
-            self.line(&Line::Attempt { at_ns: attempt.end_ns.0, attempt })?;
+        loop {
+            let attempt = self.attempts.as_slice().first().filter(|a| a.end_ns.0 < at);
+            let wait = self.waits.as_slice().first().filter(|wait| wait.end_ns.0 < at);
+            match (attempt, wait) {
+                (Some(attempt), wait) if wait.is_none_or(|wait| attempt.end_ns < wait.end_ns) => {
+                    self.attempts.next();
+                    self.line(&Line::Attempt { at_ns: attempt.end_ns.0, attempt })?;
+                }
+                (_, Some(wait)) => {
+                    let Wait { start_ns, end_ns, thread, idle, .. } = **wait;
+                    self.waits.next();
+                    let (start_ns, end_ns) = (start_ns.0, end_ns.0);
+                    self.line(&Line::Wait { at_ns: end_ns, thread, start_ns, end_ns, idle })?;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// A trace has millions of these lines: serde is too slow for them.
+    fn edge(
+        &mut self,
+        at_ns: u64,
+        source: (usize, u32),
+        active: bool,
+        shared: bool,
+    ) -> io::Result<()> {
+        self.ended(at_ns)?;
+        self.source_keys(source)?;
+        put(&mut self.text, b"{\"kind\":\"edge\",\"at_ns\":", at_ns);
+        self.text.extend_from_slice(&self.sources[source.0].keys);
+        self.text.extend_from_slice(match (active, shared) {
+            (true, false) => b",\"active\":true,\"shared\":false}\n",
+            (false, false) => b",\"active\":false,\"shared\":false}\n",
+            (true, true) => b",\"active\":true,\"shared\":true}\n",
+            (false, true) => b",\"active\":false,\"shared\":true}\n",
+        });
+        self.flush_full()
+    }
+
+    /// The holds that became final.
+    fn holds(&mut self, at_ns: u64, held: &mut Held) -> io::Result<()> {
+        for hold in held.holds().iter() {
+            let slot = hold.slot as usize;
+            self.source_keys((slot, hold.instance))?;
+            let Holding { keys, since } = &mut self.sources[slot];
+            match hold.kind {
+                HoldKind::Began { .. } => *since = (hold.at.0, hold.exact),
+                HoldKind::Ended { .. } => {
+                    put(&mut self.text, b"{\"kind\":\"hold\",\"at_ns\":", at_ns);
+                    self.text.extend_from_slice(keys);
+                    put(&mut self.text, b",\"start_ns\":", since.0);
+                    put(&mut self.text, b",\"end_ns\":", hold.at.0);
+                    self.text.extend_from_slice(match since.1 && hold.exact {
+                        true => b"}\n",
+                        false => b",\"exact\":false}\n",
+                    });
+                    self.flush_full()?;
+                }
+                HoldKind::Appeared | HoldKind::Removed => {}
+            }
+        }
+        held.holds().clear();
+        Ok(())
+    }
+
+    fn source_keys(&mut self, (slot, instance): (usize, u32)) -> io::Result<()> {
+        if self.sources.len() <= slot {
+            self.sources.resize_with(slot + 1, Holding::default);
+        }
+        if self.sources[slot].keys.is_empty() {
+            let text = serde_json::to_string(&self.who(instance)).map_err(io::Error::other)?;
+            let keys = harmless(&text);
+            let keys = format!(",{}", keys.trim_start_matches('{').trim_end_matches('}'));
+            self.sources[slot].keys = keys.into_bytes().into();
         }
         Ok(())
     }
 
-    fn event(&mut self, Timed { at, what }: Timed) -> io::Result<()> {
-        let at_ns = at.0;
+    fn rare(&mut self, at_ns: u64, event: &Event) -> io::Result<()> {
         self.ended(at_ns)?;
-        let line = match what {
-            What::Snapshot(changes) => return self.snapshot(at_ns, &changes),
-            What::Phase { action, value, begin } => {
-                let action = String::from_utf8_lossy(&action).into_owned();
-                Line::Phase { at_ns, action, value, begin }
+        let line = match event {
+            Event::Snapshot(view) => return self.snapshot(at_ns, view),
+            Event::Phase { action, value, begin } => {
+                let action = self.text(*action);
+                Line::Phase { at_ns, action, value: *value, begin: *begin }
             }
-            What::Return { errno } => Line::Return { at_ns, errno },
-            What::Edge { source, active, shared } => {
-                Line::Edge { at_ns, source: self.who(source), active, shared }
+            Event::Return { errno } => Line::Return { at_ns, errno: *errno },
+            Event::CountWrite { thread, saved } => {
+                Line::Save { at_ns, thread: *thread, saved: *saved }
             }
-            What::WaitBegin { thread } => {
-                let Some(start) = self.waits.insert(thread, at_ns) else { return Ok(()) };
-                // Its end was lost.
-                let start_ns = Some(start);
-                Line::Wait { at_ns, thread, start_ns, end_ns: None, idle: None }
-            }
-            What::WaitEnd { thread, idle } => {
-                let start_ns = self.waits.remove(&thread);
-                Line::Wait { at_ns, thread, start_ns, end_ns: Some(at_ns), idle: Some(idle) }
-            }
-            What::Save { thread, saved } => Line::Save { at_ns, thread, saved },
-            What::Wake { irq } => {
-                let known = self.model.irqs.get(&irq);
+            Event::Wake { irq } => {
+                let known = self.model.irqs.get(irq);
                 let name = Name::new(known.map_or(&[], |irq| self.model.text(irq.name)));
                 let chip = known.map_or_else(String::new, |irq| self.text(irq.chip));
-                Line::Wake { at_ns, irq, name, chip }
+                Line::Wake { at_ns, irq: *irq, name, chip }
             }
-            What::Supply(supply) => self.supply(at_ns, &supply),
-            What::Lost { events } => Line::Lost { at_ns, events },
-            What::Gap => Line::Gap { at_ns },
+            Event::PowerSupply(supply) => self.supply(at_ns, supply),
+            Event::Lost { events } => Line::Lost { at_ns, events: *events },
+            Event::Gap | Event::PrologueEnd => Line::Gap { at_ns },
+            Event::Edge { .. } | Event::WaitBegin { .. } | Event::WaitEnd { .. } => return Ok(()),
         };
         self.line(&line)
     }
 
-    fn snapshot(&mut self, at_ns: u64, changes: &Changes) -> io::Result<()> {
+    fn snapshot(&mut self, at_ns: u64, view: &View) -> io::Result<()> {
         self.line(&Line::Snapshot {
             at_ns,
-            mono_ns: changes.now.0,
-            reason: reason(changes.reason),
-            took_ns: changes.took_ns,
-            whole: changes.whole,
-            full: changes.full,
-            changed: changes.changed.len(),
-            gone: changes.gone.len(),
+            mono_ns: view.now.0,
+            reason: reason(view.reason),
+            took_ns: view.took_ns,
+            whole: view.whole,
+            full: view.full,
+            changed: view.states.len(),
+            gone: view.gone.len(),
         })?;
-        for (instance, state) in &changes.changed {
-            let source = self.source(at_ns, changes.now, *instance, state);
+        for (instance, state) in &view.states {
+            let source = self.source(at_ns, view.now, *instance, state);
             self.line(&Line::Source(Box::new(source)))?;
         }
-        for instance in &changes.gone {
+        for instance in &view.gone {
             let source = self.who(*instance);
             self.line(&Line::Gone { at_ns, source })?;
         }
@@ -272,20 +380,6 @@ impl<W: Write> Export<'_, W> {
         }
     }
 
-    fn close(mut self) -> io::Result<()> {
-        let at_ns = self.model.end.0;
-        for (thread, start) in std::mem::take(&mut self.waits) {
-            let start_ns = Some(start);
-            self.line(&Line::Wait { at_ns, thread, start_ns, end_ns: None, idle: None })?;
-        }
-        for attempt in std::mem::take(&mut self.attempts) {
-            self.line(&Line::Attempt { at_ns: attempt.end_ns.0, attempt })?;
-        }
-        let reason = self.model.finish.as_ref().map(|end| end.reason.as_str());
-        self.line(&Line::End { at_ns, reason })?;
-        self.out.flush()
-    }
-
     fn who(&self, instance: u32) -> Who {
         Who { name: Name::new(self.model.name(instance)), instance }
     }
@@ -293,4 +387,10 @@ impl<W: Write> Export<'_, W> {
     fn text(&self, id: u32) -> String {
         String::from_utf8_lossy(self.model.text(id)).into_owned()
     }
+}
+
+/// Appends a key with its number.
+fn put(text: &mut Vec<u8>, key: &[u8], number: u64) {
+    text.extend_from_slice(key);
+    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

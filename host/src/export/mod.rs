@@ -3,16 +3,17 @@
 //! Both are pure, and both go over the trace twice: once to analyze it, and once to write event by
 //! event, so that memory grows with sources and attempts, and not with edges.
 
-mod held;
 pub mod jsonl;
-mod order;
 pub mod perfetto;
 
 use std::io;
 
+use sleepwalk_trace::time::BootNanos;
 use thiserror::Error;
 
-use crate::session::decode::Unreadable;
+use crate::session::decode::{Event, Unreadable};
+use crate::session::held::Held;
+use crate::session::order;
 
 /// Why an export broke off.
 #[derive(Debug, Error)]
@@ -23,4 +24,28 @@ pub enum ExportError {
     /// The trace can't be read.
     #[error(transparent)]
     Read(#[from] Unreadable),
+}
+
+/// What a trace is written to.
+trait Sink {
+    /// Something happened. `held` has the holds that became final by it.
+    fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()>;
+
+    /// The trace is over.
+    fn finish(self, held: &mut Held) -> io::Result<()>;
+}
+
+/// Hands the events of the trace in `bytes` to `sink` in order, up to its first error.
+fn stream(bytes: &[u8], mut sink: impl Sink) -> Result<(), ExportError> {
+    let mut held = Held::default();
+    let mut result = Ok(());
+    let model = order::read(bytes, |model, at, event| {
+        if result.is_ok() {
+            held.event(model, at, &event);
+            result = sink.event(at, &event, &mut held);
+        }
+    })?;
+    result?;
+    held.finish(&model, model.end);
+    Ok(sink.finish(&mut held)?)
 }

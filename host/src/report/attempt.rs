@@ -207,6 +207,9 @@ pub struct Wait {
     /// Its return, or the session's end.
     #[serde(serialize_with = "stamp")]
     pub end_ns: BootNanos,
+    /// It began before `start_ns`, when nothing was recorded.
+    #[serde(skip)]
+    pub before: bool,
     /// The thread's id.
     pub thread: u32,
     /// It returned because no source was active; `None` where it had not returned.

@@ -18,8 +18,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
     };
     let sources_left_out = rank(&mut sources, top, |s| (&s.sum, (s.name.clone(), s.instance)));
     let (mut attempts, mut waits) = (analysis.attempts.clone(), analysis.waits.clone());
-    for (index, attempt) in (0..).zip(&mut attempts) {
-        attempt.index = index;
+    for attempt in &mut attempts {
         for cause in &mut attempt.causes {
             cause.name = names.of(cause.instance);
         }

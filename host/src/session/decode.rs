@@ -1,8 +1,6 @@
-//! A decoded session: what the trace says, in order, with names resolved.
+//! Decodes a trace: events one by one, and what holds for all of it in the [`Model`].
 //!
-//! [`Model::read`] walks the trace once and hands each event to a sink, so that memory grows with
-//! sources and texts, and not with the length of the capture. What stands once per trace is left in
-//! the [`Model`].
+//! Memory grows with sources and strings, and not with the length of the capture.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
     CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, PowerSupply,
-    Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin, WaitEnd, Wake,
+    Reason, Record, Session, Snapshot, SourceDef, Stamped, WaitBegin, WaitEnd, Wake,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -48,18 +46,15 @@ pub fn load(path: &Path) -> Result<Vec<u8>, TraceError> {
     std::fs::read(path).map_err(|error| TraceError { path: path.to_owned(), why: error.into() })
 }
 
-/// What happened, in the order of the file. That is nearly the order of the stamps: events that
-/// piled up during a snapshot follow it.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+/// Something that happened. Names are numbers of strings in the [`Model`].
+#[derive(Debug)]
+pub enum Event {
     /// All sources at one instant.
-    Snapshot(View<'a>),
+    Snapshot(Box<View>),
     /// A suspend phase began or ended.
     Phase {
-        /// When.
-        at: BootNanos,
-        /// `suspend_enter`, …; empty where its text was lost.
-        action: &'a [u8],
+        /// `suspend_enter`, …, by its string's number.
+        action: u32,
         /// The event's `val`.
         value: i32,
         /// Begin, else end.
@@ -67,102 +62,94 @@ pub enum Event<'a> {
     },
     /// `pm_suspend` returned.
     Return {
-        /// When.
-        at: BootNanos,
-        /// 0 or a negative errno; `None` where it failed and no errno could be had.
+        /// 0 or a negative errno; `None` where it failed with an unknown errno.
         errno: Option<i32>,
     },
     /// A source was activated or deactivated.
     Edge {
-        /// When.
-        at: BootNanos,
         /// The source's instance.
         source: u32,
         /// Activated, else deactivated.
         active: bool,
-        /// Several living sources had the pointer by which the kernel told it; `source` is the lowest.
+        /// Several living sources have the pointer in the kernel's event; `source` is the lowest.
         shared: bool,
     },
-    /// A thread asked for the wakeup count and waits while any source is active.
+    /// A thread reads the wakeup count, and waits while any source is active.
     WaitBegin {
-        /// When.
-        at: BootNanos,
         /// Its id.
         thread: u32,
     },
-    /// It has its answer. One that waited since before the trace has no begin.
+    /// The read returned. A wait that began before the trace has no begin.
     WaitEnd {
-        /// When.
-        at: BootNanos,
         /// Its id.
         thread: u32,
         /// No source was active; else the wait was broken off.
         idle: bool,
     },
     /// A thread wrote the wakeup count back.
-    Save {
-        /// When.
-        at: BootNanos,
+    CountWrite {
         /// Its id.
         thread: u32,
-        /// Taken; else an event had come since the count was read.
+        /// Accepted; else an event had come since the count was read.
         saved: bool,
     },
     /// An interrupt woke the system.
     Wake {
-        /// When.
-        at: BootNanos,
         /// Its number, a key of [`Model::irqs`].
         irq: u32,
     },
     /// A power supply was read.
-    Supply {
-        /// When.
-        at: BootNanos,
-        /// What it said; its texts are numbers in [`Model::texts`].
-        supply: &'a PowerSupply,
-    },
-    /// `/sys/power/suspend_stats` was read.
-    SuspendStats {
-        /// When.
-        at: BootNanos,
-        /// What changed of it.
-        stats: &'a SuspendStats,
-    },
-    /// Events that the probe could not hand over, at some time since the last edge.
+    PowerSupply(Box<PowerSupply>),
+    /// The probe lost events at some time since the last edge. The stamp is when it was noticed.
     Lost {
-        /// When it was noticed.
-        at: BootNanos,
         /// How many.
         events: u64,
     },
-    /// What came before is repeated and not recorded: the writer dropped it to keep the trace small.
-    /// Edges since the repeated snapshot are among what is missing.
-    Recap {
-        /// From here on everything is recorded.
-        at: BootNanos,
-    },
-    /// Something is missing here.
+    /// The prologue of a ring ends: the writer dropped what lies between it and the next event.
+    PrologueEnd,
+    /// Records are missing here.
     Gap,
 }
 
 /// A snapshot with its sources' absolute states.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    /// The walk's begin.
+#[derive(Debug)]
+pub struct View {
+    /// The start of the walk.
     pub at: BootNanos,
-    /// The same instant as the kernel's times inside the sources count it.
+    /// The same instant by CLOCK_MONOTONIC, the clock of the kernel's times inside the sources.
     pub now: MonoNanos,
-    /// The record.
-    pub record: &'a Snapshot,
-    /// Every source after it, by instance.
-    pub states: &'a BTreeMap<u32, SourceState>,
+    /// Why it was taken.
+    pub reason: Reason,
+    /// How long the walk took, ns.
+    pub took_ns: u64,
+    /// It saw every source.
+    pub whole: bool,
+    /// A source that `states` lacks is gone; else it is unchanged.
+    pub full: bool,
+    /// The sources that changed, or all, by instance.
+    pub states: Vec<(u32, SourceState)>,
+    /// The instances that are gone.
+    pub gone: Vec<u32>,
 }
 
-impl View<'_> {
-    /// Whether it saw every source.
-    pub fn whole(&self) -> bool {
-        !self.record.broken && self.record.seen == self.record.stored
+impl View {
+    fn new(at: BootNanos, record: Snapshot, all: &BTreeMap<u32, SourceState>) -> Self {
+        let states = if record.full {
+            all.iter().map(|(&instance, &state)| (instance, state)).collect()
+        } else {
+            let changed = record.changed.iter().map(|delta| delta.instance);
+            changed.filter_map(|i| Some((i, *all.get(&i)?))).collect()
+        };
+        Self {
+            at,
+            now: record.mono,
+            reason: record.reason,
+            took_ns: record.took_ns,
+            whole: !record.broken && record.seen == record.stored,
+            full: record.full,
+            states,
+            gone: record.gone,
+        }
     }
 }
 
@@ -208,20 +195,16 @@ pub struct Model {
 }
 
 impl Model {
-    /// Decodes the trace in `bytes` and hands each event to `sink`.
-    pub fn read(bytes: &[u8], mut sink: impl FnMut(&Event<'_>)) -> Result<Self, Unreadable> {
-        Self::read_along(bytes, |_, event| sink(event))
-    }
-
-    /// As [`Model::read`], for a sink that looks up what the trace has said so far.
-    pub fn read_along(
+    /// Decodes the trace in `bytes` and hands each event to `sink` with what is known so far. The
+    /// events are in the order of the file; a gap has no stamp of its own.
+    pub(super) fn read(
         bytes: &[u8],
-        mut sink: impl FnMut(&Self, &Event<'_>),
+        mut sink: impl FnMut(&Self, BootNanos, Event),
     ) -> Result<Self, Unreadable> {
         let mut reader = Reader::open(bytes)?;
         let mut model = Self::default();
-        let mut replay = DeltaDecoder::default();
-        let (mut started, mut recap) = (false, false);
+        let mut deltas = DeltaDecoder::default();
+        let (mut started, mut prologue) = (false, false);
         while let Some(item) = reader.next() {
             match item {
                 Item::Chunk(header) => {
@@ -229,16 +212,20 @@ impl Model {
                         model.clocks = header.clocks;
                     }
                     started = true;
-                    if recap {
-                        sink(&model, &Event::Recap { at: header.base });
+                    if prologue {
+                        sink(&model, header.base, Event::PrologueEnd);
                     }
-                    recap = reader.in_prologue();
+                    prologue = reader.in_prologue();
                 }
                 Item::Gap => {
-                    replay.forget();
-                    sink(&model, &Event::Gap);
+                    deltas.forget();
+                    sink(&model, BootNanos(0), Event::Gap);
                 }
-                Item::Record(stamped) => model.record(stamped, &mut replay, &mut sink),
+                Item::Record(Stamped { at, record }) => {
+                    if let Some(event) = model.record(at, record, &mut deltas) {
+                        sink(&model, at, event);
+                    }
+                }
             }
         }
         model.damage = reader.damage();
@@ -249,16 +236,52 @@ impl Model {
         Ok(model)
     }
 
+    /// Keeps what counts for the whole trace; returns what happened at one instant.
     fn record(
         &mut self,
-        Stamped { at, record }: Stamped,
-        replay: &mut DeltaDecoder,
-        sink: &mut impl FnMut(&Self, &Event<'_>),
-    ) {
+        at: BootNanos,
+        record: Record,
+        deltas: &mut DeltaDecoder,
+    ) -> Option<Event> {
         let first = self.records == 0;
         self.start = if first { at } else { self.start.min(at) };
         self.end = self.end.max(at);
         self.records += 1;
+        Some(match record {
+            Record::Edge(Edge { source, flags, .. }) => {
+                self.edges += 1;
+                let (active, shared) = (flags & EDGE_ACTIVE != 0, flags & EDGE_SHARED != 0);
+                Event::Edge { source, active, shared }
+            }
+            Record::Snapshot(record) => {
+                self.snapshots += 1;
+                let Ok(states) = deltas.apply(at, &record) else {
+                    self.orphaned_snapshots += 1;
+                    return None;
+                };
+                let view = View::new(at, record, states);
+                self.truncated_snapshots += u64::from(!view.whole);
+                Event::Snapshot(Box::new(view))
+            }
+            Record::Phase(Phase { action, value, begin }) => Event::Phase { action, value, begin },
+            Record::Return(returned) => Event::Return { errno: returned.errno },
+            Record::Lost(Lost { events }) => {
+                self.lost_events = self.lost_events.saturating_add(events);
+                Event::Lost { events }
+            }
+            Record::WaitBegin(WaitBegin { thread }) => Event::WaitBegin { thread },
+            Record::WaitEnd(WaitEnd { thread, idle }) => Event::WaitEnd { thread, idle },
+            Record::CountWrite(CountWrite { thread, saved }) => Event::CountWrite { thread, saved },
+            Record::Wake(Wake { irq }) => Event::Wake { irq },
+            Record::PowerSupply(supply) => Event::PowerSupply(Box::new(supply)),
+            other => {
+                self.keep(other);
+                return None;
+            }
+        })
+    }
+
+    fn keep(&mut self, record: Record) {
         match record {
             Record::Session(session) => self.session = self.session.take().or(Some(session)),
             Record::String(text) => {
@@ -267,51 +290,15 @@ impl Model {
             Record::Source(source) => {
                 self.sources.insert(source.instance, source);
             }
-            Record::Snapshot(record) => {
-                self.snapshots += 1;
-                let Ok(states) = replay.apply(at, &record) else {
-                    self.orphaned_snapshots += 1;
-                    return;
-                };
-                let view = View { at, now: record.mono, record: &record, states };
-                self.truncated_snapshots += u64::from(!view.whole());
-                sink(self, &Event::Snapshot(view));
-            }
-            Record::Phase(Phase { action, value, begin }) => {
-                let action = self.texts.get(&action).map_or(&[][..], Vec::as_slice);
-                sink(self, &Event::Phase { at, action, value, begin });
-            }
-            Record::Return(returned) => {
-                let errno = returned.errno;
-                sink(self, &Event::Return { at, errno });
-            }
-            Record::Lost(Lost { events }) => {
-                self.lost_events = self.lost_events.saturating_add(events);
-                sink(self, &Event::Lost { at, events });
+            Record::Irq(irq) => {
+                self.irqs.insert(irq.number, irq);
             }
             Record::Overhead(overhead) => {
                 self.started = self.started.or(Some(overhead));
                 self.overhead = Some(overhead);
             }
             Record::End(end) => self.finish = Some(end),
-            Record::Edge(Edge { source, flags, .. }) => {
-                self.edges += 1;
-                let (active, shared) = (flags & EDGE_ACTIVE != 0, flags & EDGE_SHARED != 0);
-                sink(self, &Event::Edge { at, source, active, shared });
-            }
-            Record::WaitBegin(WaitBegin { thread }) => sink(self, &Event::WaitBegin { at, thread }),
-            Record::WaitEnd(WaitEnd { thread, idle }) => {
-                sink(self, &Event::WaitEnd { at, thread, idle });
-            }
-            Record::CountWrite(CountWrite { thread, saved }) => {
-                sink(self, &Event::Save { at, thread, saved });
-            }
-            Record::Irq(irq) => {
-                self.irqs.insert(irq.number, irq);
-            }
-            Record::Wake(Wake { irq }) => sink(self, &Event::Wake { at, irq }),
-            Record::PowerSupply(supply) => sink(self, &Event::Supply { at, supply: &supply }),
-            Record::SuspendStats(stats) => sink(self, &Event::SuspendStats { at, stats: &stats }),
+            _ => {}
         }
     }
 

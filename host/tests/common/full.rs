@@ -108,6 +108,7 @@ fn waits() -> Vec<Wait> {
         Wait {
             start_ns: at(2_000),
             end_ns: at(2_360),
+            before: false,
             thread: 77,
             idle: Some(true),
             blockers: vec![
@@ -118,6 +119,7 @@ fn waits() -> Vec<Wait> {
         Wait {
             start_ns: at(3_000),
             end_ns: at(3_000),
+            before: false,
             thread: 77,
             idle: None,
             blockers: Vec::new(),

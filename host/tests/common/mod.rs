@@ -36,7 +36,7 @@ pub struct Maker {
     pub now: u64,
     /// How much of it was slept with the clock stopped.
     pub suspended: u64,
-    texts: BTreeMap<Vec<u8>, u32>,
+    strings: BTreeMap<Vec<u8>, u32>,
     states: BTreeMap<u32, SourceState>,
     snapshots: u64,
     /// Activations and deactivations are recorded.
@@ -67,7 +67,7 @@ impl Maker {
             differ: DeltaEncoder::default(),
             now,
             suspended: 300 * S,
-            texts: BTreeMap::new(),
+            strings: BTreeMap::new(),
             states: BTreeMap::new(),
             snapshots: 0,
             edges,
@@ -102,11 +102,11 @@ impl Maker {
     }
 
     fn text(&mut self, bytes: &[u8]) -> u32 {
-        let next = self.texts.len() as u32;
-        if let Some(id) = self.texts.get(bytes) {
+        let next = self.strings.len() as u32;
+        if let Some(id) = self.strings.get(bytes) {
             return *id;
         }
-        self.texts.insert(bytes.to_vec(), next);
+        self.strings.insert(bytes.to_vec(), next);
         self.push(Record::String(StringDef { id: next, bytes: bytes.to_vec() }));
         next
     }
@@ -380,7 +380,7 @@ pub fn everyday() -> Vec<u8> {
     for _ in 0..5 {
         m.wait(2 * S).aborted_in_sync(modem, 120 * MS);
     }
-    // Two at once: which of them it was can't be told.
+    // Two at once: which one it was cannot be known.
     m.activate(wlan);
     m.wait(S).aborted_in_sync(modem, 40 * MS);
     m.wait(2 * S).relax(wlan);
@@ -475,7 +475,7 @@ pub fn complaint(output: &Output) -> String {
     text.trim_end().to_owned()
 }
 
-/// Compares with a file under `tests/golden`; `SLEEPWALK_BLESS=1` writes it anew.
+/// Compares with a file under `tests/golden`; `SLEEPWALK_BLESS=1` updates it.
 pub fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("SLEEPWALK_BLESS").is_some() {
@@ -484,7 +484,7 @@ pub fn golden(name: &str, text: &str) {
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         wanted == text,
-        "{name} differs; SLEEPWALK_BLESS=1 writes it anew. Now:\n{text}\nThen:\n{wanted}"
+        "{name} differs; SLEEPWALK_BLESS=1 updates it. Now:\n{text}\nThen:\n{wanted}"
     );
 }
 

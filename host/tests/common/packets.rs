@@ -3,15 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
+use sleepwalk::export::perfetto::proto::clock::INCREMENTAL;
 use sleepwalk::export::perfetto::proto::{Ftrace, PACKET_TAG, TracePacket, event};
 
-/// The packets of an export.
+/// The packets of an export, with all stamps by CLOCK_BOOTTIME.
 pub fn decode(mut bytes: &[u8]) -> Vec<TracePacket> {
     let mut packets = Vec::new();
+    // By sequence: its clock, and the last stamp by an incremental one.
+    let mut sequences = BTreeMap::<Option<u32>, (Option<u32>, u64)>::new();
     while let Some((tag, rest)) = bytes.split_first() {
         assert_eq!(*tag, PACKET_TAG);
         bytes = rest;
-        packets.push(TracePacket::decode_length_delimited(&mut bytes).expect("a packet"));
+        let mut packet = TracePacket::decode_length_delimited(&mut bytes).expect("a packet");
+        let (clock, last) = sequences.entry(packet.trusted_packet_sequence_id).or_default();
+        let used = packet.timestamp_clock_id.or(*clock);
+        if let Some(stamp) = packet.timestamp.as_mut().filter(|_| used == Some(INCREMENTAL)) {
+            *last += *stamp;
+            *stamp = *last;
+        }
+        if let Some(defaults) = &packet.trace_packet_defaults {
+            *clock = defaults.timestamp_clock_id;
+        }
+        let clocks = packet.clock_snapshot.iter().flat_map(|snapshot| &snapshot.clocks);
+        for reading in clocks.filter(|reading| reading.is_incremental == Some(true)) {
+            assert_eq!(reading.clock_id, Some(INCREMENTAL));
+            *last = reading.timestamp.unwrap_or_default();
+        }
+        packets.push(packet);
     }
     packets
 }

@@ -27,8 +27,9 @@ fn record_ranks_holds_and_leaves_nothing_behind() -> Result<()> {
         .stderr(std::process::Stdio::piped())
         .spawn()?;
     let ran = (|| {
-        // The capture begins while the source is idle, and ends after it.
-        std::thread::sleep(std::time::Duration::from_secs(6));
+        // The capture begins while the source is idle, and ends after it. A busy machine takes long.
+        device.sh("n=0; until grep -qs ^ready /data/local/tmp/sleepwalk/record-*.out; do \
+             n=$((n+1)); [ $n -lt 300 ] || exit 1; sleep 0.2; done")?;
         let ftrace = Ftrace::start(&device)?;
         device.sh("./sleepwalk-workload suspend --times 1 --alarm 2s")?;
         // It must outlive the snapshot that sees how long it was held.

@@ -285,7 +285,11 @@ pub fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
     }
-    fs::write(file, bytes).with_context(|| format!("{} cannot be written", file.display()))
+    // Beside it first: a program that runs cannot be written to, but can be replaced.
+    let new = file.with_added_extension("new");
+    fs::write(&new, bytes)
+        .and_then(|()| fs::rename(&new, file))
+        .with_context(|| format!("{} cannot be written", file.display()))
 }
 
 #[cfg(test)]
@@ -345,6 +349,19 @@ mod tests {
             assert!(Instant::now() < limit, "{pid} runs on");
             sleep(Duration::from_millis(10));
         }
+    }
+
+    #[test]
+    fn a_file_in_use_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("program");
+        write_if_changed(&file, b"old").unwrap();
+        let mut in_use = File::open(&file).unwrap();
+        write_if_changed(&file, b"new").unwrap();
+        let mut old = String::new();
+        in_use.read_to_string(&mut old).unwrap();
+        assert_eq!((old.as_str(), fs::read(&file).unwrap()), ("old", b"new".to_vec()));
+        assert_eq!(paths::list(folder.path()).unwrap(), [file]);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::text::escape;
 
 /// A step that began.
 #[derive(Debug)]
-struct Step {
-    action: Box<[u8]>,
+struct Step<'a> {
+    action: &'a [u8],
     value: i32,
 }
 
@@ -24,7 +24,7 @@ pub struct Attempts<'a> {
     coming: std::slice::Iter<'a, Attempt>,
     now: Option<&'a Attempt>,
     /// The steps of `now` that have not ended, the outermost first.
-    steps: Vec<Step>,
+    steps: Vec<Step<'a>>,
     /// The machine sleeps.
     asleep: bool,
 }
@@ -72,24 +72,24 @@ impl<'a> Attempts<'a> {
     pub fn phase(
         &mut self,
         at: BootNanos,
-        (action, value, begin): (Box<[u8]>, i32, bool),
+        (action, value, begin): (&'a [u8], i32, bool),
         names: &Names<'_>,
         packets: &mut Packets<impl Write>,
     ) -> io::Result<()> {
         let over = |a: &Attempt| a.start_ns < at && a.end_ns == at;
-        if begin && &*action == b"suspend_enter" && self.now.is_some_and(over) {
+        if begin && action == b"suspend_enter" && self.now.is_some_and(over) {
             // The one before ended in this very nanosecond.
             self.end(packets)?;
             self.until(at, names, packets)?;
         }
-        packets.ftrace(at, suspend_resume(&action, value, begin))?;
+        packets.ftrace(at, suspend_resume(action, value, begin))?;
         let Some(attempt) = self.now else { return Ok(()) };
-        self.sleep(at, attempt, &action, begin, packets)?;
+        self.sleep(at, attempt, action, begin, packets)?;
         if begin {
             packets.begin(
                 Track::Attempts.uuid(),
                 at,
-                &escape(&action),
+                &escape(action),
                 vec![note("value", Value::Signed(value.into()))],
             )?;
             self.steps.push(Step { action, value });
@@ -152,7 +152,7 @@ impl<'a> Attempts<'a> {
         for step in self.steps.drain(..).rev() {
             // The kernel ends no step of an attempt that it aborts; Perfetto would show it as lasting
             // to the end of the trace.
-            packets.ftrace(end, suspend_resume(&step.action, step.value, false))?;
+            packets.ftrace(end, suspend_resume(step.action, step.value, false))?;
             let unfinished = note("unfinished", Value::Bool(true));
             packets.end(Track::Attempts.uuid(), end, vec![unfinished])?;
         }

@@ -6,38 +6,39 @@
 //! suspend track and its `Wakelock(…)` tracks work.
 
 mod attempts;
+mod holds;
 mod packets;
 pub mod proto;
 mod tracks;
+mod wire;
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use sleepwalk_trace::record::PowerSupply;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use self::attempts::Attempts;
-use self::packets::{Packets, Value, note, stamp};
+use self::holds::Holds;
+use self::packets::{Packets, Value, encoded, note, stamp};
 use self::proto::{
     Clock, ClockSnapshot, Ftrace, SystemInfo, TracePacket, Utsname, WakeupSource, clock,
 };
 use self::tracks::{Names, Quantity, Track};
-use super::ExportError;
-use super::held::{Replay, Turn};
-use super::order::{Changes, Timed, What, in_order};
+use super::{ExportError, Sink};
 use crate::analyze::Analysis;
+use crate::report::Wait;
 use crate::report::{self, By};
-use crate::session::decode::Model;
+use crate::session::decode::{Event, Model};
+use crate::session::held::Held;
+use crate::session::stretch::HoldKind;
 use crate::text::one_line;
 
 /// Writes the trace in `bytes`, which comes to `analysis`.
 pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
     let report = report::build(analysis, By::Instance, Some(0));
-    let mut export = Export::new(&analysis.model, Attempts::new(&report.attempts), out);
-    export.open()?;
-    in_order(bytes, |event| export.event(event))?;
-    export.close()?;
-    Ok(())
+    let mut export = Export::new(&analysis.model, Attempts::new(&report.attempts), out)?;
+    export.waits(&analysis.waits)?;
+    super::stream(bytes, export)
 }
 
 struct Export<'a, W> {
@@ -45,188 +46,142 @@ struct Export<'a, W> {
     names: Names<'a>,
     packets: Packets<W>,
     attempts: Attempts<'a>,
-    replay: Replay<'a>,
-    held: i64,
-    /// Last stamp of the counter of sources held.
-    counted: BootNanos,
-    /// Whether a thread waits.
-    waits: BTreeMap<u32, bool>,
-    /// Stamps do not run backwards here.
-    now: BootNanos,
+    holds: Holds,
+    /// By the place of each source that had an edge: its two ftrace events, without stamps.
+    edges: Vec<Option<[Box<[u8]>; 2]>>,
+    /// By the place of each source: its track, or 0 before that is described.
+    tracks: Vec<u64>,
     /// The last reading of the clocks that was written.
     clocks: (BootNanos, MonoNanos),
 }
 
-impl<'a, W: Write> Export<'a, W> {
-    fn new(model: &'a Model, attempts: Attempts<'a>, out: W) -> Self {
-        Self {
-            model,
-            names: Names::new(model),
-            packets: Packets::new(out),
-            attempts,
-            replay: Replay::new(model),
-            held: 0,
-            counted: model.start,
-            waits: BTreeMap::new(),
-            now: model.start,
-            clocks: (BootNanos(0), MonoNanos(0)),
+impl<W: Write> Sink for Export<'_, W> {
+    fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()> {
+        if let Event::Edge { source, active, .. } = *event {
+            self.edge(at, source, active, held)?;
+        } else {
+            self.rare(at, event)?;
         }
+        self.holds(held)
     }
 
-    fn open(&mut self) -> io::Result<()> {
-        let model = self.model;
-        let real = u64::try_from(model.start_real().0).ok();
-        self.clocks(model.start, model.clocks.mono_at(model.start), real)?;
-        if let Some(session) = &model.session {
-            let utsname = Utsname {
-                sysname: Some("Linux".to_owned()),
-                release: Some(one_line(&session.kernel)),
-                machine: Some(one_line(&session.machine)),
-            };
-            let fingerprint = Some(&session.fingerprint).filter(|print| !print.is_empty());
-            self.packets.packet(TracePacket {
-                system_info: Some(SystemInfo {
-                    utsname: Some(utsname),
-                    android_build_fingerprint: fingerprint.map(|print| one_line(print)),
-                }),
-                ..TracePacket::default()
-            })?;
-        }
-        self.track(Track::Attempts)?;
-        let held = self.track(Track::Held)?;
-        self.packets.counter(held, model.start, 0)
-    }
-
-    fn event(&mut self, Timed { at, what }: Timed) -> io::Result<()> {
-        let at = at.max(self.now);
-        self.now = at;
-        self.attempts.until(at, &self.names, &mut self.packets)?;
-        match what {
-            What::Snapshot(changes) => self.snapshot(at, &changes),
-            What::Phase { action, value, begin } => {
-                let phase = (action, value, begin);
-                self.attempts.phase(at, phase, &self.names, &mut self.packets)
-            }
-            What::Edge { source, active, shared } => self.edge(at, source, active, shared),
-            What::WaitBegin { thread } => self.wait_begin(at, thread),
-            What::WaitEnd { thread, idle } => self.wait_end(at, thread, idle),
-            What::Save { thread, saved } => {
-                let track = self.thread(thread)?;
-                let name = if saved { "count saved" } else { "count refused" };
-                self.packets.instant(track, at, name, Vec::new())
-            }
-            What::Wake { irq } => {
-                let track = self.track(Track::Wakes)?;
-                self.packets.instant(track, at, &self.names.irq(irq), Vec::new())
-            }
-            What::Supply(supply) => self.supply(at, &supply),
-            What::Lost { events } => {
-                let track = self.track(Track::Missing)?;
-                let notes = vec![note("events", Value::Unsigned(events))];
-                self.packets.instant(track, at, "events lost", notes)
-            }
-            What::Gap => {
-                let track = self.track(Track::Missing)?;
-                self.packets.instant(track, at, "records missing", Vec::new())
-            }
-            What::Return { .. } => Ok(()),
-        }
-    }
-
-    fn close(mut self) -> io::Result<()> {
-        let end = self.model.end;
+    fn finish(mut self, held: &mut Held) -> io::Result<()> {
+        self.holds(held)?;
         self.attempts.finish(&self.names, &mut self.packets)?;
-        for (thread, _) in self.waits.iter().filter(|(_, waits)| **waits) {
-            let unfinished = vec![note("unfinished", Value::Bool(true))];
-            self.packets.end(Track::Thread(*thread).uuid(), end, unfinished)?;
-        }
-        self.replay.finish(end);
-        for turned in self.replay.turns() {
-            let unfinished = vec![note("unfinished", Value::Bool(true))];
-            self.packets.end(Track::Source(turned.instance).uuid(), turned.at, unfinished)?;
-        }
         self.packets.finish()
     }
+}
 
-    fn snapshot(&mut self, at: BootNanos, changes: &Changes) -> io::Result<()> {
-        let (boot, mono) = self.clocks;
-        // Readings that run backwards would make Perfetto distrust all of them.
-        if at > boot && changes.now > mono {
-            self.clocks(at, changes.now, None)?;
-        }
-        self.replay.snapshot(at, changes);
-        self.turns(false)
+impl<'a, W: Write> Export<'a, W> {
+    fn new(model: &'a Model, attempts: Attempts<'a>, out: W) -> io::Result<Self> {
+        let (names, mut packets) = (Names::new(model), Packets::new(out));
+        open(model, &mut packets)?;
+        let holds = Holds::new(model.start, &mut packets)?;
+        let clocks = (model.start, model.clocks.mono_at(model.start));
+        let (edges, tracks) = (Vec::new(), Vec::new());
+        let mut export = Self { model, names, packets, attempts, holds, edges, tracks, clocks };
+        export.track(Track::Attempts)?;
+        let held = export.track(Track::Held)?;
+        export.packets.counter(held, model.start, 0)?;
+        Ok(export)
     }
 
-    fn edge(&mut self, at: BootNanos, source: u32, active: bool, shared: bool) -> io::Result<()> {
-        let event = WakeupSource { name: Some(self.names.plain(source).into_owned()) };
-        let event = match active {
-            true => Ftrace::WakeupSourceActivate(event),
-            false => Ftrace::WakeupSourceDeactivate(event),
-        };
-        self.packets.ftrace(at, event)?;
-        self.replay.edge(at, source, active, shared);
-        self.turns(shared)
-    }
-
-    /// `shared`: it may have been any source with the name's pointer.
-    fn turns(&mut self, shared: bool) -> io::Result<()> {
-        for turned in self.replay.turns() {
-            let (track, at) = (self.track(Track::Source(turned.instance))?, turned.at);
-            match turned.turn {
-                Turn::Appeared => self.packets.instant(track, at, "appeared", Vec::new())?,
-                Turn::Removed => self.packets.instant(track, at, "removed", Vec::new())?,
-                Turn::Began { before } => {
-                    let notes = [("since_before", before), ("shared", shared)];
-                    let notes = notes.into_iter().filter(|(_, holds)| *holds);
-                    let notes = notes.map(|(name, holds)| note(name, Value::Bool(holds)));
-                    let name = self.names.unique(turned.instance);
-                    self.packets.begin(track, at, &name, notes.collect())?;
-                    self.count(at, 1)?;
+    fn rare(&mut self, at: BootNanos, event: &Event) -> io::Result<()> {
+        self.attempts.until(at, &self.names, &mut self.packets)?;
+        match event {
+            Event::Snapshot(view) => {
+                let (boot, mono) = self.clocks;
+                // Readings that run backwards would make Perfetto distrust all of them.
+                if at > boot && view.now > mono {
+                    self.clocks = (at, view.now);
+                    clocks(&mut self.packets, at, view.now, None)?;
                 }
-                Turn::Ended => {
-                    self.packets.end(track, at, Vec::new())?;
-                    self.count(at, -1)?;
+                Ok(())
+            }
+            Event::Phase { action, value, begin } => {
+                let phase = (self.model.text(*action), *value, *begin);
+                self.attempts.phase(at, phase, &self.names, &mut self.packets)
+            }
+            Event::CountWrite { thread, saved } => {
+                let track = self.track(Track::Thread(*thread))?;
+                let name = if *saved { "count saved" } else { "count refused" };
+                self.packets.instant(track, at, name, Vec::new())
+            }
+            Event::Wake { irq } => {
+                let track = self.track(Track::Wakes)?;
+                self.packets.instant(track, at, &self.names.irq(*irq), Vec::new())
+            }
+            Event::PowerSupply(supply) => self.supply(at, supply),
+            Event::Lost { events } => {
+                let track = self.track(Track::Missing)?;
+                let notes = vec![note("events", Value::Unsigned(*events))];
+                self.packets.instant(track, at, "events lost", notes)
+            }
+            Event::Gap | Event::PrologueEnd => {
+                let track = self.track(Track::Missing)?;
+                let at = at.max(self.model.start);
+                self.packets.instant(track, at, "records missing", Vec::new())
+            }
+            // Holds, waits and attempts are drawn by what the report has of them.
+            Event::Edge { .. }
+            | Event::Return { .. }
+            | Event::WaitBegin { .. }
+            | Event::WaitEnd { .. } => Ok(()),
+        }
+    }
+
+    fn edge(&mut self, at: BootNanos, instance: u32, active: bool, held: &Held) -> io::Result<()> {
+        let slot = held.place(instance).unwrap_or_default();
+        self.edges.resize(self.edges.len().max(slot + 1), None);
+        let names = &self.names;
+        let edges = self.edges[slot].get_or_insert_with(|| {
+            let source = || WakeupSource { name: Some(names.plain(instance).into_owned()) };
+            [Ftrace::WakeupSourceDeactivate(source()), Ftrace::WakeupSourceActivate(source())]
+                .map(|event| encoded(event).into())
+        });
+        self.packets.ftrace_encoded(at, &edges[usize::from(active)])
+    }
+
+    fn holds(&mut self, held: &mut Held) -> io::Result<()> {
+        for hold in held.holds().iter() {
+            let slot = hold.slot as usize;
+            self.tracks.resize(self.tracks.len().max(slot + 1), 0);
+            if self.tracks[slot] == 0 {
+                self.tracks[slot] = self.track(Track::Source(hold.instance))?;
+            }
+            let uuid = self.tracks[slot];
+            let (at, packets) = (hold.at, &mut self.packets);
+            let counted = if hold.exact { &[][..] } else { &["from_counters"] };
+            match hold.kind {
+                HoldKind::Appeared => packets.instant(uuid, at, "appeared", Vec::new())?,
+                HoldKind::Removed => packets.instant(uuid, at, "removed", Vec::new())?,
+                HoldKind::Began { before } => {
+                    let notes = if before { &["since_before"] } else { counted };
+                    let name = || self.names.unique(hold.instance).into_owned();
+                    self.holds.begin(at, (hold.slot, uuid), name, notes, packets)?;
+                }
+                HoldKind::Ended { unfinished } => {
+                    let notes = if unfinished { &["unfinished"] } else { counted };
+                    self.holds.end(at, uuid, unfinished, notes, packets)?;
                 }
             }
         }
+        held.holds().clear();
         Ok(())
     }
 
-    fn count(&mut self, at: BootNanos, more: i64) -> io::Result<()> {
-        self.held += more;
-        self.counted = self.counted.max(at);
-        self.packets.counter(Track::Held.uuid(), self.counted, self.held)
-    }
-
-    fn wait_begin(&mut self, at: BootNanos, thread: u32) -> io::Result<()> {
-        let track = self.thread(thread)?;
-        if self.waits.insert(thread, true) == Some(true) {
-            // Its end was lost.
-            let unfinished = vec![note("unfinished", Value::Bool(true))];
-            self.packets.end(track, at, unfinished)?;
+    fn waits(&mut self, waits: &[Wait]) -> io::Result<()> {
+        for wait in waits {
+            let track = self.track(Track::Thread(wait.thread))?;
+            let before = wait.before.then(|| note("since_before", Value::Bool(true)));
+            self.packets.begin(track, wait.start_ns, "waits", before.into_iter().collect())?;
+            let end = match wait.idle {
+                Some(idle) => note("idle", Value::Bool(idle)),
+                None => note("unfinished", Value::Bool(true)),
+            };
+            self.packets.end(track, wait.end_ns, vec![end])?;
         }
-        self.packets.begin(track, at, "waits", Vec::new())
-    }
-
-    fn wait_end(&mut self, at: BootNanos, thread: u32, idle: bool) -> io::Result<()> {
-        let track = self.thread(thread)?;
-        match self.waits.insert(thread, false) {
-            Some(true) => {}
-            // It began before the trace did, unless the hook can't tell what blocks from what does not.
-            None if self.tells_waits() => {
-                let before = vec![note("since_before", Value::Bool(true))];
-                self.packets.begin(track, self.model.start, "waits", before)?;
-            }
-            _ => return Ok(()),
-        }
-        self.packets.end(track, at, vec![note("idle", Value::Bool(idle))])
-    }
-
-    fn tells_waits(&self) -> bool {
-        let session = self.model.session.iter();
-        let hook = session.flat_map(|s| &s.hooks).find(|hook| hook.what == "wait");
-        hook.is_none_or(|hook| hook.how != "kretprobe")
+        Ok(())
     }
 
     fn supply(&mut self, at: BootNanos, supply: &PowerSupply) -> io::Result<()> {
@@ -244,36 +199,62 @@ impl<'a, W: Write> Export<'a, W> {
         Ok(())
     }
 
-    fn thread(&mut self, thread: u32) -> io::Result<u64> {
-        self.track(Track::Thread(thread))
-    }
-
     /// A track's number, after it and what it is part of were described.
     fn track(&mut self, track: Track) -> io::Result<u64> {
-        if let Some(parent) = track.parent() {
-            self.track(parent)?;
+        let uuid = track.uuid();
+        if !self.packets.has(uuid) {
+            if let Some(parent) = track.parent() {
+                self.track(parent)?;
+            }
+            let descriptor = self.names.describe(track);
+            self.packets.track(uuid, descriptor)?;
         }
-        let names = &self.names;
-        self.packets.track(track.uuid(), || names.describe(track))?;
-        Ok(track.uuid())
+        Ok(uuid)
     }
+}
 
-    fn clocks(&mut self, boot: BootNanos, mono: MonoNanos, real: Option<u64>) -> io::Result<()> {
-        self.clocks = (boot, mono);
-        let reading =
-            |clock_id, timestamp| Clock { clock_id: Some(clock_id), timestamp: Some(timestamp) };
-        let both = [
-            reading(clock::BOOTTIME, stamp(boot)),
-            reading(clock::MONOTONIC, mono.0.min(i64::MAX as u64)),
-        ];
-        let real = real.map(|real| reading(clock::REALTIME, real));
-        self.packets.packet(TracePacket {
-            timestamp: Some(stamp(boot)),
-            clock_snapshot: Some(ClockSnapshot {
-                clocks: both.into_iter().chain(real).collect(),
-                primary_trace_clock: Some(clock::BOOTTIME as i32),
-            }),
-            ..TracePacket::default()
-        })
-    }
+/// The clocks, and what the trace is of.
+fn open(model: &Model, packets: &mut Packets<impl Write>) -> io::Result<()> {
+    let real = u64::try_from(model.start_real().0).ok();
+    clocks(packets, model.start, model.clocks.mono_at(model.start), real)?;
+    let Some(session) = &model.session else { return Ok(()) };
+    let utsname = Utsname {
+        sysname: Some("Linux".to_owned()),
+        release: Some(one_line(&session.kernel)),
+        machine: Some(one_line(&session.machine)),
+    };
+    let fingerprint = Some(&session.fingerprint).filter(|print| !print.is_empty());
+    packets.packet(TracePacket {
+        system_info: Some(SystemInfo {
+            utsname: Some(utsname),
+            android_build_fingerprint: fingerprint.map(|print| one_line(print)),
+        }),
+        ..TracePacket::default()
+    })
+}
+
+fn clocks(
+    packets: &mut Packets<impl Write>,
+    boot: BootNanos,
+    mono: MonoNanos,
+    real: Option<u64>,
+) -> io::Result<()> {
+    let reading = |clock_id, timestamp| Clock {
+        clock_id: Some(clock_id),
+        timestamp: Some(timestamp),
+        ..Clock::default()
+    };
+    let both = [
+        reading(clock::BOOTTIME, stamp(boot)),
+        reading(clock::MONOTONIC, mono.0.min(i64::MAX as u64)),
+    ];
+    let real = real.map(|real| reading(clock::REALTIME, real));
+    packets.packet(TracePacket {
+        timestamp: Some(stamp(boot)),
+        clock_snapshot: Some(ClockSnapshot {
+            clocks: both.into_iter().chain(real).collect(),
+            primary_trace_clock: Some(clock::BOOTTIME as i32),
+        }),
+        ..TracePacket::default()
+    })
 }

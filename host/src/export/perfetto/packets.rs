@@ -1,9 +1,8 @@
 //! Packets, written as they are made.
 //!
-//! Track events are one packet sequence, ftrace events another. What a sequence keeps in mind (names
-//! by number, the clock of its stamps) is said once, in it. Trace processor sorts packets by their
-//! stamps itself, so that what is told late, as the begin of something that snapshots show, may stand
-//! late in the file.
+//! Track events are one packet sequence, holds and ftrace events others. A sequence has its own state:
+//! names by number, the clock of its stamps. Trace processor sorts packets by their stamps, so a packet
+//! may come late in the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -12,31 +11,37 @@ use prost::Message as _;
 use sleepwalk_trace::time::BootNanos;
 
 use super::proto::{
-    DebugAnnotation, EventName, Ftrace, FtraceEvent, FtraceEventBundle, InternedData, PACKET_TAG,
-    TracePacket, TracePacketDefaults, TrackDescriptor, TrackEvent, clock, event, sequence,
+    DebugAnnotation, EventName, Ftrace, FtraceEvent, InternedData, PACKET_FIELD, TracePacket,
+    TracePacketDefaults, TrackDescriptor, TrackEvent, clock, event, sequence,
 };
+use super::wire;
 
 /// Packet sequences; 0 is none.
 const TRACK_EVENTS: u32 = 1;
 const FTRACE: u32 = 2;
-/// Ftrace events in one bundle.
-const BUNDLE: usize = 256;
+/// The sequence of [`Holds`](super::holds::Holds).
+pub const HOLDS: u32 = 3;
+/// Packets are written when there is as much of them.
+const BUFFER: usize = 1 << 18;
+/// A bundle of ftrace events is written when it holds as much.
+const BUNDLE: usize = 1 << 14;
 
 /// Writes the packets of a trace.
 #[derive(Debug)]
 pub struct Packets<W> {
     out: W,
+    /// Packets that are not written yet.
     buffer: Vec<u8>,
     begun: bool,
     names: BTreeMap<String, u64>,
     /// Names that were not sent yet.
     unsent: Vec<EventName>,
     tracks: BTreeSet<u64>,
-    ftrace: Vec<FtraceEvent>,
+    ftrace: Vec<u8>,
 }
 
 impl<W: Write> Packets<W> {
-    /// To `out`, which should be buffered.
+    /// To `out`.
     pub fn new(out: W) -> Self {
         Self {
             out,
@@ -55,23 +60,24 @@ impl<W: Write> Packets<W> {
         let mut flags = sequence::NEEDS_INCREMENTAL_STATE;
         if !std::mem::replace(&mut self.begun, true) {
             flags |= sequence::INCREMENTAL_STATE_CLEARED;
-            packet.trace_packet_defaults =
-                Some(TracePacketDefaults { timestamp_clock_id: Some(clock::BOOTTIME) });
+            packet.trace_packet_defaults = Some(TracePacketDefaults {
+                timestamp_clock_id: Some(clock::BOOTTIME),
+                ..TracePacketDefaults::default()
+            });
         }
         packet.sequence_flags = Some(flags);
         self.write(&packet)
     }
 
-    /// Describes a track before its first event; later calls for it do nothing.
-    pub fn track(
-        &mut self,
-        uuid: u64,
-        describe: impl FnOnce() -> TrackDescriptor,
-    ) -> io::Result<()> {
-        if !self.tracks.insert(uuid) {
-            return Ok(());
-        }
-        let descriptor = TrackDescriptor { uuid: Some(uuid), ..describe() };
+    /// Whether a track is described.
+    pub fn has(&self, track: u64) -> bool {
+        self.tracks.contains(&track)
+    }
+
+    /// Describes a track, before its first event.
+    pub fn track(&mut self, uuid: u64, descriptor: TrackDescriptor) -> io::Result<()> {
+        self.tracks.insert(uuid);
+        let descriptor = TrackDescriptor { uuid: Some(uuid), ..descriptor };
         self.packet(TracePacket { track_descriptor: Some(descriptor), ..TracePacket::default() })
     }
 
@@ -118,8 +124,22 @@ impl<W: Write> Packets<W> {
 
     /// An event as ftrace has it. Its CPU and thread are not in the trace: both are given as 0.
     pub fn ftrace(&mut self, at: BootNanos, event: Ftrace) -> io::Result<()> {
-        let event = FtraceEvent { timestamp: Some(stamp(at)), pid: Some(0), event: Some(event) };
-        self.ftrace.push(event);
+        self.ftrace_encoded(at, &encoded(event))
+    }
+
+    /// An ftrace event that is encoded already, without its stamp.
+    pub fn ftrace_encoded(&mut self, at: BootNanos, event: &[u8]) -> io::Result<()> {
+        let content = |out: &mut Vec<u8>| {
+            wire::number(out, 1, stamp(at));
+            out.extend_from_slice(event);
+        };
+        if event.len() < 100 {
+            wire::short(&mut self.ftrace, 2, content);
+        } else {
+            let mut long = Vec::new();
+            content(&mut long);
+            wire::bytes(&mut self.ftrace, 2, &long);
+        }
         if self.ftrace.len() < BUNDLE { Ok(()) } else { self.bundle() }
     }
 
@@ -128,16 +148,18 @@ impl<W: Write> Packets<W> {
         if !self.ftrace.is_empty() {
             self.bundle()?;
         }
+        self.flush()?;
         self.out.flush()
     }
 
     fn bundle(&mut self) -> io::Result<()> {
-        let event = std::mem::take(&mut self.ftrace);
-        self.write(&TracePacket {
-            trusted_packet_sequence_id: Some(FTRACE),
-            ftrace_events: Some(FtraceEventBundle { cpu: Some(0), event }),
-            ..TracePacket::default()
-        })
+        // Its CPU, and then its events.
+        let mut bundle = vec![1 << 3, 0];
+        bundle.append(&mut self.ftrace);
+        let mut packet = Vec::with_capacity(bundle.len() + 8);
+        wire::bytes(&mut packet, 1, &bundle);
+        wire::number(&mut packet, 10, FTRACE.into());
+        self.raw(&packet)
     }
 
     fn event(&mut self, track: u64, at: BootNanos, kind: i32, event: TrackEvent) -> io::Result<()> {
@@ -166,12 +188,37 @@ impl<W: Write> Packets<W> {
         iid
     }
 
-    fn write(&mut self, packet: &TracePacket) -> io::Result<()> {
-        self.buffer.clear();
-        self.buffer.push(PACKET_TAG);
-        packet.encode_length_delimited(&mut self.buffer).map_err(io::Error::other)?;
-        self.out.write_all(&self.buffer)
+    /// A packet of any sequence.
+    pub fn write(&mut self, packet: &TracePacket) -> io::Result<()> {
+        self.raw(&packet.encode_to_vec())
     }
+
+    /// A packet that is encoded already.
+    fn raw(&mut self, packet: &[u8]) -> io::Result<()> {
+        wire::bytes(&mut self.buffer, PACKET_FIELD, packet);
+        self.flush_full()
+    }
+
+    /// A packet of less than 128 bytes, as `content` writes it.
+    pub fn short(&mut self, content: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        wire::short(&mut self.buffer, PACKET_FIELD, content);
+        self.flush_full()
+    }
+
+    fn flush_full(&mut self) -> io::Result<()> {
+        if self.buffer.len() < BUFFER { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// An ftrace event without its stamp.
+pub fn encoded(event: Ftrace) -> Vec<u8> {
+    FtraceEvent { timestamp: None, pid: Some(0), event: Some(event) }.encode_to_vec()
 }
 
 /// Perfetto reads stamps as signed.

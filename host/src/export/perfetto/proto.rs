@@ -13,6 +13,8 @@ pub mod clock {
     pub const REALTIME: u32 = 1;
     pub const MONOTONIC: u32 = 3;
     pub const BOOTTIME: u32 = 6;
+    /// The first that is a sequence's own.
+    pub const INCREMENTAL: u32 = 64;
 }
 
 /// `TracePacket.SequenceFlags`.
@@ -36,8 +38,10 @@ pub mod track {
     pub const NEVER_MERGED: i32 = 2;
 }
 
-/// `Trace.packet`: what every packet in the file is preceded by, with its length behind.
-pub const PACKET_TAG: u8 = 1 << 3 | 2;
+/// `Trace.packet`: the file is nothing but these.
+pub const PACKET_FIELD: u32 = 1;
+/// What every packet in the file is preceded by, with its length behind.
+pub const PACKET_TAG: u8 = (PACKET_FIELD as u8) << 3 | 2;
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TracePacket {
@@ -55,6 +59,8 @@ pub struct TracePacket {
     pub interned_data: Option<InternedData>,
     #[prost(uint32, optional, tag = "13")]
     pub sequence_flags: Option<u32>,
+    #[prost(uint32, optional, tag = "58")]
+    pub timestamp_clock_id: Option<u32>,
     #[prost(message, optional, tag = "45")]
     pub system_info: Option<SystemInfo>,
     #[prost(message, optional, tag = "59")]
@@ -65,8 +71,16 @@ pub struct TracePacket {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TracePacketDefaults {
+    #[prost(message, optional, tag = "11")]
+    pub track_event_defaults: Option<TrackEventDefaults>,
     #[prost(uint32, optional, tag = "58")]
     pub timestamp_clock_id: Option<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct TrackEventDefaults {
+    #[prost(uint64, repeated, packed = "false", tag = "31")]
+    pub extra_counter_track_uuids: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -84,6 +98,8 @@ pub struct Clock {
     pub clock_id: Option<u32>,
     #[prost(uint64, optional, tag = "2")]
     pub timestamp: Option<u64>,
+    #[prost(bool, optional, tag = "3")]
+    pub is_incremental: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -140,6 +156,8 @@ pub struct TrackEvent {
     pub name_iid: Option<u64>,
     #[prost(uint64, optional, tag = "11")]
     pub track_uuid: Option<u64>,
+    #[prost(int64, repeated, packed = "false", tag = "12")]
+    pub extra_counter_values: Vec<i64>,
     #[prost(int64, optional, tag = "30")]
     pub counter_value: Option<i64>,
 }

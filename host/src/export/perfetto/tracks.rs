@@ -47,9 +47,10 @@ pub enum Quantity {
 }
 
 impl Track {
-    /// Its number in the export: the letters SWK, the kind, and which of that kind.
+    /// Its number in the export. Those of sources are short: each hold has two.
     pub fn uuid(self) -> u64 {
         let (kind, which) = match self {
+            Self::Source(instance) => return u64::from(instance) + 1,
             Self::Root => (0, 0),
             Self::Attempts => (1, 0),
             Self::Held => (2, 0),
@@ -62,9 +63,8 @@ impl Track {
             Self::Supply(name, Quantity::Charge) => (9, name),
             Self::Supply(name, Quantity::Current) => (10, name),
             Self::Sources => (11, 0),
-            Self::Source(instance) => (12, instance),
         };
-        0x53_574b << 40 | kind << 32 | u64::from(which)
+        1 << 40 | kind << 32 | u64::from(which)
     }
 
     /// What it is part of.
@@ -118,7 +118,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// A source's name, by which several of one name are told apart: with their numbers in the trace.
+    /// A source's name, which differs from others of one name by its number in the trace.
     pub fn unique(&self, instance: u32) -> Cow<'_, str> {
         match self.sources.get(&instance) {
             Some(source) => source.unique.as_str().into(),

@@ -1,0 +1,440 @@
+//! The one tracker of holds: which sources are active, and when each was held.
+//!
+//! Two answers come out of it. [`Held::changes`] has who is active at each instant, as far as edges and
+//! snapshots show it by then. [`Held::holds`] has from when to when each source was held, once that is
+//! final: at the next snapshot. By one rule, for reports and exports alike:
+//!
+//! - Edges place holds to the nanosecond while nothing is missing.
+//! - The counters decide from a loss or a gap to the next snapshot, for a source whose edges contradict
+//!   its snapshots, for names that several sources share, and in a trace without edges. They have how
+//!   long a source was held and when it last changed; see [`stretch`](super::stretch).
+//! - A gap ends a hold, and so does sleep: nothing is held while CLOCK_MONOTONIC does not run.
+
+use std::collections::BTreeMap;
+
+use sleepwalk_trace::record::Reason;
+use sleepwalk_trace::time::BootNanos;
+
+use super::decode::{Event, Model, View};
+use super::slept::Slept;
+use super::stretch::{Hold, Holder, Stretch};
+
+/// Edges decide about a change that came so near to the start of a snapshot's walk.
+const NEAR_NS: u64 = 1_000_000;
+
+/// Instances up to here have a place of their own.
+const DENSE: u32 = 1 << 20;
+
+/// The most activations under way of one source.
+const DEPTH: u32 = 1 << 20;
+
+/// One source.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// Its instance.
+    pub instance: u32,
+    /// Its place among [`Held::groups`].
+    pub group: u32,
+    /// Activations under way: more than one only where it stands for several sources.
+    pub count: u32,
+    /// An edge of it is missing.
+    pub doubtful: bool,
+    /// Activations by edges.
+    pub activations: u64,
+    /// First edge.
+    pub first: Option<BootNanos>,
+    /// Last edge.
+    pub last: BootNanos,
+    /// It was active when the trace ended.
+    pub active_at_end: bool,
+    /// Activations that its counters have and no edge showed.
+    missing: u64,
+    /// When it was held.
+    pub holder: Holder,
+}
+
+/// The sources of one name.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// The string's number.
+    pub name: u32,
+    /// An edge may be of any of them.
+    pub shared: bool,
+}
+
+/// A source became active or inactive, or another of its name did.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// Its place among [`Held::sources`].
+    pub slot: u32,
+    /// Activations under way from now on.
+    pub after: u32,
+    /// How this is known.
+    pub by: ChangeCause,
+}
+
+/// How a change is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeCause {
+    /// An edge activated the source.
+    Activation,
+    /// An edge deactivated it, or nothing is known any more.
+    Deactivation,
+    /// A snapshot shows it, and edges had not.
+    Shown,
+    /// A snapshot shows it, and nothing had been known before.
+    News,
+}
+
+/// Follows all sources.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Every source so far.
+    pub sources: Vec<Source>,
+    /// Every name so far.
+    pub groups: Vec<Group>,
+    /// Edges and snapshots that contradicted what was known.
+    pub contradictions: u64,
+    /// Place by instance, where that is small, as the agent gives them.
+    dense: Vec<u32>,
+    sparse: BTreeMap<u32, u32>,
+    by_name: BTreeMap<u32, u32>,
+    /// The sources that share a name.
+    pooled: Vec<u32>,
+    /// A snapshot and the edges since show who is active.
+    known: bool,
+    /// Edges are missing from the trace.
+    doubt: bool,
+    /// Edges so far.
+    edges: u64,
+    slept: Slept,
+    stretch: Stretch,
+    changes: Vec<Change>,
+}
+
+impl Held {
+    /// Something happened.
+    pub fn event(&mut self, model: &Model, at: BootNanos, event: &Event) {
+        self.changes.clear();
+        if matches!(event, Event::Gap) && !self.stretch.started() {
+            return;
+        }
+        self.stretch.start(model.start);
+        let by_edges = self.by_edges(model);
+        match event {
+            Event::Edge { source, active, shared } => {
+                self.edge(model, at, (*source, *active, *shared));
+            }
+            Event::Snapshot(view) => self.snapshot(model, at, view),
+            Event::Phase { action, value, begin } => {
+                let asleep = self.slept.since();
+                self.slept.phase(at, model.text(*action), *value, *begin);
+                self.sleep(at, asleep);
+            }
+            Event::Return { .. } => {
+                let asleep = self.slept.since();
+                self.slept.end();
+                self.sleep(at, asleep);
+            }
+            Event::Lost { .. } | Event::PrologueEnd => {
+                self.known = false;
+                self.doubt = true;
+                let counted = counted(&self.groups, by_edges);
+                self.stretch.lost(&mut self.sources, counted);
+            }
+            Event::Gap => {
+                self.known = false;
+                self.doubt = true;
+                self.stretch.gap(at, &mut self.sources, counted(&self.groups, by_edges));
+                for slot in 0..self.sources.len() {
+                    self.set(slot, 0, at, ChangeCause::Deactivation);
+                }
+            }
+            _ => {}
+        }
+        if self.stretch.is_full() {
+            self.stretch.commit(at, &mut self.sources, counted(&self.groups, by_edges));
+        }
+    }
+
+    /// Who became active or inactive by the last event.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// The holds that became final by the last event, in order.
+    pub fn holds(&mut self) -> &mut Vec<Hold> {
+        &mut self.stretch.holds
+    }
+
+    /// Whether a snapshot and the edges since show who is active.
+    pub fn known(&self) -> bool {
+        self.known
+    }
+
+    /// Whether edges are recorded, so that what they do not show did not happen.
+    pub fn edges(&self, model: &Model) -> bool {
+        has_edges(model) || self.edges > 0
+    }
+
+    fn by_edges(&self, model: &Model) -> bool {
+        has_edges(model) && self.edges > 0
+    }
+
+    /// Whether an edge of this source may be of another one of its name.
+    pub fn shared(&self, slot: u32) -> bool {
+        self.groups[self.sources[slot as usize].group as usize].shared
+    }
+
+    /// The trace is over: what is held ends with it.
+    pub fn finish(&mut self, model: &Model, end: BootNanos) {
+        self.changes.clear();
+        let asleep = self.slept.since();
+        self.slept.end();
+        self.sleep(end, asleep);
+        for source in &mut self.sources {
+            source.active_at_end = source.count > 0;
+        }
+        let counted = counted(&self.groups, self.by_edges(model));
+        self.stretch.finish(end, &mut self.sources, counted);
+        let doubt = self.doubt;
+        for source in &mut self.sources {
+            source.doubtful |= doubt;
+        }
+        for slot in &self.pooled {
+            // Edges are right about all of them together only.
+            self.sources[*slot as usize].doubtful = true;
+        }
+    }
+
+    fn sleep(&mut self, at: BootNanos, before: Option<BootNanos>) {
+        let now = self.slept.since();
+        if before == now {
+            return;
+        }
+        if before.is_some() {
+            self.stretch.wake(at, &mut self.sources);
+        }
+        if now.is_some() {
+            self.stretch.sleep(at, &mut self.sources);
+        }
+    }
+
+    /// The place of a source in [`Self::sources`].
+    pub fn place(&self, instance: u32) -> Option<usize> {
+        let slot = if instance < DENSE {
+            self.dense.get(instance as usize).copied().filter(|slot| *slot != u32::MAX)
+        } else {
+            self.sparse.get(&instance).copied()
+        };
+        slot.map(|slot| slot as usize)
+    }
+
+    /// The place of a source, which may be new.
+    fn slot(&mut self, model: &Model, instance: u32) -> usize {
+        if let Some(slot) = self.place(instance) {
+            return slot;
+        }
+        let slot = self.sources.len() as u32;
+        if instance < DENSE {
+            let length = self.dense.len().max(instance as usize + 1);
+            self.dense.resize(length, u32::MAX);
+            self.dense[instance as usize] = slot;
+        } else {
+            self.sparse.insert(instance, slot);
+        }
+        let name = model.sources.get(&instance).map_or(u32::MAX, |source| source.name);
+        let next = self.groups.len() as u32;
+        let group = *self.by_name.entry(name).or_insert(next);
+        if group == next {
+            self.groups.push(Group { name, shared: false });
+        }
+        self.sources.push(Source { instance, group, ..Source::default() });
+        if self.groups[group as usize].shared {
+            self.pooled.push(slot);
+        }
+        slot as usize
+    }
+
+    /// Sets how many activations of a source are under way.
+    fn set(&mut self, slot: usize, count: u32, at: BootNanos, by: ChangeCause) {
+        let source = &mut self.sources[slot];
+        let before = std::mem::replace(&mut source.count, count);
+        if (before > 0) != (count > 0) {
+            self.stretch.turn(at, slot as u32, source, by == ChangeCause::News);
+        }
+        if before != count || by == ChangeCause::Activation {
+            let slot = slot as u32;
+            self.changes.push(Change { slot, after: count, by });
+        }
+    }
+
+    fn edge(
+        &mut self,
+        model: &Model,
+        at: BootNanos,
+        (instance, active, shared): (u32, bool, bool),
+    ) {
+        self.edges += 1;
+        self.stretch.last_edge = at;
+        let mut slot = self.slot(model, instance);
+        let source = &mut self.sources[slot];
+        source.first = source.first.or(Some(at));
+        source.last = at;
+        source.activations += u64::from(active);
+        let (count, group) = (source.count, source.group);
+        if shared && !self.groups[group as usize].shared {
+            self.groups[group as usize].shared = true;
+            let slots = (0u32..).zip(&self.sources);
+            self.pooled.extend(slots.filter(|(_, s)| s.group == group).map(|(slot, _)| slot));
+        }
+        let count = match (active, shared) {
+            (true, false) if count > 0 => {
+                self.contradiction(slot);
+                count
+            }
+            (true, _) => count.saturating_add(1).min(DEPTH),
+            (false, _) if count > 0 => count - 1,
+            (false, true) => {
+                // It was one of the others, which a snapshot has shown to be active.
+                let other = self.pooled.iter().map(|other| *other as usize).find(|other| {
+                    self.sources[*other].group == group && self.sources[*other].count > 0
+                });
+                match other {
+                    Some(other) => {
+                        slot = other;
+                        self.sources[slot].count - 1
+                    }
+                    None => {
+                        self.contradiction(slot);
+                        0
+                    }
+                }
+            }
+            (false, false) => {
+                self.contradiction(slot);
+                0
+            }
+        };
+        let by = if active { ChangeCause::Activation } else { ChangeCause::Deactivation };
+        self.set(slot, count, at, by);
+    }
+
+    fn contradiction(&mut self, slot: usize) {
+        // Nothing contradicts what is not known: the end of what began before.
+        self.contradictions += u64::from(self.known);
+        self.sources[slot].doubtful = true;
+        self.sources[slot].holder.doubt(self.known);
+    }
+
+    /// A snapshot shows whether a source is active, and is right.
+    fn show(&mut self, slot: usize, active: bool, at: BootNanos, news: bool) {
+        let source = &self.sources[slot];
+        if source.count == u32::from(active) {
+            return;
+        }
+        if !news && !self.groups[source.group as usize].shared {
+            self.contradiction(slot);
+        }
+        let by = if news { ChangeCause::News } else { ChangeCause::Shown };
+        self.set(slot, active.into(), at, by);
+    }
+
+    fn snapshot(&mut self, model: &Model, at: BootNanos, view: &View) {
+        let last = view.reason == Reason::End;
+        let news = !self.known || last;
+        let near_counts = self.known && self.edges(model);
+        for index in 0..view.states.len() {
+            let (instance, state) = view.states[index];
+            let slot = self.slot(model, instance);
+            self.sources[slot].holder.list(index);
+            if state.torn() {
+                continue;
+            }
+            let last_ns = state.counters.last_ns;
+            if near_counts && last_ns.saturating_add(NEAR_NS) > view.now.0 {
+                continue;
+            }
+            self.unseen(model, slot, state.counters.active_count, last);
+            // It changed during the walk: it was the other way round at its start.
+            let active = state.active() != (last_ns > view.now.0);
+            self.show(slot, active, at, news);
+        }
+        for slot in self.gone(model, view) {
+            self.sources[slot].holder.remove();
+            self.show(slot, false, at, true);
+        }
+        for index in 0..self.pooled.len() {
+            let slot = self.pooled[index] as usize;
+            let active = self.sources[slot].holder.active_in(view);
+            self.show(slot, active, at, true);
+        }
+        let counted = counted(&self.groups, self.by_edges(model));
+        self.stretch.snapshot(at, view, &mut self.sources, counted);
+        self.known = true;
+    }
+
+    /// The sources that the snapshot shows to be gone.
+    fn gone(&mut self, model: &Model, view: &View) -> Vec<usize> {
+        let mut gone: Vec<usize> =
+            view.gone.iter().map(|instance| self.slot(model, *instance)).collect();
+        if view.full && view.whole {
+            let slots = 0..self.sources.len();
+            gone.extend(slots.filter(|slot| {
+                let source = &self.sources[*slot];
+                !source.holder.is_listed() && (source.count > 0 || source.holder.present())
+            }));
+        }
+        gone
+    }
+
+    /// Doubts the edges of a source whose counters have more activations.
+    fn unseen(&mut self, model: &Model, slot: usize, active_count: u64, last: bool) {
+        // Edges right before the last snapshot are not in the trace.
+        if last || !has_exact_counters(model) {
+            return;
+        }
+        let source = &mut self.sources[slot];
+        let counted = source.holder.counted(active_count);
+        let missing = counted.saturating_sub(source.activations);
+        if missing > source.missing {
+            source.missing = missing;
+            source.holder.doubt(true);
+        }
+    }
+}
+
+/// Whether a source's holds are always its counters'.
+fn counted(groups: &[Group], by_edges: bool) -> impl Fn(&Source) -> bool + '_ {
+    move |source| !by_edges || groups[source.group as usize].shared
+}
+
+/// Whether the trace has edges.
+pub fn has_edges(model: &Model) -> bool {
+    model.session.as_ref().map_or(model.edges > 0, |session| session.edges)
+}
+
+/// Whether counters belong to the source that they are given for: those of debugfs and sysfs may be
+/// of another source of the name.
+pub fn has_exact_counters(model: &Model) -> bool {
+    let session = model.session.as_ref();
+    session.is_some_and(|session| ["kfunc", "kallsyms"].contains(&session.source.as_str()))
+}
+
+/// How the hook of the blocking read of `wakeup_count` is attached; `None` where that is unknown.
+fn wait_hook(model: &Model) -> Option<&str> {
+    let hooks = &model.session.as_ref()?.hooks;
+    let hook = hooks.iter().find(|hook| hook.what == "wait")?;
+    Some(hook.how.as_str()).filter(|how| !how.is_empty())
+}
+
+/// Whether waits were recorded, so that time without one shows that nothing waited.
+pub fn has_waits(model: &Model) -> bool {
+    if model.session.is_some() { wait_hook(model).is_some() } else { model.edges > 0 }
+}
+
+/// Whether an end without a begin is of a wait from before the session. A kretprobe can't distinguish
+/// a blocking read from others.
+pub fn has_earlier_waits(model: &Model) -> bool {
+    wait_hook(model).is_some_and(|how| how != "kretprobe")
+}

@@ -1,0 +1,214 @@
+//! Report, JSON lines and Perfetto agree on when each source was held and who waited, to the nanosecond,
+//! on any trace.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use common::Maker;
+use common::packets::decode;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::Value;
+use sleepwalk::analyze::{Analysis, analyze, analyze_to};
+use sleepwalk::export::perfetto::proto::event;
+use sleepwalk::export::{jsonl, perfetto};
+use sleepwalk_trace::record::{HOOKS, Reason};
+
+/// Of one name, the last two share its pointer.
+const NAMES: [&str; 5] = ["modem", "wlan", "usb", "eventpoll", "eventpoll"];
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// The second: whether the edge is in the trace.
+    Toggle(u32, bool),
+    Wait(u32),
+    Snapshot,
+    Lost,
+    Sleep(u64, Option<u32>),
+    Commit,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0u32..5, prop::bool::weighted(0.97)).prop_map(|(i, seen)| Step::Toggle(i, seen)),
+        3 => (0u32..3).prop_map(Step::Wait),
+        3 => Just(Step::Snapshot),
+        1 => Just(Step::Lost),
+        1 => (1_000_000u64..90_000_000, prop::option::of(0u32..3))
+            .prop_map(|(ns, waker)| Step::Sleep(ns, waker)),
+        2 => Just(Step::Commit),
+    ]
+}
+
+fn make(edges: bool, steps: &[(u64, Step)]) -> Vec<u8> {
+    let hooks = HOOKS.map(|what| (what, "fexit"));
+    let hooks: Vec<_> = hooks.into_iter().filter(|(what, _)| edges || *what != "edge").collect();
+    let mut m = Maker::hooked(&hooks);
+    NAMES.iter().for_each(|name| {
+        m.source(name.as_bytes(), 0);
+    });
+    m.snapshot(Reason::Start);
+    let (mut active, mut waits) = ([false; 5], [false; 3]);
+    for &(after, step) in steps {
+        m.wait(after);
+        match step {
+            Step::Toggle(source, seen) => {
+                let on = !std::mem::replace(&mut active[source as usize], true);
+                active[source as usize] = on;
+                m.edges = edges && seen;
+                match (source, on) {
+                    (3 | 4, on) => m.shared(source, 3, on),
+                    (_, true) => m.activate(source),
+                    (_, false) => m.relax(source),
+                };
+                m.edges = edges;
+            }
+            Step::Wait(thread) => {
+                let waiting = &mut waits[thread as usize];
+                *waiting = !*waiting;
+                if *waiting {
+                    m.wait_begin(thread)
+                } else {
+                    m.wait_end(thread)
+                };
+            }
+            Step::Snapshot => {
+                m.snapshot(Reason::Tick);
+            }
+            Step::Lost => {
+                m.lost(1);
+            }
+            Step::Sleep(ns, waker) => {
+                m.phase("suspend_enter", 1, true).wait(7).phase("machine_suspend", 1, true);
+                m.wait(ns);
+                if let Some(waker) = waker.filter(|waker| !active[*waker as usize]) {
+                    active[waker as usize] = true;
+                    m.activate(waker).wait(11);
+                }
+                m.phase("machine_suspend", 1, false).wait(5).returned(0);
+            }
+            Step::Commit => {
+                m.commit();
+            }
+        }
+    }
+    m.finish()
+}
+
+type Waits = Vec<(u32, u64, u64)>;
+
+/// Time held by instance, and the waits.
+fn of_jsonl(bytes: &[u8], all: &Analysis) -> (BTreeMap<u64, u64>, Waits) {
+    let mut out = Vec::new();
+    jsonl::write(bytes, all, &mut out).expect("an export");
+    let (mut held, mut waits) = (BTreeMap::new(), Vec::new());
+    let mut ends = BTreeMap::new();
+    for line in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let line: Value = serde_json::from_slice(line).expect("JSON");
+        let number = |key: &str| line[key].as_u64().expect("a number");
+        match line["kind"].as_str() {
+            Some("hold") => {
+                let (instance, start) = (number("instance"), number("start_ns"));
+                let before = ends.insert(instance, number("end_ns"));
+                assert!(before <= Some(start), "two holds of {instance} at {start}");
+                *held.entry(instance).or_default() += number("end_ns") - start;
+            }
+            Some("wait") => {
+                waits.push((number("thread") as u32, number("start_ns"), number("end_ns")));
+            }
+            _ => {}
+        }
+    }
+    waits.sort_unstable();
+    (held, waits)
+}
+
+fn of_perfetto(bytes: &[u8], all: &Analysis) -> (BTreeMap<u64, u64>, Waits) {
+    let mut out = Vec::new();
+    perfetto::write(bytes, all, &mut out).expect("an export");
+    let packets = decode(&out);
+    common::packets::check(&packets, all.model.start.0, all.model.end.0).expect("sound packets");
+    let mut slices = BTreeMap::<u64, Vec<(u64, bool)>>::new();
+    let mut names = BTreeMap::new();
+    for packet in &packets {
+        if let Some(track) = &packet.track_descriptor {
+            names.insert(track.uuid.unwrap_or_default(), track.name.clone().unwrap_or_default());
+        }
+        let Some(happened) = &packet.track_event else { continue };
+        let ends = [event::SLICE_BEGIN, event::SLICE_END];
+        if let Some(kind) = happened.r#type.filter(|kind| ends.contains(kind)) {
+            let at = packet.timestamp.unwrap_or_default();
+            let ends = slices.entry(happened.track_uuid.unwrap_or_default()).or_default();
+            ends.push((at, kind == event::SLICE_BEGIN));
+        }
+    }
+    let (mut held, mut waits) = (BTreeMap::new(), Vec::new());
+    for (track, mut ends) in slices {
+        ends.sort_by_key(|(at, _)| *at);
+        let name = &names[&track];
+        for pair in ends.chunks(2).filter(|_| name != "Attempts to suspend") {
+            let [(start, true), (end, false)] = pair else { panic!("{name}: {pair:?}") };
+            if let Some(thread) = name.strip_prefix("thread ") {
+                waits.push((thread.parse().expect("a thread"), *start, *end));
+            } else {
+                // A source's track is its instance plus 1.
+                *held.entry(track - 1).or_default() += end - start;
+            }
+        }
+    }
+    waits.sort_unstable();
+    (held, waits)
+}
+
+fn agree(bytes: &[u8], exact_spans: bool) {
+    let Ok(all) = analyze(bytes) else { return };
+    let wanted: BTreeMap<u64, u64> =
+        all.sources.iter().map(|s| (s.instance.into(), s.held_ns)).filter(|s| s.1 > 0).collect();
+    let mut waits: Waits =
+        all.waits.iter().map(|wait| (wait.thread, wait.start.0, wait.end.0)).collect();
+    waits.sort_unstable();
+    for (held, exported) in [of_jsonl(bytes, &all), of_perfetto(bytes, &all)] {
+        let held: BTreeMap<_, _> = held.into_iter().filter(|(_, ns)| *ns > 0).collect();
+        assert_eq!(held, wanted);
+        assert_eq!(exported, waits);
+    }
+    let Ok(drawn) = analyze_to(bytes, true) else { return };
+    for (source, spans) in drawn.sources.iter().zip(&drawn.spans).filter(|_| exact_spans) {
+        let sum: u64 = spans.iter().map(|(start, end)| end.since(*start)).sum();
+        let grain = drawn.model.duration_ns() / 16_384 * (spans.len() as u64 + 64);
+        assert!(sum >= source.held_ns && sum - source.held_ns <= grain, "{source:?}: {sum}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn report_and_exports_agree_on_holds(
+        edges in prop::bool::weighted(0.8),
+        steps in vec((0u64..5_000_000, step()), 1..120),
+        damage in prop::option::of(0usize..1_000_000)
+    ) {
+        let mut bytes = make(edges, &steps);
+        if let Some(damage) = damage {
+            let at = 16 + damage % (bytes.len() - 16);
+            bytes[at] ^= 0x55;
+        }
+        agree(&bytes, false);
+    }
+}
+
+#[test]
+fn golden_traces_agree_on_holds() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trace/tests/golden");
+    let mut traces = vec![common::night(), common::everyday()];
+    for entry in fs::read_dir(golden).expect("the golden traces") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|ext| ext == "swk") {
+            traces.push(fs::read(path).expect("a trace"));
+        }
+    }
+    assert!(traces.len() > 3);
+    traces.iter().for_each(|trace| agree(trace, true));
+}

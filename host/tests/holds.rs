@@ -168,7 +168,7 @@ fn agree(bytes: &[u8], exact_spans: bool) {
     let wanted: BTreeMap<u64, u64> =
         all.sources.iter().map(|s| (s.instance.into(), s.held_ns)).filter(|s| s.1 > 0).collect();
     let mut waits: Waits =
-        all.waits.iter().map(|wait| (wait.thread, wait.start.0, wait.end.0)).collect();
+        all.waits.iter().map(|wait| (wait.thread, wait.start_ns.0, wait.end_ns.0)).collect();
     waits.sort_unstable();
     for (held, exported) in [of_jsonl(bytes, &all), of_perfetto(bytes, &all)] {
         let held: BTreeMap<_, _> = held.into_iter().filter(|(_, ns)| *ns > 0).collect();

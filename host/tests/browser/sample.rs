@@ -237,7 +237,7 @@ fn waited(dice: &mut Dice, start_ns: u64, end_ns: u64, sources: usize) -> Wait {
     };
     let blockers = (0..n).map(blocker).collect();
     let (start_ns, end_ns) = (BootNanos(start_ns), BootNanos(end_ns));
-    Wait { start_ns, end_ns, thread: 412, idle: Some(true), blockers }
+    Wait { start_ns, end_ns, before: false, thread: 412, idle: Some(true), blockers }
 }
 
 fn attempt(

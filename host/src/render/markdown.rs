@@ -53,9 +53,10 @@ fn rows(out: &mut String, table: &Table) {
     for row in &table.rows {
         line(&|at| cell(&row.cells[at]));
     }
-    let legend = Table::legend(&table.columns);
-    if !legend.is_empty() {
-        *out += &format!("\n{}\n", trusted(&legend));
+    for remark in [&table.rest, &Table::legend(&table.columns)] {
+        if !remark.is_empty() {
+            *out += &format!("\n{}\n", trusted(remark));
+        }
     }
 }
 

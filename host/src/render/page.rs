@@ -199,6 +199,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The rows, each as long as the head.
     pub rows: Vec<Row>,
+    /// The rows that are left out, in words; empty for none.
+    pub rest: String,
 }
 
 /// A part of a page.
@@ -260,11 +262,6 @@ impl Page {
         self.blocks.push(Block::Line(words(text)));
     }
 
-    /// A remark of our own words.
-    pub fn note(&mut self, text: impl Into<String>) {
-        self.blocks.push(Block::Note(words(text)));
-    }
-
     /// A list; none without items.
     pub fn items(&mut self, mark: Mark, sentences: impl IntoIterator<Item = Text>) {
         let items: Vec<_> = sentences.into_iter().map(|text| Item::new(mark, text)).collect();
@@ -285,7 +282,18 @@ impl Page {
     pub fn table(&mut self, columns: &[Column], rows: impl IntoIterator<Item = impl Into<Row>>) {
         let rows: Vec<Row> = rows.into_iter().map(Into::into).collect();
         if !rows.is_empty() {
-            self.blocks.push(Block::Table(Table { columns: columns.to_vec(), rows }));
+            let (columns, rest) = (columns.to_vec(), String::new());
+            self.blocks.push(Block::Table(Table { columns, rows, rest }));
+        }
+    }
+
+    /// The rows that the table just added leaves out; a remark where it has no rows at all.
+    pub fn rest(&mut self, rest: &[String]) {
+        let text = format!("… {}", rest.join(", "));
+        match self.blocks.last_mut() {
+            _ if rest.is_empty() => {}
+            Some(Block::Table(table)) => table.rest = text,
+            _ => self.blocks.push(Block::Note(words(text))),
         }
     }
 }

@@ -9,6 +9,7 @@
 mod blocks;
 mod data;
 mod page;
+mod ranking;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

@@ -136,9 +136,7 @@ pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt
         ]
     };
     page.table(&columns, groups.into_iter().take(WAKES).map(row));
-    if more > 0 {
-        page.note(format!("… {more} more"));
-    }
+    page.rest(&(more > 0).then(|| format!("{more} more")).into_iter().collect::<Vec<_>>());
 }
 
 /// An interrupt's number and name.

@@ -139,14 +139,12 @@ fn sources(page: &mut Page, diff: &Diff, top: usize) {
     let columns =
         [source, before, after, changes, Column::number("aborts"), Column::number("wakes")];
     page.table(&columns, sources.iter().take(top).map(|s| row(s, &measure(s))));
-    let rest = sources.len().saturating_sub(top);
-    if rest > 0 {
-        page.note(format!("… {rest} more changed less, see --top"));
-    }
+    let mut rest = Vec::new();
+    let more = sources.len().saturating_sub(top);
     let same = (diff.sources.len() - sources.len()) as u64;
-    if same > 0 {
-        page.note(format!("… {} did not change", count(same, "source")));
-    }
+    rest.extend((more > 0).then(|| format!("{more} more changed less, see --top")));
+    rest.extend((same > 0).then(|| format!("{} did not change", count(same, "source"))));
+    page.rest(&rest);
 }
 
 fn row(s: &SourceChange, measure: &Measure) -> [Cell; 6] {

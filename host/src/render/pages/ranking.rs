@@ -88,7 +88,5 @@ pub fn ranking(
         rest.extend((idle > 0).then(|| format!("{} never active", count(idle, "source"))));
     }
     rest.extend((left_out > 0).then(|| format!("{left_out} left out by --top")));
-    if !rest.is_empty() {
-        page.note(format!("… {}", rest.join(", ")));
-    }
+    page.rest(&rest);
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::fake::{Fake, ON_DEVICE, press};
+use common::fake::{Fake, ON_DEVICE};
 use common::{complaint, everyday, stderr, stdout};
 
 #[test]
@@ -94,10 +94,10 @@ fn after_a_cut_transfer_the_trace_stays() {
 #[test]
 fn a_file_that_appeared_meanwhile_is_kept() {
     let fake = Fake::new();
-    let child = fake.start("2s");
-    until_it_runs(&fake);
+    let recording = fake.start("2s");
+    recording.until("recording on FAKE1");
     fake.write("t.swk", "precious");
-    let output = child.wait_with_output().expect("it ends");
+    let output = recording.end();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(fs::read_to_string(fake.path("t.swk")).expect("the file"), "precious");
     assert!(fake.left().iter().any(|name| name.ends_with(".swk")), "{:?}", fake.left());
@@ -107,31 +107,30 @@ fn a_file_that_appeared_meanwhile_is_kept() {
 fn files_of_other_programs_stay() {
     let fake = Fake::new();
     fake.write("mute", "");
-    let child = fake.start("60s");
+    let recording = fake.start("60s");
     until_it_runs(&fake);
     fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/other.swk")), "x").expect("a file");
-    press(&child);
-    assert_eq!(child.wait_with_output().expect("it ends").status.code(), Some(1));
+    recording.press();
+    assert_eq!(recording.end().status.code(), Some(1));
     assert_eq!(fake.left(), ["other.swk", "sleepwalk"]);
 }
 
 /// Waits until the agent of `fake` runs.
 fn until_it_runs(fake: &Fake) {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while !fake.left().iter().any(|name| name.ends_with(".pid")) {
         assert!(Instant::now() < until, "the agent does not start");
         sleep(Duration::from_millis(50));
     }
-    sleep(Duration::from_millis(800));
 }
 
 #[test]
 fn ctrl_c_stops_and_copies_the_trace() {
     let fake = Fake::new();
-    let child = fake.start("60s");
-    until_it_runs(&fake);
-    press(&child);
-    let output = child.wait_with_output().expect("it ends");
+    let recording = fake.start("60s");
+    recording.until("recording on FAKE1");
+    recording.press();
+    let output = recording.end();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("modem_rx"));
     assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
@@ -143,12 +142,12 @@ fn ctrl_c_stops_and_copies_the_trace() {
 fn a_second_ctrl_c_discards_the_trace() {
     let fake = Fake::new();
     fake.write("stubborn", "");
-    let child = fake.start("60s");
-    until_it_runs(&fake);
-    press(&child);
-    sleep(Duration::from_millis(700));
-    press(&child);
-    let output = child.wait_with_output().expect("it ends");
+    let recording = fake.start("60s");
+    recording.until("recording on FAKE1");
+    recording.press();
+    recording.until("press Ctrl-C again");
+    recording.press();
+    let output = recording.end();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("interrupted: the trace was discarded"));
     fake.is_clean();
@@ -158,10 +157,10 @@ fn a_second_ctrl_c_discards_the_trace() {
 fn ctrl_c_before_the_start_leaves_no_files() {
     let fake = Fake::new();
     fake.write("mute", "");
-    let child = fake.start("60s");
+    let recording = fake.start("60s");
     until_it_runs(&fake);
-    press(&child);
-    let output = child.wait_with_output().expect("it ends");
+    recording.press();
+    let output = recording.end();
     assert_eq!(output.status.code(), Some(1));
     assert!(complaint(&output).contains("interrupted before the capture started"));
     fake.is_clean();
@@ -170,12 +169,12 @@ fn ctrl_c_before_the_start_leaves_no_files() {
 #[test]
 fn a_device_may_go_away_for_a_while() {
     let fake = Fake::new();
-    let child = fake.start("2s");
-    until_it_runs(&fake);
+    let recording = fake.start("2s");
+    recording.until("recording on FAKE1");
     fake.write("gone", "");
     sleep(Duration::from_secs(3));
     fs::remove_file(fake.path("gone")).expect("the device is back");
-    let output = child.wait_with_output().expect("it ends");
+    let output = recording.end();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).contains("waiting for the device: device FAKE1"));
     assert!(stdout(&output).contains("modem_rx"));

@@ -88,10 +88,12 @@ impl Fake {
         self.run(&args)
     }
 
-    pub fn start(&self, seconds: &str) -> Child {
+    pub fn start(&self, seconds: &str) -> Recording {
         let args = ["record", "-d", seconds, "-o", "t.swk", "--agent", "agent"];
+        let errors = self.path("errors");
         let mut command = self.command(&args);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
+        command.stdout(Stdio::piped()).stderr(fs::File::create(&errors).expect("a file"));
+        Recording { child: command.spawn().expect("it runs"), errors }
     }
 
     pub fn calls(&self) -> String {
@@ -150,6 +152,38 @@ impl Fake {
         let said = complaint(&output);
         assert!(said.contains(words), "{said}");
         self.is_clean();
+    }
+}
+
+/// A `sleepwalk record` under way.
+pub struct Recording {
+    child: Child,
+    errors: PathBuf,
+}
+
+impl Recording {
+    /// Waits until it prints `text` on standard error.
+    pub fn until(&self, text: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let printed = fs::read_to_string(&self.errors).expect("the errors");
+            if printed.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < until, "`{text}` is not in: {printed}");
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Presses Ctrl-C.
+    pub fn press(&self) {
+        press(&self.child);
+    }
+
+    /// Waits for its end.
+    pub fn end(self) -> Output {
+        let output = self.child.wait_with_output().expect("it ends");
+        Output { stderr: fs::read(&self.errors).expect("the errors"), ..output }
     }
 }
 

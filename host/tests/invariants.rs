@@ -1,4 +1,4 @@
-//! What holds for every trace, however little sense it makes.
+//! Properties of every trace, however little sense it makes.
 
 mod common;
 
@@ -138,7 +138,7 @@ fn chunks() -> impl Strategy<Value = Vec<(Vec<Stamped>, u64)>> {
     vec((vec(stamped(), 1..20), stamp()), 1..6)
 }
 
-/// What the trace says that it has: nothing, snapshots, edges, or edges and waits.
+/// The parts that the trace declares: nothing, snapshots, edges, or edges and waits.
 fn session(says: usize) -> Option<Session> {
     let hooks = HOOKS.map(|what| Hook {
         what: what.to_owned(),
@@ -148,7 +148,7 @@ fn session(says: usize) -> Option<Session> {
     (says > 0).then(|| Session { hooks: hooks.to_vec(), edges: says > 1, ..Session::default() })
 }
 
-/// The actions' texts and a full snapshot, and then whatever comes.
+/// The actions' strings and a full snapshot, and then whatever comes.
 fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
     let mut bytes = file_header(0).to_vec();
     let mut writer = ChunkWriter::default();
@@ -213,7 +213,7 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!(attempt.end <= model.end && attempt.stayed_ns <= attempt.duration_ns());
         free = attempt.end;
     }
-    // What is charged to sources and what is charged to nobody are parts of the session.
+    // Both the charged and the uncharged time are parts of the session.
     for by in [By::Instance, By::Name] {
         let report = build(&analysis, by, None);
         let aborts: u64 = report.sources.iter().map(|source| source.abort_ns).sum();
@@ -222,7 +222,7 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         let shares = report.sources.iter().filter_map(|source| source.blocked_share_ns);
         let shares: u64 = shares.sum();
         let blocked_ns = ledger.blocked_ns.unwrap_or(0);
-        // Of the blocked line what nobody is charged with is among the unattributed.
+        // Blocked time without a charge is among the unattributed.
         prop_assert!(shares <= blocked_ns && blocked_ns - shares <= ledger.unattributed_ns);
         prop_assert!(wakes <= ledger.untold_ns + ledger.not_trying_ns.unwrap_or(0));
         prop_assert!(aborts + wakes + shares + ledger.unattributed_ns <= model.duration_ns());
@@ -264,7 +264,7 @@ fn every_export(bytes: &[u8], analysis: &Analysis) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-/// What is made of the report once it is there: none of it panics, and all of it is what it says.
+/// Every form of the report: none of them panics, and each is well formed.
 fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     for table in [csv::Table::Sources, csv::Table::Attempts, csv::Table::Waits] {
         let text = csv::render([&report], table).expect("CSV");
@@ -296,9 +296,9 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     schema::hold(&REPORTS, &json::pretty(&reports).expect("JSON"));
     let totals = &reports.devices[0].totals;
     let l = &totals.ledger;
-    let told = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(|ns| ns.unwrap_or(0));
+    let lines = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(|ns| ns.unwrap_or(0));
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
-    prop_assert_eq!(sum + told.iter().sum::<u64>(), whole_ns);
+    prop_assert_eq!(sum + lines.iter().sum::<u64>(), whole_ns);
     prop_assert_eq!(totals.duration_ns, whole_ns);
     prop_assert!(inert(&render::pages::merged::page(&reports, 5)));
     Ok(())

@@ -1,4 +1,4 @@
-//! What reading a trace costs: decoding ten million edges, a report on them, and both exports.
+//! The cost of reading a trace: decoding ten million edges, a report on them, and both exports.
 
 use std::fs;
 use std::mem::MaybeUninit;

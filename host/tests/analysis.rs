@@ -78,7 +78,7 @@ fn success_with_a_wakeup_pending_is_no_sleep() {
 }
 
 #[test]
-fn deep_sleep_is_told_by_the_clock_that_stood_still() {
+fn a_stopped_clock_shows_deep_sleep() {
     let mut m = maker();
     m.snapshot(Reason::Start).down(3, "");
     m.phase("syscore_suspend", 0, true).phase("syscore_suspend", 0, false);
@@ -243,7 +243,7 @@ fn without_a_suspect_nobody_is_blamed() {
 }
 
 #[test]
-fn a_snapshot_of_the_begin_that_came_after_the_freeze_proves_nothing() {
+fn a_snapshot_after_the_freeze_proves_nothing() {
     let mut m = maker();
     let modem = m.source(b"modem", 0);
     m.snapshot(Reason::Start).wait(S);
@@ -257,7 +257,7 @@ fn a_snapshot_of_the_begin_that_came_after_the_freeze_proves_nothing() {
 }
 
 #[test]
-fn a_pulse_before_the_snapshot_of_the_begin_is_blamed() {
+fn a_pulse_before_the_first_snapshot_is_blamed() {
     let mut m = maker();
     let pulse = m.source(b"pulse", 0);
     m.snapshot(Reason::Start).wait(S).phase("suspend_enter", 1, true);
@@ -271,7 +271,7 @@ fn a_pulse_before_the_snapshot_of_the_begin_is_blamed() {
 
 #[test]
 fn what_was_over_before_the_attempt_is_not_blamed_for_its_abort() {
-    // Whether or not there is a snapshot of the begin.
+    // Whether or not there is a snapshot at the start.
     for begin in [false, true] {
         let mut m = maker();
         let (old, busy) = (m.source(b"old", 0), m.source(b"busy", 0));
@@ -303,7 +303,7 @@ fn what_rose_before_the_machine_was_reached_is_not_blamed_for_the_wake() {
 }
 
 #[test]
-fn a_wake_is_found_though_the_begin_was_walked_after_a_deep_sleep() {
+fn a_wake_is_found_after_a_late_first_snapshot() {
     let mut m = maker();
     let (old, rtc) = (m.source(b"old", 0), m.source(b"rtc0", 0));
     m.snapshot(Reason::Start).wait(S).activate(old).wait(S).relax(old).wait(S);
@@ -362,7 +362,7 @@ fn a_begin_that_is_walked_after_a_deep_sleep_adds_nothing_to_what_was_held() {
 }
 
 #[test]
-fn births_and_deaths_are_told() {
+fn births_and_deaths_are_recorded() {
     let mut m = maker();
     let old = m.source(b"old", 2);
     m.snapshot(Reason::Start).wait(S);
@@ -373,13 +373,13 @@ fn births_and_deaths_are_told() {
     let all = analysis(&mut m);
     let [old, new] = [old, new].map(|i| &all.sources[i as usize]);
     assert_eq!((old.born, old.died, new.born, new.died), (false, true, true, false));
-    // What a source did before it was first seen counts only if it was born in the session.
+    // Counts from before a source was first seen are its own only if it was born in the session.
     assert_eq!((old.activations, new.activations, new.held_ns), (0, 3, 30 * MS));
     assert_eq!(old.last, new.first);
 }
 
 #[test]
-fn a_lost_chunk_leaves_what_counters_tell_across_it() {
+fn counters_reach_across_a_lost_chunk() {
     let mut m = maker();
     let busy = m.source(b"busy", 0);
     m.snapshot(Reason::Start).commit();

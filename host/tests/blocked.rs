@@ -69,8 +69,8 @@ fn waits_of_several_threads_count_once() {
     let all = analysis(&mut m);
     assert_eq!(all.ledger.blocked_ns, Some(7 * S));
     assert_eq!(blocked(&all, a), (7 * S, 7 * S));
-    let told: Vec<_> = all.waits.iter().map(|w| (w.thread, w.blockers[0].share_ns)).collect();
-    assert_eq!(told, [(7, 3 * S), (8, 6 * S)]);
+    let found: Vec<_> = all.waits.iter().map(|w| (w.thread, w.blockers[0].share_ns)).collect();
+    assert_eq!(found, [(7, 3 * S), (8, 6 * S)]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn attempts_within_a_wait_are_not_blocked_time() {
 }
 
 #[test]
-fn without_a_wait_hook_blocked_time_stays_untold() {
+fn blocked_time_is_unknown_without_a_wait_hook() {
     let mut m = Maker::hooked(&[("phase", "tp_btf"), ("return", "fexit"), ("edge", "tp_btf")]);
     let a = m.source(b"a", 0);
     m.snapshot(Reason::Start).wait(S).activate(a).wait(S).relax(a).wait(S);
@@ -132,8 +132,8 @@ fn an_activation_within_an_attempt_proves_who_aborted_it() {
     m.snapshot(Reason::Start).wait(S).activate(old).wait(S).down(1, "dpm_suspend");
     m.activate(new).wait(MS).phase("dpm_resume", 16, true).wait(MS).returned(-16);
     let all = analysis(&mut m);
-    let told: Vec<_> = all.attempts[0].causes.iter().map(|c| (c.instance, c.evidence)).collect();
-    assert_eq!(told, [(old, Evidence::Likely), (new, Evidence::Proven)]);
+    let found: Vec<_> = all.attempts[0].causes.iter().map(|c| (c.instance, c.evidence)).collect();
+    assert_eq!(found, [(old, Evidence::Likely), (new, Evidence::Proven)]);
 }
 
 #[test]
@@ -159,9 +159,9 @@ fn a_pulse_between_the_saved_count_and_the_attempt_aborts_it() {
         m.wait(MS).activate(pulse).wait(MS).relax(pulse).wait(3 * S);
         m.phase("suspend_enter", 1, true).wait(MS).returned(-16);
         let causes = analysis(&mut m).attempts[0].causes.clone();
-        let told: Vec<_> = causes.iter().map(|c| (c.instance, c.evidence)).collect();
+        let found: Vec<_> = causes.iter().map(|c| (c.instance, c.evidence)).collect();
         let wanted = [(pulse, Evidence::Proven)];
-        assert_eq!(told, if armed { &wanted[..] } else { &[] });
+        assert_eq!(found, if armed { &wanted[..] } else { &[] });
     }
 }
 
@@ -216,7 +216,7 @@ fn a_shared_end_may_be_of_the_one_that_a_snapshot_showed() {
 }
 
 #[test]
-fn a_wake_is_told_by_interrupt_and_first_activation() {
+fn interrupt_and_first_activation_show_a_wake() {
     let mut m = Maker::full();
     let (rtc, other) = (m.source(b"rtc0", 0), m.source(b"other", 0));
     m.snapshot(Reason::Start).wait(S).down(1, "").phase("machine_suspend", 1, true).wait(5 * S);
@@ -275,7 +275,7 @@ fn edges_that_are_missing_in_pairs_show_in_the_counters() {
     m.activate(a).wait(S).relax(a).activate(b).wait(S).relax(b);
     m.edges = true;
     m.wait(S).snapshot(Reason::Tick);
-    // What happens between the last look into the ring and the last snapshot is missing to nobody.
+    // An edge between the last look into the ring and the last snapshot is missing to nobody.
     m.edges = false;
     m.activate(b);
     let all = analysis(&mut m);
@@ -355,7 +355,7 @@ fn events_that_piled_up_during_a_snapshot_are_put_before_it() {
 }
 
 #[test]
-fn readings_tell_the_charger_and_the_drain() {
+fn readings_show_charger_and_drain() {
     let mut m = Maker::full();
     let rtc = m.source(b"rtc0", 0);
     m.snapshot(Reason::Start);
@@ -393,7 +393,7 @@ fn time_in_deep_sleep_is_not_held_though_the_source_stays_active() {
 }
 
 #[test]
-fn what_follows_an_attempt_whose_return_is_lost_is_untold() {
+fn time_after_a_lost_return_is_unknown() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);
     m.snapshot(Reason::Start).activate(a).wait_begin(7).wait(S);

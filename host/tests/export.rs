@@ -15,8 +15,8 @@ use sleepwalk_trace::record::{
     WaitBegin, WaitEnd, Wake,
 };
 
-/// A trace with everything in it that an export has: edges, waits, wakes, supplies, names that are
-/// hostile, or those of several, a source held at the begin and one at the end; `lossy`: some edges
+/// A trace with everything in it that an export has: edges, waits, wakes, power supplies, names that are
+/// hostile, or those of several, a source held at the start and one at the end; `lossy`: some edges
 /// are not, and the trace says so.
 fn all_of_it(lossy: bool) -> Vec<u8> {
     let mut m = Maker::full();
@@ -38,7 +38,7 @@ fn all_of_it(lossy: bool) -> Vec<u8> {
     m.push(Record::Wake(Wake { irq: 34 }));
     edge(&mut m, alarm, EDGE_ACTIVE);
     m.activate(alarm).wait(MS);
-    // Told late, as what lay in the ring buffer during a snapshot.
+    // It comes late, like an event that lay in the ring buffer during a snapshot.
     m.wait(MS).snapshot(Reason::Tick);
     m.now -= MS / 2;
     edge(&mut m, evil, EDGE_ACTIVE);
@@ -236,7 +236,7 @@ fn packets_look_like_this() {
 }
 
 #[test]
-fn what_edges_did_not_tell_snapshots_do() {
+fn snapshots_show_lost_holds() {
     let text = text(&decode(&export(&all_of_it(true), "perfetto")));
     assert!(text.contains("\"events lost\" { events=2 }"), "{text}");
     assert_eq!(text.matches("begin \"modem_rx\"").count(), 2, "{text}");
@@ -273,7 +273,7 @@ fn perfetto_itself_reads_what_is_in_the_trace() {
 }
 
 #[test]
-fn an_export_goes_where_it_is_told_to_and_never_over_the_trace() {
+fn an_export_never_overwrites_the_trace() {
     let (dir, path) = file(&all_of_it(false));
     let trace = path.to_str().expect("UTF-8");
     let other = dir.path().join("t.pftrace");

@@ -30,7 +30,7 @@ fn traces(folder: &str) -> BTreeMap<String, Vec<u8>> {
     traces.map(read).collect()
 }
 
-/// What `dump` prints.
+/// The output of `dump`.
 fn ours(bytes: &[u8]) -> Vec<Value> {
     let mut out = Vec::new();
     let _ = records::write(bytes, &mut out).expect("a Vec takes everything");
@@ -42,7 +42,7 @@ fn lines(text: &[u8]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// What the reader of the documentation prints.
+/// The output of the documented reader.
 fn documented(bytes: &[u8], name: &str) -> Vec<Value> {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(file.path(), bytes).expect("a temporary file");
@@ -134,7 +134,7 @@ fn the_documentation_is_enough_for_damaged_traces() {
     }
 }
 
-/// What was written while the file was copied.
+/// A part that was written while the file was copied.
 #[test]
 fn the_documentation_is_enough_for_a_copy_of_a_ring_under_way() {
     let mut bytes = ring();
@@ -147,7 +147,7 @@ fn the_documentation_is_enough_for_a_copy_of_a_ring_under_way() {
     }
 }
 
-/// Breaks each 97th byte of the payloads, and mends the checksums, so that records are bad.
+/// Breaks each 97th byte of the payloads, and fixes the checksums, so that records are bad.
 fn reseal(file: &mut [u8]) {
     let mut at = FILE_HEADER;
     while let Some(head) = file.get(at..at + 48) {

@@ -17,7 +17,7 @@ use sleepwalk::export::perfetto::proto::event;
 use sleepwalk::export::{jsonl, perfetto};
 use sleepwalk_trace::record::{HOOKS, Reason};
 
-/// Of one name, the last two share its pointer.
+/// The last two have one name and share its pointer.
 const NAMES: [&str; 5] = ["modem", "wlan", "usb", "eventpoll", "eventpoll"];
 
 #[derive(Clone, Copy, Debug)]

@@ -68,9 +68,9 @@ impl Intervals {
     }
 }
 
-/// What the replay comes to, by source.
+/// The result of the simple method, by source.
 #[derive(Default)]
-struct Told {
+struct Wanted {
     held_ns: [u64; 5],
     /// In sixtieths of a nanosecond: that divides by any number of them.
     share: [u128; 5],
@@ -80,7 +80,7 @@ struct Told {
     nobody_ns: u64,
 }
 
-fn make(steps: &[(u64, Step)]) -> (Vec<u8>, Told) {
+fn make(steps: &[(u64, Step)]) -> (Vec<u8>, Wanted) {
     let mut m = Maker::full();
     for name in NAMES {
         m.source(name.as_bytes(), 0);
@@ -140,57 +140,62 @@ fn make(steps: &[(u64, Step)]) -> (Vec<u8>, Told) {
     (bytes, replay(&held, &waits, &attempts, &sleeps))
 }
 
-fn replay(held: &Intervals, waits: &Intervals, attempts: &Intervals, sleeps: &Intervals) -> Told {
+fn replay(held: &Intervals, waits: &Intervals, attempts: &Intervals, sleeps: &Intervals) -> Wanted {
     let all = [held, waits, attempts, sleeps];
     let boundaries: BTreeSet<u64> =
         all.iter().flat_map(|i| &i.all).flat_map(|(_, start, end)| [*start, *end]).collect();
     let boundaries: Vec<u64> = boundaries.into_iter().collect();
-    let mut told = Told::default();
+    let mut wanted = Wanted::default();
     for piece in boundaries.windows(2) {
         let (at, ns) = (piece[0], piece[1] - piece[0]);
         let active = held.at(at);
         if sleeps.at(at).is_empty() {
             for &source in &active {
-                told.held_ns[source as usize] += ns;
+                wanted.held_ns[source as usize] += ns;
             }
         }
         if waits.at(at).is_empty() || !attempts.at(at).is_empty() {
             continue;
         }
-        told.blocked_ns += ns;
+        wanted.blocked_ns += ns;
         if active.is_empty() {
-            told.nobody_ns += ns;
+            wanted.nobody_ns += ns;
         }
         for &source in &active {
-            told.share[source as usize] += u128::from(ns) * 60 / active.len() as u128;
+            wanted.share[source as usize] += u128::from(ns) * 60 / active.len() as u128;
         }
         if active.len() == 1 {
-            active.iter().for_each(|source| told.sole_ns[*source as usize] += ns);
+            active.iter().for_each(|source| wanted.sole_ns[*source as usize] += ns);
         }
         let names: BTreeSet<&str> = active.iter().map(|source| NAMES[*source as usize]).collect();
         if names.len() == 1 {
-            names.iter().for_each(|name| *told.sole_by_name.entry(name).or_default() += ns);
+            names.iter().for_each(|name| *wanted.sole_by_name.entry(name).or_default() += ns);
         }
     }
-    told
+    wanted
 }
 
-fn compare(all: &Analysis, told: &Told) -> Result<(), TestCaseError> {
+fn compare(all: &Analysis, wanted: &Wanted) -> Result<(), TestCaseError> {
     prop_assert_eq!(all.contradictions, 0);
     prop_assert_eq!(all.ledger.total_ns(), all.model.duration_ns());
-    prop_assert_eq!(all.ledger.blocked_ns, Some(told.blocked_ns));
+    prop_assert_eq!(all.ledger.blocked_ns, Some(wanted.blocked_ns));
     let mut shares = 0;
     for (source, charge) in all.sources.iter().zip(&all.charges) {
         let which = source.instance as usize;
-        prop_assert_eq!(source.held_ns, told.held_ns[which], "{}", which);
-        prop_assert_eq!(charge.blocked_sole_ns, told.sole_ns[which]);
+        prop_assert_eq!(source.held_ns, wanted.held_ns[which], "{}", which);
+        prop_assert_eq!(charge.blocked_sole_ns, wanted.sole_ns[which]);
         let share = u128::from(charge.blocked_share_ns) * 60;
-        prop_assert!(share.abs_diff(told.share[which]) <= 60, "{} {}", share, told.share[which]);
+        prop_assert!(
+            share.abs_diff(wanted.share[which]) <= 60,
+            "{} {}",
+            share,
+            wanted.share[which]
+        );
         shares += charge.blocked_share_ns;
     }
-    prop_assert_eq!(shares + told.nobody_ns, told.blocked_ns);
+    prop_assert_eq!(shares + wanted.nobody_ns, wanted.blocked_ns);
     for source in build(all, By::Name, None).sources {
-        let sole = told.sole_by_name.get(&*source.name.text()).copied().unwrap_or(0);
+        let sole = wanted.sole_by_name.get(&*source.name.text()).copied().unwrap_or(0);
         prop_assert_eq!(source.sum.blocked_sole_ns, Some(sole), "{}", source.name.text());
     }
     Ok(())
@@ -201,14 +206,14 @@ proptest! {
     fn edges_come_to_what_a_simple_replay_says(
         steps in vec((0u64..5_000_000, step()), 1..120)
     ) {
-        let (bytes, told) = make(&steps);
-        compare(&analyze(&bytes).expect("a trace"), &told)?;
+        let (bytes, wanted) = make(&steps);
+        compare(&analyze(&bytes).expect("a trace"), &wanted)?;
     }
 
     #[test]
     fn edges_within_nanoseconds_of_each_other_too(steps in vec((0u64..9, step()), 1..120)) {
-        let (bytes, told) = make(&steps);
-        compare(&analyze(&bytes).expect("a trace"), &told)?;
+        let (bytes, wanted) = make(&steps);
+        compare(&analyze(&bytes).expect("a trace"), &wanted)?;
     }
 }
 

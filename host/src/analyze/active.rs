@@ -1,4 +1,4 @@
-//! What the active sources cost at each instant.
+//! The cost of the active sources at each instant.
 //!
 //! An edge costs the same however many sources there are: a running integral, [`Shares`], splits blocked
 //! time among them. A source's share is what the integral grew by while it was active.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::shares::{self, Account, Shares};
 use crate::session::held::{ChangeCause, Held};
 
-/// What one source costs.
+/// The cost of one source.
 #[derive(Clone, Debug, Default)]
 struct Source {
     instance: u32,
@@ -26,7 +26,7 @@ struct Source {
     place: u32,
 }
 
-/// What the sources of one name cost.
+/// The cost of the sources of one name.
 #[derive(Clone, Copy, Debug, Default)]
 struct Group {
     count: u32,
@@ -46,7 +46,7 @@ pub struct Suspect {
     pub shared: bool,
 }
 
-/// What is charged to a source in the end.
+/// The final charge of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blocking {
     /// Its split of blocked time.
@@ -81,7 +81,7 @@ impl Active {
         Self { window: 1, stretch: 1, ..Self::default() }
     }
 
-    /// What the last event changed.
+    /// Takes the changes of the last event.
     pub fn follow(&mut self, held: &Held) {
         for change in held.changes() {
             let slot = change.slot as usize;
@@ -115,7 +115,7 @@ impl Active {
         }
     }
 
-    /// What may have been blocked time was.
+    /// The time that may have been blocked was.
     pub fn confirm(&mut self) {
         self.settle_all();
         for source in &mut self.sources {
@@ -131,7 +131,7 @@ impl Active {
         self.forget_maybe();
     }
 
-    /// What may have been blocked time was not, as far as will ever be known.
+    /// Whether the time was blocked stays unknown; it counts as not blocked.
     pub fn forget_maybe(&mut self) {
         self.settle_all();
         for source in &mut self.sources {
@@ -300,7 +300,7 @@ impl Active {
     }
 }
 
-/// What blocked time came to.
+/// All blocked time.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// By the source's place in [`Held`]; those that were never active may be missing.

@@ -42,7 +42,7 @@ pub struct Fold {
     /// The count was saved: from then on an event aborts the attempt that is to come.
     armed: bool,
     last_snapshot: Option<BootNanos>,
-    /// What counters had come to before the last snapshot of all: edges right before that are not in
+    /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
     before_end: Option<BTreeMap<u32, u64>>,
     doubt_since: Option<BootNanos>,
@@ -306,13 +306,13 @@ impl Fold {
         let cost = self.active.finish(&self.held);
         self.held.finish(&model, self.now);
         let held = &mut self.held;
-        let told = has_edges(&model) && has_waits(&model);
-        if !told {
+        let recorded = has_edges(&model) && has_waits(&model);
+        if !recorded {
             // Between two snapshots nobody knows who held a wait up.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
         let outside = Outside {
-            recorded: told,
+            recorded,
             blocked_ns: cost.blocked_ns,
             nobody_ns: cost.nobody_ns,
             missing_ns: self.missing_ns,
@@ -327,7 +327,7 @@ impl Fold {
         let mut spans = self.spans.unwrap_or_default();
         for tally in &sources {
             let slot = held.place(tally.instance);
-            let blocking = slot.filter(|_| told).and_then(|slot| cost.blocking.get(slot));
+            let blocking = slot.filter(|_| recorded).and_then(|slot| cost.blocking.get(slot));
             let Blocking { share_ns, sole_ns } = blocking.copied().unwrap_or_default();
             analysis.charges.push(Charge {
                 blocked_share_ns: share_ns,

@@ -27,7 +27,7 @@ use ledger::Charge;
 use sources::Tally;
 use spans::Span;
 
-/// What a trace comes to.
+/// The findings of a trace.
 #[derive(Clone, Debug, Default)]
 pub struct Analysis {
     /// The decoded session.
@@ -39,7 +39,7 @@ pub struct Analysis {
     pub waits: Vec<Wait>,
     /// Every source, by instance.
     pub sources: Vec<Tally>,
-    /// What each source cost, in the order of `sources`.
+    /// The cost of each source, in the order of `sources`.
     pub charges: Vec<Charge>,
     /// When each source was held, in the order of `sources`; empty unless asked for.
     pub spans: Vec<Vec<Span>>,
@@ -49,19 +49,19 @@ pub struct Analysis {
     pub ledger: Ledger,
     /// Batteries and chargers.
     pub power: Power,
-    /// Attempts of which the begin's snapshot came after the freeze began.
+    /// Attempts whose first snapshot came after the freeze began.
     pub late_snapshots: u64,
     /// Source states whose fields contradicted each other.
     pub torn_states: u64,
     /// Edges and snapshots that contradicted what was known, and activations that counters have and
-    /// no edge told: so many edges are missing, at least.
+    /// no edge showed: so many edges are missing, at least.
     pub contradictions: u64,
     /// Time for which it is in doubt who was active: from the snapshot before a loss to that after.
     pub doubtful_ns: u64,
 }
 
 impl Analysis {
-    /// What all sources of each name cost.
+    /// The cost of all sources of each name.
     pub fn charges_by_name(&self) -> BTreeMap<&[u8], Charge> {
         let model = &self.model;
         let mut charges = ledger::charge_by(&self.attempts, |instance| model.name(instance));

@@ -3,9 +3,9 @@
 /// Fractions of a nanosecond in a share, in bits.
 const FRACTION: u32 = 32;
 
-/// ∫ 1/n dt over blocked time, n being the number of sources active, in 2⁻³² ns. What a division
-/// leaves over is carried into the next, so that all shares together are the time itself: nothing
-/// is rounded before the end.
+/// ∫ 1/n dt over blocked time, n being the number of sources active, in 2⁻³² ns. The
+/// remainder of a division is carried into the next, so all shares together are the time itself:
+/// nothing is rounded before the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shares {
     sum: u128,
@@ -70,7 +70,7 @@ pub fn exact(ns: u64) -> u128 {
     u128::from(ns) << FRACTION
 }
 
-/// Of a share in 2⁻³² ns, the nanoseconds.
+/// The whole nanoseconds of a share in 2⁻³² ns.
 pub fn whole_ns(share: u128) -> u64 {
     (share >> FRACTION) as u64
 }

@@ -1,4 +1,4 @@
-//! What each source did over the session, out of its counters.
+//! The counters of each source over the session.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub struct Tally {
     pub expiries: u64,
 }
 
-/// What a source did between two snapshots.
+/// A change of a source between two snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The source.
@@ -44,7 +44,7 @@ pub struct Change {
     pub last: MonoNanos,
 }
 
-/// What stays of a snapshot to find causes with.
+/// The part of a snapshot that is kept to find causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The walk's begin.
@@ -114,7 +114,7 @@ impl Tracker {
             born: self.whole,
             ..Tally::default()
         });
-        // What a source had done before it was first seen counts only if it was born since.
+        // Counts from before a source was first seen are its own only if it was born since.
         let base = self.last.get(&instance).copied().unwrap_or(Last {
             counters: if tally.born { Counters::default() } else { counters },
             held_ns: if tally.born { 0 } else { held_ns },

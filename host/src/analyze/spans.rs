@@ -84,7 +84,7 @@ mod tests {
             spans.begin(BootNanos(start));
             spans.end(BootNanos(end));
         }
-        let told = [(0, 20), (500_000, 600_000), (1_600_000, 16_000_000)];
-        assert_eq!(spans.finish(16_384_000), told.map(|(a, b)| (BootNanos(a), BootNanos(b))));
+        let kept = [(0, 20), (500_000, 600_000), (1_600_000, 16_000_000)];
+        assert_eq!(spans.finish(16_384_000), kept.map(|(a, b)| (BootNanos(a), BootNanos(b))));
     }
 }

@@ -8,7 +8,7 @@ use super::active::Active;
 use super::shares;
 use crate::report::{Blocker, Name, Wait};
 
-/// Sources told of one wait: the rest held it up for less.
+/// Sources listed for one wait: the rest held it up for less.
 pub const BLOCKERS: usize = 8;
 
 /// Threads that are remembered; there is one that suspends, and perhaps a few that look.
@@ -18,7 +18,7 @@ const THREADS: usize = 4_096;
 struct Open {
     thread: u32,
     start: BootNanos,
-    /// What the sources' shares in the stretch were at its begin; empty for the first wait of it.
+    /// The sources' shares in the stretch at its start; empty for the first wait of it.
     base: Vec<(u32, u128)>,
 }
 
@@ -29,7 +29,7 @@ pub struct Waits {
     over: Vec<Wait>,
     /// Threads that were heard of since the session began, or what is missing of it ended.
     known: BTreeSet<u32>,
-    /// Since when a thread may wait of which nothing was heard yet; `None` where that can't be told.
+    /// Since when a thread may wait that had no event yet; `None` where that is unknown.
     since: Option<BootNanos>,
 }
 
@@ -63,7 +63,7 @@ impl Waits {
         self.open.push(Open { thread, start: at, base });
     }
 
-    /// A thread has its answer. Returns since when the session was blocked, where only this tells
+    /// A thread has its answer. Returns since when the session was blocked, where only this shows
     /// that it was.
     pub fn end(
         &mut self,
@@ -131,7 +131,7 @@ impl Waits {
         self.known.clear();
     }
 
-    /// What is missing ends here. `ends` as in [`Waits::new`].
+    /// The missing part ends here. `ends` as in [`Waits::new`].
     pub fn resume(&mut self, at: BootNanos, ends: bool) {
         self.since = ends.then_some(at);
     }

@@ -168,7 +168,7 @@ struct Export<'a, W> {
     /// Lines that are not written yet.
     text: Vec<u8>,
     digits: Digits,
-    /// What all lines of holds begin with that became final at once.
+    /// The start of the lines of all holds that became final at once.
     hold: Vec<u8>,
 }
 
@@ -412,7 +412,7 @@ fn edge_rest(active: bool, shared: bool) -> String {
     format!(",\"active\":{active},\"shared\":{shared}}}\n")
 }
 
-/// What a number of nanoseconds is divided by: stamps agree in what is left of it.
+/// Most stamps in a row are equal when divided by this.
 const LOW: u64 = 100_000_000;
 
 /// Writes stamps, of which most share their first digits with the one before.

@@ -18,7 +18,7 @@ use crate::session::order;
 /// Why an export broke off.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// What is written to took no more.
+    /// The output took no more.
     #[error(transparent)]
     Write(#[from] io::Error),
     /// The trace can't be read.
@@ -26,7 +26,7 @@ pub enum ExportError {
     Read(#[from] Unreadable),
 }
 
-/// What a trace is written to.
+/// An export under way.
 trait Sink {
     /// Something happened. `held` has the holds that became final by it.
     fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()>;

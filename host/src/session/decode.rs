@@ -21,7 +21,7 @@ use thiserror::Error;
 pub struct TraceError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub why: Unreadable,
 }
 
@@ -39,9 +39,9 @@ pub enum Unreadable {
     NoRecords(u64),
 }
 
-/// A whole file. A capture is no longer than its `--max-size`, so that it fits into memory; and of a
-/// copy no other program can take a part away meanwhile, as it could of a mapping. Of a trace that is
-/// being written this is what it holds now; what its last chunk lacks is passed over like any damage.
+/// A whole file. A capture is no longer than its `--max-size`, so that it fits into memory; and a
+/// copy stays whole while another program truncates the file, unlike a mapping. If the trace is still
+/// being written, its last chunk may be cut off, which counts as damage.
 pub fn load(path: &Path) -> Result<Vec<u8>, TraceError> {
     std::fs::read(path).map_err(|error| TraceError { path: path.to_owned(), why: error.into() })
 }
@@ -153,7 +153,7 @@ impl View {
     }
 }
 
-/// What stands once per trace, and counts over all of it.
+/// Facts about the whole trace, and counts over all of it.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     /// Where and how the trace was taken; `None` where that record was lost.
@@ -180,17 +180,17 @@ pub struct Model {
     pub snapshots: u64,
     /// Snapshots that did not hold every source.
     pub truncated_snapshots: u64,
-    /// Snapshots that build on a lost one, and tell nothing.
+    /// Snapshots that build on a lost one, and show nothing.
     pub orphaned_snapshots: u64,
     /// Events that the probe could not hand over.
     pub lost_events: u64,
-    /// What the capture had cost when it began: loading the probe, mostly.
+    /// The cost of the capture when it began: mostly of loading the probe.
     pub started: Option<Overhead>,
     /// The last word on what the capture cost.
     pub overhead: Option<Overhead>,
-    /// How the capture ended; `None` where it did not end in order.
+    /// How the capture ended; `None` where it did not end cleanly.
     pub finish: Option<End>,
-    /// What could not be read.
+    /// The parts that could not be read.
     pub damage: Damage,
 }
 
@@ -322,7 +322,7 @@ impl Model {
         self.sources.get(&instance).map_or(&[], |source| self.text(source.name))
     }
 
-    /// Whether nothing is missing: it ended in order, nothing is damaged, nothing was lost.
+    /// Whether nothing is missing: it ended cleanly, nothing is damaged, nothing was lost.
     pub fn complete(&self) -> bool {
         self.finish.is_some()
             && self.damage == Damage::default()

@@ -2,8 +2,8 @@
 //!
 //! The file has events nearly in the order of their stamps. The probe's events lie in the order in
 //! which they got their place in the ring, a moment before their stamp, so those of two CPUs may be
-//! swapped. What the agent reads itself (snapshots, power supplies) precedes the events that had piled
-//! up in the ring meanwhile. So an event waits until the probe's stamps have gone [`JITTER_NS`] beyond
+//! swapped. The agent writes its own readings (snapshots, power supplies) before the events that had
+//! piled up in the ring meanwhile. So an event waits until the probe's stamps have gone [`JITTER_NS`] beyond
 //! it. Events of one stamp keep the order of the file, and no stamp runs backwards, whatever the file
 //! holds.
 

@@ -65,7 +65,7 @@ pub struct Place<'a> {
     pub view: &'a View,
     /// If it is new, it was born in the stretch.
     pub born: bool,
-    /// What its holds are added to.
+    /// Its holds are added here.
     pub holds: &'a mut Vec<Hold>,
 }
 

@@ -28,7 +28,7 @@ pub struct Hold {
     pub exact: bool,
 }
 
-/// What became of a source.
+/// A change of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldKind {
     /// It was registered since the snapshot before.

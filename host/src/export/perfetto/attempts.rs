@@ -30,13 +30,13 @@ pub struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    /// Of these.
+    /// Follows these attempts.
     pub fn new(attempts: &'a [Attempt]) -> Self {
         Self { coming: attempts.iter(), now: None, steps: Vec::new(), asleep: false }
     }
 
-    /// Ends and begins what did so by `at`. What happens in the very nanosecond in which an attempt
-    /// ends is part of it.
+    /// Ends and begins attempts up to `at`. An event in the very nanosecond in which an attempt ends is
+    /// part of it.
     pub fn until(
         &mut self,
         at: BootNanos,
@@ -101,9 +101,9 @@ impl<'a> Attempts<'a> {
         Ok(())
     }
 
-    /// What Perfetto's `android.suspend` takes for sleep. Out of `suspend_resume` it takes
+    /// The sleeps for Perfetto's `android.suspend`. Out of `suspend_resume` it takes
     /// `timekeeping_freeze`, which s2idle has only where all idle states can do without the tick,
-    /// and `syscore_resume`, which it has not at all; so the sleeps are told in the event that
+    /// and `syscore_resume`, which it has not at all; so the sleeps are written as the event that
     /// the module prefers, by what the report counts as sleep.
     fn sleep(
         &mut self,

@@ -97,7 +97,7 @@ impl Holds {
         notes: &[&str],
         packets: &mut Packets<impl Write>,
     ) -> io::Result<()> {
-        // What the end of the trace cuts off is still held.
+        // A hold that the end of the trace cuts off is still held.
         self.count -= u64::from(!unfinished);
         if notes.is_empty() {
             return self.short(at, event::SLICE_END, None, track, packets);
@@ -111,7 +111,7 @@ impl Holds {
         self.long(at, event, None, packets)
     }
 
-    /// What most events are, right where they are written.
+    /// Encodes an event without notes right where it is written: most are such.
     fn short(
         &mut self,
         at: BootNanos,

@@ -226,7 +226,7 @@ pub fn stamp(at: BootNanos) -> u64 {
     at.0.min(i64::MAX as u64)
 }
 
-/// What is shown of a slice beside its name and its times.
+/// A note that is shown with a slice.
 pub fn note(name: &str, value: Value) -> DebugAnnotation {
     let note = DebugAnnotation { name: Some(name.to_owned()), ..DebugAnnotation::default() };
     match value {

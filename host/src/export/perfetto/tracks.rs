@@ -17,7 +17,7 @@ pub enum Track {
     Attempts,
     /// How many sources are held.
     Held,
-    /// What woke the system.
+    /// The interrupts that woke the system.
     Wakes,
     /// Where the trace has holes.
     Missing,
@@ -26,7 +26,7 @@ pub enum Track {
     /// One of them.
     Thread(u32),
     /// Power supplies.
-    Supplies,
+    PowerSupplies,
     /// A quantity of one, by its name's number.
     Supply(u32, Quantity),
     /// The wakeup sources.
@@ -35,7 +35,7 @@ pub enum Track {
     Source(u32),
 }
 
-/// What is counted of a power supply.
+/// A quantity of a power supply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// Per cent.
@@ -58,7 +58,7 @@ impl Track {
             Self::Missing => (4, 0),
             Self::Waits => (5, 0),
             Self::Thread(id) => (6, id),
-            Self::Supplies => (7, 0),
+            Self::PowerSupplies => (7, 0),
             Self::Supply(name, Quantity::Capacity) => (8, name),
             Self::Supply(name, Quantity::Charge) => (9, name),
             Self::Supply(name, Quantity::Current) => (10, name),
@@ -67,19 +67,19 @@ impl Track {
         1 << 40 | kind << 32 | u64::from(which)
     }
 
-    /// What it is part of.
+    /// The track above it.
     pub fn parent(self) -> Option<Self> {
         match self {
             Self::Root => None,
             Self::Thread(_) => Some(Self::Waits),
-            Self::Supply(..) => Some(Self::Supplies),
+            Self::Supply(..) => Some(Self::PowerSupplies),
             Self::Source(_) => Some(Self::Sources),
             _ => Some(Self::Root),
         }
     }
 }
 
-/// What has no name, or whose name was lost.
+/// Stands for a name that is empty or lost.
 const NO_NAME: &str = "(no name)";
 
 /// Names and describes tracks.
@@ -96,7 +96,7 @@ struct SourceName {
 }
 
 impl<'a> Names<'a> {
-    /// Of the trace with this model.
+    /// For the trace with this model.
     pub fn new(model: &'a Model) -> Self {
         let mut count = BTreeMap::<&[u8], u32>::new();
         for instance in model.sources.keys() {
@@ -133,7 +133,7 @@ impl<'a> Names<'a> {
         format!("irq {number} {name}")
     }
 
-    /// What a track is called, and how it stands among others.
+    /// The name of a track, and its place among others.
     pub fn describe(&self, which: Track) -> TrackDescriptor {
         let plain = |name: &str, rank| TrackDescriptor {
             name: Some(name.to_owned()),
@@ -163,7 +163,7 @@ impl<'a> Names<'a> {
                 description: self.model.sources.get(&instance).map(describe),
                 ..plain(&self.unique(instance), 0)
             },
-            Track::Supplies => group("Power supplies", 6, track::LEXICOGRAPHIC),
+            Track::PowerSupplies => group("Power supplies", 6, track::LEXICOGRAPHIC),
             Track::Supply(name, Quantity::Capacity) => {
                 counter(plain(&supply(name, "capacity"), 0), "%")
             }
@@ -190,7 +190,7 @@ impl SourceName {
     }
 }
 
-/// What a source's track says of it; its addresses are kept secret.
+/// The description of a source's track; its addresses are kept secret.
 fn describe(source: &SourceDef) -> String {
     let id = source.id.map_or_else(|| "no id known".to_owned(), |id| format!("wakeup{id}"));
     format!("source {} of the trace, {id}", source.instance)

@@ -103,7 +103,7 @@ pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt
     if groups.is_empty() {
         return;
     }
-    page.heading("What woke it");
+    page.heading("Interrupts and sources that woke it");
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|(_, (times, slept_ns, _))| Reverse((*times, *slept_ns)));
     let more = groups.len().saturating_sub(WAKES);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::Maker;
 use common::packets::decode;
+use common::{MS, Maker, T0};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -197,6 +197,89 @@ proptest! {
         }
         agree(&bytes, false);
     }
+}
+
+/// Instance, start and end in ms after the first snapshot, and whether they are exact.
+fn holds(bytes: &[u8]) -> Vec<(u64, u64, u64, bool)> {
+    let mut out = Vec::new();
+    let all = analyze(bytes).expect("a trace");
+    jsonl::write(bytes, &all, &mut out).expect("an export");
+    let lines = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = lines.map(|line| serde_json::from_slice::<Value>(line).expect("JSON"));
+    let hold = |line: Value| {
+        let ms = |key: &str| (line[key].as_u64().expect("a stamp") - T0) / MS;
+        let instance = line["instance"].as_u64().expect("a number");
+        (instance, ms("start_ns"), ms("end_ns"), line["exact"].is_null())
+    };
+    lines.filter(|line| line["kind"] == "hold").map(hold).collect()
+}
+
+#[test]
+fn a_lost_edge_is_made_up_for_by_counters() {
+    let mut m = Maker::full();
+    m.source(b"modem", 0);
+    m.snapshot(Reason::Start);
+    m.wait(10 * MS).activate(0).wait(5 * MS).relax(0).wait(MS).activate(0).wait(3 * MS);
+    m.edges = false;
+    m.relax(0);
+    m.edges = true;
+    m.wait(MS).lost(1).wait(MS).snapshot(Reason::Lost).wait(MS).activate(0).wait(MS).relax(0);
+    let wanted = [(0, 10, 15, true), (0, 16, 19, false), (0, 22, 23, true)];
+    assert_eq!(holds(&m.finish()), wanted);
+}
+
+#[test]
+fn without_edges_counters_place_holds() {
+    let mut m = Maker::new();
+    m.source(b"modem", 0);
+    m.activate(0).snapshot(Reason::Start);
+    // Released and taken again: from the start, and since its last change.
+    m.wait(10 * MS).relax(0).wait(5 * MS).activate(0).wait(5 * MS).snapshot(Reason::Tick);
+    m.wait(5 * MS).relax(0).wait(5 * MS).snapshot(Reason::Tick);
+    // Twice between two snapshots: all of it up to the last change.
+    m.wait(MS).activate(0).wait(2 * MS).relax(0).wait(MS).activate(0).wait(2 * MS).relax(0);
+    m.wait(4 * MS).snapshot(Reason::Tick);
+    let wanted = [(0, 0, 10, false), (0, 15, 25, false), (0, 32, 36, false)];
+    assert_eq!(holds(&m.finish()), wanted);
+}
+
+#[test]
+fn sources_of_a_shared_name_have_their_own_holds() {
+    let mut m = Maker::full();
+    m.source(b"eventpoll", 0);
+    m.source(b"eventpoll", 0);
+    m.snapshot(Reason::Start).wait(MS);
+    m.shared(0, 0, true).wait(2 * MS).shared(1, 0, true).wait(3 * MS).shared(0, 0, false);
+    m.wait(5 * MS).shared(1, 0, false).wait(5 * MS).snapshot(Reason::Tick);
+    assert_eq!(holds(&m.finish()), [(0, 1, 6, false), (1, 3, 11, false)]);
+}
+
+#[test]
+fn sleep_splits_a_hold() {
+    let mut m = Maker::full();
+    m.source(b"modem", 0);
+    m.snapshot(Reason::Start).wait(MS).activate(0).wait(MS);
+    m.phase("suspend_enter", 1, true).phase("machine_suspend", 1, true).wait(100 * MS);
+    m.phase("machine_suspend", 1, false).returned(0).wait(MS).relax(0).wait(MS);
+    assert_eq!(holds(&m.finish()), [(0, 1, 2, true), (0, 102, 103, true)]);
+}
+
+#[test]
+fn a_gap_ends_a_hold_and_a_wait() {
+    let mut m = Maker::full();
+    m.source(b"modem", 0);
+    m.snapshot(Reason::Start).wait(MS).activate(0).wait_begin(7).wait(MS);
+    m.snapshot(Reason::Tick).commit();
+    let damaged = m.bytes.len();
+    m.wait(50 * MS).relax(0).wait_end(7).wait(MS).commit();
+    let end = m.bytes.len();
+    m.wait(50 * MS).activate(0).wait(MS).relax(0);
+    let mut bytes = m.finish();
+    bytes[(damaged + end) / 2] ^= 0x55;
+    agree(&bytes, false);
+    assert_eq!(holds(&bytes)[0], (0, 1, 2, true));
+    let waits = analyze(&bytes).expect("a trace").waits;
+    assert_eq!((waits[0].end_ns.0 - T0) / MS, 2);
 }
 
 #[test]

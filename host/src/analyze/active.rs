@@ -258,11 +258,35 @@ impl Active {
         }
     }
 
+    /// The shares in whole nanoseconds, by source, and the time left. Names are rounded first, then the
+    /// sources of each: so neither has a share below the time in which it alone was active.
+    fn rounded_shares(&self) -> (Vec<u64>, u64) {
+        let mut members = vec![Vec::new(); self.groups.len()];
+        for (slot, source) in self.sources.iter().enumerate() {
+            members[source.group as usize].push((slot, source.real.at_least_sole()));
+        }
+        let of_group = |(members, group): (&Vec<(usize, u128)>, &Group)| {
+            let sum = members.iter().map(|(_, share)| share).sum::<u128>();
+            sum.max(shares::exact(group.sole_ns))
+        };
+        let groups: Vec<u128> = members.iter().zip(&self.groups).map(of_group).collect();
+        let (groups, mut left_ns) = shares::round(&groups, self.real.split_ns);
+        let mut rounded = vec![0; self.sources.len()];
+        for (members, group_ns) in members.iter().zip(groups) {
+            let shares: Vec<u128> = members.iter().map(|(_, share)| *share).collect();
+            let (shares, left) = shares::round(&shares, group_ns);
+            left_ns += left;
+            for ((slot, _), share) in members.iter().zip(shares) {
+                rounded[*slot] = share;
+            }
+        }
+        (rounded, left_ns)
+    }
+
     /// The trace is over.
     pub fn finish(mut self, held: &Held) -> Outcome {
         self.settle_all();
-        let blocked: Vec<u128> = self.sources.iter().map(|source| source.real.share).collect();
-        let (blocked, left_ns) = shares::round(&blocked, self.real.split_ns);
+        let (blocked, left_ns) = self.rounded_shares();
         let names = held.groups.iter().zip(&self.groups);
         let sources = self.sources.iter().zip(blocked);
         Outcome {

@@ -58,6 +58,16 @@ impl Account {
         }
         self.mark = shares.sum;
     }
+
+    /// The share, which by the remainders of divisions may be short of the time as the only one.
+    pub fn at_least_sole(&self) -> u128 {
+        self.share.max(exact(self.sole_ns))
+    }
+}
+
+/// Nanoseconds as a share.
+pub fn exact(ns: u64) -> u128 {
+    u128::from(ns) << FRACTION
 }
 
 /// Of a share in 2⁻³² ns, the nanoseconds.

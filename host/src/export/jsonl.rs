@@ -35,7 +35,9 @@ pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), E
         attempts: report.attempts.iter(),
         waits: waits.into_iter(),
         sources: Vec::new(),
-        text: Vec::new(),
+        text: Vec::with_capacity(BUFFER + 4096),
+        digits: Digits::default(),
+        hold: Vec::new(),
     };
     export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
     super::stream(bytes, export)
@@ -165,13 +167,18 @@ struct Export<'a, W> {
     sources: Vec<Holding>,
     /// Lines that are not written yet.
     text: Vec<u8>,
+    digits: Digits,
+    /// What all lines of holds begin with that became final at once.
+    hold: Vec<u8>,
 }
 
 /// A source with an edge or a hold.
 #[derive(Default)]
 struct Holding {
-    /// Its keys, as they stand in each line.
+    /// Its keys in a line.
     keys: Box<[u8]>,
+    /// The same and the rest of the line, for a deactivation and an activation.
+    edges: [Box<[u8]>; 2],
     /// Since when it is held, and whether that is exact.
     since: (u64, bool),
 }
@@ -248,30 +255,39 @@ impl<W: Write> Export<'_, W> {
     ) -> io::Result<()> {
         self.ended(at_ns)?;
         self.source_keys(source)?;
-        put(&mut self.text, b"{\"kind\":\"edge\",\"at_ns\":", at_ns);
-        self.text.extend_from_slice(&self.sources[source.0].keys);
-        self.text.extend_from_slice(match (active, shared) {
-            (true, false) => b",\"active\":true,\"shared\":false}\n",
-            (false, false) => b",\"active\":false,\"shared\":false}\n",
-            (true, true) => b",\"active\":true,\"shared\":true}\n",
-            (false, true) => b",\"active\":false,\"shared\":true}\n",
-        });
+        self.text.extend_from_slice(b"{\"kind\":\"edge\",\"at_ns\":");
+        self.digits.put(&mut self.text, at_ns);
+        let Holding { keys, edges, .. } = &self.sources[source.0];
+        if shared {
+            self.text.extend_from_slice(keys);
+            self.text.extend_from_slice(edge_rest(active, true).as_bytes());
+        } else {
+            self.text.extend_from_slice(&edges[usize::from(active)]);
+        }
         self.flush_full()
     }
 
     /// The holds that became final.
     fn holds(&mut self, at_ns: u64, held: &mut Held) -> io::Result<()> {
+        if held.holds().is_empty() {
+            return Ok(());
+        }
+        self.hold.clear();
+        self.hold.extend_from_slice(b"{\"kind\":\"hold\",\"at_ns\":");
+        self.digits.put(&mut self.hold, at_ns);
         for hold in held.holds().iter() {
             let slot = hold.slot as usize;
             self.source_keys((slot, hold.instance))?;
-            let Holding { keys, since } = &mut self.sources[slot];
+            let Holding { keys, since, .. } = &mut self.sources[slot];
             match hold.kind {
                 HoldKind::Began { .. } => *since = (hold.at.0, hold.exact),
                 HoldKind::Ended { .. } => {
-                    put(&mut self.text, b"{\"kind\":\"hold\",\"at_ns\":", at_ns);
+                    self.text.extend_from_slice(&self.hold);
                     self.text.extend_from_slice(keys);
-                    put(&mut self.text, b",\"start_ns\":", since.0);
-                    put(&mut self.text, b",\"end_ns\":", hold.at.0);
+                    self.text.extend_from_slice(b",\"start_ns\":");
+                    self.digits.put(&mut self.text, since.0);
+                    self.text.extend_from_slice(b",\"end_ns\":");
+                    self.digits.put(&mut self.text, hold.at.0);
                     self.text.extend_from_slice(match since.1 && hold.exact {
                         true => b"}\n",
                         false => b",\"exact\":false}\n",
@@ -293,6 +309,8 @@ impl<W: Write> Export<'_, W> {
             let text = serde_json::to_string(&self.who(instance)).map_err(io::Error::other)?;
             let keys = harmless(&text);
             let keys = format!(",{}", keys.trim_start_matches('{').trim_end_matches('}'));
+            let edges = [false, true].map(|active| keys.clone() + &edge_rest(active, false));
+            self.sources[slot].edges = edges.map(|edge| edge.into_bytes().into());
             self.sources[slot].keys = keys.into_bytes().into();
         }
         Ok(())
@@ -389,8 +407,51 @@ impl<W: Write> Export<'_, W> {
     }
 }
 
-/// Appends a key with its number.
-fn put(text: &mut Vec<u8>, key: &[u8], number: u64) {
-    text.extend_from_slice(key);
-    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+/// The end of an edge's line.
+fn edge_rest(active: bool, shared: bool) -> String {
+    format!(",\"active\":{active},\"shared\":{shared}}}\n")
+}
+
+/// What a number of nanoseconds is divided by: stamps agree in what is left of it.
+const LOW: u64 = 100_000_000;
+
+/// Writes stamps, of which most share their first digits with the one before.
+#[derive(Default)]
+struct Digits {
+    high: u64,
+    text: Vec<u8>,
+}
+
+impl Digits {
+    fn put(&mut self, out: &mut Vec<u8>, number: u64) {
+        let (high, low) = (number / LOW, number % LOW);
+        let mut buffer = itoa::Buffer::new();
+        if high == 0 {
+            return out.extend_from_slice(buffer.format(low).as_bytes());
+        }
+        if high != self.high || self.text.is_empty() {
+            self.high = high;
+            self.text.clear();
+            self.text.extend_from_slice(buffer.format(high).as_bytes());
+        }
+        out.extend_from_slice(&self.text);
+        // With its zeros in front.
+        out.extend_from_slice(&buffer.format((LOW + low) as u32).as_bytes()[1..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_the_number() {
+        let mut digits = Digits::default();
+        for number in [0, 7, LOW - 1, LOW, LOW + 1, 5_001_000_000_000, 5_001_000_000_001, u64::MAX]
+        {
+            let mut out = Vec::new();
+            digits.put(&mut out, number);
+            assert_eq!(String::from_utf8_lossy(&out), number.to_string());
+        }
+    }
 }

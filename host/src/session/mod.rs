@@ -4,5 +4,6 @@
 pub mod decode;
 pub mod held;
 pub mod order;
+mod place;
 mod slept;
 pub mod stretch;

@@ -1,15 +1,14 @@
 //! A stretch: the time between two snapshots, for which holds become final at the second.
 //!
 //! A source's holds in a stretch come from its edges, or, where those can't be believed, from its
-//! counters. Counters have how long it was held in all, and when it changed last. A source that was
-//! active at the start is drawn as held from there on, any other as held up to its last change; what
-//! began at the last change and goes on is exact. So the sum of all holds is what the kernel counted.
+//! counters; see [`place`](super::place).
 
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::BootNanos;
 
 use super::decode::View;
 use super::held::Source;
+use super::place::{Place, Region};
 
 /// Edges that wait for the next snapshot. If none comes in time, they are believed.
 const ROOM: usize = 1 << 16;
@@ -48,7 +47,8 @@ pub enum HoldKind {
     Removed,
 }
 
-const ENDED: HoldKind = HoldKind::Ended { unfinished: false };
+/// The usual end.
+pub(super) const ENDED: HoldKind = HoldKind::Ended { unfinished: false };
 
 /// When one source was held.
 #[derive(Debug, Default)]
@@ -56,30 +56,30 @@ pub struct Holder {
     /// Time held, in all holds that are final.
     pub held_ns: u64,
     /// The part of it since the counters of `base`.
-    placed_ns: u64,
+    pub(super) placed_ns: u64,
     /// It is held, as far as that is final, and the part up to here is in `held_ns`.
-    open: Option<BootNanos>,
+    pub(super) open: Option<BootNanos>,
     /// It was active at the start of the stretch.
-    active: bool,
+    pub(super) active: bool,
     /// Its edges contradict what is known.
     doubted: bool,
     by_counters: bool,
     /// Its place in the snapshot under way.
-    listed: Option<usize>,
-    removed: bool,
+    pub(super) listed: Option<usize>,
+    pub(super) removed: bool,
     /// It exists, by the last snapshot.
     present: bool,
-    base: Option<Base>,
+    pub(super) base: Option<Base>,
     /// Activations counted from its first snapshot up to `base`.
     counted: u64,
 }
 
 /// A source's counters at a snapshot.
 #[derive(Clone, Copy, Debug)]
-struct Base {
-    held_ns: u64,
-    active_count: u64,
-    active: bool,
+pub(super) struct Base {
+    pub(super) held_ns: u64,
+    pub(super) active_count: u64,
+    pub(super) active: bool,
 }
 
 impl Holder {
@@ -120,13 +120,13 @@ impl Holder {
         self.counted.saturating_add(active_count.saturating_sub(base))
     }
 
-    fn begin(&mut self, at: BootNanos) -> bool {
+    pub(super) fn begin(&mut self, at: BootNanos) -> bool {
         let begins = self.open.is_none();
         self.open = self.open.or(Some(at));
         begins
     }
 
-    fn end(&mut self, at: BootNanos) -> bool {
+    pub(super) fn end(&mut self, at: BootNanos) -> bool {
         let Some(since) = self.open.take() else { return false };
         self.held_ns += at.since(since);
         self.placed_ns += at.since(since);
@@ -374,140 +374,5 @@ impl Stretch {
             }
         }
         self.holds[start..].sort_by_key(|hold| hold.at);
-    }
-}
-
-/// A stretch by the clock that does not run in sleep, from 0 on.
-struct Region {
-    /// The parts awake.
-    awake: Vec<(BootNanos, BootNanos)>,
-    begin: BootNanos,
-    end: BootNanos,
-    length: u64,
-    ends_awake: bool,
-}
-
-impl Region {
-    fn new(
-        begin: BootNanos,
-        end: BootNanos,
-        sleeps: &[(BootNanos, BootNanos)],
-        asleep: Option<BootNanos>,
-    ) -> Self {
-        let mut awake = Vec::new();
-        let mut from = begin;
-        for (start, stop) in sleeps.iter().copied().chain(asleep.map(|since| (since, end))) {
-            if start > from {
-                awake.push((from, start.min(end)));
-            }
-            from = from.max(stop);
-        }
-        if asleep.is_none() && (from < end || awake.is_empty()) {
-            awake.push((from, end));
-        }
-        let length = awake.iter().map(|(start, stop)| stop.since(*start)).sum();
-        Self { awake, begin, end, length, ends_awake: asleep.is_none() }
-    }
-
-    /// The parts of an interval by CLOCK_BOOTTIME.
-    fn parts(&self, (start, end): (u64, u64)) -> impl Iterator<Item = (BootNanos, BootNanos)> + '_ {
-        let mut offset = 0;
-        self.awake.iter().filter_map(move |(from, to)| {
-            let (first, last) = (offset, offset + to.since(*from));
-            offset = last;
-            let (start, end) = (start.max(first), end.min(last));
-            let at = |part: u64| BootNanos(from.0 + (part - first));
-            (start < end).then(|| (at(start), at(end)))
-        })
-    }
-}
-
-/// Places what the counters of one source have.
-struct Place<'a> {
-    slot: u32,
-    source: &'a mut Source,
-    view: &'a View,
-    /// If it is new, it was born in the stretch.
-    born: bool,
-    holds: &'a mut Vec<Hold>,
-}
-
-impl Place<'_> {
-    fn by_counters(&mut self, region: &Region) {
-        let active = self.source.count > 0;
-        let (held, changed) = self.grown(region);
-        // Since its last change; before that it was held for the rest.
-        let tail = if active { held.min(region.length - changed) } else { 0 };
-        let (head, last) = (held - tail, region.length - tail);
-        let stop = match (self.source.holder.active, active) {
-            (true, _) => head,
-            (false, true) => last,
-            (false, false) => changed.max(head),
-        };
-        let (first, second) = if stop == last {
-            ((stop - head, region.length), (0, 0))
-        } else {
-            ((stop - head, stop), (last, region.length))
-        };
-        let parts = region.parts(first).chain(region.parts(second));
-        let parts: Vec<_> = parts.collect();
-        if parts.first().is_none_or(|(start, _)| *start > region.begin) {
-            self.end(region.begin);
-        }
-        let goes_on = active && region.ends_awake;
-        for (start, end) in parts {
-            self.begin(start);
-            if end < region.end || !goes_on {
-                self.end(end);
-            }
-        }
-        if goes_on {
-            self.begin(region.end);
-        }
-    }
-
-    fn begin(&mut self, at: BootNanos) {
-        let before = self.source.holder.base.is_none() && !self.born;
-        if self.source.holder.begin(at) {
-            self.push(at, HoldKind::Began { before });
-        }
-    }
-
-    fn end(&mut self, at: BootNanos) {
-        if self.source.holder.end(at) {
-            self.push(at, ENDED);
-        }
-    }
-
-    fn push(&mut self, at: BootNanos, kind: HoldKind) {
-        let (slot, instance) = (self.slot, self.source.instance);
-        self.holds.push(Hold { at, slot, instance, kind, exact: false });
-    }
-
-    /// How long it was held in the stretch, beside what is placed, and when it changed last.
-    fn grown(&self, region: &Region) -> (u64, u64) {
-        let holder = &self.source.holder;
-        if holder.removed {
-            return (0, region.length);
-        }
-        let Some(index) = holder.listed else {
-            let went_on = holder.base.is_some_and(|base| base.active) && !self.view.full;
-            return (if went_on { region.length } else { 0 }, 0);
-        };
-        let state = &self.view.states[index].1;
-        if state.torn() {
-            return (0, region.length);
-        }
-        let now_ns = state.held_ns(self.view.now);
-        let counted = match holder.base {
-            Some(base) if state.counters.active_count < base.active_count => 0,
-            Some(base) => now_ns.saturating_sub(base.held_ns),
-            None if self.born => now_ns,
-            None => 0,
-        };
-        let open = holder.open.map_or(0, |since| region.begin.since(since));
-        let held = counted.saturating_sub(holder.placed_ns + open).min(region.length);
-        let ago = self.view.now.0.saturating_sub(state.counters.last_ns);
-        (held, region.length.saturating_sub(ago))
     }
 }

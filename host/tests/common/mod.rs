@@ -29,7 +29,7 @@ pub const REAL: i64 = 1_772_359_211 * S as i64;
 
 /// Builds a trace: a clock that is moved on, sources that are changed, and what happens.
 pub struct Maker {
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     writer: ChunkWriter,
     differ: DeltaEncoder,
     /// CLOCK_BOOTTIME.

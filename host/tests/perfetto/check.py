@@ -13,6 +13,8 @@ import sys
 from google.protobuf.unknown_fields import UnknownFieldSet
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as pb
 
+# The first clock that is a sequence's own.
+INCREMENTAL = 64
 BOOTTIME = pb.BuiltinClock.Value("BUILTIN_CLOCK_BOOTTIME")
 MONOTONIC = pb.BuiltinClock.Value("BUILTIN_CLOCK_MONOTONIC")
 BEGIN, END, INSTANT, COUNTER = (
@@ -43,10 +45,11 @@ class Export:
         self.events = []  # (stamp, track, event, name)
         self.ftrace = []
         self.clocks = []
-        names = {}
-        begun = set()
+        self.counted = []  # (stamp, track, value): counters within other events
+        names = {}  # (sequence, iid) → name
+        defaults = {}  # sequence → its defaults
+        last = {}  # sequence → the last stamp of its incremental clock
         for packet in trace.packet:
-            assert not packet.HasField("timestamp_clock_id")
             sequence = packet.trusted_packet_sequence_id
             assert sequence, "a packet of no sequence"
             if packet.HasField("ftrace_events"):
@@ -54,16 +57,24 @@ class Export:
                 assert bundle.HasField("cpu") and not bundle.HasField("ftrace_clock")
                 self.ftrace += bundle.event
                 continue
-            assert packet.sequence_flags & pb.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
-            if sequence not in begun:
-                begun.add(sequence)
+            if sequence not in defaults:
                 assert packet.sequence_flags & pb.TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
-                assert packet.trace_packet_defaults.timestamp_clock_id == BOOTTIME
+                defaults[sequence] = packet.trace_packet_defaults
+            assert packet.HasField("trace_packet_defaults") == (
+                packet.trace_packet_defaults == defaults[sequence]
+                and bool(packet.sequence_flags & pb.TracePacket.SEQ_INCREMENTAL_STATE_CLEARED)
+            )
             for name in packet.interned_data.event_names:
-                assert name.iid and name.iid not in names, f"name {name.iid} comes twice"
-                names[name.iid] = name.name
+                key = (sequence, name.iid)
+                assert name.iid and key not in names, f"name {key} comes twice"
+                names[key] = name.name
             if packet.HasField("clock_snapshot"):
-                self.clock(packet.clock_snapshot)
+                for clock in packet.clock_snapshot.clocks:
+                    if clock.is_incremental:
+                        assert clock.clock_id == INCREMENTAL and sequence not in last
+                        last[sequence] = clock.timestamp
+                if sequence not in last:
+                    self.clock(packet.clock_snapshot)
             elif packet.HasField("track_descriptor"):
                 track = packet.track_descriptor
                 assert track.uuid not in self.tracks, f"{track.name} is described twice"
@@ -72,9 +83,20 @@ class Export:
             elif packet.HasField("track_event"):
                 event = packet.track_event
                 assert event.track_uuid in self.tracks, "an event of no track"
-                name = names[event.name_iid] if event.name_iid else None
-                self.events.append((packet.timestamp, event.track_uuid, event, name))
-        assert len(begun) == 1
+                stamp, clock = packet.timestamp, defaults[sequence].timestamp_clock_id
+                assert not packet.HasField("timestamp_clock_id")
+                if clock == INCREMENTAL:
+                    last[sequence] += stamp
+                    stamp = last[sequence]
+                else:
+                    assert clock == BOOTTIME
+                name = names[sequence, event.name_iid] if event.name_iid else None
+                self.events.append((stamp, event.track_uuid, event, name))
+                counters = defaults[sequence].track_event_defaults.extra_counter_track_uuids
+                for track, value in zip(counters, event.extra_counter_values, strict=True):
+                    assert track in self.tracks, "a counter of no track"
+                    self.counted.append((stamp, track, value))
+        assert len(defaults) == 2
 
     def clock(self, snapshot):
         assert snapshot.primary_trace_clock == BOOTTIME
@@ -173,8 +195,8 @@ def check(export, records, report):
         (p["at_ns"], p["action"]) for p in of["phase"] if not p["begin"]
     ), "a step ends where no phase does"
 
-    # Sources: every pair of edges is a slice of exactly that length. Where events were lost, or
-    # names are shared, snapshots have a say, so there only the balance is sure.
+    # Sources: every pair of edges is a slice of exactly that length, except where events were lost or
+    # names are shared: counters decide there.
     tracks = {}
     for uuid in export.named("Wakeup sources"):
         about = export.tracks[uuid].description
@@ -197,21 +219,27 @@ def check(export, records, report):
     assert len(removed) == sum(len(s["gone"]) for s in of["snapshot"])
     held = [s for uuid in tracks.values() for s in slices[uuid]]
     going_on = [s for s in held if "unfinished" in s[4]]
-    counted = [e for e in export.events if e[2].type == COUNTER and e[1] == uuids["Sources held"]]
-    assert len(counted) == 1 + 2 * len(held) - len(going_on)
-    assert counted[0][2].counter_value == 0 and counted[-1][2].counter_value == len(going_on)
-    # What snapshots tell late is counted when it is told.
-    for stamp, value in {e[0]: e[2].counter_value for e in counted}.items():
+    track = uuids["Sources held"]
+    first = [e for e in export.events if e[2].type == COUNTER and e[1] == track]
+    assert [e[2].counter_value for e in first] == [0]
+    counted = [(stamp, value) for stamp, uuid, value in export.counted if uuid == track]
+    assert len(counted) == 2 * len(held)
+    assert not counted or counted[-1][1] == len(going_on)
+    for stamp, value in dict(counted).items():
         open_ = [s for s in held if s[0] <= stamp and (stamp < s[1] or s in going_on)]
-        assert of["lost"] or value == len(open_), (stamp, value, open_)
+        assert value == len(open_), (stamp, value, open_)
+    lengths = collections.Counter()
+    for instance, uuid in tracks.items():
+        lengths[instance] = sum(s[1] - s[0] for s in slices[uuid])
+    for source in report["sources"]:
+        assert lengths[source["instance"]] == source["held_ns"], source
 
     # Waits, wakes, supplies.
     threads = export.named("Waits for wakeup_count")
     waits = [s for uuid in threads for s in slices[uuid]]
-    begins = [w["at_ns"] for w in of["wait_begin"]]
+    wanted = sorted((w["start_ns"], w["end_ns"]) for w in report["waits"])
+    assert sorted((w[0], w[1]) for w in waits) == wanted, (waits, wanted)
     ends = [w["at_ns"] for w in of["wait_end"]]
-    known_begins = sorted(w[0] for w in waits if "since_before" not in w[4])
-    assert known_begins == sorted(begins), (waits, begins)
     known_ends = collections.Counter(w[1] for w in waits if "unfinished" not in w[4])
     assert not known_ends - collections.Counter(ends), (waits, ends)
     instants = collections.Counter(e[1] for e in export.events if e[2].type == INSTANT)

@@ -1,4 +1,4 @@
-//! The cost of reading a trace: decoding, and a report on ten million edges.
+//! The cost of reading a trace: decoding ten million edges, a report on them, and both exports.
 
 use std::fs;
 use std::mem::MaybeUninit;
@@ -29,8 +29,9 @@ pub fn figures(keep: bool) -> Result<Vec<Figure>> {
     synth::write(&large, synth::LARGE)?;
     synth::write(&small, synth::SMALL)?;
     let mut figures = decoding(&large)?;
-    let cost = best(&host, &large, RUNS)?;
-    let quick = best(&host, &small, SMALL_RUNS)?;
+    let cost = best(&host, &["report"], &large, RUNS)?;
+    let quick = best(&host, &["report"], &small, SMALL_RUNS)?;
+    let exports = exports(&host, &large, &cost)?;
     let size = fs::metadata(&large).context("target/bench/synth.swk")?.len();
     figures.extend([
         Figure::reported("its trace", size as f64 / 1e6, "MB"),
@@ -53,6 +54,7 @@ pub fn figures(keep: bool) -> Result<Vec<Figure>> {
             Limit::AtMost(50.0),
         ),
     ]);
+    figures.extend(exports);
     fs::remove_file(&small).context("target/bench/small.swk")?;
     if keep {
         sh::progress("target/bench/synth.swk stays");
@@ -81,25 +83,68 @@ fn decoding(trace: &Path) -> Result<Vec<Figure>> {
     ])
 }
 
+/// The limits are those for a machine on which the report takes 1.4 s: 3 s an export.
+fn exports(host: &Path, trace: &Path, report: &Cost) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for to in ["perfetto", "jsonl"] {
+        let cost = best(host, &["export", "--to", to], trace, RUNS)?;
+        let edges = synth::LARGE.edges as f64;
+        let of_report = cost.took.as_secs_f64() / report.took.as_secs_f64();
+        let memory = cost.memory_bytes as f64 / report.memory_bytes as f64;
+        figures.extend([
+            Figure::limited(
+                format!("edges exported to {to}"),
+                edges / cost.took.as_secs_f64() / 1e6,
+                "M/s",
+                Limit::AtLeast(10.0 / 3.0),
+            ),
+            Figure::limited(
+                format!("export to {to}, to the report"),
+                of_report,
+                "x",
+                Limit::AtMost(3.0 / 1.4),
+            ),
+            Figure::limited(
+                format!("its memory, to the report's ({to})"),
+                memory,
+                "x",
+                Limit::AtMost(1.5),
+            ),
+        ]);
+    }
+    let file = trace.with_extension("pftrace");
+    let path = file.to_str().context("the target folder's name is not UTF-8")?;
+    run(host, &["export", "--to", "perfetto", "-o", path], trace)?;
+    let size = fs::metadata(&file).context("the export for Perfetto")?.len();
+    fs::remove_file(&file).context("the export for Perfetto")?;
+    figures.push(Figure::limited(
+        "Perfetto file, to an edge",
+        size as f64 / synth::LARGE.edges as f64,
+        "B",
+        Limit::AtMost(45.0),
+    ));
+    Ok(figures)
+}
+
 struct Cost {
     took: Duration,
     /// The largest resident set.
     memory_bytes: u64,
 }
 
-fn best(host: &Path, trace: &Path, runs: u32) -> Result<Cost> {
-    let mut best = report(host, trace)?;
+fn best(host: &Path, args: &[&str], trace: &Path, runs: u32) -> Result<Cost> {
+    let mut best = run(host, args, trace)?;
     for _ in 1..runs {
-        let cost = report(host, trace)?;
+        let cost = run(host, args, trace)?;
         best.took = best.took.min(cost.took);
         best.memory_bytes = best.memory_bytes.max(cost.memory_bytes);
     }
     Ok(best)
 }
 
-fn report(host: &Path, trace: &Path) -> Result<Cost> {
+fn run(host: &Path, args: &[&str], trace: &Path) -> Result<Cost> {
     let mut command = Command::new(host);
-    command.arg("report").arg(trace).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(args).arg(trace).stdin(Stdio::null()).stdout(Stdio::null());
     let begin = Instant::now();
     let child = command.spawn().with_context(|| format!("`{}`", sh::show(&command)))?;
     let pid = i32::try_from(child.id()).context("a process id")?;

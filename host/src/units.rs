@@ -55,7 +55,7 @@ pub fn percent(part: u64, whole: u64) -> String {
     per_mille((part as f64 / whole as f64 * 1_000.0).round() as u64, part, whole)
 }
 
-/// `parts` of `whole` in per cent. Where the parts sum to the whole, what is shown sums to 100 %.
+/// `parts` of `whole` in per cent. If the parts sum to the whole, the printed shares sum to 100 %.
 pub fn shares(parts: &[u64], whole: u64) -> Vec<String> {
     if whole == 0 {
         return parts.iter().map(|_| "–".to_owned()).collect();

@@ -1,5 +1,4 @@
-//! The HTML report without a browser: what the file holds. `tests/browser` has the tests of what it
-//! does.
+//! The HTML report as a file. `tests/browser` tests how it behaves in Chromium.
 
 mod common;
 

@@ -147,7 +147,7 @@ fn session(says: usize) -> Option<Session> {
     (says > 0).then(|| Session { hooks: hooks.to_vec(), edges: says > 1, ..Session::default() })
 }
 
-/// The actions' strings and a full snapshot, and then whatever comes.
+/// The names of the actions and a full snapshot, and then any records.
 fn trace(chunks: &[(Vec<Stamped>, u64)]) -> Vec<u8> {
     let mut bytes = file_header(0).to_vec();
     let mut writer = ChunkWriter::default();

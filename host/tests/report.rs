@@ -149,7 +149,7 @@ fn bounded(reason: &str) -> Vec<u8> {
 #[test]
 fn an_early_end_has_a_warning_of_its_own() {
     let disk = format!("error: /data/{}\u{1b}[31m: no room for 9 bytes: ENOSPC", "x".repeat(90));
-    for (reason, said) in [
+    for (reason, warning) in [
         ("signal", "3 older chunks dropped to keep the trace small"),
         ("full", "the trace reached --max-size"),
         (&disk, "the capture ended early: /data/xxx"),
@@ -157,7 +157,7 @@ fn an_early_end_has_a_warning_of_its_own() {
     ] {
         let text = drawn(&bounded(reason), By::Name, 20, 80);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(text.contains(said), "{text}");
+        assert!(text.contains(warning), "{text}");
         assert!(!text.contains("damaged"), "{text}");
     }
 }
@@ -218,7 +218,7 @@ fn hostile_names_stay_escaped_in_every_format() {
 
 #[test]
 fn a_trace_that_ends_in_nothing_reads_the_same() {
-    // As the agent leaves it when it is killed: what it had allocated and not written is zero.
+    // A killed agent leaves zeros in the space that it had allocated and not written.
     let small = everyday();
     let mut large = small.clone();
     large.resize(9 << 20, 0);

@@ -1,5 +1,5 @@
-//! The blocks of a page as HTML. Maud escapes all text; characters that would drive a terminal or
-//! turn a line around are escaped like there.
+//! The blocks of a page as HTML. Maud escapes all text. Characters that would drive a terminal or
+//! reverse a line are escaped as in the terminal.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! The data of the page's script, small: columns, differences, and every name once.
 //!
 //! Times are whole µs from the session's start: a start counts from the item before it, and with it
-//! goes how long the item took. Both ends are rounded alike, so what touches stays touching.
+//! goes how long the item took. Both ends are rounded alike, so spans that touch still do.
 //! `script/data.js` reads this.
 
 use std::collections::HashMap;
@@ -54,7 +54,7 @@ pub(super) struct Data {
     charger: Vec<u64>,
 }
 
-/// A column each. Texts are indices of words.
+/// A column each. Strings are indices of `words`.
 #[derive(Default, Serialize)]
 struct Attempts {
     gap: Vec<i64>,
@@ -73,7 +73,7 @@ struct Attempts {
     steps: Vec<Vec<i64>>,
 }
 
-/// Label or -1, what is known of the interrupt, word of the evidence.
+/// Label or -1, the interrupt as far as it is known, word of the evidence.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 struct Wake(i64, String, usize);
 
@@ -192,7 +192,7 @@ impl Clock {
         (start, end.saturating_sub(start).max(0) as u64)
     }
 
-    /// Gap and length in turn; what is not farther apart than `grain` µs is one.
+    /// Gap and length in turn; spans no farther apart than `grain` µs are one.
     fn flat(self, spans: &[Span], grain: u64) -> Vec<u64> {
         let mut flat = Flat { grain, ..Flat::default() };
         for span in spans {

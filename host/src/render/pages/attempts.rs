@@ -89,7 +89,7 @@ fn blame(group: &Group<'_>) -> Cell {
 /// The end of a sleep: the number and name of the interrupt, and the source.
 type Key<'a> = (Option<u32>, &'a Option<String>, Option<&'a Name>);
 
-/// The section on what ended the sleeps, by interrupt and source; none without wakes.
+/// The section on the ends of sleeps, by interrupt and source; none without wakes.
 pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt>) {
     let mut groups = BTreeMap::<Key<'_>, (u64, u64, u64)>::new();
     for attempt in attempts {
@@ -103,7 +103,7 @@ pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt
     if groups.is_empty() {
         return;
     }
-    page.heading("What woke it");
+    page.heading("Interrupts and sources that woke it");
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|(_, (times, slept_ns, _))| Reverse((*times, *slept_ns)));
     let more = groups.len().saturating_sub(WAKES);

@@ -1,4 +1,4 @@
-//! A verdict as a page: what broke, with value and limit.
+//! A verdict as a page: each broken limit with its value.
 
 use crate::compare::check::{Check, Judged, Unit, Verdict};
 use crate::render::labels::device;

@@ -10,7 +10,7 @@ use crate::units::{SECOND, count, percent};
 /// The page, with the `top` sources that changed most.
 pub fn page(diff: &Diff, top: usize) -> Page {
     let mut page = Page::default();
-    page.title(words("What got better or worse"));
+    page.title(words("Changes for better or worse"));
     let columns = [
         Column::text("side"),
         Column::number("traces"),

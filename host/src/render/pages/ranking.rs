@@ -48,7 +48,7 @@ pub fn ranking(
     left_out: u64,
     whole_ns: u64,
 ) {
-    page.section(Section::Ranking, "What kept it awake");
+    page.section(Section::Ranking, "Sources that kept it awake");
     let busy = ranked.iter().filter(|s| s.sum.busy()).count();
     if busy == 0 && (top.is_some() || ranked.is_empty()) {
         let seen = count(ranked.len() as u64, "source");

@@ -72,8 +72,8 @@
 
   /**
    * The items of a row. Each pixel is as strong as the part of it that items cover, less the gaps
-   * within them (`duty`), so that a dense row shows where it is denser; what covers next to nothing
-   * is still to be seen. Rows of moments (`brief`) go by how many fall into a pixel.
+   * within them (`duty`), so that a dense row shows where it is denser; an item that covers
+   * next to nothing still shows. Rows of moments (`brief`) go by how many fall into a pixel.
    */
   function items(context, { start, end, brief, duty = 1 }, y, height, { from, to } = range.get()) {
     const pixels = Math.max(1, Math.ceil(width - left));

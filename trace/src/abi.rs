@@ -118,7 +118,8 @@ pub const RING_RESERVE: u32 = RING_BYTES / 8;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// CLOCK_BOOTTIME in ns.
+    /// CLOCK_BOOTTIME in ns, read before anything else. The event gets its place in the ring later,
+    /// so the ring's order is nearly that of the stamps, and no more.
     pub time_ns: u64,
     /// One of the `EVENT_*` values.
     pub kind: u32,

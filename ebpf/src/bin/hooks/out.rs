@@ -35,9 +35,19 @@ pub enum Urgency {
     Bulk,
 }
 
+/// CLOCK_BOOTTIME in ns. A hook calls it first: what the hook then does takes longer for one event
+/// than for another, and must not shift their stamps.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: it takes nothing and only returns a number.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
 /// Sends a `T`, which begins with an [`Event`] and is filled in by `fill`; false where it was dropped.
+/// `time_ns` is when the hook was called.
 #[inline(always)]
 pub fn emit<T: 'static>(
+    time_ns: u64,
     kind: u32,
     value: u32,
     urgency: Urgency,
@@ -56,7 +66,7 @@ pub fn emit<T: 'static>(
     let to = entry.as_mut_ptr();
     // SAFETY: the entry has room for a whole `T`, which begins with an event.
     unsafe {
-        *to.cast::<Event>() = Event { time_ns: bpf_ktime_get_boot_ns(), kind, value };
+        *to.cast::<Event>() = Event { time_ns, kind, value };
     }
     fill(to);
     if urgency == Urgency::Now || waiting > u64::from(RING_BYTES / 2) {
@@ -77,8 +87,8 @@ pub fn emit<T: 'static>(
 
 /// Sends an [`Event`] alone.
 #[inline(always)]
-pub fn emit_plain(kind: u32, value: u32, urgency: Urgency) {
-    emit::<Event>(kind, value, urgency, |_| {});
+pub fn emit_plain(time_ns: u64, kind: u32, value: u32, urgency: Urgency) {
+    emit::<Event>(time_ns, kind, value, urgency, |_| {});
 }
 
 /// From here on the agent counts as awake; whether it was asleep.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use sleepwalk_e2e::Device;
-use sleepwalk_e2e::ftrace::{Ftrace, What};
+use sleepwalk_e2e::ftrace::{Ahead, Ftrace, What};
 use sleepwalk_e2e::held::{Hold, holds, percentile};
 use sleepwalk_e2e::trace::Trace;
 
@@ -14,6 +14,7 @@ const MEDIAN_NS: i64 = 20_000;
 /// A tracepoint calls its probes in the order of their registration, so ftrace has to be there first:
 /// else what our probe takes delays ftrace's stamp, and ours looks early.
 fn record(device: &Device, script: &str) -> Result<Vec<Hold>> {
+    let _ahead = Ahead::start(device)?;
     let ftrace = Ftrace::start(device)?;
     device.sh("rm -f a.swk")?;
     let agent = device.start("./sleepwalkd record -o a.swk", "ready")?;
@@ -53,7 +54,9 @@ fn held_time_is_ftraces() -> Result<()> {
     let script = "for n in 0 1 2 3 4 5 6 7; do sleep 1 | \
         ./sleepwalk-workload sources --count 10 --prefix held$n --churn 20 --for 550ms \
         > sources.txt; done";
-    agree("of new sources", &record(&device, script)?, 60)?;
-    let script = "sleep 9 | ./sleepwalk-workload sources --count 4 --prefix held --churn 20 --for 8s > s.txt";
-    agree("of known sources", &record(&device, script)?, 100)
+    let new = record(&device, script)?;
+    let script = "sleep 9 | ./sleepwalk-workload sources --count 4 --prefix held --churn 20 \
+        --for 8s > s.txt";
+    let known = record(&device, script)?;
+    agree("of new sources", &new, 60).and(agree("of known sources", &known, 100))
 }

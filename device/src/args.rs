@@ -3,40 +3,55 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lexopt::prelude::*;
 use sleepwalk_trace::abi::DEFAULT_CAPACITY;
 use sleepwalk_trace::chunk::LEAST_SIZE;
+use sleepwalk_trace::units;
 
-use crate::source::Kind;
+use crate::snapshot::Kind;
 use crate::store::{Bounds, OnFull};
-use crate::units;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub const HELP: &str = "\
 sleepwalkd: records what keeps this device awake
 
-  sleepwalkd doctor [--json]             what works here, and what is lost without the rest
-  sleepwalkd snapshot [--json]           all wakeup sources, now
-  sleepwalkd record -o FILE [-d 10m]     snapshots and suspend attempts, until the time is up
-             [--interval 60s]            or SIGINT or SIGTERM comes; prints `ready` when it has begun
-             [--max-size 64M]            the trace never gets longer; at least 256K
-             [--on-full stop|ring]       then the capture ends, or the oldest is dropped
-             [--no-edges]                leaves out single activations: a smaller trace that tells less
-  sleepwalkd measure [--times 30]        how long a snapshot takes here, in ns as JSON, against
-             [--only kfunc]              reading debugfs and sysfs, or without these
-  sleepwalkd version [--json]            version and checksum of this program
+Usage:
+  sleepwalkd doctor [--json]       check what works on this device, and how to fix the rest
+  sleepwalkd snapshot [OPTIONS]    print all wakeup sources once
+  sleepwalkd record -o FILE [OPTIONS]
+                                   record until the duration is over, or SIGINT or SIGTERM;
+                                   prints `ready` once the capture has started
+  sleepwalkd measure [OPTIONS]     time snapshots against reading debugfs and sysfs (ns, as JSON)
+  sleepwalkd version [--json]      print version and checksum of this program
 
+record:
+  -o, --output FILE       a new file, or a folder: then the name is the time in UTC
+  -d, --duration 10m      stop after this time
+  --interval 60s          time between periodic snapshots
+  --max-size 64M          largest size of the trace; at least 256K
+  --on-full stop|ring     at that size, stop, or drop the oldest records
+  --no-edges              do not record single activations (smaller trace, less detail)
+
+snapshot, record:
   --source auto|kfunc|kallsyms|debugfs|sysfs
-                          where snapshots come from: auto is the first that works (snapshot, record)
-  --max-sources 4096      room for so many sources, 408 bytes each (snapshot, record, measure)
+                          where snapshots come from; auto is the first that works
 
-FILE must not exist; in a folder (or where it ends in /), a new file is named by the time in UTC.
-SLEEPWALK_LOG=debug says more on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device
-can't be used.
+snapshot, record, measure:
+  --max-sources 4096      room for so many wakeup sources, 408 bytes each
+
+snapshot:
+  --json                  print JSON
+
+measure:
+  --times 30              number of readings
+  --only kfunc            leave out debugfs and sysfs
+
+SLEEPWALK_LOG=debug logs more to stderr.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device can't be used.
 ";
 
-/// What to do.
+/// A command with its options.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     Help,
@@ -47,177 +62,205 @@ pub enum Command {
     Record(RecordOptions),
 }
 
-/// `snapshot`.
+/// Options of `snapshot`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SnapshotOptions {
     pub json: bool,
-    /// The best that works, where there is none.
+    /// `None`: the best that works.
     pub source: Option<Kind>,
     pub capacity: u32,
 }
 
-/// `measure`.
+/// Options of `measure`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MeasureOptions {
     /// Readings of each kind.
     pub times: u32,
     pub capacity: u32,
-    /// Nothing to compare with: reading thousands of sources in sysfs takes seconds.
+    /// Leave out debugfs and sysfs: reading thousands of sources in sysfs takes seconds.
     pub only_kfunc: bool,
 }
 
-/// `record`.
+/// Options of `record`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RecordOptions {
     /// The file, or its folder.
     pub output: PathBuf,
     pub bounds: Bounds,
-    /// Until a signal comes, where there is none.
+    /// `None`: until a signal comes.
     pub duration: Option<Duration>,
     pub interval: Duration,
-    /// The best that works, where there is none.
+    /// `None`: the best that works.
     pub source: Option<Kind>,
     pub capacity: u32,
-    /// Whether activations are recorded one by one.
+    /// Whether single activations are recorded.
     pub edges: bool,
 }
 
 /// With more, the first snapshot might not fit into one chunk of the trace.
-const MOST_SOURCES: u32 = 1 << 16;
-const MOST_TIMES: u32 = 100_000;
+const MAX_CAPACITY: u32 = 1 << 16;
+const MAX_TIMES: u32 = 100_000;
 
-/// `--max-size` where none is given: weeks of a phone's life.
+/// The default of `--max-size`: enough for weeks on a phone.
 const MAX_SIZE: u64 = 64 << 20;
 
-/// Reads the command line.
+/// Parses the command line.
 pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
-    let mut name = None;
+    let name = match parser.next()? {
+        None => bail!("give a command: try `sleepwalkd --help`"),
+        Some(Short('h') | Long("help")) => return Ok(Command::Help),
+        Some(Short('V') | Long("version")) => return Ok(Command::Version { json: false }),
+        Some(Value(name)) => name.string()?,
+        Some(option) => {
+            let option = spelled(&option);
+            bail!("{option} comes before a command: try `sleepwalkd --help`")
+        }
+    };
+    match name.as_str() {
+        "version" => json_only("version", parser, |json| Command::Version { json }),
+        "doctor" => json_only("doctor", parser, |json| Command::Doctor { json }),
+        "snapshot" => snapshot(parser),
+        "measure" => measure(parser),
+        "record" => record(parser),
+        _ => bail!("`{name}` is no command: try `sleepwalkd --help`"),
+    }
+}
+
+fn json_only(
+    name: &str,
+    mut parser: lexopt::Parser,
+    command: impl FnOnce(bool) -> Command,
+) -> Result<Command> {
     let mut json = false;
-    let mut output = None;
-    let mut duration = None;
-    let mut interval = Duration::from_secs(60);
-    let mut capacity = DEFAULT_CAPACITY;
-    let mut times = 30;
-    let mut only_kfunc = false;
-    let mut edges = true;
-    let mut source = None;
-    let mut bounds = Bounds { max_size: MAX_SIZE, on_full: OnFull::Stop };
-    let mut given = Vec::new();
     while let Some(arg) = parser.next()? {
-        let option = match &arg {
-            Short(c) => format!("-{c}"),
-            Long(long) => format!("--{long}"),
-            Value(_) => String::new(),
-        };
         match arg {
-            Short('h') | Long("help") => return Ok(Command::Help),
-            Short('V') | Long("version") => return Ok(Command::Version { json: false }),
             Long("json") => json = true,
+            other => return help_or_unknown(name, &other),
+        }
+    }
+    Ok(command(json))
+}
+
+fn snapshot(mut parser: lexopt::Parser) -> Result<Command> {
+    let mut options = SnapshotOptions { json: false, source: None, capacity: DEFAULT_CAPACITY };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("json") => options.json = true,
+            Long("source") => options.source = source(&mut parser)?,
+            Long("max-sources") => options.capacity = capacity(&mut parser)?,
+            other => return help_or_unknown("snapshot", &other),
+        }
+    }
+    Ok(Command::Snapshot(options))
+}
+
+fn measure(mut parser: lexopt::Parser) -> Result<Command> {
+    let mut options = MeasureOptions { times: 30, capacity: DEFAULT_CAPACITY, only_kfunc: false };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("times") => options.times = number("--times", &mut parser, MAX_TIMES)?,
+            Long("max-sources") => options.capacity = capacity(&mut parser)?,
+            Long("only") => {
+                let name = value(&mut parser)?;
+                ensure!(name == "kfunc", "--only `{name}`: it takes kfunc");
+                options.only_kfunc = true;
+            }
+            other => return help_or_unknown("measure", &other),
+        }
+    }
+    Ok(Command::Measure(options))
+}
+
+fn record(mut parser: lexopt::Parser) -> Result<Command> {
+    let mut output = None;
+    let mut options = RecordOptions {
+        output: PathBuf::new(),
+        bounds: Bounds { max_size: MAX_SIZE, on_full: OnFull::Stop },
+        duration: None,
+        interval: Duration::from_secs(60),
+        source: None,
+        capacity: DEFAULT_CAPACITY,
+        edges: true,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
             Short('o') | Long("output") => output = Some(PathBuf::from(parser.value()?)),
             Short('d') | Long("duration") => {
-                duration = Some(units::duration(&value(&mut parser)?)?)
+                options.duration = Some(duration("--duration", &mut parser)?);
             }
-            Long("interval") => interval = units::duration(&value(&mut parser)?)?,
-            Long("max-size") => bounds.max_size = max_size(&value(&mut parser)?)?,
-            Long("on-full") => bounds.on_full = on_full(&value(&mut parser)?)?,
-            Long("source") => source = kind(&value(&mut parser)?)?,
-            Long("max-sources") => capacity = number("--max-sources", &mut parser, MOST_SOURCES)?,
-            Long("only") => only_kfunc = only(&value(&mut parser)?)?,
-            Long("no-edges") => edges = false,
-            Long("times") => times = number("--times", &mut parser, MOST_TIMES)?,
-            Value(word) if name.is_none() => {
-                name = Some(word.string()?);
-                continue;
-            }
-            other => return Err(other.unexpected().into()),
+            Long("interval") => options.interval = duration("--interval", &mut parser)?,
+            Long("max-size") => options.bounds.max_size = max_size(&mut parser)?,
+            Long("on-full") => options.bounds.on_full = on_full(&mut parser)?,
+            Long("source") => options.source = source(&mut parser)?,
+            Long("max-sources") => options.capacity = capacity(&mut parser)?,
+            Long("no-edges") => options.edges = false,
+            other => return help_or_unknown("record", &other),
         }
-        given.push(option);
     }
-    let Some(name) = name else { bail!("what to do? Try `sleepwalkd --help`") };
-    let takes: &[&str] = match name.as_str() {
-        "version" | "doctor" => &["--json"],
-        "snapshot" => &["--json", "--source", "--max-sources"],
-        "measure" => &["--times", "--only", "--max-sources"],
-        "record" => &[
-            "-o",
-            "--output",
-            "-d",
-            "--duration",
-            "--interval",
-            "--source",
-            "--max-sources",
-            "--no-edges",
-            "--max-size",
-            "--on-full",
-        ],
-        _ => bail!("`{name}` is no command: try `sleepwalkd --help`"),
-    };
-    if let Some(wrong) = given.iter().find(|option| !takes.contains(&option.as_str())) {
-        bail!("`sleepwalkd {name}` takes no {wrong}");
+    options.output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
+    ensure!(
+        !options.output.as_os_str().is_empty(),
+        "-o is empty: give the trace's file, or its folder"
+    );
+    Ok(Command::Record(options))
+}
+
+/// Help is available behind every command; other arguments are errors.
+fn help_or_unknown(command: &str, arg: &lexopt::Arg<'_>) -> Result<Command> {
+    match arg {
+        Short('h') | Long("help") => Ok(Command::Help),
+        other => bail!("`sleepwalkd {command}` takes no {}", spelled(other)),
     }
-    Ok(match name.as_str() {
-        "version" => Command::Version { json },
-        "doctor" => Command::Doctor { json },
-        "snapshot" => Command::Snapshot(SnapshotOptions { json, source, capacity }),
-        "measure" => Command::Measure(MeasureOptions { times, capacity, only_kfunc }),
-        _ => {
-            let output = output.context("`sleepwalkd record` needs -o FILE for the trace")?;
-            let output = non_empty(output)?;
-            Command::Record(RecordOptions {
-                output,
-                bounds,
-                duration,
-                interval,
-                source,
-                capacity,
-                edges,
-            })
-        }
-    })
+}
+
+/// An argument as it was given.
+fn spelled(arg: &lexopt::Arg<'_>) -> String {
+    match arg {
+        Short(c) => format!("-{c}"),
+        Long(long) => format!("--{long}"),
+        Value(word) => format!("`{}`", word.to_string_lossy()),
+    }
 }
 
 fn value(parser: &mut lexopt::Parser) -> Result<String> {
     Ok(parser.value()?.string()?)
 }
 
-/// There is one source of snapshots so far, and `auto` takes the best.
-fn kind(name: &str) -> Result<Option<Kind>> {
+/// A source of snapshots; `None` for `auto`.
+fn source(parser: &mut lexopt::Parser) -> Result<Option<Kind>> {
+    let name = value(parser)?;
     let known = Kind::ALL.into_iter().find(|kind| kind.name() == name);
     if known.is_none() && name != "auto" {
         let names = Kind::ALL.map(Kind::name).join(", ");
-        bail!("`{name}` is no source of snapshots: auto, {names}");
+        bail!("--source `{name}`: it takes auto, {names}");
     }
     Ok(known)
 }
 
-fn max_size(text: &str) -> Result<u64> {
-    let size = units::size(text)?;
-    if size < LEAST_SIZE {
-        bail!("--max-size `{text}` is too small for a trace: give at least {}K", LEAST_SIZE >> 10);
-    }
+fn capacity(parser: &mut lexopt::Parser) -> Result<u32> {
+    number("--max-sources", parser, MAX_CAPACITY)
+}
+
+fn duration(option: &str, parser: &mut lexopt::Parser) -> Result<Duration> {
+    units::positive_duration(&value(parser)?).map_err(|error| anyhow!("{option}: {error}"))
+}
+
+fn max_size(parser: &mut lexopt::Parser) -> Result<u64> {
+    let text = value(parser)?;
+    let size = units::size(&text).map_err(|error| anyhow!("--max-size: {error}"))?;
+    ensure!(
+        size >= LEAST_SIZE,
+        "--max-size `{text}` is too small for a trace: give at least {}K",
+        LEAST_SIZE >> 10
+    );
     Ok(size)
 }
 
-fn on_full(name: &str) -> Result<OnFull> {
-    match name {
+fn on_full(parser: &mut lexopt::Parser) -> Result<OnFull> {
+    match value(parser)?.as_str() {
         "stop" => Ok(OnFull::Stop),
         "ring" => Ok(OnFull::Ring),
-        _ => bail!("--on-full `{name}`: it is stop or ring"),
-    }
-}
-
-fn non_empty(output: PathBuf) -> Result<PathBuf> {
-    if output.as_os_str().is_empty() {
-        bail!("-o is empty: give the trace's file, or its folder");
-    }
-    Ok(output)
-}
-
-/// What `measure` may be told to leave all else out for.
-fn only(name: &str) -> Result<bool> {
-    match name {
-        "kfunc" => Ok(true),
-        _ => bail!("--only `{name}`: it is kfunc"),
+        other => bail!("--on-full `{other}`: it takes stop or ring"),
     }
 }
 
@@ -238,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_and_options_are_read() {
+    fn commands_and_options_are_parsed() {
         let options = RecordOptions {
             output: "a.swk".into(),
             bounds: Bounds { max_size: 512 << 10, on_full: OnFull::Ring },
@@ -252,7 +295,10 @@ mod tests {
                      --max-size 512K --on-full=ring";
         assert_eq!(line(words).unwrap(), Command::Record(options));
         assert_eq!(line("doctor --json").unwrap(), Command::Doctor { json: true });
-        assert_eq!(line("--help").unwrap(), Command::Help);
+        assert_eq!(line("--version").unwrap(), Command::Version { json: false });
+        for help in ["--help", "-h", "record --help", "doctor -h"] {
+            assert_eq!(line(help).unwrap(), Command::Help);
+        }
         for (words, only_kfunc) in [("measure", false), ("measure --only kfunc", true)] {
             let options = MeasureOptions { times: 30, capacity: DEFAULT_CAPACITY, only_kfunc };
             assert_eq!(line(words).unwrap(), Command::Measure(options));
@@ -260,16 +306,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn the_help_names_every_option() {
+        for option in [
+            "--json",
+            "--source",
+            "--max-sources",
+            "--times",
+            "--only",
+            "-o, --output",
+            "-d, --duration",
+            "--interval",
+            "--max-size",
+            "--on-full",
+            "--no-edges",
+        ] {
+            assert!(HELP.contains(option), "{option}");
+        }
+        assert!(HELP.lines().all(|line| line.len() <= 100));
+    }
+
+    #[test]
+    fn errors_name_the_argument() {
         let wrong = [
-            ("", "what to do"),
+            ("", "give a command"),
             ("dance", "`dance`"),
+            ("--json doctor", "--json"),
             ("record", "-o FILE"),
             ("record -o a -d 5", "`5`"),
+            ("record -o a -d 5", "--duration"),
             ("record -o a -d 0s", "`0s`"),
+            ("record -o a -d 9999999999d", "`9999999999d`"),
             ("record -o a --source psychic", "`psychic`"),
             ("record -o a --max-sources 0", "`0`"),
             ("record -o a --interval 0s", "`0s`"),
+            ("record -o a --interval 1us", "`1us`"),
             ("record -o a --max-size 64", "`64`"),
             ("record -o a --max-size 255K", "at least 256K"),
             ("record -o a --on-full explode", "`explode`"),
@@ -283,9 +353,9 @@ mod tests {
             ("snapshot --frobnicate", "--frobnicate"),
             ("snapshot twice", "twice"),
         ];
-        for (words, what) in wrong {
+        for (words, expected) in wrong {
             let error = line(words).unwrap_err().to_string();
-            assert!(error.contains(what), "{words}: {error}");
+            assert!(error.contains(expected), "{words}: {error}");
         }
     }
 }

@@ -1,38 +1,30 @@
 //! `sleepwalkd`, Sleepwalk's agent: runs on the device, loads the probe, writes the trace.
 //!
-//! It can be used with nothing but `adb push` and `adb shell`; `sleepwalk record` on the host does
-//! the same with more comfort.
+//! It needs nothing but `adb push` and `adb shell`; `sleepwalk record` on the host drives it.
 
-mod alone;
 mod args;
+mod capabilities;
+mod capture;
 mod clock;
 mod cmd;
 mod context;
-mod instances;
-mod journal;
+mod doctor;
+mod identity;
 mod logging;
-mod pointers;
-mod preflight;
 mod probe;
-mod recap;
-mod recorder;
-mod returns;
-mod rights;
-mod source;
+mod snapshot;
 mod store;
-mod units;
-mod wakeups;
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use args::Command;
 
-/// It failed.
+/// Exit code: the command failed.
 const FAILED: u8 = 1;
-/// Wrong usage.
+/// Exit code: wrong usage.
 const USAGE: u8 = 2;
-/// This device can't be used.
+/// Exit code: this device can't be used.
 const UNUSABLE: u8 = 4;
 
 fn main() -> ExitCode {
@@ -40,7 +32,7 @@ fn main() -> ExitCode {
     let command = match args::parse(lexopt::Parser::from_env()) {
         Ok(command) => command,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             return ExitCode::from(USAGE);
         }
     };
@@ -62,19 +54,19 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
-            let unusable = error.is::<preflight::Unusable>();
+            print_error(&error);
+            let unusable = error.is::<cmd::Unusable>();
             ExitCode::from(if unusable { UNUSABLE } else { FAILED })
         }
     }
 }
 
-fn complain(error: &anyhow::Error) {
-    // Nobody can be told where even stderr is gone.
+fn print_error(error: &anyhow::Error) {
+    // If stderr is gone too, there is no other place for it.
     let _ = writeln!(std::io::stderr(), "sleepwalkd: {error:#}");
 }
 
-/// To stdout; a reader that went away is no error.
+/// Prints to stdout. A reader that went away is no error.
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

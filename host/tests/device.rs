@@ -171,7 +171,7 @@ fn doctor_tells_what_is_lost_and_how_to_mend_it() {
     let fake = Fake::new();
     fake.write(
         "doctor",
-        r#"{"checks":[{"name":"btf","state":"missing","found":"no \u001b[31mBTF","lost":"all","mend":"build it"}]}"#,
+        r#"{"checks":[{"name":"btf","state":"missing","found":"no \u001b[31mBTF","lost":"all","fix":"build it"}]}"#,
     );
     let output = fake.run(&["doctor", "--agent", "agent"]);
     assert_eq!(output.status.code(), Some(4));
@@ -207,11 +207,11 @@ fn doctor_tells_an_error_here_from_one_of_the_device() {
     let last = &json["checks"][4];
     let found = last["found"].as_str().expect("text");
     assert!(found.starts_with("agent nowhere: No such file or directory"), "{found}");
-    assert_eq!(last["mend"], "");
+    assert_eq!(last["fix"], "");
     fake.write("devices", "FAKE1\tno permissions (missing udev rules?); see [http://x]\n");
     let output = fake.run(&["doctor", "--json", "--agent", "agent"]);
     assert_eq!(output.status.code(), Some(4));
     let json: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
-    let mend = json["checks"][1]["mend"].as_str().expect("text");
+    let mend = json["checks"][1]["fix"].as_str().expect("text");
     assert!(mend.starts_with("install udev rules"), "{mend}");
 }

@@ -37,18 +37,18 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The shortest of some runs: the others were disturbed.
+/// The shortest of some runs; the others were disturbed.
 fn best(mut pass: impl FnMut() -> u64) -> u128 {
     let mut best = u128::MAX;
     for _ in 0..PASSES {
-        let begin = Instant::now();
+        let start = Instant::now();
         std::hint::black_box(pass());
-        best = best.min(begin.elapsed().as_nanos());
+        best = best.min(start.elapsed().as_nanos());
     }
     best
 }
 
-/// Decodes all of it and looks at what each edge says.
+/// Decodes everything and looks at each edge.
 fn count(bytes: &[u8]) -> u64 {
     let Ok(reader) = Reader::open(bytes) else { return 0 };
     let mut edges = 0;

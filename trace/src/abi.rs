@@ -1,35 +1,34 @@
-//! What the probe and the agent share: `repr(C)`, integers only, little-endian like both of them.
+//! The memory that probe and agent share: `repr(C)`, integers only, little-endian like both of them.
 //!
 //! | struct | lives in | written by |
 //! |---|---|---|
 //! | [`Walk`] | the context of one `BPF_PROG_RUN` | agent (the first half), probe (the second) |
 //! | [`Slot`] | one element of the mmap'd array map `SLOTS` | probe |
-//! | [`Event`] and what it begins | one record of the ring buffer `EVENTS` | probe |
+//! | [`Event`], and the structs that start with it | one entry of the ring buffer `EVENTS` | probe |
 //!
-//! The probe knows no kernel offset: rustc emits no CO-RE relocations, so the agent reads them from
-//! `/sys/kernel/btf/vmlinux` and passes what the probe needs in [`Walk`]. The probe copies each
-//! `struct wakeup_source` whole, in one read, and the agent takes it apart.
+//! The probe knows no kernel offsets: rustc emits no CO-RE relocations, so the agent reads the offsets from
+//! `/sys/kernel/btf/vmlinux` and passes those that the probe needs in [`Walk`]. The probe copies each
+//! `struct wakeup_source` in one read, and the agent decodes the copy.
 
 /// Room for a source's name, with the NUL that ends it.
 pub const NAME_ROOM: usize = 128;
 
-/// Room for one `struct wakeup_source`, a power of two, which lets the probe mask offsets into it. The
-/// struct is 192 bytes on an arm64 distribution kernel 7.3. Lock debugging makes it larger than this;
-/// such a kernel is refused, because room for it would spread the slots over twice the pages, at a
-/// sixth of the speed, for kernels on which nobody measures power.
+/// Room for one `struct wakeup_source`: a power of two, so that the probe can mask offsets into it. The struct
+/// has 192 bytes on an arm64 distribution kernel 7.3. Lock debugging makes it larger; such a kernel, which
+/// is not used to measure power, is refused. Room for it would double the pages and cost a sixth of the
+/// speed.
 pub const NODE_ROOM: usize = 256;
 
-/// The same in words of the kernel, `unsigned long`: every member is in one.
+/// The same in words (`unsigned long`); no member crosses a word.
 pub const NODE_WORDS: usize = NODE_ROOM / 8;
 
-/// How many sources a snapshot has room for unless the agent is told otherwise.
+/// How many sources a snapshot has room for by default.
 pub const DEFAULT_CAPACITY: u32 = 4096;
 
-/// A walk stops after this many list nodes, stored or not: no kernel has as many, so the list was
-/// not circular.
+/// A walk stops after this many nodes, stored or not: no kernel has as many, so the list was not circular.
 pub const MAX_NODES: u32 = 1 << 20;
 
-/// The context of the walk programs: what to look for, and what came of it.
+/// The context of the walk programs: their input and output.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
@@ -52,7 +51,7 @@ pub struct Walk {
     /// In, for the walk without the lock: address of the list's head, `wakeup_sources`.
     pub head: u64,
 
-    /// Out: CLOCK_BOOTTIME in ns, after the lock was taken, where one is.
+    /// Out: CLOCK_BOOTTIME in ns, after the lock was taken, if there is one.
     pub begin_ns: u64,
     /// Out: CLOCK_MONOTONIC in ns, at the same time.
     pub begin_mono_ns: u64,
@@ -68,14 +67,14 @@ pub struct Walk {
     pub reserved: u32,
 }
 
-/// The walk came round to the head.
+/// The walk came back to the head.
 pub const WALK_DONE: u32 = 1;
-/// A node could not be read; the slots before it are good.
+/// A node could not be read; the slots before it are valid.
 pub const WALK_FAULT: u32 = 2;
-/// [`MAX_NODES`] were passed and the head did not come.
+/// The walk passed [`MAX_NODES`] and did not reach the head.
 pub const WALK_ENDLESS: u32 = 3;
-/// Without the lock: a node does not point back to the one that led to it, so the list changed under
-/// the walk; the slots before it are good.
+/// Without the lock: a node does not point back to the node before it, so the list changed during the walk;
+/// the slots before it are valid.
 pub const WALK_CHANGED: u32 = 4;
 
 /// One wakeup source as the probe copied it.
@@ -88,15 +87,15 @@ pub struct Slot {
     pub name_pointer: u64,
     /// `SLOT_*` bits.
     pub flags: u64,
-    /// The name up to its NUL; what lies behind it is anything.
+    /// The name up to its NUL; the bytes after it are undefined.
     pub name: [u8; NAME_ROOM],
-    /// The struct as it lies in the kernel.
+    /// The struct as it is in the kernel.
     pub node: [u64; NODE_WORDS],
 }
 
-/// `active` and the counts contradicted each other in both reads: a transition was under way.
+/// `active` and the counts contradicted each other in both reads: the source was changing.
 pub const SLOT_TORN: u64 = 1;
-/// The name goes on beyond the room for it.
+/// The name is longer than the room for it.
 pub const SLOT_NAME_CUT: u64 = 2;
 /// The name's pointer could not be followed.
 pub const SLOT_NAME_FAULT: u64 = 4;
@@ -106,24 +105,24 @@ pub const SLOT_NAME_FAULT: u64 = 4;
 /// `kernel/power/`).
 pub const ACTION_ROOM: usize = 32;
 
-/// Bytes of the ring buffer. User space stands still from freeze to thaw, so it has to hold all of an
-/// attempt: an edge takes 32 bytes here with the ring's own header, a phase 56.
+/// Bytes of the ring buffer. User space is frozen from freeze to thaw, so the ring has to hold all events of an
+/// attempt: an edge takes 32 bytes with the ring's own header, a phase 56.
 pub const RING_BYTES: u32 = 1 << 20;
 
-/// What edges leave free of it, for the suspend events: an attempt has about 40 of these, and each
-/// s2idle re-entry adds 2.
+/// Edges leave so much of it free for the suspend events: an attempt has about 40, and each s2idle re-entry
+/// adds 2.
 pub const RING_RESERVE: u32 = RING_BYTES / 8;
 
-/// What every record of the ring buffer begins with; most are no more than this.
+/// The start of every entry of the ring buffer, and all of most entries.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// CLOCK_BOOTTIME in ns, read before anything else. The event gets its place in the ring later,
-    /// so the ring's order is nearly that of the stamps, and no more.
+    /// CLOCK_BOOTTIME in ns, when the hook was called. The event gets its place in the ring later, so
+    /// the order in the ring may differ from the order of the stamps.
     pub time_ns: u64,
     /// One of the `EVENT_*` values.
     pub kind: u32,
-    /// What the kind says.
+    /// Depends on the kind.
     pub value: u32,
 }
 
@@ -137,15 +136,14 @@ pub const EVENT_SUSPEND_RETURN: u32 = 3;
 pub const EVENT_ACTIVATE: u32 = 4;
 /// `power:wakeup_source_deactivate`, an [`EdgeEvent`]; the value is its `state`.
 pub const EVENT_DEACTIVATE: u32 = 5;
-/// From here on edges with this pointer mean this name, a [`NameEvent`]; the value is the name's
-/// length with its NUL, or an errno, as `bpf_probe_read_kernel_str` gives it; [`NAME_ROOM`] + 1 where the
-/// name goes on beyond that.
+/// The name at a pointer from here on, a [`NameEvent`]. The value is the name's length with its NUL, or an
+/// errno, as `bpf_probe_read_kernel_str` returns it; [`NAME_ROOM`] + 1 if the name is longer.
 pub const EVENT_NAME: u32 = 6;
 /// A thread, the value, entered `pm_get_wakeup_count` to wait.
 pub const EVENT_WAIT_BEGIN: u32 = 7;
-/// It came out, because no source was active.
+/// The wait of a thread, the value, ended because no source was active.
 pub const EVENT_WAIT_IDLE: u32 = 8;
-/// It came out although one was.
+/// The wait of a thread, the value, ended although a source was active.
 pub const EVENT_WAIT_BROKEN: u32 = 9;
 /// `pm_save_wakeup_count` returned true to a thread, the value.
 pub const EVENT_SAVED: u32 = 10;
@@ -177,7 +175,7 @@ pub struct EdgeEvent {
     pub name_pointer: u64,
 }
 
-/// What stands at a name pointer.
+/// The name at a pointer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct NameEvent {
@@ -185,7 +183,7 @@ pub struct NameEvent {
     pub event: Event,
     /// The pointer.
     pub name_pointer: u64,
-    /// The name, zeroes behind it.
+    /// The name, then zeroes.
     pub name: [u64; NAME_WORDS],
 }
 

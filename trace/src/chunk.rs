@@ -2,77 +2,75 @@
 //!
 //! File header, [`FILE_HEADER`] bytes:
 //!
-//! | at | size | what |
+//! | at | size | field |
 //! |---|---|---|
 //! | 0 | 8 | [`FILE_MAGIC`] |
 //! | 8 | 2 | version, [`VERSION`] |
-//! | 10 | 2 | length of this header; the first chunk begins there |
+//! | 10 | 2 | length of this header; the first chunk starts there |
 //! | 12 | 4 | CRC32C of bytes 0..12 and 16 to the header's end |
-//! | 16 | 8 | length of a region; 0: all that follows is one region |
+//! | 16 | 8 | length of a region; 0: the rest of the file is one region |
 //!
 //! Chunks follow one another, each at a multiple of 8. Chunk header, [`CHUNK_HEADER`] bytes:
 //!
-//! | at | size | what |
+//! | at | size | field |
 //! |---|---|---|
 //! | 0 | 4 | [`CHUNK_MAGIC`], written last |
 //! | 4 | 4 | length of the payload |
 //! | 8 | 4 | sequence number, from 0 |
 //! | 12 | 4 | CRC32C of bytes 4..12, 16..48 and the payload |
-//! | 16 | 8 | the stamp from which the payload's first record counts, CLOCK_BOOTTIME ns |
+//! | 16 | 8 | base of the first record's stamp, CLOCK_BOOTTIME ns |
 //! | 24 | 8 | CLOCK_BOOTTIME ns at the commit |
 //! | 32 | 8 | CLOCK_BOOTTIME − CLOCK_MONOTONIC ns at the commit |
 //! | 40 | 8 | CLOCK_REALTIME ns since 1970 at the commit, signed |
 //!
-//! The payload is padded with zeroes to a multiple of 8. Files are allocated ahead of what is
-//! written, so zeroes in the place of a chunk's magic end the region, unless a whole chunk follows:
-//! then something is damaged. **Commit rule**: a writer
-//! stores the magic after everything else of the chunk, so that a reader of a growing file sees
-//! whole chunks only.
+//! The payload is padded with zeroes to a multiple of 8. A file is allocated before it is written, so zeroes
+//! instead of a chunk's magic end the region. If a whole chunk follows, the zeroes are damage. **Commit
+//! rule**: a writer stores the magic after the rest of the chunk, so that a reader of a growing file sees
+//! only whole chunks.
 //!
-//! **Regions** keep a file bounded. The first begins behind the header, all have the length that it
-//! gives (the last may be cut), and no chunk crosses from one into the next. When a region is full the
-//! writer goes on in the next, behind the last in the first. What it finds there is the oldest: it
-//! zeroes the chunks' magics, from the last chunk to the first, and then all of the region. Each region
-//! but the very first written begins with a **prologue**, a chunk of its own that says nothing new: it
-//! repeats what is needed to read on without all that came before. Readers
+//! **Regions** limit the size of a file. The first starts after the header; all have the length in the header
+//! (the last may be cut); no chunk crosses from one into the next. When a region is full, the writer
+//! continues in the next one, and after the last one in the first. The data there is the oldest: the writer
+//! zeroes the chunks' magics, from the last chunk to the first, and then the whole region. Each region
+//! except the very first starts with a **prologue**, a chunk that has nothing new: it repeats everything a
+//! reader needs to continue without the older regions. Readers
 //!
-//! - take the regions in the order of their first sound chunks' sequence numbers, and leave each where
-//!   it goes beyond the next one's: that was written while the file was copied;
-//! - pass over the prologue of a region if they have read the chunk before it, and all since the
-//!   prologue before;
-//! - count as dropped, not as damaged, the chunks before the lowest sequence number, and those that are
-//!   missing between the end of the first region in that order and the second: the writer was about to
-//!   drop it.
+//! - sort the regions by the sequence numbers of their first sound chunks, and leave a region where its
+//!   numbers reach those of the next: that part was written while the file was copied;
+//! - skip the prologue of a region if they have read the chunk before it, and everything since the prologue
+//!   before;
+//! - count as dropped, not as damaged, the chunks before the lowest sequence number, and those missing
+//!   between the end of the first region in that order and the second: the writer was dropping that region.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
 use crate::time::{BootNanos, Clocks, RealNanos};
 
-/// The first bytes of a trace. The high bit and the line ends catch transfers that were not binary.
+/// The first bytes of a trace. The high bit and the line ends reveal a transfer that was not binary.
 pub const FILE_MAGIC: [u8; 8] = *b"\x89SWK\r\n\x1a\n";
 /// The version that this crate writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
 /// Bytes of the file header.
 pub const FILE_HEADER: usize = 24;
-/// No region is shorter, but for the last one of a cut file.
+/// No region is shorter, except the last one of a cut file.
 pub const MIN_REGION: u64 = 4096;
-/// The least length that a trace may be bounded to: two regions of a ring, each with room for what
-/// some hundred sources need.
+/// The smallest limit for the size of a trace: two regions of a ring, each with room for a few hundred
+/// sources.
 pub const LEAST_SIZE: u64 = 256 << 10;
 /// The first bytes of a chunk.
 pub const CHUNK_MAGIC: [u8; 4] = *b"SWCK";
 /// Bytes of a chunk header.
 pub const CHUNK_HEADER: usize = 48;
-/// No payload is longer: a length beyond it is damage.
+/// No payload is longer; a greater length is damage.
 pub const MAX_PAYLOAD: usize = 16 << 20;
-/// Chunks begin at multiples of this.
+/// Chunks start at multiples of this.
 pub const ALIGN: usize = 8;
 
 /// CRC-32C (Castagnoli), as iSCSI and ext4 use it. The 16-row table makes it about ten times as
 /// fast as one row, for 16 KiB.
 const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-/// CRC32C of `bytes`; the host uses it too, to tell whether two agents are the same build.
+/// CRC32C of `bytes`; the host also uses it, to compare two builds of the agent.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
@@ -103,26 +101,26 @@ pub fn chunk_len(payload: usize) -> usize {
     CHUNK_HEADER + payload.next_multiple_of(ALIGN)
 }
 
-/// The length in the file of the chunk that begins with this header; `None` where none does. The
-/// checksum is not looked at: this is for a writer that walks over its own chunks.
+/// The length in the file of the chunk with this header; `None` if it is not a chunk's header. It ignores
+/// the checksum, because it is for a writer that walks over its own chunks.
 pub fn length_by_header(header: &[u8; CHUNK_HEADER]) -> Option<usize> {
     let payload = u32_at(header, 4) as usize;
     (header[..4] == CHUNK_MAGIC && payload <= MAX_PAYLOAD).then(|| chunk_len(payload))
 }
 
-/// What a chunk's header says, apart from length and checksum.
+/// The fields of a chunk's header, except length and checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChunkHeader {
-    /// From 0, without gaps in what one agent wrote.
+    /// From 0, without gaps in the output of one agent.
     pub sequence: u32,
-    /// What the first record's stamp counts from.
+    /// The base of the first record's stamp.
     pub base: BootNanos,
     /// The clocks when the chunk was committed.
     pub clocks: Clocks,
 }
 
-/// Fills in the header of `chunk`, whose payload lies behind [`CHUNK_HEADER`] reserved bytes, and
-/// pads it. The result is what goes to the file, under the commit rule.
+/// Fills in the header of `chunk`, whose payload follows [`CHUNK_HEADER`] reserved bytes, and pads it. The
+/// result goes to the file, under the commit rule.
 pub fn seal(chunk: &mut Vec<u8>, header: &ChunkHeader) {
     let payload = chunk.len() - CHUNK_HEADER;
     chunk[4..8].copy_from_slice(&(payload as u32).to_le_bytes());
@@ -163,7 +161,7 @@ pub fn open(bytes: &[u8]) -> Option<(ChunkHeader, &[u8])> {
     Some((header, &chunk[CHUNK_HEADER..]))
 }
 
-/// How many bytes [`open`] had to checksum to refuse what stands at the start of `bytes`.
+/// How many bytes [`open`] had to checksum before it refused `bytes`.
 pub(crate) fn cost(bytes: &[u8]) -> usize {
     let Some(head) = bytes.get(..CHUNK_HEADER) else {
         return 0;
@@ -202,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_chunk_opens_and_any_flipped_bit_closes_it() {
+    fn any_flipped_bit_damages_a_sealed_chunk() {
         let header = ChunkHeader {
             sequence: 7,
             base: BootNanos(1),

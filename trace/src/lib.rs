@@ -1,9 +1,9 @@
 //! Sleepwalk's two contracts, and no I/O.
 //!
-//! - [`abi`]: the memory that the probe in the kernel and the agent in user space share. Both are
-//!   made by one build and embed each other, so it may change in any commit: there is no version.
+//! - [`abi`]: the memory that the probe in the kernel and the agent in user space share. One build makes both
+//!   and embeds the probe in the agent, so it has no version and may change in any commit.
 //! - The trace file ([`chunk`], [`record`], [`snapshot`], [`mod@write`], [`read`]): written on a device,
-//!   read years later on another machine. It outlives builds: a reader of version *n* reads every
+//!   read years later on another machine. A reader of version *n* reads every
 //!   file of a version up to *n*, skips the record kinds it does not know, and refuses newer
 //!   versions by name. `docs/trace-format.md` describes it to the byte.
 //!

@@ -1,4 +1,4 @@
-//! Bytes → records. Damage is counted and passed over; what is whole is never refused.
+//! Bytes → records. The reader counts damage, skips it, and returns everything that is whole.
 
 use bincode::de::Decode;
 use thiserror::Error;
@@ -11,19 +11,19 @@ use crate::record::{Edge, Record, Stamped};
 use crate::time::BootNanos;
 use crate::varint;
 
-/// No trace can be read from these bytes.
+/// These bytes are not a readable trace.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum OpenError {
-    /// Nothing there.
+    /// It has no bytes.
     #[error("it is empty")]
     Empty,
     /// Another kind of file.
     #[error("it is not a Sleepwalk trace: it begins with `{}`", .0.escape_ascii())]
     NotATrace(Vec<u8>),
-    /// It breaks off within its header.
+    /// It ends within its header.
     #[error("it has {0} bytes, and a trace's header alone has {FILE_HEADER}")]
     Short(usize),
-    /// The header's checksum is wrong, or what it says can't be.
+    /// The header's checksum is wrong, or its values are impossible.
     #[error("its header is damaged: the checksum does not match")]
     DamagedHeader,
     /// Written by a later Sleepwalk.
@@ -31,30 +31,30 @@ pub enum OpenError {
     Newer(u16),
 }
 
-/// How many times its own length a damaged file may cost in checksums.
+/// A damaged file may cost at most this many times its length in checksums.
 const PATIENCE: usize = 32;
 
-/// What could not be read.
+/// The parts that could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// Bytes that belong to no sound chunk and are not the unwritten rest of the file.
+    /// Bytes that are neither in a sound chunk nor in the unwritten rest of the file.
     pub bytes: u64,
     /// Chunks missing, by their sequence numbers.
     pub missing_chunks: u64,
-    /// Records in sound chunks that did not decode: a bug of the writer's, not of the storage.
+    /// Records in sound chunks that did not decode: a bug of the writer, not of the storage.
     pub bad_records: u64,
-    /// Records of kinds that this version does not know: not damage, but not read either.
+    /// Records of unknown kinds: not damaged, but not read either.
     pub unknown_records: u64,
 }
 
 /// One step through a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// A chunk begins.
+    /// A chunk starts.
     Chunk(ChunkHeader),
     /// A record of it.
     Record(Stamped),
-    /// Something is missing here; what builds on earlier records must begin anew.
+    /// Something is missing here; state from earlier records is no longer valid.
     Gap,
 }
 
@@ -63,8 +63,7 @@ pub enum Item {
 struct Region {
     start: usize,
     end: usize,
-    /// Behind the last byte that is not zero: what the writer allocated and has not written is zero,
-    /// and no damage.
+    /// After the last byte that is not zero. The zeroes behind it are allocated and unwritten, not damaged.
     used: usize,
     /// Sequence number of the first sound chunk.
     first: Option<u32>,
@@ -81,27 +80,27 @@ impl Region {
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
-    /// In the order in which they are read.
+    /// Sorted for reading.
     regions: Vec<Region>,
-    /// Whether chunks before the first may have been dropped.
+    /// The writer may have dropped chunks before the first.
     ring: bool,
-    /// Which of the regions is under way.
+    /// The index of the current region.
     current: usize,
-    /// Where the next chunk is looked for.
+    /// Where the search for the next chunk starts.
     at: usize,
-    /// How many more bytes may be checksummed in vain: a forged file full of chunk magics must not
-    /// cost the square of its length.
+    /// How many more bytes may be checksummed in vain. A forged file full of chunk magics must not cost the
+    /// square of its length.
     patience: usize,
-    /// What is left of the chunk under way.
+    /// The rest of the current chunk.
     payload: &'a [u8],
     last: BootNanos,
-    /// After the chunk read last; `None` before the first.
+    /// Expected after the last chunk; `None` before the first.
     next_sequence: Option<u32>,
-    /// Nothing is missing since the last prologue read, or the begin.
+    /// Nothing is missing since the last prologue that was read, or since the start.
     whole: bool,
-    /// The chunk under way is a prologue that is read.
+    /// The current chunk is a prologue that is read.
     prologue: bool,
-    /// To hand out before going on.
+    /// To return next.
     queued: Option<ChunkHeader>,
     damage: Damage,
     dropped_chunks: u64,
@@ -155,7 +154,7 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// Finds the regions and their order.
+    /// Finds the regions and sorts them.
     fn arrange(&mut self, first: usize, length: u64) {
         let end = self.bytes.len();
         let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -171,32 +170,31 @@ impl<'a> Reader<'a> {
                 found.push(region);
                 start = stop;
             }
-            // Regions without a sound chunk come last: damage in them has no place in the order.
+            // Regions without a sound chunk come last, because they have no sequence number.
             found.sort_by_key(|region| (region.first.is_none(), region.first));
             self.regions = found;
         }
         self.at = self.regions.first().map_or(end, |region| region.start);
     }
 
-    /// What was found damaged so far; complete once the iterator is at its end.
+    /// The damage found so far; complete at the end of the iterator.
     pub fn damage(&self) -> Damage {
         self.damage
     }
 
-    /// Chunks that the writer dropped to keep the file small. They are not damaged, and what is left
-    /// can be read without them.
+    /// Chunks that the writer dropped to keep the file small. They are not damaged, and the rest can be read
+    /// without them.
     pub fn dropped_chunks(&self) -> u64 {
         self.dropped_chunks
     }
 
-    /// Whether the chunk under way is a prologue: between the snapshot that it repeats and the chunk
-    /// behind it, records are missing that the writer dropped.
+    /// Whether the current chunk is a prologue: the writer dropped records between the snapshot in it and the
+    /// next chunk.
     pub fn in_prologue(&self) -> bool {
         self.prologue
     }
 
-    /// Bytes of the file up to the end of the last chunk read; behind it lies nothing, or the rest
-    /// of what the agent had allocated.
+    /// Bytes of the file up to the end of the last chunk read. At the end, only unwritten bytes follow.
     pub fn position(&self) -> usize {
         self.at
     }
@@ -217,20 +215,20 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Finds the next sound chunk; `true` in the first place if something is missing before it.
+    /// Finds the next sound chunk; the `bool` is true if something is missing before it.
     fn next_chunk(&mut self) -> Option<(bool, ChunkHeader)> {
-        // Whether the first region in order broke off, and nothing was read since.
+        // The first region ended early, and nothing was read since.
         let mut cut = false;
         loop {
             let region = *self.regions.get(self.current)?;
             let start = self.at;
             let next = self.regions.get(self.current + 1).and_then(|next| next.first);
-            // What comes after the next region's begin was written here while the file was copied.
+            // A number that reaches the next region's was written here while the file was copied.
             let sound = self.sound(start, &region);
             let sound = sound.filter(|(_, header, _)| next.is_none_or(|n| header.sequence < n));
             let Some((at, header, payload)) = sound else {
-                // No magic yet, and nothing behind it: a chunk that is being written, or was when its
-                // writer was killed. It is not damaged, it is not there.
+                // No magic yet, and nothing behind it: a chunk that is being written, or was when its writer
+                // was killed. It does not exist yet, so it is not damaged.
                 let ended = self.bytes[start.min(region.end)..region.end]
                     .starts_with(&[0; CHUNK_MAGIC.len()]);
                 if !ended {
@@ -238,7 +236,7 @@ impl<'a> Reader<'a> {
                 }
                 cut = ended && self.current == 0;
                 self.current += 1;
-                // At the very end `at` stays where the last region's use ends.
+                // At the very end `at` stays at the end of the last region's used part.
                 match self.regions.get(self.current) {
                     Some(next) => self.at = next.start,
                     None => self.at = start.max(region.used),
@@ -257,10 +255,10 @@ impl<'a> Reader<'a> {
             self.damage.bytes += (at - start) as u64;
             self.next_sequence = Some(header.sequence.wrapping_add(1));
             self.at = at + chunk::chunk_len(payload.len());
-            // What was dropped before the first chunk is no gap: nothing builds on it.
+            // Chunks that were dropped before the first one are no gap: no state depends on them.
             let gap = if first && dropped { at > start } else { gap };
             self.whole &= !gap;
-            // A prologue says nothing new to those who have read all that came before.
+            // A prologue has nothing new for a reader of everything before it.
             let prologue = self.ring && at == region.start;
             self.prologue = prologue && (first || !self.whole);
             self.payload = if prologue && !self.prologue { &[] } else { payload };
@@ -270,9 +268,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next record, if it is a sound edge: these are nearly all of a long trace, and handing out
-    /// one by the general way costs more in moving a [`Record`], whose largest kind has hundreds of
-    /// bytes, than in decoding it.
+    /// The next record, if it is a sound edge. A long trace consists mostly of edges, and the general path spends
+    /// more time on moving a [`Record`], whose largest kind has hundreds of bytes, than on decoding it.
     fn next_edge(&mut self) -> Option<(BootNanos, Edge)> {
         let (frame, rest) = split_frame(self.payload)?;
         let (&EDGE, stamped) = frame.split_first()? else { return None };
@@ -283,11 +280,11 @@ impl<'a> Reader<'a> {
         Some((self.last, edge))
     }
 
-    /// The next record of the chunk under way; `None` at its end.
+    /// The next record of the current chunk; `None` at its end.
     fn next_record(&mut self) -> Option<Item> {
         while !self.payload.is_empty() {
             let Some((frame, rest)) = split_frame(self.payload) else {
-                // Lengths within the chunk can't be trusted any more.
+                // The rest of the chunk can't be split into records.
                 self.payload = &[];
                 self.damage.bad_records += 1;
                 self.whole = false;
@@ -304,7 +301,7 @@ impl<'a> Reader<'a> {
                     self.damage.unknown_records += 1;
                 }
                 Err(Undecoded::Bad(at)) => {
-                    // Without its stamp those behind it can't be told either.
+                    // Without this stamp, the stamps behind it are unknown too.
                     match at {
                         Some(at) => self.last = at,
                         None => self.payload = &[],
@@ -346,9 +343,9 @@ impl Iterator for Reader<'_> {
 const EDGE: u8 = 10;
 
 enum Undecoded {
-    /// Of a kind this version does not know; the stamp counts on.
+    /// Of an unknown kind. The next stamp counts from this one.
     Unknown(BootNanos),
-    /// With its stamp, where that much can be read.
+    /// Bad, with its stamp if that is readable.
     Bad(Option<BootNanos>),
 }
 
@@ -389,9 +386,9 @@ fn whole<T: Decode<()>>(body: &[u8]) -> Option<T> {
     get(body).filter(|(_, used)| *used == body.len()).map(|(value, _)| value)
 }
 
-/// Decodes one value. The limit keeps a forged length from asking for memory. What a writer has to say
-/// stays far below it, though elements may take more than 8 times their bytes: millions of sources in
-/// one snapshot would be needed.
+/// Decodes one value. The limit keeps a forged length from allocating memory. Real records stay far below it,
+/// although elements may take more than 8 times their bytes: only millions of sources in one snapshot would
+/// reach it.
 fn get<T: Decode<()>>(bytes: &[u8]) -> Option<(T, usize)> {
     const LIMIT: usize = 8 * chunk::MAX_PAYLOAD;
     let config = bincode::config::standard().with_limit::<LIMIT>();

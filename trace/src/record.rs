@@ -1,16 +1,16 @@
 //! The records of a trace.
 //!
-//! In a chunk's payload each record stands as
+//! Each record in a chunk's payload has four parts:
 //!
-//! | what | encoding |
+//! | part | encoding |
 //! |---|---|
-//! | length of all that follows | varint |
+//! | length of the parts below | varint |
 //! | kind | one byte, [`Record::kind`] |
-//! | stamp, less the stamp before it in this chunk (at first the chunk's base) | zigzag varint |
-//! | body | bincode 2, `config::standard()`: little-endian varints, fields in order |
+//! | stamp, minus the stamp before it in this chunk (for the first, minus the chunk's base) | zigzag varint |
+//! | body | bincode 2, `config::standard()`: little-endian varints, fields as declared |
 //!
-//! A reader skips a kind that it does not know by its length. Fields are only ever added at a body's
-//! end, under a new version of the file.
+//! A reader uses the length to skip an unknown kind. Fields are only added at the end of a body, and only in
+//! a new version of the file.
 
 use bincode::{Decode, Encode};
 
@@ -21,11 +21,11 @@ use crate::time::{BootNanos, MonoNanos};
 pub struct Stamped {
     /// When, in CLOCK_BOOTTIME.
     pub at: BootNanos,
-    /// What.
+    /// What happened.
     pub record: Record,
 }
 
-/// Everything that a trace can say.
+/// The kinds of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// Kind 1, once, first: where and how the trace was taken.
@@ -34,23 +34,23 @@ pub enum Record {
     String(StringDef),
     /// Kind 3: a wakeup source, before the first snapshot or edge that names it.
     Source(SourceDef),
-    /// Kind 4: the sources' counters at one instant; the stamp is the walk's begin.
+    /// Kind 4: the sources' counters at one instant; the stamp is the start of the walk.
     Snapshot(Snapshot),
     /// Kind 5: one `power:suspend_resume` event.
     Phase(Phase),
     /// Kind 6: `pm_suspend` returned.
     Return(SuspendReturn),
-    /// Kind 7: events that the probe could not hand over.
+    /// Kind 7: events that the probe could not pass on.
     Lost(Lost),
-    /// Kind 8: what the capture itself cost, so far.
+    /// Kind 8: the costs of the capture so far.
     Overhead(Overhead),
-    /// Kind 9, last: the capture ended in order.
+    /// Kind 9, last: the capture ended cleanly.
     End(End),
     /// Kind 10: a source was activated or deactivated.
     Edge(Edge),
     /// Kind 11: a reader of `/sys/power/wakeup_count` entered `pm_get_wakeup_count`.
     WaitBegin(WaitBegin),
-    /// Kind 12: it came out.
+    /// Kind 12: the wait ended.
     WaitEnd(WaitEnd),
     /// Kind 13: a write to `/sys/power/wakeup_count`, when `pm_save_wakeup_count` returned.
     CountWrite(CountWrite),
@@ -60,16 +60,16 @@ pub enum Record {
     Wake(Wake),
     /// Kind 16: a power supply, when it was read.
     PowerSupply(PowerSupply),
-    /// Kind 17: `/sys/power/suspend_stats`, what changed of it.
+    /// Kind 17: the values of `/sys/power/suspend_stats` that changed.
     SuspendStats(SuspendStats),
 }
 
 /// Where and how the trace was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Session {
-    /// Version of the agent, and the CRC32C of its file, which tells its build from others.
+    /// Version of the agent, and the CRC32C of its file, which identifies the build.
     pub agent: String,
-    /// Model of the device; empty where it does not say.
+    /// Model of the device; empty if it is unknown.
     pub device: String,
     /// `uname -r`.
     pub kernel: String,
@@ -79,34 +79,34 @@ pub struct Session {
     pub page_size: u32,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
-    /// Android's build fingerprint; empty elsewhere.
+    /// Android's build fingerprint; empty on other systems.
     pub fingerprint: String,
-    /// Where snapshots come from: `kfunc`, …
+    /// The source of snapshots: `kfunc`, `kallsyms`, `debugfs` or `sysfs`.
     pub source: String,
-    /// What is seen and how, in the order of [`HOOKS`].
+    /// What is watched and how, sorted as in [`HOOKS`].
     pub hooks: Vec<Hook>,
     /// Nanoseconds between periodic snapshots.
     pub interval_ns: u64,
     /// Whether activations were recorded one by one.
     pub edges: bool,
-    /// Android's serial number (`ro.serialno`), which tells two devices of one model apart; empty
-    /// elsewhere.
+    /// Android's serial number (`ro.serialno`), which distinguishes two devices of one model; empty on other
+    /// systems.
     pub serial: String,
 }
 
-/// What can be hooked, by the names in [`Hook::what`]: suspend phases, `pm_suspend`'s return, edges,
+/// The names of hooks in [`Hook::what`]: suspend phases, `pm_suspend`'s return, edges,
 /// the wait in `pm_get_wakeup_count`, `pm_save_wakeup_count`, `pm_system_irq_wakeup`.
 pub const HOOKS: [&str; 6] = ["phase", "return", "edge", "wait", "save", "wake"];
 
-/// How one thing is seen.
+/// How one thing is watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Hook {
     /// One of [`HOOKS`].
     pub what: String,
-    /// `tp_btf`, `raw_tp`, `fentry`, `fexit`, `kprobe`, `kretprobe`, `suspend_stats`; empty where it
-    /// is not seen.
+    /// `tp_btf`, `raw_tp`, `fentry`, `fexit`, `kprobe`, `kretprobe`, `suspend_stats`; empty if it is not
+    /// watched.
     pub how: String,
-    /// Why it is not the first choice, or is not seen; else empty.
+    /// Why it is not the first choice, or not watched; else empty.
     pub why: String,
 }
 
@@ -115,46 +115,46 @@ pub struct Hook {
 pub struct StringDef {
     /// Its number, unique in the trace.
     pub id: u32,
-    /// Its bytes as the kernel has them: any but NUL, not always UTF-8.
+    /// Its bytes as the kernel has them: any except NUL, not always UTF-8.
     pub bytes: Vec<u8>,
 }
 
 /// One wakeup source, from its registration to its removal.
 ///
-/// A source that was first met in an edge is defined anew, under the same number, by the first
-/// snapshot that has it: the later definition completes the earlier.
+/// If an edge showed the source first, the first snapshot that has it defines it again under the same number.
+/// The later definition completes the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SourceDef {
     /// Its number in this trace.
     pub instance: u32,
     /// [`StringDef::id`] of the name.
     pub name: u32,
-    /// Whether the name goes on beyond what was copied; where nothing was, it could not be read.
+    /// Whether the name is longer than the string. If the string is empty, the name could not be read.
     pub name_cut: bool,
-    /// The kernel's `id`, which it uses again after a removal; `None` where it is not known.
+    /// The kernel's `id`, which it uses again after a removal; `None` if it is unknown.
     pub id: Option<u32>,
-    /// Kernel address of the struct; 0 where it is not known.
+    /// Kernel address of the struct; 0 if it is unknown.
     pub address: u64,
-    /// Kernel address of the name, which the tracepoints pass; 0 where it is not known. Names that are
-    /// constants of the kernel are not copied, so sources may share one (`kstrdup_const` in
-    /// `wakeup_source_create`, `drivers/base/power/wakeup.c`, 7.3).
+    /// Kernel address of the name, which the tracepoints pass; 0 if it is unknown. The kernel does not copy
+    /// constant names, so sources may share one (`kstrdup_const` in `wakeup_source_create`,
+    /// `drivers/base/power/wakeup.c`, 7.3).
     pub name_pointer: u64,
 }
 
 /// Why a snapshot was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Reason {
-    /// First of the trace.
+    /// The first of the trace.
     Start,
-    /// `--interval` went by.
+    /// `--interval` passed.
     Tick,
     /// An attempt began.
     AttemptBegin,
     /// An attempt returned.
     AttemptEnd,
-    /// Last of the trace.
+    /// The last of the trace.
     End,
-    /// Events were lost, so that what they had told must be looked up.
+    /// Events were lost, so the state has to be read again.
     Lost,
 }
 
@@ -165,25 +165,25 @@ pub enum Reason {
 pub struct Snapshot {
     /// Why it was taken.
     pub reason: Reason,
-    /// CLOCK_MONOTONIC at the walk's begin: what the sources' own times count with. It can't be told
-    /// from the stamp, because a suspend may lie between the stamp and the chunk's commit.
+    /// CLOCK_MONOTONIC at the start of the walk, the clock of the sources' own times. It does not follow from
+    /// the stamp, because a suspend may come between the stamp and the chunk's commit.
     pub mono: MonoNanos,
-    /// Nanoseconds from the walk's begin to its end.
+    /// Nanoseconds from the start of the walk to its end.
     pub took_ns: u64,
-    /// Sources on the kernel's list; more than are stored where the room ran out.
+    /// Sources on the kernel's list. It is more than `stored` if there was no room for all.
     pub seen: u32,
     /// Sources stored, including the unchanged.
     pub stored: u32,
     /// The walk ended early: a node could not be read, or the list had no end.
     pub broken: bool,
-    /// An [`Reason::AttemptBegin`] that was taken after the freeze, so that what it shows is no longer
-    /// the attempt's begin.
+    /// An [`Reason::AttemptBegin`] that was taken after the freeze, so it does not show the start of the
+    /// attempt.
     pub late: bool,
     /// The differences count from zero, not from the snapshot before.
     pub full: bool,
     /// The sources that are new or changed; all of them in a full snapshot.
     pub changed: Vec<SourceDelta>,
-    /// Instances that were in the snapshot before and are no more.
+    /// Instances that were in the snapshot before and are gone.
     pub gone: Vec<u32>,
 }
 
@@ -209,7 +209,7 @@ pub struct SourceDelta {
 
 /// The source was active.
 pub const STATE_ACTIVE: u8 = 1;
-/// The source was changing while it was read, and its times don't belong to its counts.
+/// The source was changing while it was read, so its times don't match its counts.
 pub const STATE_TORN: u8 = 2;
 /// The kernel's `autosleep_enabled` was set.
 pub const STATE_AUTOSLEEP: u8 = 4;
@@ -228,19 +228,19 @@ pub struct Phase {
 /// `pm_suspend` returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SuspendReturn {
-    /// 0 or a negative errno. `None`: it failed, and the `suspend_stats` by which this was told have
-    /// no errno for it; then the stamp is when that was noticed.
+    /// 0 or a negative errno. `None`: it failed, and only `suspend_stats` show that, without an errno. Then the
+    /// stamp is the time when the agent noticed.
     pub errno: Option<i32>,
 }
 
-/// Events that the probe could not hand over since the last such record.
+/// Events that the probe could not pass on since the last such record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Lost {
     /// How many.
     pub events: u64,
 }
 
-/// What the capture cost, in total at the stamp.
+/// The costs of the capture up to the stamp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Overhead {
     /// CPU time of the agent, user and system, in ns.
@@ -255,7 +255,7 @@ pub struct Overhead {
     pub bytes_written: u64,
 }
 
-/// The capture ended in order.
+/// The capture ended cleanly.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct End {
     /// Why: `duration`, `signal`, …
@@ -270,18 +270,18 @@ pub struct Edge {
     /// [`EDGE_ACTIVE`] and the other bits.
     pub flags: u8,
     /// The tracepoint's `state`: wakeup events registered << 16 | in progress, each wrapping
-    /// (`combined_event_count`, `drivers/base/power/wakeup.c`, 7.3). `None`: what follows from the edge
-    /// before it in this chunk, see [`next_state`].
+    /// (`combined_event_count`, `drivers/base/power/wakeup.c`, 7.3). `None`: it follows from the edge before
+    /// in this chunk, see [`next_state`].
     pub state: Option<u32>,
 }
 
 /// The edge is an activation, else a deactivation.
 pub const EDGE_ACTIVE: u8 = 1;
-/// Several live sources have the name pointer that the tracepoint passed. Which of them it was the
-/// kernel does not tell; [`Edge::source`] is the lowest of them.
+/// Several live sources have the name pointer that the tracepoint passed, so the source is not certain;
+/// [`Edge::source`] is the lowest of them.
 pub const EDGE_SHARED: u8 = 2;
 
-/// The state that an edge leaves when nothing came between it and the edge before.
+/// The state after an edge, if nothing came between it and the edge before.
 ///
 /// An activation raises the events in progress; a deactivation takes one from them and raises the
 /// registered events (`wakeup_source_activate`, `wakeup_source_deactivate`, 7.3).
@@ -296,12 +296,12 @@ pub struct WaitBegin {
     pub thread: u32,
 }
 
-/// A thread came out of `pm_get_wakeup_count`.
+/// A thread returned from `pm_get_wakeup_count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct WaitEnd {
     /// The kernel's id of the thread.
     pub thread: u32,
-    /// What it returned: no source was active. Else a signal, or the freezer, broke the wait off.
+    /// The return value: no source was active. Else a signal or the freezer ended the wait.
     pub idle: bool,
 }
 
@@ -310,15 +310,15 @@ pub struct WaitEnd {
 pub struct CountWrite {
     /// The kernel's id of the thread.
     pub thread: u32,
-    /// What `pm_save_wakeup_count` returned: from now on an event aborts the attempt. Else one had come
-    /// since the count was read, or was in progress.
+    /// The return value of `pm_save_wakeup_count`. True: from now on an event aborts the attempt. False: an event
+    /// had come since the count was read, or was in progress.
     pub saved: bool,
 }
 
 /// An interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct IrqDef {
-    /// Linux's number of it.
+    /// Its number.
     pub number: u32,
     /// [`StringDef::id`] of its handlers' names, comma-separated (`actions` in `/sys/kernel/irq/N`).
     pub name: u32,
@@ -340,7 +340,7 @@ pub struct PowerSupply {
     pub name: u32,
     /// [`StringDef::id`] of its `type`: `Battery`, `Mains`, `USB`, …
     pub kind: u32,
-    /// [`StringDef::id`] of its `status`: `Charging`, `Discharging`, …; of an empty text where it has none.
+    /// [`StringDef::id`] of its `status`: `Charging`, `Discharging`, …; an empty string if it has none.
     pub status: u32,
     /// Per cent.
     pub capacity: Option<i64>,
@@ -348,20 +348,20 @@ pub struct PowerSupply {
     pub charge_uah: Option<i64>,
     /// `current_now` in µA, with the driver's sign.
     pub current_ua: Option<i64>,
-    /// `online`: it delivers; 0 where it does not.
+    /// `online`: not 0 if it supplies power.
     pub online: Option<i64>,
 }
 
 /// `/sys/power/suspend_stats`, cumulative since boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct SuspendStats {
-    /// [`StringDef::id`] of a counter's name and its value; those that changed since the record before it,
-    /// all of them in the first.
+    /// [`StringDef::id`] of a counter's name and its value; those that changed since the record before,
+    /// or all in the first.
     pub counters: Vec<(u32, u64)>,
-    /// [`StringDef::id`] of `last_failed_dev`, which keeps old values: of an empty text where no `failed_*`
+    /// [`StringDef::id`] of `last_failed_dev`, which keeps old values: an empty string if no `failed_*`
     /// counter rose.
     pub last_device: u32,
-    /// `last_failed_errno`; 0 where neither `fail` nor a `failed_*` counter rose.
+    /// `last_failed_errno`; 0 if neither `fail` nor a `failed_*` counter rose.
     pub last_errno: i32,
     /// [`StringDef::id`] of `last_failed_step`; like the device.
     pub last_step: u32,

@@ -1,6 +1,6 @@
-//! Snapshots as differences, both ways: [`DeltaEncoder`] for the agent, [`DeltaDecoder`] for readers.
+//! Snapshots as differences: [`DeltaEncoder`] for the agent, [`DeltaDecoder`] for readers.
 //!
-//! Most sources do nothing between two snapshots, and an unchanged source costs nothing here.
+//! Most sources do nothing between two snapshots, and an unchanged source takes no bytes.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ pub struct Counters {
     pub expire_count: u64,
     /// Active → inactive.
     pub relax_count: u64,
-    /// Time active in ns, without the activation under way.
+    /// Time active in ns, without the current activation.
     pub total_ns: u64,
-    /// The longest activation in ns, without the one under way.
+    /// The longest activation in ns, without the current one.
     pub max_ns: u64,
     /// The last change between active and inactive, CLOCK_MONOTONIC ns.
     pub last_ns: u64,
-    /// Autosleep only: since when it prevents sleep, CLOCK_MONOTONIC ns.
+    /// Autosleep only: the start of the time in which it prevents sleep, CLOCK_MONOTONIC ns.
     pub start_prevent_ns: u64,
     /// Autosleep only: how long it prevented sleep, ns.
     pub prevent_ns: u64,
@@ -98,7 +98,7 @@ impl SourceState {
         self.state & STATE_ACTIVE != 0
     }
 
-    /// Whether its times can't be trusted.
+    /// Whether its times are not reliable.
     pub fn torn(&self) -> bool {
         self.state & STATE_TORN != 0
     }
@@ -106,12 +106,12 @@ impl SourceState {
     /// Time active up to `now`, in ns: the kernel adds to `total_time` on deactivation only
     /// (`wakeup_source_deactivate`, `drivers/base/power/wakeup.c`, 7.3).
     pub fn held_ns(&self, now: MonoNanos) -> u64 {
-        let under_way = if self.active() { now.0.saturating_sub(self.counters.last_ns) } else { 0 };
-        self.counters.total_ns.saturating_add(under_way)
+        let current = if self.active() { now.0.saturating_sub(self.counters.last_ns) } else { 0 };
+        self.counters.total_ns.saturating_add(current)
     }
 }
 
-/// Makes the file's differences out of absolute states.
+/// Computes the file's differences from absolute states.
 #[derive(Debug, Default)]
 pub struct DeltaEncoder {
     last: BTreeMap<u32, SourceState>,
@@ -120,7 +120,7 @@ pub struct DeltaEncoder {
 impl DeltaEncoder {
     /// Fills in `full`, `changed` and `gone` of `snapshot` for the sources `now`, by instance.
     ///
-    /// A broken or overfull walk did not see every source, so those missing in it are not gone.
+    /// A broken or overfull walk did not see every source, so the missing ones are not gone.
     pub fn encode(
         &mut self,
         snapshot: &mut Snapshot,
@@ -159,10 +159,10 @@ fn delta(instance: u32, old: &SourceState, new: &SourceState) -> SourceDelta {
     SourceDelta { instance, state: new.state, mask, deltas }
 }
 
-/// A snapshot that can't be turned into absolute values.
+/// A snapshot that has no absolute values.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum DeltaError {
-    /// Snapshots before it are missing or damaged, and it is not a full one.
+    /// The snapshots before it are missing or damaged, and it is not a full one.
     #[error("the snapshot at {0} ns builds on one that is missing")]
     NoBase(u64),
     /// The mask and the number of differences contradict each other.
@@ -170,14 +170,14 @@ pub enum DeltaError {
     BadMask {
         /// The snapshot's stamp.
         at: u64,
-        /// Of the source concerned.
+        /// The mask of the source.
         mask: u16,
-        /// How many it has.
+        /// How many differences the source has.
         deltas: usize,
     },
 }
 
-/// Makes absolute states out of the file's differences.
+/// Computes absolute states from the file's differences.
 #[derive(Debug, Default)]
 pub struct DeltaDecoder {
     sources: BTreeMap<u32, SourceState>,
@@ -212,12 +212,12 @@ impl DeltaDecoder {
         Ok(&self.sources)
     }
 
-    /// All sources after the snapshot that was applied last, by instance.
+    /// All sources after the last applied snapshot, by instance.
     pub fn sources(&self) -> &BTreeMap<u32, SourceState> {
         &self.sources
     }
 
-    /// Records were lost: nothing is known until the next full snapshot.
+    /// Records were lost: no state is known until the next full snapshot.
     pub fn forget(&mut self) {
         self.sources.clear();
         self.based = false;

@@ -1,17 +1,17 @@
-//! Instants that name their clock and their unit in the type.
+//! Instants, with the clock and the unit in the type.
 
 use bincode::{Decode, Encode};
 
-/// CLOCK_BOOTTIME in nanoseconds: goes on in suspend. Every stamp of a trace is of this clock.
+/// CLOCK_BOOTTIME in nanoseconds: it runs during suspend. Every stamp of a trace is of this clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct BootNanos(pub u64);
 
-/// CLOCK_MONOTONIC in nanoseconds: stands still in suspend. The times inside a
+/// CLOCK_MONOTONIC in nanoseconds: it stops during suspend. The times inside a
 /// `struct wakeup_source` are of this clock (`ktime_get`, `drivers/base/power/wakeup.c`, 7.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct MonoNanos(pub u64);
 
-/// CLOCK_REALTIME in nanoseconds since 1970; may be set, and step.
+/// CLOCK_REALTIME in nanoseconds since 1970; it may be set and may jump.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct RealNanos(pub i64);
 
@@ -20,8 +20,8 @@ pub struct RealNanos(pub i64);
 pub struct Clocks {
     /// CLOCK_BOOTTIME.
     pub boot: BootNanos,
-    /// CLOCK_BOOTTIME − CLOCK_MONOTONIC in ns: how long the machine has been suspended with its
-    /// timekeeping stopped.
+    /// CLOCK_BOOTTIME − CLOCK_MONOTONIC in ns: how long the machine has been suspended with its timekeeping
+    /// stopped.
     pub suspended_ns: u64,
     /// CLOCK_REALTIME.
     pub real: RealNanos,
@@ -41,7 +41,7 @@ impl Clocks {
 }
 
 impl BootNanos {
-    /// Nanoseconds from `earlier` to `self`; 0 where `earlier` is the later one.
+    /// Nanoseconds from `earlier` to `self`; 0 if `earlier` is the later one.
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

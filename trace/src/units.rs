@@ -27,15 +27,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// As [`duration`], and longer than 0.
+/// As [`duration`], and at least 1 ms, the shortest that a timer of ours is set to.
 ///
 /// # Errors
 ///
-/// As [`duration`], and for 0.
+/// As [`duration`], and for less than 1 ms.
 pub fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err(format!("`{text}` is zero: give at least 1ms")),
-        duration => Ok(duration),
+        duration if duration >= Duration::from_millis(1) => Ok(duration),
+        _ => Err(format!("`{text}` is too short: give at least 1ms")),
     }
 }
 
@@ -93,7 +93,9 @@ mod tests {
             let error = duration(wrong).unwrap_err();
             assert!(error.contains(&format!("`{wrong}`")), "{error}");
         }
-        assert!(positive_duration("0s").unwrap_err().contains("`0s`"));
+        for short in ["0s", "999us"] {
+            assert!(positive_duration(short).unwrap_err().contains(&format!("`{short}`")));
+        }
         assert_eq!(positive_duration("1ms"), Ok(Duration::from_millis(1)));
     }
 

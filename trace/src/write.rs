@@ -72,12 +72,12 @@ impl ChunkWriter {
         self.push(stamped.at, &stamped.record);
     }
 
-    /// Drops what was collected since the last [`ChunkWriter::seal`], as if it had never been.
+    /// Drops the records since the last [`ChunkWriter::seal`].
     pub fn discard(&mut self) {
         self.chunk.truncate(CHUNK_HEADER);
     }
 
-    /// Closes `earlier` as the chunk before the one under way, which gets the next sequence number.
+    /// Closes `earlier` as the chunk before the current one, which gets the next sequence number.
     pub fn seal_before(&mut self, mut earlier: Self, clocks: Clocks) -> Option<Vec<u8>> {
         earlier.sequence = self.sequence;
         let chunk = earlier.seal(clocks);
@@ -85,8 +85,8 @@ impl ChunkWriter {
         chunk
     }
 
-    /// Closes the chunk and hands out its bytes, header and padding included; the next record opens
-    /// a new one. `None` where there is nothing to write.
+    /// Closes the chunk and returns its bytes with header and padding. The next record starts a new chunk.
+    /// `None` if there is nothing to write.
     pub fn seal(&mut self, clocks: Clocks) -> Option<Vec<u8>> {
         if self.pending() == 0 {
             return None;
@@ -98,7 +98,7 @@ impl ChunkWriter {
     }
 }
 
-/// Encoding into a `Vec` fails only for types that refuse to be encoded, and none of ours does.
+/// Encoding into a `Vec` only fails for types that refuse to be encoded; none of ours does.
 fn put(out: &mut Vec<u8>, value: &impl Encode) {
     struct Sink<'a>(&'a mut Vec<u8>);
     impl bincode::enc::write::Writer for Sink<'_> {

@@ -10,9 +10,9 @@ use sleepwalk_trace::write::ChunkWriter;
 
 const CLOCKS: Clocks = Clocks { boot: BootNanos(900), suspended_ns: 30, real: RealNanos(1 << 60) };
 
-/// Written by hand from `docs/trace-format.md`: what a reader in another language has to go by.
+/// The bytes are written by hand from `docs/trace-format.md`, which readers in other languages follow.
 #[test]
-fn the_bytes_are_those_of_the_documentation() {
+fn bytes_are_as_documented() {
     let at = |at, record| Stamped { at: BootNanos(at), record };
     let delta = SourceDelta { instance: 2, state: 1, mask: 0b10_0000_0001, deltas: vec![7, 300] };
     let records = vec![

@@ -1,4 +1,4 @@
-//! Rings: wherever the writer stops or the file is copied, what is read is true and in order.
+//! Rings: wherever the writer stops or the file is copied, the records are correct and sorted.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,8 +10,8 @@ use sleepwalk_trace::write::ChunkWriter;
 
 const CLOCKS: Clocks = Clocks { boot: BootNanos(900), suspended_ns: 30, real: RealNanos(1 << 60) };
 
-/// A ring of some regions, written as the format says, a numbered record a chunk; the numbers that
-/// must be read from it, and how many chunks were dropped.
+/// A ring of some regions, written as the format requires, with one numbered record per chunk; the numbers
+/// that must be read from it; how many chunks were dropped.
 fn ring(sizes: &[usize], count: usize) -> (Vec<u8>, Vec<u32>, u64) {
     let mut writer = ChunkWriter::default();
     let mut chunk = |id: u32, bytes: Vec<u8>| {
@@ -19,12 +19,12 @@ fn ring(sizes: &[usize], count: usize) -> (Vec<u8>, Vec<u32>, u64) {
         writer.seal(CLOCKS).expect("a chunk")
     };
     let size = chunk::MIN_REGION as usize;
-    // What the chunks of each say; a prologue says nothing new.
+    // The numbers in each region's chunks; a prologue has none.
     let mut regions: Vec<Vec<Option<u32>>> = vec![Vec::new(); count];
     let mut bytes: Vec<Vec<u8>> = vec![Vec::new(); count];
     let (mut current, mut dropped) = (0, 0);
     for (number, length) in (0..).zip(sizes) {
-        // By its length alone: its sequence number comes after the prologue's.
+        // The length decides first, because the sequence number comes after the prologue's.
         let needed = chunk::chunk_len(*length + 20);
         if bytes[current].len() + needed > size {
             current = (current + 1) % count;
@@ -48,19 +48,19 @@ fn ring(sizes: &[usize], count: usize) -> (Vec<u8>, Vec<u32>, u64) {
     (file, kept, dropped)
 }
 
-/// The text that stands in a ring's prologues.
+/// The string in a ring's prologues.
 const PROLOGUE: u32 = u32::MAX;
 
-/// The numbers of the texts, without those of prologues.
+/// The numbers of the strings, without those of prologues.
 fn numbers(items: &[Item]) -> Vec<u32> {
     let number = |item: &Item| match item {
-        Item::Record(Stamped { record: Record::String(text), .. }) => Some(text.id),
+        Item::Record(Stamped { record: Record::String(string), .. }) => Some(string.id),
         _ => None,
     };
     items.iter().filter_map(number).filter(|id| *id != PROLOGUE).collect()
 }
 proptest! {
-    /// Wherever the writer of a ring stops, the rest reads as written, in order.
+    /// Wherever the writer of a ring stops, the rest reads as written.
     #[test]
     fn a_ring_keeps_its_newest(
         sizes in vec(0usize..1500, 1..60),
@@ -75,7 +75,7 @@ proptest! {
         prop_assert!(!items.contains(&Item::Gap));
         prop_assert_eq!(reader.damage(), Default::default());
         prop_assert_eq!(reader.dropped_chunks(), dropped);
-        // Damaged or cut, it hands out less, never something else, and in order.
+        // Damaged or cut, it has fewer records, no other ones, and they stay sorted.
         let mut hurt = file.clone();
         if let Some((at, flip)) = flip {
             let at = FILE_HEADER + at.index(hurt.len() - FILE_HEADER);
@@ -87,9 +87,9 @@ proptest! {
         prop_assert!(left.iter().all(|n| kept.contains(n)));
     }
 
-    /// A copy takes time, and the writer of a ring goes round meanwhile: the copy's later parts are newer.
+    /// The writer of a ring goes on during a copy: the later parts of the copy are newer.
     #[test]
-    fn a_copy_of_a_ring_under_way_is_in_order(
+    fn a_copy_of_a_growing_ring_is_sorted(
         sizes in vec(0usize..1500, 2..90),
         regions in 2usize..5,
         thens in vec(any::<(prop::sample::Index, prop::sample::Index)>(), 1..4),

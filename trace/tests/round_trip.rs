@@ -1,4 +1,4 @@
-//! What is written is read back, and no input makes the reader panic or go silent.
+//! Written records are read back, and no input makes the reader panic or hide damage.
 
 use std::collections::BTreeMap;
 
@@ -45,8 +45,8 @@ fn snapshot(sources: usize) -> Snapshot {
 fn session() -> impl Strategy<Value = Session> {
     let hook = any::<[String; 3]>().prop_map(|[what, how, why]| Hook { what, how, why });
     (any::<[String; 8]>(), vec(hook, 0..4), any::<(u32, u64, bool)>()).prop_map(
-        |(texts, hooks, (page_size, interval_ns, edges))| {
-            let [agent, device, kernel, machine, boot_id, fingerprint, source, serial] = texts;
+        |(strings, hooks, (page_size, interval_ns, edges))| {
+            let [agent, device, kernel, machine, boot_id, fingerprint, source, serial] = strings;
             Session {
                 agent,
                 device,
@@ -178,7 +178,7 @@ fn file(chunks: &[Vec<Stamped>]) -> Vec<u8> {
     bytes
 }
 
-/// One record as it stands in a payload, its stamp that of the record before it.
+/// One record as bytes of a payload, with the stamp of the record before it.
 fn payload(record: &Stamped) -> Vec<u8> {
     let bytes = file(&[vec![record.clone()]]);
     let chunk = &bytes[FILE_HEADER..];
@@ -193,7 +193,7 @@ fn records(bytes: &[u8]) -> Vec<Stamped> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(chunks in vec(vec(stamped(), 1..6), 0..5), spare in 0usize..99) {
+    fn written_records_are_read_back(chunks in vec(vec(stamped(), 1..6), 0..5), spare in 0usize..99) {
         let mut bytes = file(&chunks);
         let length = bytes.len();
         bytes.resize(length + spare, 0);
@@ -253,9 +253,9 @@ proptest! {
         prop_assert!(reader.damage().bytes + 7 >= noise as u64);
     }
 
-    /// A later version's kinds, between ours: nothing but them is missing, and no stamp shifts.
+    /// Kinds of a later version, between known ones: only they are missing, and no stamp shifts.
     #[test]
-    fn unknown_kinds_are_passed_over(
+    fn unknown_kinds_are_skipped(
         known in vec(stamped(), 1..5),
         kind in 18u8..,
         body in vec(any::<u8>(), 0..300),
@@ -320,7 +320,7 @@ fn an_unchanged_snapshot_costs_little() {
 }
 
 #[test]
-fn a_walk_that_did_not_see_all_loses_no_source() {
+fn a_partial_walk_loses_no_source() {
     let now: BTreeMap<_, _> = (0..3).map(|i| (i, SourceState::default())).collect();
     let mut differ = DeltaEncoder::default();
     differ.encode(&mut snapshot(3), &now, true);
@@ -342,7 +342,7 @@ fn differences_without_a_base_are_refused() {
 }
 
 #[test]
-fn what_is_no_trace_is_told_apart() {
+fn each_unreadable_file_has_its_error() {
     let open = |bytes: &[u8]| Reader::open(bytes).map(|_| ()).expect_err("no trace");
     assert_eq!(open(b""), OpenError::Empty);
     assert_eq!(
@@ -361,7 +361,7 @@ fn what_is_no_trace_is_told_apart() {
 }
 
 #[test]
-fn an_unknown_kind_is_skipped_and_its_stamp_counts() {
+fn the_stamp_of_an_unknown_kind_counts() {
     let end =
         |at| Stamped { at: BootNanos(at), record: Record::End(End { reason: String::new() }) };
     let mut bytes = file(&[vec![end(10), end(15), end(17)]]);
@@ -399,7 +399,7 @@ fn a_forged_file_full_of_magics_is_given_up() {
     let mut forged = vec![0u8; CHUNK_HEADER];
     forged[..4].copy_from_slice(b"SWCK");
     forged[8] = 1;
-    // The second length is the longest that is taken seriously.
+    // The second length is the longest that is accepted.
     for (length, size) in [(1u32 << 20, 4 << 20), (16 << 20, 17 << 20)] {
         bytes.truncate(FILE_HEADER);
         forged[4..8].copy_from_slice(&length.to_le_bytes());
@@ -413,7 +413,7 @@ fn a_forged_file_full_of_magics_is_given_up() {
 }
 
 #[test]
-fn a_chunk_that_is_being_written_is_no_damage() {
+fn an_unfinished_chunk_is_no_damage() {
     let end = |at| Stamped { at: BootNanos(at), record: Record::End(End { reason: "x".into() }) };
     let whole = file(&[vec![end(1)], vec![end(2)], vec![end(3)]]);
     let first = file(&[vec![end(1)]]).len();
@@ -425,7 +425,7 @@ fn a_chunk_that_is_being_written_is_no_damage() {
     let mut reader = Reader::open(&growing).expect("a trace");
     assert_eq!(reader.by_ref().filter(|i| matches!(i, Item::Record(_))).count(), 2);
     assert_eq!(reader.damage(), Default::default());
-    // But where a whole chunk follows, something was there.
+    // If a whole chunk follows, the zeroes are damage.
     let mut damaged = whole;
     damaged[first..first + 4].fill(0);
     let mut reader = Reader::open(&damaged).expect("a trace");
@@ -434,13 +434,13 @@ fn a_chunk_that_is_being_written_is_no_damage() {
 }
 
 #[test]
-fn a_bad_record_does_not_shift_the_stamps_behind_it() {
+fn a_bad_record_does_not_shift_later_stamps() {
     let end = |at| Stamped { at: BootNanos(at), record: Record::End(End { reason: "abc".into() }) };
     let bytes = file(&[vec![end(10), end(15), end(17)]]);
     let mut payload = bytes[FILE_HEADER + CHUNK_HEADER..].to_vec();
     let frame = 1 + usize::from(payload[0]);
     payload.truncate(3 * frame);
-    // The second record's text claims to be longer than its frame.
+    // The second record's string claims to be longer than its frame.
     payload[frame + 3] = 200;
     let mut chunk = vec![0; CHUNK_HEADER];
     chunk.extend(payload);

@@ -1,16 +1,17 @@
-//! `sleepwalkd doctor`: what works here, and what is lost without the rest.
+//! `sleepwalkd doctor`: what works on this device, what is lost without the rest, and how to fix it.
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde_json::json;
 
-use crate::preflight::{State, checks};
+use crate::doctor::check::CheckState;
+use crate::doctor::checks;
 
 /// The text to print, and whether this device can be recorded.
 pub fn run(json: bool) -> Result<(String, bool)> {
     let checks = checks();
-    let usable = checks.iter().all(|check| check.state != State::Missing);
+    let usable = checks.iter().all(|check| check.state != CheckState::Missing);
     if json {
         return Ok((serde_json::to_string(&json!({ "checks": checks }))? + "\n", usable));
     }
@@ -18,14 +19,14 @@ pub fn run(json: bool) -> Result<(String, bool)> {
     let mut text = String::new();
     for check in &checks {
         let state = match check.state {
-            State::Ok => "ok",
-            State::Degraded => "degraded",
-            State::Missing => "missing",
+            CheckState::Ok => "ok",
+            CheckState::Degraded => "degraded",
+            CheckState::Missing => "missing",
         };
         writeln!(text, "{state:<8}  {:<width$}  {}", check.name, check.found)?;
-        for (what, said) in [("lost", check.lost), ("mend", check.mend)] {
-            if !said.is_empty() {
-                writeln!(text, "{:8}  {:width$}  {what}: {said}", "", "")?;
+        for (label, line) in [("lost", check.lost), ("fix", check.fix)] {
+            if !line.is_empty() {
+                writeln!(text, "{:8}  {:width$}  {label}: {line}", "", "")?;
             }
         }
     }

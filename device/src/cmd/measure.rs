@@ -1,8 +1,7 @@
-//! `sleepwalkd measure`: how long a snapshot takes here, against reading the same from debugfs and
-//! from sysfs.
+//! `sleepwalkd measure`: how long a snapshot takes on this device, compared with reading debugfs and sysfs.
 //!
-//! One process; the two that take about a millisecond take turns, so that whatever else the machine
-//! does hits both alike. sysfs, which takes seconds, comes after them.
+//! The walk and debugfs, which take about a millisecond, alternate, so that other load affects both alike.
+//! sysfs, which takes seconds, comes after them.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -12,14 +11,14 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::{kernel, open_source};
 use crate::args::MeasureOptions;
-use crate::preflight;
-use crate::source::{Kind, SnapshotSource as _};
+use crate::snapshot::{Kind, SnapshotSource as _};
 
 const DEBUGFS: &str = "/sys/kernel/debug/wakeup_sources";
 const SYSFS: &str = "/sys/class/wakeup";
 
-/// What sysfs has of each source (`wakeup_source_attrs`, `drivers/base/power/wakeup_stats.c`, 7.3).
+/// The attributes of each source in sysfs (`wakeup_source_attrs`, `drivers/base/power/wakeup_stats.c`, 7.3).
 const ATTRIBUTES: [&str; 10] = [
     "name",
     "active_count",
@@ -38,17 +37,17 @@ const ATTRIBUTES: [&str; 10] = [
 struct Measured {
     sources: usize,
     kfunc_ns: Vec<u64>,
-    /// What of it went by in the kernel, between lock and unlock.
+    /// The part of it between lock and unlock in the kernel.
     walk_ns: Vec<u64>,
-    /// Empty where there is no debugfs; this and the next also where they are not wanted.
+    /// Empty without debugfs. With `--only kfunc` this and the next are empty.
     debugfs_ns: Vec<u64>,
     sysfs_ns: Vec<u64>,
 }
 
 /// The text to print.
 pub fn run(options: &MeasureOptions) -> Result<String> {
-    let kernel = preflight::kernel();
-    let mut walk = preflight::source(Some(Kind::Kfunc), kernel.as_ref(), options.capacity)?;
+    let kernel = kernel();
+    let mut walk = open_source(Some(Kind::Kfunc), kernel.as_ref(), options.capacity)?;
     let debugfs = Path::new(DEBUGFS).exists();
     let mut measured = Measured::default();
     let mut buffer = Vec::new();
@@ -56,11 +55,11 @@ pub fn run(options: &MeasureOptions) -> Result<String> {
         let mut sources = 0;
         let mut walked = 0;
         measured.kfunc_ns.push(timed(|| {
-            let taken = walk.take(&mut |sample| {
+            let summary = walk.take_snapshot(&mut |sample| {
                 std::hint::black_box(sample);
                 sources += 1;
             })?;
-            walked = taken.end.since(taken.begin);
+            walked = summary.end.since(summary.begin);
             Ok(())
         })?);
         measured.walk_ns.push(walked);
@@ -78,12 +77,12 @@ pub fn run(options: &MeasureOptions) -> Result<String> {
 }
 
 fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<u64> {
-    let begin = Instant::now();
+    let start = Instant::now();
     work()?;
-    Ok(begin.elapsed().as_nanos() as u64)
+    Ok(start.elapsed().as_nanos() as u64)
 }
 
-/// All attributes of all sources. One that goes away in between is passed over.
+/// Reads all attributes of all sources. A source that goes away in between is skipped.
 fn sysfs(buffer: &mut Vec<u8>) -> Result<()> {
     for source in fs::read_dir(SYSFS).with_context(|| format!("{SYSFS} can't be read"))? {
         let source = source?.path();

@@ -1,7 +1,49 @@
-//! One file per command.
+//! One file per command, and the steps that several of them share.
 
 pub mod doctor;
 pub mod measure;
 pub mod record;
 pub mod snapshot;
 pub mod version;
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+
+use crate::probe::btf::Kernel;
+use crate::probe::hooks::Hooks;
+use crate::snapshot::{Kind, SnapshotSource, open_best};
+use crate::{capabilities, probe};
+
+/// The context of an error that is due to the device.
+#[derive(Clone, Copy, Debug)]
+pub struct Unusable;
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this device can't be used")
+    }
+}
+
+/// What BTF has of the kernel's types. Some sources of snapshots and some hooks work without.
+fn kernel() -> Result<Kernel> {
+    probe::kernel().inspect_err(|error| log::info!("{error:#}"))
+}
+
+/// Opens a source of snapshots: the given one, or the best that works.
+fn open_source(
+    kind: Option<Kind>,
+    kernel: Result<&Kernel, &anyhow::Error>,
+    capacity: u32,
+) -> Result<Box<dyn SnapshotSource>> {
+    let source = capabilities::ensure_required().and_then(|()| match kind {
+        Some(kind) => kind.open(kernel, capacity),
+        None => open_best(kernel, capacity),
+    });
+    source.context(Unusable)
+}
+
+/// Loads and attaches the hooks.
+fn attach_hooks(kernel: Option<&Kernel>, edges: bool) -> Result<Hooks> {
+    Hooks::attach(kernel, edges).context(Unusable)
+}

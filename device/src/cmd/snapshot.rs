@@ -1,4 +1,4 @@
-//! `sleepwalkd snapshot`: all wakeup sources, once.
+//! `sleepwalkd snapshot`: prints all wakeup sources once.
 
 use std::fmt::Write as _;
 
@@ -7,20 +7,21 @@ use serde::Serialize;
 use serde_json::json;
 use sleepwalk_trace::time::MonoNanos;
 
+use super::{kernel, open_source};
 use crate::args::SnapshotOptions;
-use crate::source::{Sample, SnapshotSource as _};
-use crate::{clock, preflight};
+use crate::clock;
+use crate::snapshot::{Sample, SnapshotSource as _};
 
 /// One source, as `--json` prints it. Times are in ns, instants on CLOCK_MONOTONIC.
 #[derive(Debug, Serialize)]
 struct Row {
     /// With U+FFFD for what is not UTF-8.
     name: String,
-    /// The exact bytes, where `name` is not exact.
+    /// The exact bytes, if the name is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     name_hex: Option<String>,
     name_cut: bool,
-    /// Null where the source of snapshots does not have it, as `address`.
+    /// Null if the source of snapshots does not have it; so is `address`.
     id: Option<u32>,
     address: Option<String>,
     active: bool,
@@ -68,30 +69,29 @@ impl Row {
 
 /// The text to print.
 pub fn run(options: &SnapshotOptions) -> Result<String> {
-    let mut source =
-        preflight::source(options.source, preflight::kernel().as_ref(), options.capacity)?;
+    let mut source = open_source(options.source, kernel().as_ref(), options.capacity)?;
     let clocks = clock::now();
     let now = clocks.mono_at(clocks.boot);
     let mut rows = Vec::new();
-    let taken = source.take(&mut |sample| rows.push(Row::new(sample, now)))?;
-    if taken.seen > taken.stored {
+    let summary = source.take_snapshot(&mut |sample| rows.push(Row::new(sample, now)))?;
+    if summary.seen > summary.stored {
         log::warn!(
             "{} of {} sources had no room: give a larger --max-sources",
-            taken.seen - taken.stored,
-            taken.seen
+            summary.seen - summary.stored,
+            summary.seen
         );
     }
-    if taken.broken {
-        log::warn!("the walk broke off after {} sources", taken.seen);
+    if summary.broken {
+        log::warn!("the walk ended early, after {} sources", summary.seen);
     }
     if options.json {
         let snapshot = json!({
             "source": source.name(),
-            "begin_ns": taken.begin.0,
-            "took_ns": taken.end.since(taken.begin),
-            "seen": taken.seen,
-            "stored": taken.stored,
-            "broken": taken.broken,
+            "begin_ns": summary.begin.0,
+            "took_ns": summary.end.since(summary.begin),
+            "seen": summary.seen,
+            "stored": summary.stored,
+            "broken": summary.broken,
             "sources": rows,
         });
         return Ok(ascii(&serde_json::to_string(&snapshot)?) + "\n");
@@ -102,7 +102,7 @@ pub fn run(options: &SnapshotOptions) -> Result<String> {
     for row in &rows {
         let held = row.held_ns as f64 / 1e9;
         let mark = if row.active { "  (active)" } else { "" };
-        // Names may hold anything, escape sequences for the terminal too.
+        // Names may hold any bytes, including escape sequences for the terminal.
         let name = row.name.escape_debug();
         let cut = if row.name_cut { "…" } else { "" };
         writeln!(
@@ -114,7 +114,7 @@ pub fn run(options: &SnapshotOptions) -> Result<String> {
     Ok(text)
 }
 
-/// The same JSON in ASCII: a name may hold characters that drive a terminal or turn a line around.
+/// The same JSON in ASCII. A name may hold characters that drive a terminal or reverse a line.
 fn ascii(json: &str) -> String {
     json.chars().fold(String::new(), |mut text, c| {
         if c.is_ascii() && c != '\x7f' {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_drives_no_terminal_and_says_the_same() {
+    fn escaped_json_reads_the_same() {
         let hostile = json!({ "name": "a\u{9b}31m\u{7f}\u{202e}ü名😀\u{1b}" });
         let text = ascii(&hostile.to_string());
         assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b)), "{text}");

@@ -1,4 +1,4 @@
-//! `sleepwalkd version`: which build this is.
+//! `sleepwalkd version`: identifies this build.
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -6,11 +6,11 @@ use sleepwalk_trace::chunk::{VERSION, crc32c};
 
 const EXE: &str = "/proc/self/exe";
 
-/// What `--json` prints; the host compares it with the agent that it holds.
+/// The output of `--json`. The host compares it with the agent that it has.
 #[derive(Serialize)]
 struct Version {
     version: &'static str,
-    /// Of the trace's format.
+    /// Version of the trace format.
     format: u16,
     exe_len: usize,
     /// Eight hexadecimal digits.
@@ -28,7 +28,7 @@ pub fn run(json: bool) -> Result<String> {
     Ok(serde_json::to_string(&version)? + "\n")
 }
 
-/// Version and build in short, as the trace has them.
+/// Version and build, as the trace has them.
 pub fn build() -> Result<String> {
     Ok(format!("{} (build {})", env!("CARGO_PKG_VERSION"), exe()?.1))
 }

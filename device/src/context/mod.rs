@@ -1,8 +1,8 @@
-//! What surrounds the events: kernel, device and boot; power supplies; the kernel's own count of
-//! attempts; the names of interrupts.
+//! Everything that is recorded besides the probe's events: kernel, device and boot; power supplies; the
+//! kernel's own count of attempts; the names of interrupts.
 
 pub mod irqs;
-pub mod supplies;
+pub mod power_supply;
 pub mod suspend_stats;
 
 use std::fs;
@@ -13,50 +13,49 @@ use nix::sys::utsname::uname;
 use nix::unistd::{SysconfVar, sysconf};
 use sleepwalk_trace::record::{Hook, Session};
 
-use crate::journal::Journal;
-use supplies::{Supplies, When};
-use suspend_stats::{Stats, SuspendStats};
+use power_supply::{PowerSupplies, PowerSupplyReading, When};
+use suspend_stats::{Changes, Stats, SuspendStats};
 
-/// What is read beside the probe's events.
+/// The values that are read during a capture.
 #[derive(Debug)]
 pub struct Surroundings {
-    supplies: Supplies,
-    /// `None` where the kernel has none.
-    stats: Option<SuspendStats>,
+    power_supplies: PowerSupplies,
+    /// `None` if the kernel has none.
+    suspend_stats: Option<SuspendStats>,
 }
 
 impl Surroundings {
-    /// Finds out what there is.
+    /// Finds the values that this device has.
     pub fn open() -> Self {
         let stats = SuspendStats::open().inspect_err(|error| log::info!("{error:#}")).ok();
-        Self { supplies: Supplies::default(), stats }
+        Self { power_supplies: PowerSupplies::default(), suspend_stats: stats }
     }
 
-    /// Records power supplies.
-    pub fn supplies(&mut self, when: When, journal: &mut Journal) {
-        self.supplies.read(when, journal);
+    /// The power supplies that have to be recorded.
+    pub fn power_supplies(&mut self, when: When) -> Vec<PowerSupplyReading> {
+        self.power_supplies.read(when)
     }
 
-    /// Records what changed in `suspend_stats`, and says what they are; `None` where there are none.
-    pub fn stats(&mut self, journal: &mut Journal) -> Option<Stats> {
-        let read = self.stats.as_mut()?.record(journal);
+    /// `suspend_stats`, and what changed in them; `None` if there are none.
+    pub fn suspend_stats(&mut self) -> Option<(Stats, Option<Changes>)> {
+        let read = self.suspend_stats.as_mut()?.read_changes();
         read.inspect_err(|error| log::warn!("{error:#}")).ok()
     }
 
-    /// How many values can be read here: what is to stay so when rights are given up.
+    /// How many values can be read here. Dropping capabilities must not lower it.
     pub fn readable(&mut self) -> usize {
-        let stats = self.stats.as_mut().and_then(|stats| stats.read().ok());
-        let supplies = supplies::found();
+        let stats = self.suspend_stats.as_mut().and_then(|stats| stats.read().ok());
+        let supplies = power_supply::available();
         stats.map_or(0, |stats| stats.counters.len())
             + supplies.into_iter().map(|(_, _, values)| values).sum::<usize>()
     }
 
-    /// The hooks as the session names them: where nothing shows the return of `pm_suspend`, the counts
-    /// tell how an attempt ended.
-    pub fn hooks(&self, told: &[Hook]) -> Vec<Hook> {
-        let mut hooks = told.to_vec();
+    /// The hooks as the session has them: if none sees the return of `pm_suspend`, the counts show how an
+    /// attempt ended.
+    pub fn hooks(&self, attached: &[Hook]) -> Vec<Hook> {
+        let mut hooks = attached.to_vec();
         for hook in &mut hooks {
-            if hook.what == "return" && hook.how.is_empty() && self.stats.is_some() {
+            if hook.what == "return" && hook.how.is_empty() && self.suspend_stats.is_some() {
                 hook.how = BY_STATS.to_owned();
             }
         }
@@ -64,10 +63,10 @@ impl Surroundings {
     }
 }
 
-/// How returns are seen where no hook shows them ([`Hook::how`]).
+/// The [`Hook::how`] of returns that no hook sees.
 pub const BY_STATS: &str = "suspend_stats";
 
-/// What can be said before anything is loaded; the rest of [`Session`] is left at its default.
+/// The part of [`Session`] that is known before anything is loaded; the rest is left at its default.
 pub fn session() -> Session {
     let (kernel, machine) = match uname() {
         Ok(u) => (lossy(u.release()), lossy(u.machine())),
@@ -85,19 +84,19 @@ pub fn session() -> Session {
     }
 }
 
-/// Bytes in a page; 4096, 16384 and 65536 are all met on arm64.
+/// Bytes in a page: 4096, 16384 or 65536 on arm64.
 pub fn page_size() -> u64 {
     let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|s| u64::try_from(s).ok()).filter(|s| s.is_power_of_two()).unwrap_or(65536)
 }
 
-/// Android's name of the model, else the device tree's.
+/// The model as Android names it, else as the device tree does.
 fn device() -> String {
     let model = property("ro.product.model");
     if model.is_empty() { line("/sys/firmware/devicetree/base/model") } else { model }
 }
 
-/// An Android system property; empty where there are none.
+/// An Android system property; empty on other systems.
 fn property(name: &str) -> String {
     const GETPROP: &str = "/system/bin/getprop";
     if !Path::new(GETPROP).exists() {
@@ -107,7 +106,7 @@ fn property(name: &str) -> String {
     output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// A file's text without what ends it; empty where it can't be read.
+/// A file's text without its last NUL or newline; empty if it can't be read.
 fn line(path: &str) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\n']).to_owned()

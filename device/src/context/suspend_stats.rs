@@ -7,18 +7,17 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use sleepwalk_trace::record::{self, Record};
+use sleepwalk_trace::time::BootNanos;
 
 use crate::clock;
-use crate::journal::Journal;
 
 const FOLDER: &str = "/sys/power/suspend_stats";
 const TABLE: &str = "/sys/kernel/debug/suspend_stats";
 
-/// What begins the names of the files that hold no counter.
+/// The names of the files that hold no counter start with this.
 const LAST: &str = "last_failed_";
 
-/// What one reading says.
+/// The values of one reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Cumulative, by the kernel's name.
@@ -38,53 +37,66 @@ impl Stats {
     }
 }
 
-/// Where they are read. In sysfs each value is a file, which stays open: a file of sysfs that is read
-/// from its start says what holds now (`kernfs_fop_read_iter`, `fs/kernfs/file.c`, 7.3).
+/// Where the values are. In sysfs each value is a file, which stays open: reading it from its start gives
+/// the current value (`kernfs_fop_read_iter`, `fs/kernfs/file.c`, 7.3).
 #[derive(Debug)]
-enum Place {
+enum Location {
     Folder { counters: Vec<(String, File)>, device: File, errno: File, step: File },
     Table(File),
 }
 
-/// The counts, and what of them was told.
+/// What changed since the reading before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// When they were read.
+    pub at: BootNanos,
+    /// The counters that changed; all of them in the first reading.
+    pub counters: Vec<(String, u64)>,
+    /// Of the last failure, if a `failed_*` counter rose; else empty, because the kernel keeps old values.
+    pub last_device: Vec<u8>,
+    /// Of the last failure, if `fail` or a `failed_*` counter rose; else 0.
+    pub last_errno: i32,
+    /// Like the device.
+    pub last_step: Vec<u8>,
+}
+
+/// The kernel's counts, with the values that the trace has.
 #[derive(Debug)]
 pub struct SuspendStats {
-    place: Place,
-    told: Option<Stats>,
+    location: Location,
+    recorded: Option<Stats>,
 }
 
 impl SuspendStats {
     /// Finds and reads them.
     pub fn open() -> Result<Self> {
-        let place = match folder(Path::new(FOLDER)) {
-            Ok(place) => place,
-            Err(error) => Place::Table(
+        let location = match folder(Path::new(FOLDER)) {
+            Ok(location) => location,
+            Err(error) => Location::Table(
                 File::open(TABLE).with_context(|| format!("{error:#}; nor can {TABLE} be read"))?,
             ),
         };
-        let mut stats = Self { place, told: None };
+        let mut stats = Self { location, recorded: None };
         stats.read()?;
         Ok(stats)
     }
 
-    /// Where they are.
-    pub fn place(&self) -> &'static str {
-        match self.place {
-            Place::Folder { .. } => FOLDER,
-            Place::Table(_) => TABLE,
+    /// The path that they are read from.
+    pub fn path(&self) -> &'static str {
+        match self.location {
+            Location::Folder { .. } => FOLDER,
+            Location::Table(_) => TABLE,
         }
     }
 
-    /// What they say now.
+    /// The values now.
     pub fn read(&mut self) -> Result<Stats> {
-        match &self.place {
-            Place::Folder { counters, device, errno, step } => {
+        match &self.location {
+            Location::Folder { counters, device, errno, step } => {
                 let counters = counters.iter().map(|(name, file)| {
                     let number = text(file)?.parse();
-                    Ok((
-                        name.clone(),
-                        number.with_context(|| format!("{FOLDER}/{name} is no number"))?,
-                    ))
+                    let number = number.with_context(|| format!("{FOLDER}/{name} is no number"))?;
+                    Ok((name.clone(), number))
                 });
                 Ok(Stats {
                     counters: counters.collect::<Result<_>>()?,
@@ -93,48 +105,47 @@ impl SuspendStats {
                     last_step: text(step)?.into_bytes(),
                 })
             }
-            Place::Table(file) => parse(&text(file)?),
+            Location::Table(file) => parse(&text(file)?),
         }
     }
 
-    /// Reads them and records what changed since the last time.
-    pub fn record(&mut self, journal: &mut Journal) -> Result<Stats> {
+    /// The values now, and how they differ from those of the last call; `None` if no counter changed.
+    pub fn read_changes(&mut self) -> Result<(Stats, Option<Changes>)> {
         let stats = self.read()?;
         let at = clock::now().boot;
-        let before = self.told.as_ref();
-        let changed: Vec<_> = stats
+        let before = self.recorded.as_ref();
+        let changed = |(name, value): &(&String, &u64)| {
+            before.is_none_or(|before| before.counters.get(*name) != Some(*value))
+        };
+        let counters: Vec<_> = stats
             .counters
             .iter()
-            .filter(|(name, value)| before.is_none_or(|b| b.counters.get(*name) != Some(*value)))
+            .filter(changed)
+            .map(|(name, value)| (name.clone(), *value))
             .collect();
-        if changed.is_empty() {
-            return Ok(stats);
+        if counters.is_empty() {
+            return Ok((stats, None));
         }
-        // The last failure is news where one was counted; else it is an old one.
-        let rose = |name: &str| before.is_some() && changed.iter().any(|(n, _)| *n == name);
-        let step_rose =
-            before.is_some() && changed.iter().any(|(name, _)| name.starts_with("failed_"));
-        let (device, step) = match step_rose {
-            true => (&stats.last_device[..], &stats.last_step[..]),
-            false => Default::default(),
+        let rose = |counter: fn(&str) -> bool| {
+            before.is_some() && counters.iter().any(|(name, _)| counter(name))
         };
-        let record = record::SuspendStats {
-            last_device: journal.text(at, device),
-            last_errno: if step_rose || rose("fail") { stats.last_errno } else { 0 },
-            last_step: journal.text(at, step),
-            counters: changed
-                .iter()
-                .map(|(name, value)| (journal.text(at, name.as_bytes()), **value))
-                .collect(),
+        let step_failed = rose(|name| name.starts_with("failed_"));
+        let failed = step_failed || rose(|name| name == "fail");
+        let last = |bytes: &[u8]| if step_failed { bytes.to_vec() } else { Vec::new() };
+        let changes = Changes {
+            at,
+            last_device: last(&stats.last_device),
+            last_errno: if failed { stats.last_errno } else { 0 },
+            last_step: last(&stats.last_step),
+            counters,
         };
-        journal.push(at, &Record::SuspendStats(record));
-        self.told = Some(stats.clone());
-        Ok(stats)
+        self.recorded = Some(stats.clone());
+        Ok((stats, Some(changes)))
     }
 }
 
 /// Opens every file of the folder.
-fn folder(path: &Path) -> Result<Place> {
+fn folder(path: &Path) -> Result<Location> {
     let failed = || format!("{} can't be read: it needs Linux 5.4 or later", path.display());
     let mut counters = Vec::new();
     for entry in fs::read_dir(path).with_context(failed)? {
@@ -144,21 +155,26 @@ fn folder(path: &Path) -> Result<Place> {
             continue;
         }
         let file = File::open(entry.path()).with_context(failed)?;
-        // Some hardware adds files that another lacks a value for.
+        // Some kernels have files here whose value depends on hardware that may be missing.
         if text(&file).is_ok_and(|text| text.parse::<u64>().is_ok()) {
             counters.push((name, file));
         }
     }
     counters.sort_by(|(a, _), (b, _)| a.cmp(b));
     let open = |name| File::open(path.join(format!("{LAST}{name}"))).with_context(failed);
-    Ok(Place::Folder { counters, device: open("dev")?, errno: open("errno")?, step: open("step")? })
+    Ok(Location::Folder {
+        counters,
+        device: open("dev")?,
+        errno: open("errno")?,
+        step: open("step")?,
+    })
 }
 
 /// A small file from its start, without the newline at its end.
 fn text(file: &File) -> Result<String> {
     let mut bytes = vec![0; 4096];
     let mut length = 0;
-    // The table comes in one piece in practice; nothing promises it.
+    // In practice one read returns all of the table, but nothing guarantees it.
     loop {
         match file.read_at(&mut bytes[length..], length as u64) {
             Ok(0) => break,
@@ -171,8 +187,8 @@ fn text(file: &File) -> Result<String> {
     Ok(text.trim_end_matches('\n').to_owned())
 }
 
-/// Takes debugfs' table apart (`suspend_stats_show`, `kernel/power/main.c`): `name: number` lines, then
-/// what failed last, the newest first and each below the other.
+/// Parses debugfs' table (`suspend_stats_show`, `kernel/power/main.c`): `name: number` lines, then the last
+/// failures, one below the other, the newest first.
 fn parse(table: &str) -> Result<Stats> {
     let mut stats = Stats::default();
     for line in table.lines() {
@@ -205,7 +221,7 @@ mod tests {
         last_failed_step:\tsuspend\n\t\t\t\n";
 
     #[test]
-    fn debugfs_table_is_taken_apart() {
+    fn debugfs_table_is_parsed() {
         let stats = parse(TABLE_TEXT).unwrap();
         assert_eq!((stats.counter("success"), stats.counter("fail")), (3, 2));
         assert_eq!((stats.counters.len(), stats.counter("no such")), (4, 0));
@@ -215,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_read_anew_each_time() {
+    fn the_folder_is_read_again_each_time() {
         let home = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
         for (name, text) in [
@@ -229,7 +245,7 @@ mod tests {
         ] {
             write(name, text);
         }
-        let mut stats = SuspendStats { place: folder(home.path()).unwrap(), told: None };
+        let mut stats = SuspendStats { location: folder(home.path()).unwrap(), recorded: None };
         let first = stats.read().unwrap();
         assert_eq!(first.counters.keys().collect::<Vec<_>>(), ["fail", "failed_freeze", "success"]);
         write("fail", "1\n");
@@ -237,5 +253,36 @@ mod tests {
         let second = stats.read().unwrap();
         assert_eq!((second.counter("fail"), second.last_errno), (1, -16));
         assert!(folder(&home.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn the_last_failure_is_reported_when_one_was_counted() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
+        for (name, text) in [
+            ("success", "1"),
+            ("fail", "1"),
+            ("failed_freeze", "1"),
+            ("last_failed_dev", "old"),
+            ("last_failed_errno", "-16"),
+            ("last_failed_step", "freeze"),
+        ] {
+            write(name, text);
+        }
+        let location = folder(home.path()).unwrap();
+        let mut stats = SuspendStats { location, recorded: None };
+        let mut changes = || stats.read_changes().unwrap().1;
+        let first = changes().unwrap();
+        assert_eq!((first.counters.len(), first.last_errno, first.last_device.len()), (3, 0, 0));
+        assert_eq!(changes(), None);
+        write("success", "2");
+        assert_eq!(changes().unwrap().last_errno, 0);
+        write("fail", "2");
+        let failed = changes().unwrap();
+        assert_eq!((failed.last_errno, failed.last_step.len()), (-16, 0));
+        write("failed_freeze", "2");
+        let step_failed = changes().unwrap();
+        assert_eq!(step_failed.counters, [("failed_freeze".to_owned(), 2)]);
+        assert_eq!((step_failed.last_errno, &step_failed.last_step[..]), (-16, &b"freeze"[..]));
     }
 }

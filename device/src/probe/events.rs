@@ -1,4 +1,4 @@
-//! What the probe sends, taken apart.
+//! The probe's events, parsed.
 
 use sleepwalk_trace::abi::{
     ACTION_ROOM, EVENT_ACTIVATE, EVENT_DEACTIVATE, EVENT_NAME, EVENT_NOT_SAVED, EVENT_PHASE_BEGIN,
@@ -12,17 +12,17 @@ use sleepwalk_trace::time::BootNanos;
 pub struct ProbeEvent {
     /// CLOCK_BOOTTIME.
     pub at: BootNanos,
-    /// What.
-    pub what: What,
+    /// What happened.
+    pub kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// A suspend phase.
     Phase {
         /// Its name, without NUL.
-        action: Text<ACTION_ROOM>,
+        action: InlineStr<ACTION_ROOM>,
         /// The tracepoint's `val`.
         value: i32,
         /// It began, else it ended.
@@ -34,37 +34,30 @@ pub enum What {
         errno: i32,
     },
     /// A source was activated or deactivated.
-    Edge {
-        /// Kernel address of its name.
-        name_pointer: u64,
-        /// The tracepoint's `state`.
-        state: u32,
-        /// Activated, else deactivated.
-        active: bool,
-    },
-    /// What edges with this pointer mean from here on.
+    Edge(ProbeEdge),
+    /// The name at a pointer, from here on.
     Name {
         /// Kernel address of the name.
         name_pointer: u64,
         /// The name, without NUL; empty where it could not be read.
-        name: Text<NAME_ROOM>,
-        /// The name goes on beyond that, or could not be read.
+        name: InlineStr<NAME_ROOM>,
+        /// The name is longer than that, or could not be read.
         cut: bool,
     },
-    /// A thread began to wait in `pm_get_wakeup_count`.
+    /// A thread entered `pm_get_wakeup_count` to wait.
     WaitBegin {
         /// Its id.
         thread: u32,
     },
-    /// It came out.
+    /// The wait ended.
     WaitEnd {
-        /// Its id.
+        /// The thread's id.
         thread: u32,
-        /// No source was active.
+        /// It ended because no source was active.
         idle: bool,
     },
     /// `pm_save_wakeup_count` returned.
-    Save {
+    CountWrite {
         /// The thread's id.
         thread: u32,
         /// What it returned.
@@ -72,18 +65,38 @@ pub enum What {
     },
     /// An interrupt woke the system.
     Wake {
-        /// Linux's number of it.
+        /// Its number.
         irq: u32,
     },
 }
 
-/// Text of at most `N` bytes, kept in place: there may be thousands of events in a second.
+/// An activation or a deactivation of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeEdge {
+    /// Kernel address of the source's name.
+    pub name_pointer: u64,
+    /// The tracepoint's `state`.
+    pub state: u32,
+    /// Activated, else deactivated.
+    pub active: bool,
+}
+
+/// A string of at most `N` bytes without an allocation: there may be thousands of events in a second.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Text<const N: usize> {
+pub struct InlineStr<const N: usize> {
     bytes: [u8; N],
 }
 
-impl<const N: usize> Text<N> {
+impl<const N: usize> InlineStr<N> {
+    /// The first `N` bytes of `bytes`.
+    #[cfg(test)]
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut room = [0; N];
+        let length = bytes.len().min(N);
+        room[..length].copy_from_slice(&bytes[..length]);
+        Self { bytes: room }
+    }
+
     /// The bytes before the NUL.
     pub fn bytes(&self) -> &[u8] {
         let length = self.bytes.iter().position(|b| *b == 0);
@@ -91,55 +104,55 @@ impl<const N: usize> Text<N> {
     }
 }
 
-impl<const N: usize> std::fmt::Debug for Text<N> {
+impl<const N: usize> std::fmt::Debug for InlineStr<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "b\"{}\"", self.bytes().escape_ascii())
     }
 }
 
 impl ProbeEvent {
-    /// Takes one record of the ring buffer apart ([`sleepwalk_trace::abi`]); `None` for one that this
-    /// build's probe does not send.
+    /// Parses one entry of the ring buffer ([`sleepwalk_trace::abi`]); `None` for one that this build's probe
+    /// does not send.
     pub fn parse(record: &[u8]) -> Option<Self> {
         let (head, rest) = record.split_at_checked(16)?;
         let (time, head) = head.split_first_chunk()?;
-        let (kind, value) = head.split_first_chunk()?;
+        let (code, value) = head.split_first_chunk()?;
         let value = u32::from_ne_bytes(value.try_into().ok()?);
-        let kind = u32::from_ne_bytes(*kind);
-        let what = match kind {
-            EVENT_PHASE_BEGIN | EVENT_PHASE_END => What::Phase {
-                action: Text { bytes: *rest.first_chunk()? },
+        let code = u32::from_ne_bytes(*code);
+        let kind = match code {
+            EVENT_PHASE_BEGIN | EVENT_PHASE_END => EventKind::Phase {
+                action: InlineStr { bytes: *rest.first_chunk()? },
                 value: value as i32,
-                begin: kind == EVENT_PHASE_BEGIN,
+                begin: code == EVENT_PHASE_BEGIN,
             },
-            EVENT_SUSPEND_RETURN => What::Return { errno: value as i32 },
-            EVENT_ACTIVATE | EVENT_DEACTIVATE => What::Edge {
+            EVENT_SUSPEND_RETURN => EventKind::Return { errno: value as i32 },
+            EVENT_ACTIVATE | EVENT_DEACTIVATE => EventKind::Edge(ProbeEdge {
                 name_pointer: u64::from_ne_bytes(*rest.first_chunk()?),
                 state: value,
-                active: kind == EVENT_ACTIVATE,
-            },
+                active: code == EVENT_ACTIVATE,
+            }),
             EVENT_NAME => {
                 let (pointer, name) = rest.split_first_chunk()?;
-                // The length counts the NUL, is one more than there is room for where the name goes on,
-                // and a negative errno where the read failed.
+                // The length includes the NUL. It is one more than there is room for if the name is longer,
+                // and a negative errno if the read failed.
                 let whole = (1..=NAME_ROOM as i32).contains(&(value as i32));
-                What::Name {
+                EventKind::Name {
                     name_pointer: u64::from_ne_bytes(*pointer),
-                    name: Text { bytes: *name.first_chunk()? },
+                    name: InlineStr { bytes: *name.first_chunk()? },
                     cut: !whole,
                 }
             }
-            EVENT_WAIT_BEGIN => What::WaitBegin { thread: value },
+            EVENT_WAIT_BEGIN => EventKind::WaitBegin { thread: value },
             EVENT_WAIT_IDLE | EVENT_WAIT_BROKEN => {
-                What::WaitEnd { thread: value, idle: kind == EVENT_WAIT_IDLE }
+                EventKind::WaitEnd { thread: value, idle: code == EVENT_WAIT_IDLE }
             }
             EVENT_SAVED | EVENT_NOT_SAVED => {
-                What::Save { thread: value, saved: kind == EVENT_SAVED }
+                EventKind::CountWrite { thread: value, saved: code == EVENT_SAVED }
             }
-            EVENT_WAKE => What::Wake { irq: value },
+            EVENT_WAKE => EventKind::Wake { irq: value },
             _ => return None,
         };
-        Some(Self { at: BootNanos(u64::from_ne_bytes(*time)), what })
+        Some(Self { at: BootNanos(u64::from_ne_bytes(*time)), kind })
     }
 }
 
@@ -156,32 +169,37 @@ mod tests {
     }
 
     #[test]
-    fn records_are_taken_apart() {
+    fn entries_are_parsed() {
         let mut action = *b"suspend_enter\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff";
         let event = ProbeEvent::parse(&record(EVENT_PHASE_BEGIN, 3, &action)).unwrap();
         assert_eq!(event.at, BootNanos(7));
         action[14..].fill(0);
-        let What::Phase { action, value: 3, begin: true } = event.what else { panic!("{event:?}") };
+        let EventKind::Phase { action, value: 3, begin: true } = event.kind else {
+            panic!("{event:?}")
+        };
         assert_eq!(action.bytes(), b"suspend_enter");
 
         let event = ProbeEvent::parse(&record(EVENT_SUSPEND_RETURN, -16i32 as u32, &[])).unwrap();
-        assert_eq!(event.what, What::Return { errno: -16 });
+        assert_eq!(event.kind, EventKind::Return { errno: -16 });
         let edge = ProbeEvent::parse(&record(EVENT_DEACTIVATE, 9, &5u64.to_ne_bytes())).unwrap();
-        assert_eq!(edge.what, What::Edge { name_pointer: 5, state: 9, active: false });
+        assert_eq!(
+            edge.kind,
+            EventKind::Edge(ProbeEdge { name_pointer: 5, state: 9, active: false })
+        );
     }
 
     #[test]
-    fn a_name_that_goes_on_is_cut_and_an_unreadable_one_too() {
+    fn long_and_unreadable_names_are_cut() {
         let cut = |length: i32| {
             let rest = [&5u64.to_ne_bytes()[..], &[b'x'; NAME_ROOM]].concat();
             let event = ProbeEvent::parse(&record(EVENT_NAME, length as u32, &rest)).unwrap();
-            matches!(event.what, What::Name { cut: true, .. })
+            matches!(event.kind, EventKind::Name { cut: true, .. })
         };
         assert!(!cut(1) && !cut(128) && cut(129) && cut(-14));
     }
 
     #[test]
-    fn what_no_probe_sends_is_nothing() {
+    fn unknown_entries_are_refused() {
         assert_eq!(ProbeEvent::parse(&[]), None);
         assert_eq!(ProbeEvent::parse(&record(99, 0, &[])), None);
         assert_eq!(ProbeEvent::parse(&record(EVENT_ACTIVATE, 0, &[1, 2])), None);

@@ -14,14 +14,14 @@ use super::events::ProbeEvent;
 use super::syscall_prog::patiently;
 use super::{hooks_object, lean_aya};
 
-/// Something to watch, and the ways to do it, best first.
+/// Something to watch, and the ways to watch it, best first.
 struct Watched {
     /// One of [`sleepwalk_trace::record::HOOKS`].
     what: &'static str,
     forms: [Form; 2],
 }
 
-/// One way: what the trace calls it, and its programs with what each attaches to.
+/// One way to watch it: its name in the trace, and its programs with the function or tracepoint of each.
 struct Form {
     how: &'static str,
     programs: &'static [(&'static str, &'static str)],
@@ -90,8 +90,7 @@ const WATCHED: [Watched; 6] = [
     },
 ];
 
-/// What the best forms are looked up by in the kernel's BTF: functions, and the typedefs that it has
-/// for tracepoints.
+/// The names that the best forms need from the kernel's BTF: functions, and typedefs for tracepoints.
 pub const TRACED: [&str; 7] = [
     SUSPEND,
     GET,
@@ -102,8 +101,8 @@ pub const TRACED: [&str; 7] = [
     "btf_trace_wakeup_source_deactivate",
 ];
 
-/// Names forms, comma-separated, that are to be taken as impossible: so the others can be tried on a
-/// kernel that takes the first.
+/// An environment variable with comma-separated forms to leave out, to test the other forms on a kernel that
+/// takes the first.
 const WITHOUT: &str = "SLEEPWALK_WITHOUT";
 
 /// The attached programs. Dropping it detaches them.
@@ -111,28 +110,27 @@ pub struct Hooks {
     events: RingBuf<MapData>,
     dropped: PerCpuArray<MapData, [u64; EVENT_KINDS]>,
     awake: Array<MapData, u32>,
-    drops_told: u64,
-    told: Vec<Hook>,
+    drops_reported: u64,
+    attached: Vec<Hook>,
     _programs: Ebpf,
 }
 
 impl Hooks {
-    /// Loads and attaches them, each in the first form that this kernel takes. Without BTF (`kernel`)
-    /// the first forms are out of reach. What can't be watched in any form is left out, and
-    /// [`Hooks::told`] says why; so are edges where they are not wanted.
+    /// Loads and attaches the programs, each in the first form that this kernel takes. The first forms need
+    /// BTF (`kernel`). If no form works, or `edges` are not wanted, [`Hooks::attached`] has the reason.
     pub fn attach(kernel: Option<&Kernel>, edges: bool) -> Result<Self> {
         let object = hooks_object()?;
         let mut programs =
             lean_aya::loader()?.load(object).context("the probe's hooks can't be loaded")?;
         let btf = kernel.map(lean_aya::lookup_btf).transpose()?;
         let without = std::env::var(WITHOUT).unwrap_or_default();
-        let told = WATCHED.iter().map(|watched| {
+        let attached = WATCHED.iter().map(|watched| {
             if watched.what == "edge" && !edges {
                 return Hook { what: "edge".into(), how: "".into(), why: "--no-edges".into() };
             }
             watched.attach(&mut programs, btf.as_ref(), &without)
         });
-        let told = told.collect();
+        let attached = attached.collect();
         let mut map = |name| {
             programs.take_map(name).with_context(|| format!("the probe lacks the map {name}"))
         };
@@ -140,20 +138,20 @@ impl Hooks {
             events: RingBuf::try_from(map("EVENTS")?)?,
             dropped: PerCpuArray::try_from(map("DROPPED")?)?,
             awake: Array::try_from(map("AWAKE")?)?,
-            drops_told: 0,
-            told,
+            drops_reported: 0,
+            attached,
             _programs: programs,
         })
     }
 
-    /// What is seen and how, in the order of [`sleepwalk_trace::record::HOOKS`].
-    pub fn told(&self) -> &[Hook] {
-        &self.told
+    /// What is watched and how, in the order of [`sleepwalk_trace::record::HOOKS`].
+    pub fn attached(&self) -> &[Hook] {
+        &self.attached
     }
 
-    /// Whether `what` is seen.
+    /// Whether `what` is watched.
     pub fn sees(&self, what: &str) -> bool {
-        self.told.iter().any(|hook| hook.what == what && !hook.how.is_empty())
+        self.attached.iter().any(|hook| hook.what == what && !hook.how.is_empty())
     }
 
     /// Becomes readable when the agent should look for events.
@@ -174,20 +172,20 @@ impl Hooks {
         }
     }
 
-    /// How many more events were dropped since the last call.
+    /// How many events were dropped since the last call.
     pub fn newly_dropped(&mut self) -> Result<u64> {
         let total: u64 = self.dropped.get(&0, 0)?.iter().flatten().sum();
-        let new = total.wrapping_sub(self.drops_told);
-        self.drops_told = total;
+        let new = total.wrapping_sub(self.drops_reported);
+        self.drops_reported = total;
         Ok(new)
     }
 
-    /// The agent will not look again by itself: the next event has to wake it. Look once more after
-    /// this, for what came before it.
-    pub fn doze(&mut self) -> Result<()> {
-        self.awake.set(0, 0, 0).context("the probe can't be told that the agent sleeps")?;
-        // The probe makes an event visible, then asks whether the agent sleeps. Here it is the other
-        // way round, and neither may be put off: so one of the two sees the other.
+    /// Makes the next event wake the agent. Read the events once more after this, for those that came just
+    /// before.
+    pub fn wake_on_next_event(&mut self) -> Result<()> {
+        self.awake.set(0, 0, 0).context("the probe's map AWAKE can't be written")?;
+        // The probe makes an event visible, then checks whether the agent sleeps. The agent does it in the
+        // opposite order. Neither order may change, so that at least one of the two sees the other.
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         Ok(())
     }
@@ -198,7 +196,7 @@ impl Watched {
         let mut why = Vec::new();
         for form in &self.forms {
             let attached = match without.split(',').any(|how| how == form.how) {
-                true => Err(anyhow::anyhow!("{WITHOUT} forbids it")),
+                true => Err(anyhow::anyhow!("{WITHOUT} leaves it out")),
                 false => form.attach(programs, btf),
             };
             match attached {
@@ -263,7 +261,7 @@ fn attach(program: &mut Program, target: &str, btf: Option<&Btf>) -> Result<()> 
     Ok(())
 }
 
-/// Takes back what [`attach`] did.
+/// Undoes [`attach`].
 fn detach(program: &mut Program) -> Result<()> {
     match program {
         Program::BtfTracePoint(program) => program.unload()?,
@@ -292,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_watched_has_the_names_of_the_trace() {
+    fn hooks_have_the_names_of_the_trace() {
         assert_eq!(WATCHED.map(|watched| watched.what), HOOKS);
     }
 }

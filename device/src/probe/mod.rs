@@ -1,11 +1,10 @@
 //! The probe, embedded, and all that it takes to get it into the kernel. Only this module and
-//! [`crate::source`] know aya.
+//! [`crate::snapshot`] know aya.
 
 pub mod btf;
 pub mod events;
 pub mod hooks;
 pub mod kfunc_link;
-pub mod layout;
 pub mod lean_aya;
 pub mod syscall_prog;
 

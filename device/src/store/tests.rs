@@ -12,8 +12,8 @@ use sleepwalk_trace::snapshot::{Counters, DeltaDecoder, DeltaEncoder, SourceStat
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::*;
-use crate::journal::Journal;
-use crate::source::{Key, Sample};
+use crate::capture::journal::Journal;
+use crate::snapshot::{Key, Sample};
 
 /// What a power cut writes whole or not at all.
 const SECTOR: usize = 512;
@@ -206,18 +206,16 @@ fn take_snapshots(
     let mut differ = DeltaEncoder::default();
     journal.push(BootNanos(0), &Record::Session(Session::default()));
     for (n, (numbers, commit)) in (1..).zip(steps) {
-        let (mut states, mut defined) = (BTreeMap::new(), Vec::new());
+        let mut states = BTreeMap::new();
         let mut names = BTreeMap::new();
         for number in numbers {
             let (name, sample) = sample(*number, n);
             let sample = Sample { name: &name, ..sample };
-            journal.instances.add(&sample, n, &mut states, &mut |r| defined.push(r));
+            let (instance, state) = journal.source(BootNanos(n), &sample, n);
+            states.insert(instance, state);
             names.insert(name, n);
         }
-        for record in &defined {
-            journal.push(BootNanos(n), record);
-        }
-        journal.instances.retire(n, BootNanos(n));
+        journal.snapshot_taken(n, BootNanos(n), true);
         let sources = states.len() as u32;
         let mut snapshot = Snapshot {
             reason: Reason::Tick,

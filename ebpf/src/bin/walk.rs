@@ -1,13 +1,12 @@
 //! The list walk: copies every `struct wakeup_source` into the slots that the agent maps.
 //!
-//! There are two programs, of which the agent loads one: [`walk_locked`] calls the kfuncs, and
-//! [`walk_unlocked`] does for kernels that have none, from an address that the agent gives.
+//! The agent loads one of two programs. [`walk_locked`] calls the kfuncs; [`walk_unlocked`] serves kernels
+//! without them, and starts at an address from the agent.
 //!
-//! Runs as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; its context is a [`Walk`]. The list is
-//! circular through a head that is no source (`wakeup_sources`, `drivers/base/power/wakeup.c`).
-//! `bpf_loop` verifies [`visit`] once, however many nodes there are; the loop's index is what
-//! numbers the slots, because the verifier takes it as unknown, where a counter of our own would
-//! have to be followed from value to value.
+//! A program runs as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; its context is a [`Walk`]. The list is
+//! circular, through a head that is no source (`wakeup_sources`, `drivers/base/power/wakeup.c`). `bpf_loop`
+//! verifies [`visit`] once, for any number of nodes. The loop's index numbers the slots: the verifier treats
+//! it as unknown, but would follow a counter of our own from value to value.
 #![no_std]
 #![no_main]
 
@@ -32,8 +31,8 @@ use sleepwalk_trace::abi::{
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(DEFAULT_CAPACITY, BPF_F_MMAPABLE);
 
-/// `struct bpf_ws_lock`: an SRCU index in the guise of a pointer, so that the verifier can see that
-/// every path gives it back.
+/// `struct bpf_ws_lock`: an SRCU index disguised as a pointer, so that the verifier can check that every path
+/// releases it.
 #[repr(C)]
 struct WsLock {
     opaque: [u8; 0],
@@ -46,14 +45,14 @@ unsafe extern "C" {
     fn bpf_wakeup_sources_get_head() -> *mut c_void;
 }
 
-/// What [`visit`] works with; it lies on the stack because a callback's context has to.
+/// The state of [`visit`]. A callback's context has to be on the stack.
 #[repr(C)]
 struct Cursor {
     /// `struct list_head *` of the next node.
     next: u64,
-    /// `struct list_head *` of the node that led there.
+    /// `struct list_head *` of the node before it.
     previous: u64,
-    /// All ones where each node has to point back to the one before it, else 0.
+    /// All ones if each node has to point back to the one before it, else 0.
     strict: u64,
     head: u64,
     node_size: u64,
@@ -70,12 +69,12 @@ struct Cursor {
 
 /// Walks under the kernel's own lock.
 ///
-/// The section is only a name that aya-obj takes for a program; the agent gives the type.
+/// aya-obj needs a section name that it knows; the agent sets the real program type.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp/walk_locked")]
 extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
-    // SAFETY: kfuncs that the loader has resolved, called as their BTF says; the lock is given back
-    // on the only path, and the verifier refuses the program otherwise.
+    // SAFETY: the loader has resolved the kfuncs, and the calls match their BTF. The only path releases the
+    // lock; the verifier would refuse the program otherwise.
     unsafe {
         let lock = bpf_wakeup_sources_read_lock();
         let head = bpf_wakeup_sources_get_head();
@@ -85,12 +84,12 @@ extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
     0
 }
 
-/// Walks without the lock, on a list that may change meanwhile.
+/// Walks without the lock, on a list that may change at the same time.
 ///
-/// `list_del_rcu` leaves a removed node's `next` as it is and spoils its `prev`, and memory that was
-/// given back may hold anything. So each node has to point back to the one that led to it, and still
-/// after its name was copied, which goes away after the node has left the list: that ends a walk that
-/// has left the list before it goes astray, and proves what was copied.
+/// A removed node keeps its `next`, but `list_del_rcu` poisons its `prev`, and freed memory may hold anything.
+/// So each node's `prev` must point to the node before it, and this is checked after the copy. The name is
+/// freed only after the node has left the list, so the check proves the name too. A walk that has left the
+/// list ends here.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp/walk_unlocked")]
 extern "C" fn walk_unlocked(walk: *mut Walk) -> u32 {
@@ -140,7 +139,7 @@ unsafe fn run(walk: *mut Walk, head: u64, strict: u64) {
     }
 }
 
-/// What is read of a name at first, four words.
+/// The first read of a name: four words.
 const SHORT_NAME: usize = 32;
 
 const GO_ON: i64 = 0;
@@ -148,8 +147,8 @@ const STOP: i64 = 1;
 
 /// One node; `index` counts from 0.
 unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
-    // SAFETY: `cursor` is what `run` passed to bpf_loop, and bpf_loop has no other thread; the
-    // pointers into the kernel are followed by helpers that fail instead of faulting.
+    // SAFETY: `run` passed `cursor` to bpf_loop, which has no other thread. Helpers follow the kernel's
+    // pointers, and they fail instead of faulting.
     unsafe {
         let cursor = &mut *cursor;
         if cursor.next == cursor.head {
@@ -180,7 +179,7 @@ unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
     }
 }
 
-/// Copies the source at `node`, and where it leads; `false` if it can't be read.
+/// Copies the source at `node` and its links; `false` if it can't be read.
 #[inline(always)]
 unsafe fn store(cursor: &Cursor, node: u64, slot: *mut Slot, links: &mut [u64; 2]) -> bool {
     // SAFETY: `slot` points to a whole element of the map.
@@ -190,7 +189,7 @@ unsafe fn store(cursor: &Cursor, node: u64, slot: *mut Slot, links: &mut [u64; 2
         }
         let mut flags = 0u64;
         // Activation and relaxation change `active` and the counts one after the other
-        // (`wakeup_source_activate`, `_deactivate`): what was read in between is read once more.
+        // (`wakeup_source_activate`, `_deactivate`). A copy made in between is made again, once.
         if torn(cursor, slot) && (!copy(cursor, node, slot) || torn(cursor, slot)) {
             flags |= SLOT_TORN;
         }
@@ -209,8 +208,8 @@ unsafe fn copy_name(name: u64, slot: *mut Slot) -> u64 {
     // SAFETY: `slot` points to a whole element, and the helpers check the source address.
     unsafe {
         let room = addr_of_mut!((*slot).name).cast::<c_void>();
-        // Nearly all names are short. Reading a string goes byte by byte; a fixed length goes by
-        // words, and that some bytes of it lie behind the name does no harm.
+        // Nearly all names are short. A string is read byte by byte, but a fixed length word by word, and the
+        // bytes behind the name do no harm.
         let read = bpf_probe_read_kernel(room, SHORT_NAME as u32, name as *const c_void);
         let words = room.cast::<u64>();
         if read == 0
@@ -238,7 +237,7 @@ unsafe fn copy_name(name: u64, slot: *mut Slot) -> u64 {
     }
 }
 
-/// Whether one of the eight bytes is zero: only then does taking one from each borrow from a byte
+/// Whether one of the eight bytes is zero. Only then does subtracting one from each byte borrow from a byte
 /// whose top bit was clear.
 #[inline(always)]
 fn has_nul(word: u64) -> bool {
@@ -247,7 +246,7 @@ fn has_nul(word: u64) -> bool {
 
 #[inline(always)]
 unsafe fn copy(cursor: &Cursor, node: u64, slot: *mut Slot) -> bool {
-    // As in `field`: no change to what the agent gives, and proof for the verifier.
+    // As in `field`: the mask does not change the agent's value, but proves the bound to the verifier.
     let size = cursor.node_size & (NODE_ROOM as u64 - 1);
     // SAFETY: `size` is within the slot's `node`, and the helper checks the source address.
     unsafe {
@@ -256,7 +255,7 @@ unsafe fn copy(cursor: &Cursor, node: u64, slot: *mut Slot) -> bool {
     }
 }
 
-/// Inactive means that every activation was relaxed, active that all but one were.
+/// A source is inactive if every activation was relaxed, and active if all except one were.
 #[inline(always)]
 unsafe fn torn(cursor: &Cursor, slot: *const Slot) -> bool {
     // SAFETY: as `field`.
@@ -268,14 +267,13 @@ unsafe fn torn(cursor: &Cursor, slot: *const Slot) -> bool {
     }
 }
 
-/// The word at `offset` of the copied struct. The agent's offsets are within the struct and multiples
-/// of eight, so the mask changes nothing; it shows the verifier that they are within `node`, without
-/// a branch, each of which would double the paths to follow. One aligned load: BPF takes an unaligned
-/// one apart into bytes.
+/// The word at `offset` of the copied struct. The agent's offsets are multiples of eight within the struct, so
+/// the mask changes nothing. It proves to the verifier that they are within `node`, and avoids a branch,
+/// which would double the paths to follow. The load is aligned, because BPF splits an unaligned one into bytes.
 #[inline(always)]
 unsafe fn field(slot: *const Slot, offset: u64) -> u64 {
     let at = (offset & (NODE_ROOM as u64 - 8)) as usize;
-    // SAFETY: within `node`, which begins at a multiple of eight.
+    // SAFETY: within `node`, which starts at a multiple of eight.
     unsafe { addr_of!((*slot).node).cast::<u8>().add(at).cast::<u64>().read() }
 }
 
@@ -285,7 +283,7 @@ unsafe fn read_u64(from: u64, to: &mut u64) -> bool {
     unsafe { bpf_probe_read_kernel(core::ptr::from_mut(to).cast(), 8, from as *const c_void) == 0 }
 }
 
-// What the masks and the words above rest on.
+// The masks and the word reads above depend on these.
 const _: () = assert!(offset_of!(Slot, name).is_multiple_of(8) && SHORT_NAME < NAME_ROOM);
 const _: () = assert!(NODE_ROOM.is_power_of_two() && offset_of!(Slot, node).is_multiple_of(8));
 

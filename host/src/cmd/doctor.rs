@@ -40,6 +40,7 @@ struct Check {
     lost: String,
     /// What to do about it.
     #[serde(default)]
+    #[serde(rename = "fix")]
     mend: String,
 }
 

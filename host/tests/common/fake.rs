@@ -33,7 +33,7 @@ impl Fake {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake-adb");
         fs::copy(scripts.join("agent.sh"), fake.path("agent.sh")).expect("the agent");
         fs::write(fake.path("canned"), everyday()).expect("a file");
-        let ok = r#"{"name":"kfuncs","state":"ok","found":"all three","lost":"","mend":""}"#;
+        let ok = r#"{"name":"kfuncs","state":"ok","found":"all three","lost":"","fix":""}"#;
         fake.write("doctor", &format!("{{\"checks\":[{ok}]}}\n"));
         fake
     }

@@ -1,4 +1,4 @@
-//! Any bytes, to the end.
+//! Any bytes are read to their end.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! What decodes means the same when it is encoded again.
+//! Decoded records stay the same when they are encoded again.
 #![no_main]
 
 use sleepwalk_trace::chunk::file_header;
@@ -6,7 +6,7 @@ use sleepwalk_trace::time::Clocks;
 use sleepwalk_trace::write::ChunkWriter;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let records = sleepwalk_trace_fuzz::read(&sleepwalk_trace_fuzz::mend(bytes));
+    let records = sleepwalk_trace_fuzz::read(&sleepwalk_trace_fuzz::fix_checksums(bytes));
     let mut writer = ChunkWriter::default();
     for record in &records {
         writer.push_stamped(record);

@@ -1,4 +1,4 @@
-//! What the targets share.
+//! Code that the targets share.
 
 use sleepwalk_trace::chunk::{
     self, ALIGN, CHUNK_HEADER, CHUNK_MAGIC, FILE_HEADER, MIN_REGION, crc32c, file_header,
@@ -7,24 +7,24 @@ use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{Record, Stamped};
 use sleepwalk_trace::snapshot::DeltaDecoder;
 
-/// Reads all of it, replays the snapshots, and checks what holds of any file; the records.
+/// Reads everything, decodes the snapshots, checks what holds for any file, and returns the records.
 pub fn read(bytes: &[u8]) -> Vec<Stamped> {
     let Ok(mut reader) = Reader::open(bytes) else {
         return Vec::new();
     };
-    let mut replay = DeltaDecoder::default();
+    let mut decoder = DeltaDecoder::default();
     let mut records = Vec::new();
-    let mut unsaid = 0u64;
+    let mut gaps = 0u64;
     for item in reader.by_ref() {
         match item {
             Item::Chunk(_) => (),
             Item::Gap => {
-                unsaid += 1;
-                replay.forget();
+                gaps += 1;
+                decoder.forget();
             }
             Item::Record(stamped) => {
                 if let Record::Snapshot(snapshot) = &stamped.record {
-                    let _ = replay.apply(stamped.at, snapshot);
+                    let _ = decoder.apply(stamped.at, snapshot);
                 }
                 records.push(stamped);
             }
@@ -32,15 +32,15 @@ pub fn read(bytes: &[u8]) -> Vec<Stamped> {
     }
     let damage = reader.damage();
     assert!(damage.bytes <= bytes.len() as u64, "more is damaged than there is: {damage:?}");
-    assert!(damage.bad_records <= unsaid, "a bad record without a gap: {damage:?}");
-    assert!(reader.position() <= bytes.len().next_multiple_of(ALIGN), "it read on behind the end");
+    assert!(damage.bad_records <= gaps, "a bad record without a gap: {damage:?}");
+    assert!(reader.position() <= bytes.len().next_multiple_of(ALIGN), "it reads beyond the end");
     assert!(reader.next().is_none(), "the end is the end");
     records
 }
 
-/// The file with a sound header, and the right checksum in whatever looks like a chunk: what comes
-/// by chance would not get past these.
-pub fn mend(bytes: &[u8]) -> Vec<u8> {
+/// The file with a sound header, and the right checksum in everything that looks like a chunk: random bytes
+/// would not pass these checks.
+pub fn fix_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     file.resize(file.len().max(FILE_HEADER), 0);
     let region = u64::from_le_bytes(file[16..24].try_into().unwrap_or_default()) % (1 << 20);

@@ -369,7 +369,7 @@ fn doctor_names_each_right_that_is_missing() -> Result<()> {
         let contains =
             |key: &str, part: &str| check[key].as_str().is_some_and(|t| t.contains(part));
         ensure!(contains("found", name) && contains("lost", lost), "{check}");
-        ensure!(contains("mend", "root"), "{check}");
+        ensure!(contains("fix", "root"), "{check}");
         assert_eq!(output.status.code(), Some(if state == "missing" { 4 } else { 0 }), "{text}");
         // The others are held: each right has a check of its own.
         let held_names = held.split(',').map(|right| format!("CAP_{}", right.to_uppercase()));
@@ -389,10 +389,10 @@ fn doctor_says_what_surrounds_the_events() -> Result<()> {
     ensure!(without.contains("ok        suspend_stats"), "{without}");
     ensure!(without.contains("  /sys/power/suspend_stats\n"), "{without}");
     ensure!(without.contains("ok        interrupts"), "{without}");
-    ensure!(without.contains("degraded  supplies"), "{without}");
+    ensure!(without.contains("degraded  power supplies"), "{without}");
     let battery = Battery::plug(&device, "doctor", 33)?;
     let with = device.sh("./sleepwalkd doctor")?;
-    ensure!(with.contains("ok        supplies"), "{with}");
+    ensure!(with.contains("ok        power supplies"), "{with}");
     ensure!(with.contains(&format!("{} (Battery", battery.name)), "{with}");
     Ok(())
 }

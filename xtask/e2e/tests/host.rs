@@ -91,7 +91,7 @@ fn doctor_says_that_all_is_well() -> Result<()> {
         "snapshots",
         "suspend",
         "returns",
-        "edges",
+        "activations",
         "waits",
         "wakes",
     ] {

@@ -1,8 +1,8 @@
 //! Edges: activations and deactivations of wakeup sources.
 //!
-//! The tracepoints pass the source's name, not its address. An edge carries the name's pointer, which
-//! a snapshot's source has too; what stands there is sent when a pointer is met for the first time or
-//! no longer means the same, so that a source that lives and dies between two snapshots has its name.
+//! The tracepoints pass the source's name, not its address. An edge carries the pointer of the name, which
+//! the sources of a snapshot have too. The name itself is sent the first time that a pointer comes up, and
+//! again when it has changed. So a source that lives and dies between two snapshots has its name.
 
 use core::ffi::c_void;
 use core::ptr::addr_of_mut;
@@ -18,7 +18,7 @@ use sleepwalk_trace::abi::{
 
 use crate::out::{Urgency, emit, now};
 
-/// The names that the agent was told of, by their pointers.
+/// The names that were sent to the agent, by their pointers.
 #[map]
 static NAMES: LruHashMap<u64, [u64; NAME_WORDS]> = LruHashMap::with_max_entries(4096, 0);
 
@@ -68,8 +68,8 @@ fn edge(time_ns: u64, kind: u32, pointer: u64, state: u32) {
     });
 }
 
-/// Sends the name at `pointer` unless that very name was sent for it before. It has the stamp of the
-/// edge that it precedes.
+/// Sends the name at `pointer`, unless that name was sent already. It has the stamp of the edge that
+/// follows it.
 #[inline(always)]
 fn send_name(time_ns: u64, pointer: u64) {
     let mut name = [0u64; NAME_WORDS];
@@ -85,10 +85,10 @@ fn send_name(time_ns: u64, pointer: u64) {
         unsafe { bpf_probe_read_kernel(addr_of_mut!(beyond).cast(), 1, at) };
         length += i64::from(beyond != 0);
     }
-    // SAFETY: what stands there may be replaced meanwhile, on another CPU; then the names differ, and
-    // one is sent once too often.
-    let told = unsafe { NAMES.get(pointer) };
-    if told.is_some_and(|told| differences(told, &name) == 0) {
+    // SAFETY: another CPU may replace the value meanwhile; then the names differ, and one is sent once too
+    // often.
+    let sent_before = unsafe { NAMES.get(pointer) };
+    if sent_before.is_some_and(|before| differences(before, &name) == 0) {
         return;
     }
     let sent = emit::<NameEvent>(time_ns, EVENT_NAME, length as u32, Urgency::Bulk, |event| {
@@ -99,12 +99,12 @@ fn send_name(time_ns: u64, pointer: u64) {
         }
     });
     if sent {
-        // Where there is no room for it, it is sent again.
+        // If the map has no room, the name is sent again next time.
         let _ = NAMES.insert(pointer, name, 0);
     }
 }
 
-/// Not 0 where the names differ: without a branch for each word, which the verifier would follow.
+/// Not 0 if the names differ. It has no branch per word, because the verifier would follow each.
 #[inline(always)]
 fn differences(a: &[u64; NAME_WORDS], b: &[u64; NAME_WORDS]) -> u64 {
     let mut differences = 0;

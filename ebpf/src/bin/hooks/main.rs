@@ -1,7 +1,7 @@
-//! The tracing programs: what happens to wakeup sources and suspend attempts, as it happens.
+//! The tracing programs: they send events of wakeup sources and suspend attempts as they happen.
 //!
-//! Each hook comes in two forms, of which the agent attaches the first that this kernel takes: one
-//! that needs the kernel's BTF, and one that does not.
+//! Each hook has two forms, and the agent attaches the first that the kernel takes. One form needs the kernel's
+//! BTF, the other does not.
 #![no_std]
 #![no_main]
 

@@ -38,7 +38,8 @@ fn phase_raw_tp(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn phase(time_ns: u64, action: *const c_void, value: u32, start: u8) {
     let kind = if start != 0 { EVENT_PHASE_BEGIN } else { EVENT_PHASE_END };
-    // An attempt begins with the step `suspend_enter`; the other steps are looked at when it is over.
+    // An attempt starts with the phase `suspend_enter`. The agent needs that one at once, and the others
+    // only when the attempt is over.
     let mut first = [0u8; 8];
     // SAFETY: `first` has 8 bytes, and the helper checks the source address.
     unsafe { bpf_probe_read_kernel_str(first.as_mut_ptr().cast(), 8, action) };
@@ -56,7 +57,7 @@ fn phase(time_ns: u64, action: *const c_void, value: u32, start: u8) {
 /// `int pm_suspend(suspend_state_t state)`, `kernel/power/suspend.c`.
 #[fexit(function = "pm_suspend")]
 fn return_fexit(ctx: FExitContext) -> i32 {
-    // Behind the one argument lies the return value.
+    // The return value follows the one argument.
     emit_plain(now(), EVENT_SUSPEND_RETURN, ctx.arg(1), Urgency::Now);
     0
 }

@@ -1,4 +1,4 @@
-//! Waits: user space wants to suspend and asks `/sys/power/wakeup_count` whether it may.
+//! Waits and count writes: user space wants to suspend, reads `/sys/power/wakeup_count`, and writes it back.
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::{fentry, fexit, kprobe, kretprobe};
@@ -16,11 +16,11 @@ fn wait_begin_fentry(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The same, on its way out: the arguments, and what it returns.
+/// The same function at its exit: the arguments, then the return value.
 #[fexit(function = "pm_get_wakeup_count")]
 fn wait_end_fexit(ctx: FExitContext) -> i32 {
     let time_ns = now();
-    // Autosleep asks without waiting too (`try_to_suspend`, `kernel/power/autosleep.c`, 7.3).
+    // Autosleep also calls it without blocking (`try_to_suspend`, `kernel/power/autosleep.c`, 7.3).
     if ctx.arg::<u8>(1) != 0 {
         end(time_ns, ctx.arg::<u8>(2));
     }
@@ -34,7 +34,7 @@ fn wait_begin_kprobe(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// For kernels without the function tracer. It can't tell whether the call was one that waits.
+/// For kernels without the function tracer. It can't see whether the call was a blocking one.
 #[kretprobe(function = "pm_get_wakeup_count")]
 fn wait_end_kretprobe(ctx: RetProbeContext) -> u32 {
     end(now(), ctx.ret::<u64>() as u8);
@@ -44,18 +44,18 @@ fn wait_end_kretprobe(ctx: RetProbeContext) -> u32 {
 /// `bool pm_save_wakeup_count(unsigned int count)`, `drivers/base/power/wakeup.c`.
 #[fexit(function = "pm_save_wakeup_count")]
 fn save_fexit(ctx: FExitContext) -> i32 {
-    save(now(), ctx.arg::<u8>(1));
+    count_written(now(), ctx.arg::<u8>(1));
     0
 }
 
 /// The same for kernels without the function tracer.
 #[kretprobe(function = "pm_save_wakeup_count")]
 fn save_kretprobe(ctx: RetProbeContext) -> u32 {
-    save(now(), ctx.ret::<u64>() as u8);
+    count_written(now(), ctx.ret::<u64>() as u8);
     0
 }
 
-/// Only a call that may block is a wait.
+/// Only a blocking call is a wait.
 #[inline(always)]
 fn begin(time_ns: u64, block: u8) {
     if block != 0 {
@@ -70,14 +70,14 @@ fn end(time_ns: u64, idle: u8) {
 }
 
 #[inline(always)]
-fn save(time_ns: u64, saved: u8) {
+fn count_written(time_ns: u64, saved: u8) {
     let kind = if saved != 0 { EVENT_SAVED } else { EVENT_NOT_SAVED };
     emit_plain(time_ns, kind, thread(), Urgency::Batch);
 }
 
-/// The kernel's id of the thread under way.
+/// The kernel's id of the current thread.
 #[inline(always)]
 fn thread() -> u32 {
-    // SAFETY: it takes nothing and only returns a number.
+    // SAFETY: it has no arguments and returns a number.
     unsafe { bpf_get_current_pid_tgid() as u32 }
 }

@@ -1,4 +1,4 @@
-//! All that can wake the agent: events, ticks, the deadline, signals. Between them it does not run.
+//! Everything that wakes the agent: events, ticks, the deadline, signals. It does not run in between.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -11,42 +11,41 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-/// Why the agent runs.
+/// The reasons for a wake-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Woken {
-    /// The probe said that there are events.
+    /// The probe has sent events.
     pub events: bool,
-    /// `--interval` went by.
+    /// `--interval` has passed.
     pub tick: bool,
     /// `--duration` is over.
     pub deadline: bool,
     /// SIGINT or SIGTERM came.
     pub signal: bool,
-    /// It is time to look for events that did not wake.
+    /// It is time to read the events that did not wake the agent.
     pub flush: bool,
 }
 
-/// What the agent waits for.
+/// The timers and descriptors that the agent waits for.
 #[derive(Debug)]
 pub struct Wakeups {
     epoll: Epoll,
     tick: TimerFd,
-    /// Never set where there is no duration.
+    /// Not set without a duration.
     deadline: TimerFd,
     signals: SignalFd,
     /// Set by [`Wakeups::flush_soon`].
     flush: TimerFd,
-    /// It is set.
-    flushes: bool,
+    flush_is_set: bool,
 }
 
-/// SIGINT and SIGTERM, taken as requests to finish.
+/// SIGINT and SIGTERM, as requests to finish.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// From here on they end nothing by themselves: one that comes before the capture has begun ends it
-    /// as soon as it has, in order.
+    /// From here on they no longer kill the process. One that comes before the capture has started ends it
+    /// cleanly as soon as it has.
     pub fn hold() -> Result<Self> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGINT);
@@ -63,15 +62,15 @@ const DEADLINE: u64 = 2;
 const SIGNALS: u64 = 3;
 const FLUSH: u64 = 4;
 
-/// How long events wait that did not wake. A power cut loses what was not written, so it is short; an
-/// agent that runs uses power, so it is not shorter.
+/// How long events wait if they did not wake the agent. A power cut loses them, so the time is short; each
+/// wake-up of the agent costs power, so it is not shorter.
 const FLUSH_AFTER: Duration = Duration::from_secs(3);
 
 impl Wakeups {
-    /// Waits for `events` besides its own, and for signals that were [held](Signals::hold).
+    /// Wake-ups by `events`, `signals` and timers.
     ///
-    /// None of the timers is of an `*_ALARM` clock, so none wakes a suspended device: a tick that
-    /// falls into a suspend comes after it.
+    /// No timer uses an `*_ALARM` clock, so none wakes a suspended device: a tick that is due during a
+    /// suspend comes after it.
     pub fn new(
         events: BorrowedFd<'_>,
         signals: Signals,
@@ -93,10 +92,10 @@ impl Wakeups {
         let flush = timer(ClockId::CLOCK_MONOTONIC)?;
 
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;
-        // Never EPOLLWAKEUP: it would make a wakeup source of the agent itself.
+        // Never EPOLLWAKEUP: it would make the agent itself a wakeup source.
         let level = EpollFlags::EPOLLIN;
         let watched = [
-            // Only when the probe wakes: events that wait for the next batch make it readable too.
+            // Edge-triggered, because events that wait for the next batch make it readable too.
             (events, level | EpollFlags::EPOLLET, EVENTS),
             (tick.as_fd(), level, TICK),
             (deadline.as_fd(), level, DEADLINE),
@@ -106,21 +105,20 @@ impl Wakeups {
         for (fd, flags, name) in watched {
             epoll.add(fd, EpollEvent::new(flags, name)).context("epoll_ctl")?;
         }
-        Ok(Self { epoll, tick, deadline, signals, flush, flushes: false })
+        Ok(Self { epoll, tick, deadline, signals, flush, flush_is_set: false })
     }
 
-    /// Wakes after a while, once, for the events that come until then. Where it will anyway, that is
-    /// not put off.
+    /// Wakes the agent once, after a while, for the events that come until then. If the timer is set already,
+    /// it stays as it is.
     pub fn flush_soon(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.flushes, true) {
+        if std::mem::replace(&mut self.flush_is_set, true) {
             return Ok(());
         }
         let at = Expiration::OneShot(TimeSpec::from_duration(FLUSH_AFTER));
         self.flush.set(at, TimerSetTimeFlags::empty()).context("the flush timer can't be set")
     }
 
-    /// Sleeps until there is something to do, events from the probe included, or until `most` ms have
-    /// gone by.
+    /// Sleeps until there is something to do, or until `most` ms have passed.
     pub fn wait(&mut self, most: Option<u16>) -> Result<Woken> {
         let mut ready = [EpollEvent::empty(); 5];
         let most = most.map_or(EpollTimeout::NONE, EpollTimeout::from);
@@ -147,7 +145,7 @@ impl Wakeups {
                 }
                 FLUSH => {
                     self.flush.wait().context("the flush timer")?;
-                    self.flushes = false;
+                    self.flush_is_set = false;
                     woken.flush = true;
                 }
                 _ => {}

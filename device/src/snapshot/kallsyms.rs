@@ -1,7 +1,7 @@
 //! Snapshots by the probe's walk from the address of `wakeup_sources`, for kernels without the kfuncs.
 //!
-//! Nothing keeps the list's nodes in place meanwhile: see `walk_unlocked` in the probe. A walk that met
-//! a change is done again, a few times; registrations are rare.
+//! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that met a
+//! change is repeated, a few times; registrations are rare.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sleepwalk_trace::abi::WALK_DONE;
 
 use super::walker::Walker;
-use super::{Sample, SnapshotSource, Taken};
+use super::{Sample, SnapshotSource, SnapshotSummary};
 use crate::probe::btf::Kernel;
 
 const PROGRAM: &str = "walk_unlocked";
@@ -19,10 +19,10 @@ const KALLSYMS: &str = "/proc/kallsyms";
 /// The list's head (`static LIST_HEAD(wakeup_sources)`, `drivers/base/power/wakeup.c`, 6.1 to 7.3).
 const SYMBOL: &[u8] = b"wakeup_sources";
 
-/// What link-time optimisation may append to a static symbol's name.
+/// Link-time optimisation may append this to a static symbol's name.
 const LTO: &[u8] = b".llvm.";
 
-/// Walks before a broken one is taken for what there is.
+/// After so many walks, a broken one is used as it is.
 const TRIES: usize = 5;
 
 /// The walk, loaded.
@@ -45,7 +45,7 @@ impl SnapshotSource for Kallsyms {
         "kallsyms"
     }
 
-    fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         let mut walk = self.0.run()?;
         for _ in 1..TRIES {
             if walk.status == WALK_DONE {
@@ -54,7 +54,7 @@ impl SnapshotSource for Kallsyms {
             log::debug!("the list changed under the walk after {} sources", walk.seen);
             walk = self.0.run()?;
         }
-        Ok(self.0.tell(&walk, visit))
+        Ok(self.0.for_each(&walk, visit))
     }
 }
 
@@ -84,7 +84,10 @@ fn head(mut symbols: impl BufRead) -> Result<u64> {
             );
             Ok(head)
         }
-        _ => bail!("{KALLSYMS} has {} symbols wakeup_sources: which is the list?", found.len()),
+        _ => bail!(
+            "{KALLSYMS} has {} symbols wakeup_sources: it is not clear which one is the list",
+            found.len()
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use sleepwalk_trace::abi::{NODE_ROOM, NODE_WORDS, Walk};
 use sleepwalk_trace::record::{STATE_ACTIVE, STATE_AUTOSLEEP};
 use sleepwalk_trace::snapshot::{COUNTERS, Counters, SourceState};
 
-use super::btf::{BtfError, Kernel};
+use crate::probe::btf::{BtfError, Kernel};
 
 /// Where the members lie in this kernel.
 #[derive(Clone, Debug)]
@@ -132,8 +132,8 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
-    use super::super::btf::Member;
     use super::*;
+    use crate::probe::btf::Member;
 
     /// As on arm64 7.3, but for the order.
     fn kernel() -> Kernel {

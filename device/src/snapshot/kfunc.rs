@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::walker::Walker;
-use super::{Sample, SnapshotSource, Taken};
+use super::{Sample, SnapshotSource, SnapshotSummary};
 use crate::probe::KFUNCS;
 use crate::probe::btf::Kernel;
 
@@ -30,8 +30,8 @@ impl SnapshotSource for Kfunc {
         "kfunc"
     }
 
-    fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         let walk = self.0.run()?;
-        Ok(self.0.tell(&walk, visit))
+        Ok(self.0.for_each(&walk, visit))
     }
 }

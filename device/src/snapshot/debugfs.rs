@@ -13,7 +13,7 @@ use std::io::Read as _;
 use anyhow::{Context, Result, ensure};
 
 use super::printed::Printed;
-use super::{Key, Sample, SnapshotSource, Taken};
+use super::{Key, Sample, SnapshotSource, SnapshotSummary};
 use crate::clock;
 
 const TABLE: &str = "/sys/kernel/debug/wakeup_sources";
@@ -57,7 +57,7 @@ impl SnapshotSource for Debugfs {
         "debugfs"
     }
 
-    fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         let begun = clock::now();
         self.read()?;
         let end = clock::now().boot;
@@ -81,7 +81,7 @@ impl SnapshotSource for Debugfs {
                 state: row.numbers.state(),
             });
         }
-        Ok(Taken {
+        Ok(SnapshotSummary {
             begin: begun.boot,
             mono: begun.mono_at(begun.boot),
             end,

@@ -1,17 +1,18 @@
-//! Where snapshots come from: four sources, best first.
+//! The four sources of snapshots, best first.
 //!
-//! | source | sees | what it costs in trust |
+//! | source | values | limits |
 //! |---|---|---|
-//! | `kfunc` | every field, in ns | nothing: the list stands still under the kernel's lock |
-//! | `kallsyms` | every field, in ns | the list may change under the walk, which then breaks off |
-//! | `debugfs` | the printed columns, in ms | no address, so that sources of one name are told apart by their order alone |
-//! | `sysfs` | the attributes, in ms | each is read by itself, at another moment, and all together take long |
+//! | `kfunc` | every field, in ns | none: the kernel's lock keeps the list unchanged |
+//! | `kallsyms` | every field, in ns | the list may change during the walk, which then ends early |
+//! | `debugfs` | the printed columns, in ms | no addresses: only their order distinguishes sources of one name |
+//! | `sysfs` | the attributes, in ms | each is read at another moment, and reading them all takes long |
 
-pub mod debugfs;
-pub mod kallsyms;
-pub mod kfunc;
+mod debugfs;
+mod kallsyms;
+mod kfunc;
+mod layout;
 mod printed;
-pub mod sysfs;
+mod sysfs;
 mod walker;
 
 use std::fmt;
@@ -22,22 +23,22 @@ use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos};
 
 use crate::probe::btf::Kernel;
 
-/// What tells a source from the others of its snapshot, and finds it in the next.
+/// Identifies a source within its snapshot, and in the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// Kernel address of the struct.
     Address(u64),
     /// The kernel's `id`, where there is no address.
     Id(u32),
-    /// The source is the n-th of its name from the end of the kernel's list, the oldest, which keep
-    /// their numbers when others are born.
+    /// The source is the n-th of its name from the end of the kernel's list. That end has the oldest
+    /// sources, so a new one does not change the numbers of the others.
     Nth(u32),
 }
 
 /// One wakeup source in a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
-    /// Which it is.
+    /// Identifies it.
     pub key: Key,
     /// Kernel address of the name; 0 where it is not known.
     pub name_pointer: u64,
@@ -45,7 +46,7 @@ pub struct Sample<'a> {
     pub id: Option<u32>,
     /// The name, any bytes but NUL.
     pub name: &'a [u8],
-    /// Whether the name goes on beyond `name`.
+    /// Whether `name` is only the start of the name.
     pub name_cut: bool,
     /// State and counters.
     pub state: SourceState,
@@ -61,38 +62,43 @@ impl Sample<'_> {
     }
 }
 
-/// How a snapshot went.
+/// The facts of one snapshot, besides its sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct SnapshotSummary {
     /// When it began, CLOCK_BOOTTIME.
     pub begin: BootNanos,
-    /// CLOCK_MONOTONIC at its begin.
+    /// When it began, CLOCK_MONOTONIC.
     pub mono: MonoNanos,
     /// When it ended, CLOCK_BOOTTIME.
     pub end: BootNanos,
-    /// Sources on the kernel's list, or of them those passed before it broke off.
+    /// Sources on the kernel's list; if it is broken, those passed until then.
     pub seen: u32,
     /// Sources handed out.
     pub stored: u32,
-    /// It broke off: a node could not be read, or the list had no end.
+    /// It ended early: a node could not be read, or the list had no end.
     pub broken: bool,
 }
 
-impl Taken {
-    /// A snapshot that could not be taken at `now`.
-    pub fn nothing(now: Clocks) -> Self {
+impl SnapshotSummary {
+    /// A snapshot that failed at `now`.
+    pub fn failed(now: Clocks) -> Self {
         let mono = now.mono_at(now.boot);
         Self { begin: now.boot, mono, end: now.boot, seen: 0, stored: 0, broken: true }
+    }
+
+    /// Whether it has every source, so that one that is missing is gone.
+    pub fn whole(&self) -> bool {
+        !self.broken && self.seen == self.stored
     }
 }
 
 /// Takes snapshots of all wakeup sources.
 pub trait SnapshotSource: fmt::Debug {
-    /// What the trace calls it.
+    /// Its name in the trace.
     fn name(&self) -> &'static str;
 
-    /// Takes one and hands out each source.
-    fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken>;
+    /// Takes a snapshot and hands each wakeup source to `visit`.
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary>;
 }
 
 impl SnapshotSource for Box<dyn SnapshotSource> {
@@ -100,12 +106,12 @@ impl SnapshotSource for Box<dyn SnapshotSource> {
         (**self).name()
     }
 
-    fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
-        (**self).take(visit)
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
+        (**self).take_snapshot(visit)
     }
 }
 
-/// A kind of source.
+/// A source of snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Kfunc,
@@ -118,7 +124,7 @@ impl Kind {
     /// All, best first.
     pub const ALL: [Self; 4] = [Self::Kfunc, Self::Kallsyms, Self::Debugfs, Self::Sysfs];
 
-    /// As `--source` and the trace name it.
+    /// Its name in the trace and for `--source`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kfunc => "kfunc",
@@ -128,8 +134,7 @@ impl Kind {
         }
     }
 
-    /// Makes it ready, with room for `capacity` sources. `kernel` is what BTF says, if there is any;
-    /// only the walks need it.
+    /// Opens it with room for `capacity` sources. Only the walks need the kernel's BTF (`kernel`).
     pub fn open(
         self,
         kernel: Result<&Kernel, &anyhow::Error>,
@@ -145,29 +150,29 @@ impl Kind {
     }
 }
 
-/// Opens the best source that works; one that does takes a snapshot without an error. The log tells
-/// why a better one was passed over.
-pub fn best(
+/// Opens the best source of which a first snapshot succeeds. The log has the reasons why better ones
+/// failed.
+pub fn open_best(
     kernel: Result<&Kernel, &anyhow::Error>,
     capacity: u32,
 ) -> Result<Box<dyn SnapshotSource>> {
-    let mut passed_over = Vec::new();
+    let mut failures = Vec::new();
     for kind in Kind::ALL {
-        match kind.open(kernel, capacity).and_then(tried) {
+        match kind.open(kernel, capacity).and_then(try_snapshot) {
             Ok(source) => {
-                if !passed_over.is_empty() {
-                    let why = passed_over.join("; ");
+                if !failures.is_empty() {
+                    let why = failures.join("; ");
                     log::warn!("snapshots come from {}: {why}", kind.name());
                 }
                 return Ok(source);
             }
-            Err(error) => passed_over.push(format!("no {}, {error:#}", kind.name())),
+            Err(error) => failures.push(format!("no {}, {error:#}", kind.name())),
         }
     }
-    bail!("nothing gives snapshots here: {}", passed_over.join("; "))
+    bail!("no source of snapshots works here: {}", failures.join("; "))
 }
 
-fn tried(mut source: Box<dyn SnapshotSource>) -> Result<Box<dyn SnapshotSource>> {
-    source.take(&mut |_| {})?;
+fn try_snapshot(mut source: Box<dyn SnapshotSource>) -> Result<Box<dyn SnapshotSource>> {
+    source.take_snapshot(&mut |_| {})?;
     Ok(source)
 }

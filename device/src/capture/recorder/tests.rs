@@ -1,4 +1,4 @@
-//! The recorder with snapshots made up, and no probe.
+//! The recorder with invented snapshots, and without a probe.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -7,14 +7,15 @@ use std::rc::Rc;
 use anyhow::ensure;
 use sleepwalk_trace::chunk::LEAST_SIZE;
 use sleepwalk_trace::read::{Item, Reader};
-use sleepwalk_trace::record::{STATE_ACTIVE, Stamped};
-use sleepwalk_trace::snapshot::Counters;
+use sleepwalk_trace::record::{STATE_ACTIVE, Snapshot, Stamped};
+use sleepwalk_trace::snapshot::{Counters, SourceState};
 
 use super::*;
-use crate::source::{Key, Sample};
+use crate::capture::snapshotter::{FULL_EVERY, TRIES};
+use crate::snapshot::{Key, Sample, SnapshotSummary};
 use crate::store::{Bounds, OnFull};
 
-/// One source, which each snapshot finds activated once more; where `fails` is not 0, that many fail.
+/// One source, which each snapshot finds activated once more. The next `fails` snapshots fail.
 #[derive(Debug, Default)]
 struct Fake {
     taken: u64,
@@ -27,7 +28,7 @@ impl SnapshotSource for Fake {
         "fake"
     }
 
-    fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         let fails = self.fails.get();
         self.fails.set(fails.saturating_sub(1));
         ensure!(fails == 0, "no memory");
@@ -43,15 +44,15 @@ impl SnapshotSource for Fake {
                 state: SourceState { state: STATE_ACTIVE, counters },
             });
         }
-        let whole = Taken { seen: 1, stored: 1, broken: false, ..Taken::nothing(clock::now()) };
-        Ok(Taken { broken: self.broken.get(), ..whole })
+        let summary = SnapshotSummary::failed(clock::now());
+        Ok(SnapshotSummary { seen: 1, stored: 1, broken: self.broken.get(), ..summary })
     }
 }
 
 fn recorder(path: &Path, source: Fake, on_full: OnFull) -> Result<Recorder<Fake>> {
     let store = Store::create(path, 4096, Bounds { max_size: LEAST_SIZE, on_full })?;
-    let around = Surroundings::open();
-    Recorder::start(source, store, Session::default(), around, on_full == OnFull::Ring)
+    let surroundings = Surroundings::open();
+    Recorder::start(source, store, Session::default(), surroundings, on_full == OnFull::Ring)
 }
 
 /// Ends the capture; the snapshots in its trace.
@@ -68,12 +69,12 @@ fn snapshots(mut recorder: Recorder<Fake>, path: &Path) -> Vec<Snapshot> {
 }
 
 #[test]
-fn where_a_ring_goes_on_the_state_is_read_anew() {
+fn a_new_region_of_a_ring_gets_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.swk");
     let mut recorder = recorder(&path, Fake::default(), OnFull::Ring).unwrap();
     let lost = Record::Lost(Lost { events: 1 });
-    // Goes round several times, and no tick comes.
+    // Fills all regions several times, without a tick.
     for _ in 0..100 {
         for _ in 0..1000 {
             recorder.journal.push_now(&lost);
@@ -84,26 +85,27 @@ fn where_a_ring_goes_on_the_state_is_read_anew() {
     recorder.store.finish().unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let mut reader = Reader::open(&bytes).unwrap();
-    // Since the last chunk began that starts with a session, which are a region's first.
-    let (mut told, mut regions, mut chunks) = (Vec::new(), Vec::new(), 0);
+    // Chunks that start with a session are the first of a region.
+    let (mut snapshots, mut regions, mut chunks) = (Vec::new(), Vec::new(), 0);
     for item in reader.by_ref() {
         match item {
             Item::Chunk(_) => chunks += 1,
             Item::Record(Stamped { record: Record::Snapshot(snapshot), .. }) => {
-                told.push((chunks, snapshot.reason));
+                snapshots.push((chunks, snapshot.reason));
             }
             Item::Record(Stamped { record: Record::Session(_), .. }) => regions.push(chunks),
             _ => {}
         }
     }
     assert!(reader.dropped_chunks() > 0);
-    // The prologue, in the first chunk; the region's own first chunk, then the state.
+    // The prologue is the first chunk; the snapshot follows on the region's own first chunk.
     assert_eq!(regions, [1]);
-    assert_eq!(told[..2], [(1, Reason::Tick), (3, Reason::Tick)], "{told:?}");
+    let expected = [(1, Reason::Tick), (3, Reason::Tick)];
+    assert_eq!(snapshots[..2], expected, "{snapshots:?}");
 }
 
 #[test]
-fn a_snapshot_that_fails_is_tried_again_and_then_told_as_broken() {
+fn a_snapshot_is_broken_after_repeated_failures() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.swk");
     let source = Fake::default();
@@ -111,7 +113,7 @@ fn a_snapshot_that_fails_is_tried_again_and_then_told_as_broken() {
     let mut recorder = recorder(&path, source, OnFull::Stop).unwrap();
     for times in [1, TRIES, 0] {
         fails.set(times);
-        recorder.snapshot(Reason::Tick, None).unwrap();
+        recorder.snapshot(Reason::Tick).unwrap();
     }
     let taken = snapshots(recorder, &path);
     let broken: Vec<_> = taken.iter().map(|s| (s.broken, s.seen)).collect();
@@ -121,7 +123,7 @@ fn a_snapshot_that_fails_is_tried_again_and_then_told_as_broken() {
 }
 
 #[test]
-fn a_capture_that_gets_no_first_snapshot_leaves_no_file() {
+fn without_a_first_snapshot_no_file_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.swk");
     let source = Fake { fails: Rc::new(Cell::new(TRIES)), ..Fake::default() };
@@ -131,7 +133,7 @@ fn a_capture_that_gets_no_first_snapshot_leaves_no_file() {
 }
 
 #[test]
-fn no_full_snapshot_is_broken_but_the_first() {
+fn only_the_first_full_snapshot_may_be_broken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.swk");
     let source = Fake::default();
@@ -140,7 +142,7 @@ fn no_full_snapshot_is_broken_but_the_first() {
     let mut recorder = recorder(&path, source, OnFull::Stop).unwrap();
     for number in 1..2 * FULL_EVERY {
         broken.set((60..70).contains(&number));
-        recorder.snapshot(Reason::Tick, None).unwrap();
+        recorder.snapshot(Reason::Tick).unwrap();
     }
     let full = snapshots(recorder, &path).into_iter().enumerate().filter(|(_, s)| s.full);
     let full: Vec<_> = full.map(|(number, _)| number as u64).collect();

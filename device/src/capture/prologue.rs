@@ -1,7 +1,8 @@
-//! What a reader has to know to read on where the past was dropped: the prologue of a ring's regions.
+//! The prologue of a ring's regions: everything a reader needs to continue after older regions were
+//! dropped.
 //!
-//! It follows the records on their way into the trace, as a reader will: a record that is repeated in
-//! prologues needs a line in [`Recap::apply`] and one in [`Recap::records`].
+//! It follows the records on their way into the trace, as a reader will. A kind of record that prologues
+//! repeat needs a line in [`Prologue::apply`] and one in [`Prologue::records`].
 
 use std::collections::BTreeMap;
 
@@ -12,24 +13,24 @@ use sleepwalk_trace::record::{
 use sleepwalk_trace::snapshot::{DeltaDecoder, DeltaEncoder};
 use sleepwalk_trace::time::BootNanos;
 
-/// A source that two whole snapshots were without is named by no edge any more, see
-/// [`crate::pointers::Pointers::retire`].
+/// After two whole snapshots without a source no edge belongs to it, see
+/// [`crate::identity::name_table::NameTable::remove_missing`].
 const KEPT_FOR: u64 = 2;
 
-/// The trace so far in short.
+/// A summary of the trace so far.
 #[derive(Debug, Default)]
-pub struct Recap {
-    /// Of the chunk under way, which a prologue comes before.
+pub struct Prologue {
+    /// Records of the chunk under way. A prologue goes before that chunk, so it does not have them.
     pending: Vec<Stamped>,
     session: Option<Session>,
     overhead: Option<Overhead>,
-    texts: BTreeMap<u32, Vec<u8>>,
+    strings: BTreeMap<u32, Vec<u8>>,
     sources: BTreeMap<u32, Kept>,
     irqs: BTreeMap<u32, IrqDef>,
-    /// By the name's number.
-    supplies: BTreeMap<u32, PowerSupply>,
+    /// By the number of the name.
+    power_supplies: BTreeMap<u32, PowerSupply>,
     stats: Option<SuspendStats>,
-    replay: DeltaDecoder,
+    decoder: DeltaDecoder,
     snapshot: Option<(BootNanos, Snapshot)>,
     /// Whole snapshots so far.
     snapshots: u64,
@@ -38,12 +39,12 @@ pub struct Recap {
 #[derive(Debug)]
 struct Kept {
     source: SourceDef,
-    /// [`Recap::snapshots`] when it was told or shown last.
+    /// [`Prologue::snapshots`] when it was last defined or in a snapshot.
     seen_at: u64,
 }
 
-impl Recap {
-    /// A record joins the chunk under way.
+impl Prologue {
+    /// A record was added to the chunk under way.
     pub fn push(&mut self, at: BootNanos, record: &Record) {
         let repeated = match record {
             Record::Session(_) => self.session.is_none(),
@@ -61,12 +62,12 @@ impl Recap {
         }
     }
 
-    /// The chunk under way was given up.
+    /// The chunk under way was discarded.
     pub fn discard(&mut self) {
         self.pending.clear();
     }
 
-    /// The chunk under way is part of the trace; `known` are the strings that the agent remembers.
+    /// The chunk under way is part of the trace. `known` holds for the strings that the agent remembers.
     pub fn commit(&mut self, known: impl Fn(u32) -> bool) {
         let before = self.snapshots;
         for stamped in std::mem::take(&mut self.pending) {
@@ -77,7 +78,7 @@ impl Recap {
             self.sources.retain(|_, kept| now - kept.seen_at <= KEPT_FOR);
             let named: std::collections::HashSet<_> =
                 self.sources.values().map(|kept| kept.source.name).collect();
-            self.texts.retain(|id, _| named.contains(id) || known(*id));
+            self.strings.retain(|id, _| named.contains(id) || known(*id));
         }
     }
 
@@ -85,8 +86,8 @@ impl Recap {
         match record {
             Record::Session(session) => self.session = self.session.take().or(Some(session)),
             Record::Overhead(overhead) => self.overhead = self.overhead.or(Some(overhead)),
-            Record::String(text) => {
-                self.texts.insert(text.id, text.bytes);
+            Record::String(string) => {
+                self.strings.insert(string.id, string.bytes);
             }
             Record::Source(source) => {
                 let kept = Kept { source, seen_at: self.snapshots };
@@ -96,7 +97,7 @@ impl Recap {
                 self.irqs.insert(irq.number, irq);
             }
             Record::PowerSupply(supply) => {
-                self.supplies.insert(supply.name, supply);
+                self.power_supplies.insert(supply.name, supply);
             }
             Record::SuspendStats(new) => {
                 let counters = self.stats.take().map(|old| old.counters).unwrap_or_default();
@@ -105,8 +106,8 @@ impl Recap {
                 self.stats = Some(SuspendStats { counters: counters.into_iter().collect(), ..new });
             }
             Record::Snapshot(snapshot) => {
-                // Our own differences build on our own snapshots.
-                if let Ok(states) = self.replay.apply(at, &snapshot) {
+                // It can't fail: the agent's own differences follow on each other.
+                if let Ok(states) = self.decoder.apply(at, &snapshot) {
                     self.snapshots += u64::from(snapshot.whole());
                     for instance in states.keys() {
                         if let Some(kept) = self.sources.get_mut(instance) {
@@ -120,20 +121,20 @@ impl Recap {
         }
     }
 
-    /// What stands in a prologue, all with the last snapshot's stamp.
+    /// The records of a prologue, and their common stamp: that of the last snapshot.
     pub fn records(&self) -> (BootNanos, Vec<Record>) {
         let mut records = Vec::new();
         records.extend(self.session.clone().map(Record::Session));
         records.extend(self.overhead.map(Record::Overhead));
-        let text = |(id, bytes): (&u32, &Vec<u8>)| StringDef { id: *id, bytes: bytes.clone() };
-        records.extend(self.texts.iter().map(text).map(Record::String));
+        let string = |(id, bytes): (&u32, &Vec<u8>)| StringDef { id: *id, bytes: bytes.clone() };
+        records.extend(self.strings.iter().map(string).map(Record::String));
         records.extend(self.sources.values().map(|kept| Record::Source(kept.source)));
         records.extend(self.irqs.values().copied().map(Record::Irq));
-        records.extend(self.supplies.values().copied().map(Record::PowerSupply));
+        records.extend(self.power_supplies.values().copied().map(Record::PowerSupply));
         records.extend(self.stats.clone().map(Record::SuspendStats));
         let Some((at, last)) = &self.snapshot else { return (BootNanos(0), records) };
         let mut snapshot = Snapshot { reason: Reason::Tick, late: false, ..last.clone() };
-        DeltaEncoder::default().encode(&mut snapshot, self.replay.sources(), true);
+        DeltaEncoder::default().encode(&mut snapshot, self.decoder.sources(), true);
         records.push(Record::Snapshot(snapshot));
         (*at, records)
     }
@@ -150,7 +151,7 @@ mod tests {
         Record::SuspendStats(SuspendStats { counters, last_device: 1, last_errno, last_step: 2 })
     }
 
-    fn text(id: u32) -> Record {
+    fn string(id: u32) -> Record {
         Record::String(StringDef { id, bytes: vec![b'a'; id as usize] })
     }
 
@@ -182,8 +183,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_is_repeated_and_counters_are_put_together() {
-        let mut recap = Recap::default();
+    fn committed_records_are_repeated() {
+        let mut prologue = Prologue::default();
         let irq = Record::Irq(IrqDef { number: 22, name: 1, chip: 2 });
         let first = Record::Overhead(Overhead { cpu_ns: 1, ..Overhead::default() });
         let second = Record::Overhead(Overhead { cpu_ns: 2, ..Overhead::default() });
@@ -193,43 +194,43 @@ mod tests {
             Record::PowerSupply(PowerSupply { name: 1, capacity, ..PowerSupply::default() })
         };
         let stats_then = stats(&[(3, 1), (4, 1)], 0);
-        let told = [&session, &first, &text(1), &irq, &supply(50), &stats_then, &snapshot()];
-        for record in told {
-            recap.push(BootNanos(5), record);
+        let committed = [&session, &first, &string(1), &irq, &supply(50), &stats_then, &snapshot()];
+        for record in committed {
+            prologue.push(BootNanos(5), record);
         }
-        assert_eq!(recap.records().1, [], "nothing is committed");
-        recap.commit(|_| true);
-        recap.push(BootNanos(6), &second);
-        recap.push(BootNanos(6), &supply(49));
-        recap.push(BootNanos(6), &stats(&[(4, 7)], -16));
-        recap.commit(|_| true);
-        recap.push(BootNanos(7), &stats(&[(4, 9)], -5));
-        recap.discard();
-        recap.commit(|_| true);
-        let (at, records) = recap.records();
+        assert_eq!(prologue.records().1, [], "nothing is committed");
+        prologue.commit(|_| true);
+        prologue.push(BootNanos(6), &second);
+        prologue.push(BootNanos(6), &supply(49));
+        prologue.push(BootNanos(6), &stats(&[(4, 7)], -16));
+        prologue.commit(|_| true);
+        prologue.push(BootNanos(7), &stats(&[(4, 9)], -5));
+        prologue.discard();
+        prologue.commit(|_| true);
+        let (at, records) = prologue.records();
         assert_eq!(at, BootNanos(5));
         let Record::Snapshot(shown) = snapshot() else { unreachable!() };
         let shown = Record::Snapshot(Snapshot { reason: Reason::Tick, late: false, ..shown });
         let together = stats(&[(3, 1), (4, 7)], -16);
-        assert_eq!(records, [session, first, text(1), irq, supply(49), together, shown]);
+        assert_eq!(records, [session, first, string(1), irq, supply(49), together, shown]);
     }
 
     #[test]
-    fn a_source_met_in_an_edge_goes_when_no_edge_can_name_it_and_its_name_with_it() {
-        let mut recap = Recap::default();
-        for record in [text(1), text(2), source(7, 1)] {
-            recap.push(BootNanos(1), &record);
+    fn a_source_leaves_with_its_name() {
+        let mut prologue = Prologue::default();
+        for record in [string(1), string(2), source(7, 1)] {
+            prologue.push(BootNanos(1), &record);
         }
         let mut kept = Vec::new();
         for _ in 0..5 {
-            recap.push(BootNanos(2), &snapshot());
+            prologue.push(BootNanos(2), &snapshot());
             // The agent has forgotten 1, not 2.
-            recap.commit(|text| text == 2);
-            let (_, records) = recap.records();
-            let there = |record: &Record| records.contains(record);
-            assert!(there(&text(2)));
-            assert_eq!(there(&text(1)), there(&source(7, 1)));
-            kept.push(there(&source(7, 1)));
+            prologue.commit(|string| string == 2);
+            let (_, records) = prologue.records();
+            let has = |record: &Record| records.contains(record);
+            assert!(has(&string(2)));
+            assert_eq!(has(&string(1)), has(&source(7, 1)));
+            kept.push(has(&source(7, 1)));
         }
         assert_eq!(kept, [true, true, false, false, false]);
     }

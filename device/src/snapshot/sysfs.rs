@@ -15,7 +15,7 @@ use sleepwalk_trace::record::STATE_TORN;
 use sleepwalk_trace::snapshot::SourceState;
 
 use super::printed::Printed;
-use super::{Key, Sample, SnapshotSource, Taken};
+use super::{Key, Sample, SnapshotSource, SnapshotSummary};
 use crate::clock;
 
 const CLASS: &str = "/sys/class/wakeup";
@@ -55,7 +55,7 @@ impl SnapshotSource for Sysfs {
         "sysfs"
     }
 
-    fn take(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<Taken> {
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         let begun = clock::now();
         let failed = || format!("{} can't be read", self.class.display());
         let (mut seen, mut stored) = (0, 0);
@@ -79,7 +79,7 @@ impl SnapshotSource for Sysfs {
                 state,
             });
         }
-        Ok(Taken {
+        Ok(SnapshotSummary {
             begin: begun.boot,
             mono: begun.mono_at(begun.boot),
             end: clock::now().boot,
@@ -193,7 +193,8 @@ mod tests {
         fs::create_dir(class.path().join("other")).unwrap();
         let mut sysfs = Sysfs::at(class.path().into(), 4).unwrap();
         let mut told = Vec::new();
-        let taken = sysfs.take(&mut |s| told.push((s.key, s.name.to_vec(), s.state))).unwrap();
+        let taken =
+            sysfs.take_snapshot(&mut |s| told.push((s.key, s.name.to_vec(), s.state))).unwrap();
         assert_eq!((taken.seen, taken.stored, taken.broken), (1, 1, false));
         let [(key, name, state)] = &told[..] else { panic!("{told:?}") };
         assert_eq!((*key, name.as_slice()), (Key::Id(7), &b"a\n\x1b[31m\xff\n"[..]));
@@ -207,7 +208,8 @@ mod tests {
     fn what_can_not_be_is_named() {
         let class = tempfile::tempdir().unwrap();
         write(&class.path().join("wakeup0"), b"a\n", "soon\n");
-        let error = Sysfs::at(class.path().into(), 4).unwrap().take(&mut |_| {}).unwrap_err();
+        let error =
+            Sysfs::at(class.path().into(), 4).unwrap().take_snapshot(&mut |_| {}).unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("wakeup0") && text.contains("total_time_ms"), "{text}");
         assert!(Sysfs::at(class.path().join("none"), 4).is_err());

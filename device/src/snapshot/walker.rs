@@ -12,29 +12,29 @@ use sleepwalk_trace::abi::{
 use sleepwalk_trace::record::STATE_TORN;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use super::{Key, Sample, Taken};
+use super::layout::Layout;
+use super::{Key, Sample, SnapshotSummary};
 use crate::probe::btf::Kernel;
-use crate::probe::layout::Layout;
 use crate::probe::syscall_prog::SyscallProgram;
 use crate::probe::{kfunc_link, walk_object};
 
 const MAP: &str = "SLOTS";
 
-/// One of the probe's two walks, loaded.
+/// One of the probe's two walk programs, loaded.
 #[derive(Debug)]
 pub struct Walker {
     program: SyscallProgram,
     layout: Layout,
     slots: MmapRaw,
     capacity: u32,
-    /// Where the list begins; 0 where the program finds it by itself.
+    /// Address of the list's head; 0 if the program finds it on its own.
     head: u64,
     /// Keeps the map's descriptor, and with it the mapping's object, for [`Walker::slots`].
     _map: MapData,
 }
 
 impl Walker {
-    /// Loads `program` with room for `capacity` sources; it begins at `head`, if that is not 0.
+    /// Loads `program` with room for `capacity` sources. It starts at `head`, unless that is 0.
     pub fn load(kernel: &Kernel, program: &str, head: u64, capacity: u32) -> Result<Self> {
         let layout = Layout::new(kernel)?;
         let elf = walk_object()?;
@@ -61,7 +61,7 @@ impl Walker {
         unsafe { &*self.slots.as_ptr().cast::<Slot>().add(n) }
     }
 
-    /// Walks once; the slots are filled then.
+    /// Walks the list once and fills the slots.
     pub fn run(&mut self) -> Result<Walk> {
         let mut walk = Walk { head: self.head, ..self.layout.walk(self.capacity) };
         self.program.run(&mut walk).context("the walk can't be run")?;
@@ -71,8 +71,8 @@ impl Walker {
         }
     }
 
-    /// Hands out what `walk` has found.
-    pub fn tell(&self, walk: &Walk, visit: &mut dyn FnMut(&Sample<'_>)) -> Taken {
+    /// Hands each source that `walk` has found to `visit`.
+    pub fn for_each(&self, walk: &Walk, visit: &mut dyn FnMut(&Sample<'_>)) -> SnapshotSummary {
         let stored = walk.stored.min(self.capacity);
         for slot in (0..stored as usize).map(|n| self.slot(n)) {
             let mut state = self.layout.state(&slot.node);
@@ -89,7 +89,7 @@ impl Walker {
                 state,
             });
         }
-        Taken {
+        SnapshotSummary {
             begin: BootNanos(walk.begin_ns),
             mono: MonoNanos(walk.begin_mono_ns),
             end: BootNanos(walk.end_ns),

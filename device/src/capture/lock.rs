@@ -1,11 +1,11 @@
-//! One capture at a time on a device: two would hook everything twice, and be in each other's traces.
+//! The capture lock: a device runs one capture at a time. Two would hook everything twice and appear in each
+//! other's traces.
 //!
-//! The lock is a listening socket with an abstract name. The kernel frees it at any death of its owner,
-//! it needs no file system that both can write to, and who connects is told the owner's pid. It stands
-//! in a network namespace: `adb shell` and `su` share the device's own, a container has another, and
-//! captures inside and outside don't see each other. SELinux must allow the domain sockets of its own
-//! (`unix_stream_socket`), as it does for root over adb and `su`; where the lock can't be had for such a
-//! reason, a capture is not kept from beginning.
+//! The lock is a listening socket with an abstract name. The kernel frees it however its owner dies, it needs
+//! no file system that both can write to, and a connection reveals the owner's pid. Abstract names belong to
+//! a network namespace: `adb shell` and `su` share the device's own, but captures inside and outside a
+//! container don't see each other. SELinux must let the domain create `unix_stream_socket`s, as it does for
+//! root over adb and `su`. If it does not, the capture runs without the lock.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -16,17 +16,17 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket,
 };
 
-/// Behind a NUL, as abstract names are.
+/// The kernel puts a NUL before it, as in all abstract names.
 const NAME: &[u8] = b"sleepwalkd.record";
 
-/// Held as long as the capture lasts.
+/// The lock, held for as long as the capture lasts.
 #[derive(Debug)]
-pub struct Alone {
+pub struct CaptureLock {
     _socket: Option<OwnedFd>,
 }
 
-impl Alone {
-    /// Takes the lock, or says who has it.
+impl CaptureLock {
+    /// Takes the lock. The error names its owner.
     pub fn take() -> Result<Self> {
         Self::take_named(NAME)
     }
@@ -40,14 +40,16 @@ impl Alone {
                      (`sleepwalk stop` on the host, or `kill {pid}` on the device, finishes its \
                      trace), or wait until it is done"
                 ),
-                // It has died meanwhile, or is asked by too many at once.
+                // The owner has died meanwhile, or too many ask at once.
                 Err(error) => bail!(
-                    "another sleepwalkd records on this device, and does not say its pid ({error}): \
+                    "another sleepwalkd records on this device, and its pid is unknown ({error}): \
                      end it first, or try again"
                 ),
             },
             Err(error) => {
-                log::warn!("whether another sleepwalkd records here can't be told: {error}");
+                log::warn!(
+                    "the capture lock is not available, so another sleepwalkd may be recording: {error}"
+                );
                 Ok(Self { _socket: None })
             }
         }
@@ -57,19 +59,19 @@ impl Alone {
 fn bound(name: &[u8]) -> Result<OwnedFd, Errno> {
     let socket = open()?;
     bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name)?)?;
-    // Connections are never accepted; who asks goes away at once.
+    // Connections are never accepted: the peer closes them at once.
     listen(&socket, Backlog::MAXCONN)?;
     Ok(socket)
 }
 
-/// The pid of who listens.
+/// The pid of the owner.
 fn owner(name: &[u8]) -> Result<i32, Errno> {
     let socket = open()?;
     connect(socket.as_raw_fd(), &UnixAddr::new_abstract(name)?)?;
     Ok(getsockopt(&socket, PeerCredentials)?.pid())
 }
 
-/// It never waits: a queue of askers that is full is an error.
+/// A socket that never blocks: a full queue of connections is an error.
 fn open() -> Result<OwnedFd, Errno> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     socket(AddressFamily::Unix, SockType::Stream, flags, None)
@@ -80,15 +82,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_is_told_the_firsts_pid_and_the_third_may_when_it_is_gone() {
+    fn the_lock_names_its_owner_and_dies_with_it() {
         let name = format!("sleepwalkd.test.{}", std::process::id());
-        let first = Alone::take_named(name.as_bytes()).unwrap();
+        let first = CaptureLock::take_named(name.as_bytes()).unwrap();
         let pid = std::process::id();
         for _ in 0..100 {
-            let error = Alone::take_named(name.as_bytes()).unwrap_err().to_string();
+            let error = CaptureLock::take_named(name.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(&format!("pid {pid}:")), "{error}");
         }
         drop(first);
-        Alone::take_named(name.as_bytes()).unwrap();
+        CaptureLock::take_named(name.as_bytes()).unwrap();
     }
 }

@@ -1,0 +1,437 @@
+//! Events and readings as records: the chunk under way, and the definitions that the trace has.
+
+use anyhow::Result;
+use sleepwalk_trace::chunk::chunk_len;
+use sleepwalk_trace::record::{
+    CountWrite, Edge, IrqDef, Lost, Phase, PowerSupply, Record, StringDef, SuspendReturn,
+    SuspendStats, WaitBegin, WaitEnd, Wake, next_state,
+};
+use sleepwalk_trace::snapshot::SourceState;
+use sleepwalk_trace::time::BootNanos;
+use sleepwalk_trace::write::ChunkWriter;
+
+use super::prologue::Prologue;
+use crate::clock;
+use crate::context::irqs::Irqs;
+use crate::context::power_supply::PowerSupplyReading;
+use crate::context::suspend_stats::Changes;
+use crate::identity::instances::{EdgeOf, Instances};
+use crate::identity::name_table::SourceName;
+use crate::identity::strings::StringTable;
+use crate::probe::events::{EventKind, ProbeEdge, ProbeEvent};
+use crate::snapshot::Sample;
+use crate::store::{Disk, Store};
+
+/// The phase that starts an attempt (`enter_state`, `kernel/power/suspend.c`, 7.3).
+const ATTEMPT: &[u8] = b"suspend_enter";
+
+/// The phase at whose end user space is frozen (`suspend_prepare`, same file).
+const FROZEN: &[u8] = b"freeze_processes";
+
+/// Records on their way into the trace.
+#[derive(Debug, Default)]
+pub struct Journal {
+    out: Out,
+    strings: StringTable,
+    instances: Instances,
+    /// The state after the last edge of this chunk.
+    state: Option<u32>,
+    irqs: Irqs,
+    /// Events in this chunk.
+    events: u64,
+}
+
+/// Where records go.
+#[derive(Debug, Default)]
+struct Out {
+    writer: ChunkWriter,
+    /// Only a ring needs it.
+    prologue: Option<Prologue>,
+}
+
+impl Out {
+    fn push(&mut self, at: BootNanos, record: &Record) {
+        self.writer.push(at, record);
+        if let Some(prologue) = &mut self.prologue {
+            prologue.push(at, record);
+        }
+    }
+}
+
+/// The step that the recorder takes after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// None.
+    Nothing,
+    /// An attempt began: take a snapshot before the freeze.
+    AttemptBegan,
+    /// An attempt ended: take a snapshot.
+    AttemptEnded,
+    /// The edge was not recorded, because the name of its source is not known. A snapshot may show
+    /// it; then pass the edge to [`Journal::edge_without_name`].
+    NameMissing(ProbeEdge),
+}
+
+impl Journal {
+    /// A journal; if it is for a ring, one that can write prologues.
+    pub fn new(ring: bool) -> Self {
+        let out = Out { prologue: ring.then(Prologue::default), ..Out::default() };
+        Self { out, ..Self::default() }
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, at: BootNanos, record: &Record) {
+        self.out.push(at, record);
+    }
+
+    /// Adds a record with the current time.
+    pub fn push_now(&mut self, record: &Record) {
+        self.push(clock::now().boot, record);
+    }
+
+    /// Bytes that wait for [`Journal::commit`].
+    pub fn pending(&self) -> usize {
+        self.out.writer.pending()
+    }
+
+    /// Writes the pending records to the file, in a new region if the current one has no room, and
+    /// returns whether it did so. `keep` bytes stay free for what must follow, see
+    /// [`Store::make_room`].
+    pub fn commit<D: Disk>(&mut self, store: &mut Store<D>, keep: u64) -> Result<bool> {
+        if self.pending() == 0 {
+            return Ok(false);
+        }
+        let length = chunk_len(self.pending());
+        let prologue = if store.fits(length) { None } else { self.prologue_chunk() };
+        let moved = prologue.is_some();
+        if let Some(prologue) = prologue {
+            store.next_region(chunk_len(prologue.pending()) + length)?;
+            if let Some(chunk) = self.out.writer.seal_before(prologue, clock::now()) {
+                store.append(&chunk)?;
+            }
+        }
+        store.make_room(length, Some(keep))?;
+        self.seal(store)?;
+        Ok(moved)
+    }
+
+    /// Ends the trace with the record `last`. The pending records before it are written if there is
+    /// room for them.
+    pub fn close<D: Disk>(&mut self, store: &mut Store<D>, last: &Record) -> Result<()> {
+        if let Err(error) = self.commit(store, 0) {
+            log::debug!("the pending records could not be written: {error:#}");
+            let events = self.discard();
+            if events > 0 {
+                self.push_now(&Record::Lost(Lost { events }));
+            }
+        }
+        self.push_now(last);
+        store.make_room(chunk_len(self.pending()), None)?;
+        self.seal(store)
+    }
+
+    /// Closes the chunk and writes it.
+    fn seal<D: Disk>(&mut self, store: &mut Store<D>) -> Result<()> {
+        self.state = None;
+        self.events = 0;
+        if let Some(prologue) = &mut self.out.prologue {
+            let known = self.strings.ids();
+            prologue.commit(|string| known.contains(&string));
+        }
+        match self.out.writer.seal(clock::now()) {
+            Some(chunk) => store.append(&chunk),
+            None => Ok(()),
+        }
+    }
+
+    /// Drops the pending records, as if they had never been added, and returns how many events they were.
+    fn discard(&mut self) -> u64 {
+        self.state = None;
+        self.out.writer.discard();
+        if let Some(prologue) = &mut self.out.prologue {
+            prologue.discard();
+        }
+        std::mem::take(&mut self.events)
+    }
+
+    /// The chunk that a region starts with, before the pending one; `None` if there is only one region.
+    fn prologue_chunk(&self) -> Option<ChunkWriter> {
+        let (at, records) = self.out.prologue.as_ref()?.records();
+        let mut chunk = ChunkWriter::default();
+        for record in &records {
+            chunk.push(at, record);
+        }
+        Some(chunk)
+    }
+
+    fn define(&mut self, at: BootNanos, (id, definition): (u32, Option<StringDef>)) -> u32 {
+        if let Some(definition) = definition {
+            self.push(at, &Record::String(definition));
+        }
+        id
+    }
+
+    /// The number of a string that is not only the name of a source.
+    fn string(&mut self, at: BootNanos, bytes: &[u8]) -> u32 {
+        let string = self.strings.permanent(bytes);
+        self.define(at, string)
+    }
+
+    /// The number of the name of a source.
+    fn source_name(&mut self, at: BootNanos, bytes: &[u8]) -> u32 {
+        let string = self.strings.name(bytes);
+        self.define(at, string)
+    }
+
+    /// Defines the source of a sample in the snapshot numbered `snapshot`, if the trace does not have
+    /// it. Returns its number and its state.
+    pub fn source(
+        &mut self,
+        at: BootNanos,
+        sample: &Sample<'_>,
+        snapshot: u64,
+    ) -> (u32, SourceState) {
+        let name = self.source_name(at, sample.name);
+        let source = self.instances.identify(sample, name, snapshot);
+        if let Some(definition) = source.definition {
+            self.push(at, &Record::Source(definition));
+        }
+        (source.instance, source.state)
+    }
+
+    /// Whether a snapshot is due because too many sources are known from edges alone.
+    pub fn snapshot_due(&self) -> bool {
+        self.instances.snapshot_due()
+    }
+
+    /// All samples of the snapshot numbered `snapshot`, which was taken at `at`, were passed to
+    /// [`Journal::source`]. If it is whole, the sources that it does not have are gone.
+    pub fn snapshot_taken(&mut self, snapshot: u64, at: BootNanos, whole: bool) {
+        self.instances.snapshot_taken(snapshot, at, whole);
+        if whole && self.strings.has_grown() {
+            self.strings.forget_unused(&self.instances.names_in_use());
+        }
+    }
+
+    /// Records a power supply.
+    pub fn power_supply(&mut self, supply: &PowerSupplyReading) {
+        let PowerSupplyReading { at, ref name, ref reading } = *supply;
+        let record = PowerSupply {
+            name: self.string(at, name),
+            kind: self.string(at, &reading.kind),
+            status: self.string(at, &reading.status),
+            capacity: reading.capacity,
+            charge_uah: reading.charge_uah,
+            current_ua: reading.current_ua,
+            online: reading.online,
+        };
+        self.push(at, &Record::PowerSupply(record));
+    }
+
+    /// Records what changed in `suspend_stats`.
+    pub fn suspend_stats(&mut self, changes: &Changes) {
+        let at = changes.at;
+        let counters = changes.counters.iter();
+        let record = SuspendStats {
+            last_device: self.string(at, &changes.last_device),
+            last_errno: changes.last_errno,
+            last_step: self.string(at, &changes.last_step),
+            counters: counters.map(|(name, n)| (self.string(at, name.as_bytes()), *n)).collect(),
+        };
+        self.push(at, &Record::SuspendStats(record));
+    }
+
+    /// Defines an interrupt, if its names are not those that the trace has.
+    fn irq(&mut self, at: BootNanos, number: u32) {
+        if let Some(irq) = self.irqs.changed(number) {
+            let (name, chip) = (self.string(at, &irq.name), self.string(at, &irq.chip));
+            self.push(at, &Record::Irq(IrqDef { number, name, chip }));
+        }
+    }
+
+    /// Records one event.
+    pub fn event(&mut self, event: &ProbeEvent) -> NextStep {
+        let at = event.at;
+        self.events += 1;
+        let record = match event.kind {
+            EventKind::Phase { ref action, value, begin } => {
+                let action = self.string(at, action.bytes());
+                self.push(at, &Record::Phase(Phase { action, value, begin }));
+                return match begins_attempt(event) {
+                    true => NextStep::AttemptBegan,
+                    false => NextStep::Nothing,
+                };
+            }
+            EventKind::Return { errno } => {
+                self.push(at, &Record::Return(SuspendReturn { errno: Some(errno) }));
+                return NextStep::AttemptEnded;
+            }
+            EventKind::Edge(edge) => {
+                return match self.edge(at, edge) {
+                    true => NextStep::Nothing,
+                    false => NextStep::NameMissing(edge),
+                };
+            }
+            EventKind::Name { name_pointer, ref name, cut } => {
+                let string = self.source_name(at, name.bytes());
+                self.instances.set_name(name_pointer, SourceName { string, cut });
+                return NextStep::Nothing;
+            }
+            EventKind::WaitBegin { thread } => Record::WaitBegin(WaitBegin { thread }),
+            EventKind::WaitEnd { thread, idle } => Record::WaitEnd(WaitEnd { thread, idle }),
+            EventKind::CountWrite { thread, saved } => {
+                Record::CountWrite(CountWrite { thread, saved })
+            }
+            EventKind::Wake { irq } => {
+                self.irq(at, irq);
+                Record::Wake(Wake { irq })
+            }
+        };
+        self.push(at, &record);
+        NextStep::Nothing
+    }
+
+    /// Records an edge after a snapshot, which may have shown the name of its source. If it has not, the
+    /// name is lost, and the edge belongs to a new source without a name.
+    pub fn edge_without_name(&mut self, at: BootNanos, edge: ProbeEdge) {
+        if !self.edge(at, edge) {
+            let name = SourceName { string: self.source_name(at, b""), cut: true };
+            let (definition, record) =
+                self.instances.new_source(edge.name_pointer, name, edge.active);
+            self.push(at, &Record::Source(definition));
+            self.push_edge(at, record, edge);
+        }
+    }
+
+    /// Records an edge; `false` if the name of its source is not known.
+    fn edge(&mut self, at: BootNanos, edge: ProbeEdge) -> bool {
+        let record = match self.instances.edge(edge.name_pointer, edge.active, at) {
+            EdgeOf::Known(record) => record,
+            EdgeOf::New(definition, record) => {
+                self.push(at, &Record::Source(definition));
+                record
+            }
+            EdgeOf::Unknown => return false,
+        };
+        self.push_edge(at, record, edge);
+        true
+    }
+
+    /// Leaves out a state that follows from the edge before.
+    fn push_edge(&mut self, at: BootNanos, record: Edge, edge: ProbeEdge) {
+        let follows = self.state.map(|before| next_state(before, edge.active));
+        self.state = Some(edge.state);
+        let state = (follows != Some(edge.state)).then_some(edge.state);
+        self.push(at, &Record::Edge(Edge { state, ..record }));
+    }
+}
+
+/// Whether an attempt begins with this event.
+pub fn begins_attempt(event: &ProbeEvent) -> bool {
+    matches!(&event.kind, EventKind::Phase { action, begin: true, .. } if action.bytes() == ATTEMPT)
+}
+
+/// Whether user space is frozen at this event. A snapshot after it does not show the start of an attempt.
+pub fn freeze_is_over(event: &ProbeEvent) -> bool {
+    matches!(&event.kind, EventKind::Phase { action, begin: false, .. } if action.bytes() == FROZEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use sleepwalk_trace::abi::NAME_ROOM;
+    use sleepwalk_trace::read::{Item, Reader};
+
+    use super::*;
+    use crate::identity::name_table::MAX_NAMES;
+    use crate::probe::events::InlineStr;
+    use crate::snapshot::Key;
+
+    fn event(at: u64, kind: EventKind) -> ProbeEvent {
+        ProbeEvent { at: BootNanos(at), kind }
+    }
+
+    fn name(name_pointer: u64, name: &[u8]) -> EventKind {
+        let name = InlineStr::<NAME_ROOM>::new(name);
+        EventKind::Name { name_pointer, name, cut: false }
+    }
+
+    fn edge(name_pointer: u64, active: bool, state: u32) -> ProbeEdge {
+        ProbeEdge { name_pointer, active, state }
+    }
+
+    fn sample(name: &[u8]) -> Sample<'_> {
+        let (key, state) = (Key::Address(16), SourceState::default());
+        Sample { key, name_pointer: 24, id: Some(1), name, name_cut: false, state }
+    }
+
+    /// The pending records.
+    fn pending(journal: &mut Journal) -> Vec<Record> {
+        let chunk = journal.out.writer.seal(clock::now()).unwrap_or_default();
+        let file = [&sleepwalk_trace::chunk::file_header(0)[..], &chunk].concat();
+        let items = Reader::open(&file).unwrap();
+        let record = |item| if let Item::Record(r) = item { Some(r.record) } else { None };
+        items.filter_map(record).collect()
+    }
+
+    #[test]
+    fn an_edge_without_a_name_is_recorded_once() {
+        let mut journal = Journal::default();
+        let lost = edge(32, true, 1);
+        let next = journal.event(&event(1, EventKind::Edge(lost)));
+        assert_eq!(next, NextStep::NameMissing(lost));
+        journal.edge_without_name(BootNanos(1), lost);
+        let known = journal.event(&event(2, EventKind::Edge(edge(32, false, 1 << 16))));
+        assert_eq!(known, NextStep::Nothing);
+        let records = pending(&mut journal);
+        let [Record::String(string), Record::Source(source), edges @ ..] = &records[..] else {
+            panic!("{records:?}")
+        };
+        assert!(string.bytes.is_empty() && source.name_cut && source.name == string.id);
+        let first = Edge { source: 0, flags: 1, state: Some(1) };
+        let second = Edge { source: 0, flags: 0, state: None };
+        assert_eq!(edges, [Record::Edge(first), Record::Edge(second)]);
+        assert_eq!(journal.events, 2, "each event counts once");
+    }
+
+    #[test]
+    fn a_snapshot_may_show_a_missing_name() {
+        let mut journal = Journal::default();
+        let missing = edge(24, true, 1);
+        let next = journal.event(&event(1, EventKind::Edge(missing)));
+        assert_eq!(next, NextStep::NameMissing(missing));
+        let (instance, _) = journal.source(BootNanos(2), &sample(b"a"), 0);
+        journal.edge_without_name(BootNanos(1), missing);
+        let records = pending(&mut journal);
+        let last = Edge { source: instance, flags: 1, state: Some(1) };
+        assert_eq!(records.last(), Some(&Record::Edge(last)));
+        assert_eq!(records.len(), 3, "{records:?}");
+    }
+
+    #[test]
+    fn strings_of_dead_sources_are_forgotten() {
+        let mut journal = Journal::default();
+        let action = journal.string(BootNanos(0), b"suspend_enter");
+        let mut most = 0;
+        for round in 0..200u64 {
+            let at = BootNanos(round);
+            journal.source(at, &sample(b"stays"), round);
+            for n in 0..100u64 {
+                // Every name is new, and every pointer.
+                let pointer = 1_000_000 + round * 100 + n;
+                let bytes = format!("{round}-{n}");
+                journal.event(&event(round, name(pointer, bytes.as_bytes())));
+                let edge = EventKind::Edge(edge(pointer, true, 0));
+                assert_eq!(journal.event(&event(round, edge)), NextStep::Nothing);
+            }
+            journal.snapshot_taken(round, at, true);
+            journal.discard();
+            most = most.max(journal.strings.ids().len());
+        }
+        assert!(most <= 3 * MAX_NAMES + 512, "{most} strings");
+        let known = journal.strings.ids().len();
+        assert_eq!(journal.string(BootNanos(0), b"suspend_enter"), action);
+        assert_eq!(journal.strings.ids().len(), known);
+        let again = journal.source_name(BootNanos(0), b"0-0");
+        assert!(again >= 20_000 && journal.strings.ids().len() == known + 1);
+    }
+}

@@ -1,0 +1,9 @@
+//! A capture under way: the loop, and the records on their way into the trace.
+
+pub mod journal;
+pub mod lock;
+mod prologue;
+pub mod recorder;
+mod snapshotter;
+mod suspend_stats_returns;
+pub mod wakeups;

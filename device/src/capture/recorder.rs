@@ -1,0 +1,370 @@
+//! The loop of a capture: events and ticks in, records out.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use sleepwalk_trace::abi::{Event, RING_BYTES};
+use sleepwalk_trace::record::{End, Lost, Overhead, Reason, Record, Session};
+use sleepwalk_trace::time::BootNanos;
+
+use super::journal::{Journal, NextStep, begins_attempt, freeze_is_over};
+use super::snapshotter::Snapshotter;
+use super::suspend_stats_returns::SuspendStatsReturns;
+use super::wakeups::{Wakeups, Woken};
+use crate::clock;
+use crate::context::power_supply::When;
+use crate::context::suspend_stats::Stats;
+use crate::context::{BY_STATS, Surroundings};
+use crate::probe::events::{EventKind, ProbeEvent};
+use crate::probe::hooks::Hooks;
+use crate::snapshot::SnapshotSource;
+use crate::store::{Full, Store};
+
+/// An attempt under way keeps a capture from ending for at most so long.
+const GRACE: Duration = Duration::from_secs(2);
+const GRACE_STEP_MS: u16 = 100;
+
+/// The last chunk has at most so many bytes of an error.
+const ERROR_BYTES: usize = 512;
+
+/// The least that an event takes in the probe's ring, in bytes, with the ring's own header.
+const LEAST_EVENT: usize = size_of::<Event>() + 8;
+
+/// After so many events without a pause, everything else gets a turn.
+const BATCH: usize = 1 << 16;
+
+/// A capture under way.
+#[derive(Debug)]
+pub struct Recorder<S> {
+    snapshotter: Snapshotter<S>,
+    store: Store,
+    journal: Journal,
+    /// Events that were read ahead.
+    ahead: VecDeque<ProbeEvent>,
+    /// An attempt has begun and not returned.
+    in_attempt: bool,
+    surroundings: Surroundings,
+    /// `None` if a hook sees returns.
+    returns: Option<SuspendStatsReturns>,
+    /// An attempt has returned since the last sync.
+    returned: bool,
+}
+
+impl<S: SnapshotSource> Recorder<S> {
+    /// Writes the start of the trace, up to the first snapshot.
+    pub fn start(
+        source: S,
+        store: Store,
+        session: Session,
+        surroundings: Surroundings,
+        ring: bool,
+    ) -> Result<Self> {
+        let by_stats = session.hooks.iter().any(|hook| hook.how == BY_STATS);
+        let mut recorder = Self {
+            snapshotter: Snapshotter::new(source),
+            store,
+            journal: Journal::new(ring),
+            ahead: VecDeque::new(),
+            in_attempt: false,
+            surroundings,
+            returns: None,
+            returned: false,
+        };
+        recorder.journal.push_now(&Record::Session(session));
+        recorder.power_supplies(When::CaptureEdge);
+        let stats = recorder.suspend_stats();
+        recorder.returns = stats.filter(|_| by_stats).map(|s| SuspendStatsReturns::new(&s));
+        let started = recorder.snapshot(Reason::Start).and_then(|()| {
+            let overhead = recorder.overhead();
+            recorder.journal.push_now(&Record::Overhead(overhead));
+            recorder.commit()?;
+            recorder.store.sync_all()
+        });
+        match started {
+            Ok(()) => Ok(recorder),
+            Err(error) => {
+                // The file has nothing worth keeping.
+                recorder.store.remove();
+                Err(error)
+            }
+        }
+    }
+
+    /// Records until the deadline or a signal, and finishes the trace. If an error ends the capture, the
+    /// trace keeps everything recorded until then.
+    pub fn run(mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<()> {
+        let recorded = self.record(hooks, wakeups);
+        match recorded.and_then(|reason| self.end(reason)) {
+            Ok(()) => self.store.finish(),
+            Err(error) => Err(self.finish_after(error)),
+        }
+    }
+
+    /// Whether every operation of a capture succeeds. It records nothing.
+    pub fn works(&mut self, hooks: &mut Hooks) -> Result<()> {
+        self.snapshotter.try_once()?;
+        hooks.wake_on_next_event()
+    }
+
+    /// How many values can be read besides the probe's events.
+    pub fn readable(&mut self) -> usize {
+        self.surroundings.readable()
+    }
+
+    /// The costs of the capture so far.
+    pub fn overhead(&self) -> Overhead {
+        Overhead {
+            cpu_ns: clock::cpu_ns(),
+            bytes_written: self.store.written(),
+            ..self.snapshotter.overhead()
+        }
+    }
+
+    fn record(&mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<&'static str> {
+        let mut ending: Option<(&'static str, Instant)> = None;
+        let mut more = false;
+        loop {
+            let look = self.returns.as_ref().and_then(SuspendStatsReturns::wait);
+            let grace = ending.map(|_| GRACE_STEP_MS);
+            let most = if more { Some(0) } else { grace.into_iter().chain(look).min() };
+            let woken = wakeups.wait(most)?;
+            more = self.take_turn(woken, hooks, wakeups)?;
+            match self.store.full() {
+                Some(Full::Size) => return Ok("full"),
+                Some(Full::Disk(error)) => return Err(error),
+                None => {}
+            }
+            let reason = match woken {
+                Woken { signal: true, .. } => Some("signal"),
+                Woken { deadline: true, .. } => Some("duration"),
+                _ => None,
+            };
+            ending = ending.or(reason.map(|reason| (reason, Instant::now())));
+            // A deadline that passes while the device sleeps is noticed at the thaw, before the attempt
+            // has returned: wait for that. A storm of events may never end, so that wait is limited too.
+            if let Some((reason, since)) = ending
+                && (!(self.in_attempt || more) || since.elapsed() >= GRACE)
+            {
+                if more {
+                    self.count_rest_as_lost(hooks);
+                }
+                return Ok(reason);
+            }
+        }
+    }
+
+    /// Does everything that is due, and returns whether more events are waiting.
+    fn take_turn(
+        &mut self,
+        woken: Woken,
+        hooks: &mut Hooks,
+        wakeups: &mut Wakeups,
+    ) -> Result<bool> {
+        // Events come first: when an attempt has begun, every millisecond before the freeze counts.
+        let mut events = self.drain(hooks)?;
+        if events == 0 && woken.flush {
+            // From here on the next event wakes the agent. One may have come just before.
+            if let Err(error) = hooks.wake_on_next_event() {
+                log::warn!("{error:#}");
+                wakeups.flush_soon()?;
+            }
+            events = self.drain(hooks)?;
+        }
+        let more = events >= BATCH;
+        if self.returns_counted() {
+            // Events from before the return are recorded before it.
+            self.drain(hooks)?;
+            self.record_returns(None)?;
+        }
+        if woken.tick {
+            self.snapshot(Reason::Tick)?;
+            self.power_supplies(When::Between);
+        }
+        self.commit()?;
+        // A power cut loses what is not on the disk: the last attempt, or what is newer than the last
+        // flush. There is no sync at the start of an attempt, where every millisecond counts; the
+        // kernel syncs before it freezes, unless it is configured not to.
+        if woken.flush || woken.tick || self.returned {
+            self.returned = false;
+            self.store.sync()?;
+        }
+        // A wake-up without a new event counts too: the event may have been seen before, or wait behind
+        // one that another CPU has not finished, and the probe assumes that the agent is awake.
+        if events > 0 || woken.events || self.store.dirty() {
+            wakeups.flush_soon()?;
+        }
+        Ok(more)
+    }
+
+    /// Records the events that the probe has sent, and returns their number.
+    fn drain(&mut self, hooks: &mut Hooks) -> Result<usize> {
+        let mut count = 0;
+        while count < BATCH
+            && let Some(event) = self.ahead.pop_front().or_else(|| hooks.next_event())
+        {
+            count += 1;
+            self.event(&event, hooks)?;
+            if self.journal.snapshot_due() {
+                self.snapshot(Reason::Tick)?;
+            }
+            if self.journal.pending() >= self.store.chunk() {
+                self.commit()?;
+                if self.store.is_full() {
+                    return Ok(count);
+                }
+            }
+        }
+        let events = hooks.newly_dropped()?;
+        if events > 0 {
+            self.journal.push_now(&Record::Lost(Lost { events }));
+            // The edges no longer show which sources are active.
+            self.snapshot(Reason::Lost)?;
+        }
+        Ok(count)
+    }
+
+    /// Counts the remaining events, which there is no time to record.
+    fn count_rest_as_lost(&mut self, hooks: &mut Hooks) {
+        let ring =
+            std::iter::from_fn(|| hooks.next_event()).take(RING_BYTES as usize / LEAST_EVENT);
+        let events = self.ahead.drain(..).count() + ring.count();
+        if events > 0 {
+            self.journal.push_now(&Record::Lost(Lost { events: events as u64 }));
+        }
+    }
+
+    fn event(&mut self, event: &ProbeEvent, hooks: &mut Hooks) -> Result<()> {
+        // The attempt before has returned by now, whether that was seen or not.
+        if begins_attempt(event) && self.returns_counted() {
+            self.record_returns(Some(event.at))?;
+        }
+        if let Some(returns) = &mut self.returns {
+            returns.observe(event);
+        }
+        match self.journal.event(event) {
+            NextStep::Nothing => Ok(()),
+            NextStep::AttemptBegan => self.attempt_began(hooks),
+            NextStep::AttemptEnded => self.attempt_ended(),
+            NextStep::NameMissing(edge) => {
+                self.snapshot(Reason::Lost)?;
+                self.journal.edge_without_name(event.at, edge);
+                Ok(())
+            }
+        }
+    }
+
+    fn attempt_began(&mut self, hooks: &mut Hooks) -> Result<()> {
+        self.in_attempt = true;
+        self.read_ahead(hooks);
+        // If the attempt is over already, only the snapshot of its end is possible.
+        let ends = |e: &ProbeEvent| matches!(e.kind, EventKind::Return { .. });
+        if self.ahead.iter().any(|e| ends(e) || begins_attempt(e)) {
+            return Ok(());
+        }
+        let Self { snapshotter, journal, ahead, .. } = self;
+        snapshotter.record(Reason::AttemptBegin, journal, |begin| {
+            ahead.extend(std::iter::from_fn(|| hooks.next_event()));
+            ahead.iter().any(|e| freeze_is_over(e) && e.at <= begin)
+        })?;
+        // After the snapshot, because the freeze may come before a slow gauge answers.
+        self.power_supplies(When::Between);
+        Ok(())
+    }
+
+    fn read_ahead(&mut self, hooks: &mut Hooks) {
+        self.ahead.extend(std::iter::from_fn(|| hooks.next_event()));
+    }
+
+    fn attempt_ended(&mut self) -> Result<()> {
+        self.in_attempt = false;
+        self.returned = true;
+        self.snapshot(Reason::AttemptEnd)?;
+        self.suspend_stats();
+        self.power_supplies(When::Between);
+        Ok(())
+    }
+
+    /// If no hook sees returns: whether `suspend_stats` counted one of an attempt that is open.
+    fn returns_counted(&mut self) -> bool {
+        let open = |returns: &&SuspendStatsReturns| returns.has_open_attempt();
+        let Some(returns) = self.returns.as_ref().filter(open) else { return false };
+        if returns.has_unassigned() {
+            return true;
+        }
+        let read_at = clock::now().boot;
+        let stats = self.suspend_stats();
+        let (Some(returns), Some(stats)) = (&mut self.returns, stats) else { return false };
+        returns.update(&stats, read_at);
+        returns.has_unassigned()
+    }
+
+    /// Records the returns that were counted. They came before `limit`, if that is given.
+    fn record_returns(&mut self, limit: Option<BootNanos>) -> Result<()> {
+        while let Some(returned) = self.returns.as_mut().and_then(SuspendStatsReturns::next_return)
+        {
+            let now = clock::now().boot;
+            self.journal.push(limit.unwrap_or(now).min(now), &Record::Return(returned));
+            self.attempt_ended()?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, reason: Reason) -> Result<()> {
+        self.snapshotter.record(reason, &mut self.journal, |_| false)
+    }
+
+    fn power_supplies(&mut self, when: When) {
+        for supply in self.surroundings.power_supplies(when) {
+            self.journal.power_supply(&supply);
+        }
+    }
+
+    fn suspend_stats(&mut self) -> Option<Stats> {
+        let (stats, changes) = self.surroundings.suspend_stats()?;
+        if let Some(changes) = changes {
+            self.journal.suspend_stats(&changes);
+        }
+        Some(stats)
+    }
+
+    /// Writes the pending records to the file.
+    fn commit(&mut self) -> Result<()> {
+        // Room for what one turn of the loop may add, and then for the end.
+        let keep = self.store.chunk() + 2 * self.snapshotter.room();
+        if self.journal.commit(&mut self.store, keep as u64)? {
+            // The snapshot in a region's prologue may be old, and the edges since then are dropped with
+            // the region before.
+            self.snapshot(Reason::Tick)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, reason: &str) -> Result<()> {
+        self.snapshot(Reason::End)?;
+        self.power_supplies(When::CaptureEdge);
+        self.suspend_stats();
+        self.journal.push_now(&Record::Overhead(self.overhead()));
+        self.journal.push_now(&Record::End(End { reason: reason.to_owned() }));
+        self.journal.commit(&mut self.store, 0).map(drop)
+    }
+
+    /// Finishes the trace after an error, which its last record names.
+    fn finish_after(mut self, error: anyhow::Error) -> anyhow::Error {
+        let mut reason = format!("error: {error:#}");
+        reason.truncate(reason.floor_char_boundary(ERROR_BYTES));
+        let end = Record::End(End { reason });
+        if let Err(second) = self.journal.close(&mut self.store, &end) {
+            log::debug!("the end could not be written either: {second:#}");
+        }
+        match self.store.finish() {
+            Ok(()) => error,
+            Err(second) => {
+                error.context(format!("and the trace could not be finished ({second:#})"))
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Takes the snapshots of a capture: numbers them, and turns them into records.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use sleepwalk_trace::record::{Overhead, Reason, Record, Snapshot};
+use sleepwalk_trace::snapshot::{DeltaEncoder, SourceState};
+use sleepwalk_trace::time::BootNanos;
+
+use super::journal::Journal;
+use crate::clock;
+use crate::snapshot::{SnapshotSource, SnapshotSummary};
+
+/// Every so many snapshots one is full. Damage to the file then costs no more than these.
+pub const FULL_EVERY: u64 = 64;
+
+/// A snapshot that fails so often is recorded as broken.
+pub const TRIES: u32 = 3;
+
+/// A snapshot record has at most so many bytes, plus so many per source: ten counters of nine bytes, and
+/// the fields that say which.
+const BYTES: usize = 1024;
+const BYTES_PER_SOURCE: usize = 112;
+
+/// The snapshots of a capture.
+#[derive(Debug)]
+pub struct Snapshotter<S> {
+    source: S,
+    encoder: DeltaEncoder,
+    /// The next snapshot from this number on has to be full.
+    full_at: u64,
+    /// The longest that a snapshot's record may get, by the sources of the last one.
+    room: usize,
+    /// The costs so far; the other fields are 0.
+    overhead: Overhead,
+}
+
+impl<S: SnapshotSource> Snapshotter<S> {
+    /// Takes snapshots from `source`.
+    pub fn new(source: S) -> Self {
+        let (encoder, overhead) = (DeltaEncoder::default(), Overhead::default());
+        Self { source, encoder, full_at: 0, room: BYTES, overhead }
+    }
+
+    /// Takes a snapshot and records nothing.
+    pub fn try_once(&mut self) -> Result<()> {
+        self.source.take_snapshot(&mut |_| {}).map(drop)
+    }
+
+    /// How many bytes a snapshot's record may have.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Number and costs of the snapshots so far; the other fields are 0.
+    pub fn overhead(&self) -> Overhead {
+        self.overhead
+    }
+
+    /// Takes a snapshot and records it. `is_late` says whether a snapshot with this start is too late for
+    /// its reason.
+    pub fn record(
+        &mut self,
+        reason: Reason,
+        journal: &mut Journal,
+        is_late: impl FnOnce(BootNanos) -> bool,
+    ) -> Result<()> {
+        let number = self.overhead.snapshots;
+        let (summary, states) = self.take(number, journal)?;
+        journal.snapshot_taken(number, summary.begin, summary.whole());
+        if !summary.broken {
+            self.room = BYTES + BYTES_PER_SOURCE * states.len();
+        }
+        let took_ns = summary.end.since(summary.begin);
+        let mut snapshot = Snapshot {
+            reason,
+            mono: summary.mono,
+            took_ns,
+            seen: summary.seen,
+            stored: summary.stored,
+            broken: summary.broken,
+            late: is_late(summary.begin),
+            full: false,
+            changed: Vec::new(),
+            gone: Vec::new(),
+        };
+        // In a full snapshot, a source that was not seen would count as gone.
+        let full = number >= self.full_at && (number == 0 || !summary.broken);
+        if full {
+            self.full_at = number + FULL_EVERY;
+        }
+        self.encoder.encode(&mut snapshot, &states, full);
+        journal.push(summary.begin, &Record::Snapshot(snapshot));
+        self.overhead.snapshots += 1;
+        self.overhead.snapshots_ns += took_ns;
+        self.overhead.snapshot_max_ns = self.overhead.snapshot_max_ns.max(took_ns);
+        Ok(())
+    }
+
+    /// The sources in the snapshot numbered `number`.
+    ///
+    /// The kernel may be short of memory for a moment, which must not end a capture of days. So only the
+    /// first snapshot has to succeed; a later one that fails counts as broken.
+    fn take(
+        &mut self,
+        number: u64,
+        journal: &mut Journal,
+    ) -> Result<(SnapshotSummary, BTreeMap<u32, SourceState>)> {
+        let mut states = BTreeMap::new();
+        for tries_left in (0..TRIES).rev() {
+            let now = clock::now();
+            let taken = self.source.take_snapshot(&mut |sample| {
+                let (instance, state) = journal.source(now.boot, sample, number);
+                states.insert(instance, state);
+            });
+            match taken {
+                Ok(summary) => return Ok((summary, states)),
+                Err(error) if tries_left > 0 => log::debug!("a snapshot is repeated: {error:#}"),
+                Err(error) if number == 0 => return Err(error),
+                Err(error) => log::warn!("a snapshot failed: {error:#}"),
+            }
+            states.clear();
+        }
+        Ok((SnapshotSummary::failed(clock::now()), states))
+    }
+}

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, EDGE_SHARED, Hook, Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped,
+    EDGE_ACTIVE, EDGE_SHARED, Hook, Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped, Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
@@ -121,6 +121,7 @@ impl State {
                 let body = self.with_text(body, "type", s.kind);
                 ("power_supply", self.with_text(body, "status", s.status))
             }
+            Record::Waiters(waiters) => ("waiters", as_json(waiters)),
             Record::SuspendStats(stats) => {
                 let counters = stats
                     .counters
@@ -164,6 +165,11 @@ impl State {
             "late": snapshot.late, "full": snapshot.full, "changed": changed, "gone": snapshot.gone,
         })
     }
+}
+
+fn as_json(waiters: &Waiters) -> Value {
+    let Waiters { how, why, took_ns, seen, threads } = waiters;
+    json!({"how": how, "why": why, "took_ns": took_ns, "seen": seen, "threads": threads})
 }
 
 fn hooks(hooks: &[Hook]) -> Value {

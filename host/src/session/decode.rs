@@ -312,6 +312,8 @@ impl Model {
             Record::Wake(Wake { irq }) => sink(self, &Event::Wake { at, irq }),
             Record::PowerSupply(supply) => sink(self, &Event::Supply { at, supply: &supply }),
             Record::SuspendStats(stats) => sink(self, &Event::SuspendStats { at, stats: &stats }),
+            // Only `dump` shows them.
+            Record::Waiters(_) => {}
         }
     }
 

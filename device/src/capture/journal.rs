@@ -97,8 +97,8 @@ impl Journal {
         self.out.writer.pending()
     }
 
-    /// Writes the pending records to the file, in a new region if the current one has no room, and
-    /// returns whether it did so. `keep` bytes stay free for what must follow, see
+    /// Writes the pending records to the file, in a new region if the current one has no room. Returns
+    /// whether it started a new region. `keep` bytes stay free for the records that must follow, see
     /// [`Store::make_room`].
     pub fn commit<D: Disk>(&mut self, store: &mut Store<D>, keep: u64) -> Result<bool> {
         if self.pending() == 0 {

@@ -1,8 +1,8 @@
 //! Puts the probe's objects where the agent can embed them.
 //!
-//! `cargo xtask build` makes the objects and says where they are in `SLEEPWALK_PROBE_DIR`. Without
-//! it, as in a plain `cargo build` or `cargo test` with nothing but a stable Rust, the agent builds
-//! with no probe inside and says so when it is asked to load one.
+//! `cargo xtask build` makes the objects and sets `SLEEPWALK_PROBE_DIR` to their folder. Without
+//! it, as in a plain `cargo build` or `cargo test` with a stable Rust, the agent has no probe
+//! inside, and reports that when it has to load one.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};

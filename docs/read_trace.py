@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Prints a Sleepwalk trace, one JSON object a line, as `sleepwalk dump` does.
+"""Prints a Sleepwalk trace as one JSON object per line, as `sleepwalk dump` does.
 
-Written from trace-format.md alone, with nothing but Python's standard library: it shows that the
-document is enough to write a reader in another language. It is made to be read, not to be fast.
+It was written from trace-format.md alone, with Python's standard library, and shows that the document is
+enough to write a reader in another language. It is made to be read, not to be fast.
 """
 
 import json
@@ -38,11 +38,11 @@ def crc32c(data):
 
 
 class Bad(Exception):
-    """The bytes do not say what they should."""
+    """The bytes are not what the format requires."""
 
 
 class Body:
-    """Takes one field after another from some bytes."""
+    """Reads one field after another from some bytes."""
 
     def __init__(self, data):
         self.data, self.at = data, 0
@@ -108,21 +108,21 @@ class Body:
 
 
 class Dump:
-    """What has to be remembered from one record to the next."""
+    """The state from one record to the next."""
 
     def __init__(self):
-        self.texts = {}
+        self.strings = {}
         self.forget()
 
     def forget(self):
-        """Something is missing: snapshots mean nothing until the next full one."""
+        """After a gap, snapshots can't be decoded until the next full one."""
         self.sources, self.based = {}, False
 
     def text(self, key, ident):
-        return as_text(key, self.texts.get(ident))
+        return as_text(key, self.strings.get(ident))
 
     def record(self, kind, body):
-        """Kind and fields of one record; None for a kind that this reader does not know."""
+        """Kind and fields of one record; None for an unknown kind."""
         b = body
         if kind == 1:
             s = {"agent": b.string(), "device": b.string(), "kernel": b.string(),
@@ -132,8 +132,8 @@ class Dump:
                  "interval_ns": b.u64(), "edges": b.bool(), "serial": b.string()}
             return "session", s
         if kind == 2:
-            ident, text = b.u32(), b.bytes()
-            return "string", lambda: self.define(ident, text)
+            ident, string = b.u32(), b.bytes()
+            return "string", lambda: self.define(ident, string)
         if kind == 3:
             s = {"instance": b.u32(), "name_id": b.u32(), "name_cut": b.bool(),
                  "id": b.optional(b.u32), "address": b.u64(), "name_pointer": b.u64()}
@@ -153,9 +153,9 @@ class Dump:
         if kind == 9:
             return "end", {"reason": b.string()}
         if kind == 10:
-            instance, what = b.u32(), b.u8()
-            return "edge", {"instance": instance, "active": what & 1 != 0,
-                            "shared": what & 2 != 0, "state": b.optional(b.u32)}
+            instance, flags = b.u32(), b.u8()
+            return "edge", {"instance": instance, "active": flags & 1 != 0,
+                            "shared": flags & 2 != 0, "state": b.optional(b.u32)}
         if kind == 11:
             return "wait_begin", {"thread": b.u32()}
         if kind == 12:
@@ -168,9 +168,9 @@ class Dump:
         if kind == 15:
             return "wake", {"irq": b.u32()}
         if kind == 16:
-            texts = (self.text("name", b.u32()) | self.text("type", b.u32())
-                     | self.text("status", b.u32()))
-            return "power_supply", texts | {key: b.optional(b.i64) for key in (
+            strings = (self.text("name", b.u32()) | self.text("type", b.u32())
+                       | self.text("status", b.u32()))
+            return "power_supply", strings | {key: b.optional(b.i64) for key in (
                 "capacity", "charge_uah", "current_ua", "online")}
         if kind == 17:
             counters = b.list(lambda: self.text("name", b.u32()) | {"value": b.u64()})
@@ -181,9 +181,9 @@ class Dump:
                                "seen": b.u32(), "threads": b.list(b.u32)}
         return None
 
-    def define(self, ident, text):
-        self.texts[ident] = text
-        return {"id": ident} | as_text("text", text)
+    def define(self, ident, string):
+        self.strings[ident] = string
+        return {"id": ident} | as_text("text", string)
 
     def snapshot(self, b):
         reason = b.u32()
@@ -196,7 +196,7 @@ class Dump:
         return lambda: s | {"changed": self.apply(s["full"], changed, s["gone"])}
 
     def apply(self, full, changed, gone):
-        """Absolute values out of differences; None where their base is not known."""
+        """Absolute values from differences; None if their base is unknown."""
         if full:
             self.sources, self.based = {}, True
         elif not self.based:
@@ -228,7 +228,7 @@ class Dump:
                 kind = frame.u8()
                 stamp = (stamp + frame.i64()) % 2**64
             except Bad:
-                # Nothing behind it can be told any more.
+                # The rest of the chunk can't be split into records.
                 self.forget()
                 yield {"kind": "gap"}
                 return
@@ -243,7 +243,7 @@ class Dump:
                 yield {"kind": "gap"}
                 continue
             name, fields = record
-            # What changes our memory only does so once the record is known to be sound.
+            # State changes only after the whole record has proved to be sound.
             yield {"kind": name, "at_ns": stamp} | (fields() if callable(fields) else fields)
 
 
@@ -259,7 +259,7 @@ def as_text(key, text):
 
 
 def chunk_at(data, at, end):
-    """The whole and sound chunk there: sequence, payload, base, clocks, where the next may begin."""
+    """The whole and sound chunk there: sequence, payload, base, clocks, earliest start of the next."""
     if data[at:at + 4] != CHUNK_MAGIC or at + CHUNK_HEADER > end:
         return None
     length, sequence, crc, *clocks = struct.unpack_from("<IIIQQQq", data, at + 4)
@@ -272,7 +272,7 @@ def chunk_at(data, at, end):
 
 
 def search(data, at, end):
-    """The next chunk of the region, and where it is."""
+    """The place of the next chunk in the region, and the chunk."""
     while at < end:
         if data[at:at + 4] == CHUNK_MAGIC and (chunk := chunk_at(data, at, end)):
             return at, chunk
@@ -281,7 +281,7 @@ def search(data, at, end):
 
 
 def regions(data, first, length):
-    """Begin and end of each, in order, and the sequence number that none of its chunks reaches."""
+    """Start and end of each, sorted, and the sequence number that none of its chunks reaches."""
     starts = range(first, len(data), length) if length else [first]
     found = []
     for start in starts:
@@ -306,11 +306,11 @@ def lines(data):
         at = start
         while found := search(data, at, end):
             where, (sequence, payload, (base, boot, suspended, real), after) = found
-            # Written while the file was copied.
+            # It was written while the file was copied.
             if sequence >= limit:
                 break
             first = following is None
-            # What a ring dropped before its first chunk is no gap: nothing builds on it.
+            # Chunks that a ring dropped before its first one are no gap: no state depends on them.
             gap = where > at or sequence != (following or 0) and not (first and length)
             if gap:
                 dump.forget()
@@ -318,11 +318,11 @@ def lines(data):
                 yield {"kind": "gap"}
             yield {"kind": "chunk", "sequence": sequence, "boot_ns": boot,
                    "suspended_ns": suspended, "realtime_ns": real}
-            # A prologue says nothing new to those who have read all that came before.
+            # A prologue has nothing new for a reader of everything before it.
             prologue = bool(length) and where == start
-            passed_over = prologue and whole and not first
+            skipped = prologue and whole and not first
             whole = whole or prologue
-            for line in [] if passed_over else dump.payload(payload, base):
+            for line in [] if skipped else dump.payload(payload, base):
                 whole = whole and line["kind"] != "gap"
                 yield line
             following, at = (sequence + 1) % 2**32, after

@@ -12,13 +12,15 @@ use Capability::{
     CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYSLOG,
 };
 
-/// Before this version, maps count as locked memory (`bpf_map_charge_init`, `kernel/bpf/syscall.c`, 5.10).
+/// Before this version, maps count as locked memory (`bpf_map_charge_init`, `kernel/bpf/syscall.c`,
+/// 5.10).
 const MAPS_ARE_UNCHARGED: (u32, u32) = (5, 11);
 
 const MEMLOCK: Resource = Resource::RLIMIT_MEMLOCK;
 
-/// The sets that a running capture may need, the smallest first: BPF_PROG_RUN and access to maps (CAP_BPF
-/// before 5.19, where the kernel closes bpf(2) to others), and debugfs for a user other than root.
+/// The sets that a running capture may need, the smallest first: BPF_PROG_RUN and access to maps
+/// (CAP_BPF before 5.19, where the kernel closes bpf(2) to others), and debugfs for a user other
+/// than root.
 const NEEDS: [&[Capability]; 5] = [
     &[],
     &[CAP_BPF],
@@ -52,8 +54,8 @@ pub fn is_effective(capability: Capability) -> bool {
     holds(capability) || including.is_some_and(holds)
 }
 
-/// Lifts the limit on locked memory if maps count as such. Without the capability to do so, loading a map
-/// reports the error.
+/// Lifts the limit on locked memory if maps count as such. Without the capability to do so, loading
+/// a map reports the error.
 pub fn raise_memlock() {
     if maps_are_charged()
         && let Err(error) = setrlimit(MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)
@@ -78,8 +80,9 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Drops every capability that `works` does not need: from all five sets, for good, and for any program
-/// that might be executed. A failure is only logged, because it does not affect the capture.
+/// Drops every capability that `works` does not need: from all five sets, for good, and for any
+/// program that might be executed. A failure is only logged, because it does not affect the
+/// capture.
 pub fn drop_unneeded(mut works: impl FnMut() -> Result<()>) {
     // nix has no prctl for Android.
     // SAFETY: this option takes only numbers.
@@ -87,8 +90,8 @@ pub fn drop_unneeded(mut works: impl FnMut() -> Result<()>) {
     if let Err(error) = Errno::result(set) {
         log::warn!("no_new_privs can't be set: {error}");
     }
-    // This needs CAP_SETPCAP, so it comes first. Without it the bounding set stays, which gives nothing to
-    // a process with no_new_privs.
+    // This needs CAP_SETPCAP, so it comes first. Without it the bounding set stays, which gives
+    // nothing to a process with no_new_privs.
     if let Err(error) = caps::clear(None, CapSet::Bounding) {
         log::info!("the bounding set stays: {error}");
     }
@@ -111,8 +114,8 @@ fn keep_only(works: &mut impl FnMut() -> Result<()>) -> Result<(), caps::errors:
     }
     log::info!("capabilities kept: {}", names(&kept));
     caps::clear(None, CapSet::Inheritable)?;
-    // The permitted set comes last, because nothing comes back after it. The kernel reduces the ambient
-    // set with it.
+    // The permitted set comes last, because nothing comes back after it. The kernel reduces the
+    // ambient set with it.
     caps::set(None, CapSet::Permitted, &kept)
 }
 

@@ -5,8 +5,8 @@ use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
 
 /// Reads CLOCK_BOOTTIME, CLOCK_MONOTONIC and CLOCK_REALTIME.
 ///
-/// They are read one after the other, so the difference of the first two comes out too small, by a
-/// few hundred ns, and as exactly 0 on a machine that has not been suspended.
+/// They are read one after the other, so the difference of the first two is a few hundred ns too
+/// small, and exactly 0 on a machine that has not been suspended.
 pub fn now() -> Clocks {
     let boot = nanos(ClockId::CLOCK_BOOTTIME);
     let mono = nanos(ClockId::CLOCK_MONOTONIC);
@@ -23,7 +23,7 @@ pub fn cpu_ns() -> u64 {
     nanos(ClockId::CLOCK_PROCESS_CPUTIME_ID) as u64
 }
 
-/// The clocks used here exist on every kernel that this agent can run on, so they can't fail.
+/// Every kernel that this agent can run on has these clocks, so reading them can't fail.
 fn nanos(clock: ClockId) -> i64 {
     let read = clock_gettime(clock);
     debug_assert!(read.is_ok(), "clock {clock}: {read:?}");

@@ -1,11 +1,11 @@
-//! Where `log` goes: logcat on Android, stderr elsewhere.
+//! The log: logcat on Android, stderr on other systems.
 
 use log::LevelFilter;
 
-/// Warnings and errors, or what `SLEEPWALK_LOG` (`error` … `trace`, `off`) says.
+/// Logs warnings and errors, or the level in `SLEEPWALK_LOG` (`error` … `trace`, `off`).
 pub fn start() {
-    let asked = std::env::var("SLEEPWALK_LOG").ok().and_then(|level| level.parse().ok());
-    output(asked.unwrap_or(LevelFilter::Warn));
+    let level = std::env::var("SLEEPWALK_LOG").ok().and_then(|level| level.parse().ok());
+    output(level.unwrap_or(LevelFilter::Warn));
 }
 
 #[cfg(target_os = "android")]
@@ -28,7 +28,7 @@ fn output(level: LevelFilter) {
         fn log(&self, record: &log::Record<'_>) {
             if self.enabled(record.metadata()) {
                 let level = record.level().as_str().to_ascii_lowercase();
-                // Where stderr is gone there is nobody to tell.
+                // If stderr is gone, there is no other place for it.
                 let _ = writeln!(std::io::stderr(), "sleepwalkd: {level}: {}", record.args());
             }
         }

@@ -1,4 +1,5 @@
-//! The memory that probe and agent share: `repr(C)`, integers only, little-endian like both of them.
+//! The memory that probe and agent share: `repr(C)`, integers only, little-endian like both of
+//! them.
 //!
 //! | struct | lives in | written by |
 //! |---|---|---|
@@ -6,17 +7,17 @@
 //! | [`Slot`] | one element of the mmap'd array map `SLOTS` | probe |
 //! | [`Event`], and the structs that start with it | one entry of the ring buffer `EVENTS` | probe |
 //!
-//! The probe knows no kernel offsets: rustc emits no CO-RE relocations, so the agent reads the offsets from
-//! `/sys/kernel/btf/vmlinux` and passes those that the probe needs in [`Walk`]. The probe copies each
-//! `struct wakeup_source` in one read, and the agent decodes the copy.
+//! The probe knows no kernel offsets: rustc emits no CO-RE relocations, so the agent reads the
+//! offsets from `/sys/kernel/btf/vmlinux` and passes those that the probe needs in [`Walk`]. The
+//! probe copies each `struct wakeup_source` in one read, and the agent decodes the copy.
 
 /// Room for a source's name, with the NUL that ends it.
 pub const NAME_ROOM: usize = 128;
 
-/// Room for one `struct wakeup_source`: a power of two, so that the probe can mask offsets into it. The struct
-/// has 192 bytes on an arm64 distribution kernel 7.3. Lock debugging makes it larger; such a kernel, which
-/// is not used to measure power, is refused. Room for it would double the pages and cost a sixth of the
-/// speed.
+/// Room for one `struct wakeup_source`: a power of two, so that the probe can mask offsets into it.
+/// The struct has 192 bytes on an arm64 distribution kernel 7.3. Lock debugging makes it larger;
+/// such a kernel, which is not used to measure power, is refused. Room for it would double the
+/// pages and cost a sixth of the speed.
 pub const NODE_ROOM: usize = 256;
 
 /// The same in words (`unsigned long`); no member crosses a word.
@@ -25,7 +26,8 @@ pub const NODE_WORDS: usize = NODE_ROOM / 8;
 /// How many sources a snapshot has room for by default.
 pub const DEFAULT_CAPACITY: u32 = 4096;
 
-/// A walk stops after this many nodes, stored or not: no kernel has as many, so the list was not circular.
+/// A walk stops after this many nodes, stored or not: no kernel has as many, so the list was not
+/// circular.
 pub const MAX_NODES: u32 = 1 << 20;
 
 /// The context of the walk programs: their input and output.
@@ -73,8 +75,8 @@ pub const WALK_DONE: u32 = 1;
 pub const WALK_FAULT: u32 = 2;
 /// The walk passed [`MAX_NODES`] and did not reach the head.
 pub const WALK_ENDLESS: u32 = 3;
-/// Without the lock: a node does not point back to the node before it, so the list changed during the walk;
-/// the slots before it are valid.
+/// Without the lock: a node does not point back to the node before it, so the list changed during
+/// the walk; the slots before it are valid.
 pub const WALK_CHANGED: u32 = 4;
 
 /// One wakeup source as the probe copied it.
@@ -105,12 +107,12 @@ pub const SLOT_NAME_FAULT: u64 = 4;
 /// `kernel/power/`).
 pub const ACTION_ROOM: usize = 32;
 
-/// Bytes of the ring buffer. User space is frozen from freeze to thaw, so the ring has to hold all events of an
-/// attempt: an edge takes 32 bytes with the ring's own header, a phase 56.
+/// Bytes of the ring buffer. User space is frozen from freeze to thaw, so the ring has to hold all
+/// events of an attempt: an edge takes 32 bytes with the ring's own header, a phase 56.
 pub const RING_BYTES: u32 = 1 << 20;
 
-/// Edges leave so much of it free for the suspend events: an attempt has about 40, and each s2idle re-entry
-/// adds 2.
+/// Edges leave so much of it free for the suspend events: an attempt has about 40, and each s2idle
+/// re-entry adds 2.
 pub const RING_RESERVE: u32 = RING_BYTES / 8;
 
 /// The start of every entry of the ring buffer, and all of most entries.
@@ -136,8 +138,9 @@ pub const EVENT_SUSPEND_RETURN: u32 = 3;
 pub const EVENT_ACTIVATE: u32 = 4;
 /// `power:wakeup_source_deactivate`, an [`EdgeEvent`]; the value is its `state`.
 pub const EVENT_DEACTIVATE: u32 = 5;
-/// The name at a pointer from here on, a [`NameEvent`]. The value is the name's length with its NUL, or an
-/// errno, as `bpf_probe_read_kernel_str` returns it; [`NAME_ROOM`] + 1 if the name is longer.
+/// The name at a pointer from here on, a [`NameEvent`]. The value is the name's length with its
+/// NUL, or an errno, as `bpf_probe_read_kernel_str` returns it; [`NAME_ROOM`] + 1 if the name is
+/// longer.
 pub const EVENT_NAME: u32 = 6;
 /// A thread, the value, entered `pm_get_wakeup_count` to wait.
 pub const EVENT_WAIT_BEGIN: u32 = 7;

@@ -23,30 +23,32 @@
 //! | 32 | 8 | CLOCK_BOOTTIME − CLOCK_MONOTONIC ns at the commit |
 //! | 40 | 8 | CLOCK_REALTIME ns since 1970 at the commit, signed |
 //!
-//! The payload is padded with zeroes to a multiple of 8. A file is allocated before it is written, so zeroes
-//! instead of a chunk's magic end the region. If a whole chunk follows, the zeroes are damage. **Commit
-//! rule**: a writer stores the magic after the rest of the chunk, so that a reader of a growing file sees
-//! only whole chunks.
+//! The payload is padded with zeroes to a multiple of 8. A file is allocated before it is written,
+//! so zeroes instead of a chunk's magic end the region. If a whole chunk follows, the zeroes are
+//! damage. **Commit rule**: a writer stores the magic after the rest of the chunk, so that a reader
+//! of a growing file sees only whole chunks.
 //!
-//! **Regions** limit the size of a file. The first starts after the header; all have the length in the header
-//! (the last may be cut); no chunk crosses from one into the next. When a region is full, the writer
-//! continues in the next one, and after the last one in the first. The data there is the oldest: the writer
-//! zeroes the chunks' magics, from the last chunk to the first, and then the whole region. Each region
-//! except the very first starts with a **prologue**, a chunk that has nothing new: it repeats everything a
-//! reader needs to continue without the older regions. Readers
+//! **Regions** limit the size of a file. The first starts after the header; all have the length in
+//! the header (the last may be cut); no chunk crosses from one into the next. When a region is
+//! full, the writer continues in the next one, and after the last one in the first. The data there
+//! is the oldest: the writer zeroes the chunks' magics, from the last chunk to the first, and then
+//! the whole region. Each region except the very first starts with a **prologue**, a chunk that has
+//! nothing new: it repeats everything a reader needs to continue without the older regions. Readers
 //!
-//! - sort the regions by the sequence numbers of their first sound chunks, and leave a region where its
-//!   numbers reach those of the next: that part was written while the file was copied;
-//! - skip the prologue of a region if they have read the chunk before it, and everything since the prologue
-//!   before;
-//! - count as dropped, not as damaged, the chunks before the lowest sequence number, and those missing
-//!   between the end of the first region in that order and the second: the writer was dropping that region.
+//! - sort the regions by the sequence numbers of their first sound chunks, and leave a region where
+//!   its numbers reach those of the next: that part was written while the file was copied;
+//! - skip the prologue of a region if they have read the chunk before it, and everything since the
+//!   prologue before;
+//! - count as dropped, not as damaged, the chunks before the lowest sequence number, and those
+//!   missing between the end of the first region in that order and the second: the writer was
+//!   dropping that region.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
 use crate::time::{BootNanos, Clocks, RealNanos};
 
-/// The first bytes of a trace. The high bit and the line ends reveal a transfer that was not binary.
+/// The first bytes of a trace. The high bit and the line ends reveal a transfer that was not
+/// binary.
 pub const FILE_MAGIC: [u8; 8] = *b"\x89SWK\r\n\x1a\n";
 /// The version that this crate writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
@@ -54,8 +56,8 @@ pub const VERSION: u16 = 1;
 pub const FILE_HEADER: usize = 24;
 /// No region is shorter, except the last one of a cut file.
 pub const MIN_REGION: u64 = 4096;
-/// The smallest limit for the size of a trace: two regions of a ring, each with room for a few hundred
-/// sources.
+/// The smallest limit for the size of a trace: two regions of a ring, each with room for a few
+/// hundred sources.
 pub const LEAST_SIZE: u64 = 256 << 10;
 /// The first bytes of a chunk.
 pub const CHUNK_MAGIC: [u8; 4] = *b"SWCK";
@@ -101,8 +103,8 @@ pub fn chunk_len(payload: usize) -> usize {
     CHUNK_HEADER + payload.next_multiple_of(ALIGN)
 }
 
-/// The length in the file of the chunk with this header; `None` if it is not a chunk's header. It ignores
-/// the checksum, because it is for a writer that walks over its own chunks.
+/// The length in the file of the chunk with this header; `None` if it is not a chunk's header. It
+/// ignores the checksum, because it is for a writer that walks over its own chunks.
 pub fn length_by_header(header: &[u8; CHUNK_HEADER]) -> Option<usize> {
     let payload = u32_at(header, 4) as usize;
     (header[..4] == CHUNK_MAGIC && payload <= MAX_PAYLOAD).then(|| chunk_len(payload))
@@ -119,8 +121,8 @@ pub struct ChunkHeader {
     pub clocks: Clocks,
 }
 
-/// Fills in the header of `chunk`, whose payload follows [`CHUNK_HEADER`] reserved bytes, and pads it. The
-/// result goes to the file, under the commit rule.
+/// Fills in the header of `chunk`, whose payload follows [`CHUNK_HEADER`] reserved bytes, and pads
+/// it. The result goes to the file, under the commit rule.
 pub fn seal(chunk: &mut Vec<u8>, header: &ChunkHeader) {
     let payload = chunk.len() - CHUNK_HEADER;
     chunk[4..8].copy_from_slice(&(payload as u32).to_le_bytes());

@@ -1,11 +1,12 @@
 //! Sleepwalk's two contracts, and no I/O.
 //!
-//! - [`abi`]: the memory that the probe in the kernel and the agent in user space share. One build makes both
-//!   and embeds the probe in the agent, so it has no version and may change in any commit.
-//! - The trace file ([`chunk`], [`record`], [`snapshot`], [`mod@write`], [`read`]): written on a device,
-//!   read years later on another machine. A reader of version *n* reads every
-//!   file of a version up to *n*, skips the record kinds it does not know, and refuses newer
-//!   versions by name. `docs/trace-format.md` describes it to the byte.
+//! - [`abi`]: the memory that the probe in the kernel and the agent in user space share. One build
+//!   makes both and embeds the probe in the agent, so it has no version and may change in any
+//!   commit.
+//! - The trace file ([`chunk`], [`record`], [`snapshot`], [`mod@write`], [`read`]): written on a
+//!   device, read years later on another machine. A reader of version *n* reads every file of a
+//!   version up to *n*, skips the record kinds it does not know, and refuses newer versions by
+//!   name. `docs/trace-format.md` describes it to the byte.
 //!
 //! Everything decoded here comes from a device and is treated as hostile: damage is counted or
 //! returned as an error, never a panic.

@@ -63,7 +63,8 @@ pub enum Item {
 struct Region {
     start: usize,
     end: usize,
-    /// After the last byte that is not zero. The zeroes behind it are allocated and unwritten, not damaged.
+    /// After the last byte that is not zero. The zeroes behind it are allocated and unwritten, not
+    /// damaged.
     used: usize,
     /// Sequence number of the first sound chunk.
     first: Option<u32>,
@@ -88,8 +89,8 @@ pub struct Reader<'a> {
     current: usize,
     /// Where the search for the next chunk starts.
     at: usize,
-    /// How many more bytes may be checksummed in vain. A forged file full of chunk magics must not cost the
-    /// square of its length.
+    /// How many more bytes may be checksummed in vain. A forged file full of chunk magics must not
+    /// cost the square of its length.
     patience: usize,
     /// The rest of the current chunk.
     payload: &'a [u8],
@@ -182,24 +183,25 @@ impl<'a> Reader<'a> {
         self.damage
     }
 
-    /// Chunks that the writer dropped to keep the file small. They are not damaged, and the rest can be read
-    /// without them.
+    /// Chunks that the writer dropped to keep the file small. They are not damaged, and the rest
+    /// can be read without them.
     pub fn dropped_chunks(&self) -> u64 {
         self.dropped_chunks
     }
 
-    /// Whether the current chunk is a prologue: the writer dropped records between the snapshot in it and the
-    /// next chunk.
+    /// Whether the current chunk is a prologue: the writer dropped records between the snapshot in
+    /// it and the next chunk.
     pub fn in_prologue(&self) -> bool {
         self.prologue
     }
 
-    /// Bytes of the file up to the end of the last chunk read. At the end, only unwritten bytes follow.
+    /// Bytes of the file up to the end of the last chunk read. At the end, only unwritten bytes
+    /// follow.
     pub fn position(&self) -> usize {
         self.at
     }
 
-    /// The next sound chunk of `region` from `start` on, and where it begins.
+    /// The next sound chunk of `region` from `start` on, and its place.
     fn sound(&mut self, start: usize, region: &Region) -> Option<(usize, ChunkHeader, &'a [u8])> {
         let bytes = self.bytes;
         for at in (start..region.used).step_by(ALIGN) {
@@ -227,8 +229,8 @@ impl<'a> Reader<'a> {
             let sound = self.sound(start, &region);
             let sound = sound.filter(|(_, header, _)| next.is_none_or(|n| header.sequence < n));
             let Some((at, header, payload)) = sound else {
-                // No magic yet, and nothing behind it: a chunk that is being written, or was when its writer
-                // was killed. It does not exist yet, so it is not damaged.
+                // No magic yet, and nothing behind it: a chunk that is being written, or was when
+                // its writer was killed. It does not exist yet, so it is not damaged.
                 let ended = self.bytes[start.min(region.end)..region.end]
                     .starts_with(&[0; CHUNK_MAGIC.len()]);
                 if !ended {
@@ -268,8 +270,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next record, if it is a sound edge. A long trace consists mostly of edges, and the general path spends
-    /// more time on moving a [`Record`], whose largest kind has hundreds of bytes, than on decoding it.
+    /// The next record, if it is a sound edge. A long trace consists mostly of edges, and the
+    /// general path spends more time on moving a [`Record`], whose largest kind has hundreds of
+    /// bytes, than on decoding it.
     fn next_edge(&mut self) -> Option<(BootNanos, Edge)> {
         let (frame, rest) = split_frame(self.payload)?;
         let (&EDGE, stamped) = frame.split_first()? else { return None };
@@ -343,7 +346,7 @@ impl Iterator for Reader<'_> {
 const EDGE: u8 = 10;
 
 enum Undecoded {
-    /// Of an unknown kind. The next stamp counts from this one.
+    /// An unknown kind. The next stamp counts from this one.
     Unknown(BootNanos),
     /// Bad, with its stamp if that is readable.
     Bad(Option<BootNanos>),
@@ -387,9 +390,9 @@ fn whole<T: Decode<()>>(body: &[u8]) -> Option<T> {
     get(body).filter(|(_, used)| *used == body.len()).map(|(value, _)| value)
 }
 
-/// Decodes one value. The limit keeps a forged length from allocating memory. Real records stay far below it,
-/// although elements may take more than 8 times their bytes: only millions of sources in one snapshot would
-/// reach it.
+/// Decodes one value. The limit keeps a forged length from allocating memory. Real records stay far
+/// below it, although elements may take more than 8 times their bytes: only millions of sources in
+/// one snapshot would reach it.
 fn get<T: Decode<()>>(bytes: &[u8]) -> Option<(T, usize)> {
     const LIMIT: usize = 8 * chunk::MAX_PAYLOAD;
     let config = bincode::config::standard().with_limit::<LIMIT>();

@@ -9,8 +9,8 @@
 //! | stamp, minus the stamp before it in this chunk (for the first, minus the chunk's base) | zigzag varint |
 //! | body | bincode 2, `config::standard()`: little-endian varints, fields as declared |
 //!
-//! A reader uses the length to skip an unknown kind. Fields are only added at the end of a body, and only in
-//! a new version of the file.
+//! A reader uses the length to skip an unknown kind. Fields are only added at the end of a body,
+//! and only in a new version of the file.
 
 use bincode::{Decode, Encode};
 
@@ -21,7 +21,7 @@ use crate::time::{BootNanos, MonoNanos};
 pub struct Stamped {
     /// When, in CLOCK_BOOTTIME.
     pub at: BootNanos,
-    /// What happened.
+    /// The record.
     pub record: Record,
 }
 
@@ -85,14 +85,14 @@ pub struct Session {
     pub fingerprint: String,
     /// The source of snapshots: `kfunc`, `kallsyms`, `debugfs` or `sysfs`.
     pub source: String,
-    /// What is watched and how, sorted as in [`HOOKS`].
+    /// The hooks, sorted as in [`HOOKS`].
     pub hooks: Vec<Hook>,
     /// Nanoseconds between periodic snapshots.
     pub interval_ns: u64,
     /// Whether activations were recorded one by one.
     pub edges: bool,
-    /// Android's serial number (`ro.serialno`), which distinguishes two devices of one model; empty on other
-    /// systems.
+    /// Android's serial number (`ro.serialno`), which distinguishes two devices of one model; empty
+    /// on other systems.
     pub serial: String,
 }
 
@@ -105,8 +105,8 @@ pub const HOOKS: [&str; 6] = ["phase", "return", "edge", "wait", "save", "wake"]
 pub struct Hook {
     /// One of [`HOOKS`].
     pub what: String,
-    /// `tp_btf`, `raw_tp`, `fentry`, `fexit`, `kprobe`, `kretprobe`, `suspend_stats`; empty if it is not
-    /// watched.
+    /// `tp_btf`, `raw_tp`, `fentry`, `fexit`, `kprobe`, `kretprobe`, `suspend_stats`; empty if it
+    /// is not watched.
     pub how: String,
     /// Why it is not the first choice, or not watched; else empty.
     pub why: String,
@@ -123,23 +123,24 @@ pub struct StringDef {
 
 /// One wakeup source, from its registration to its removal.
 ///
-/// If an edge showed the source first, the first snapshot that has it defines it again under the same number.
-/// The later definition completes the earlier.
+/// If an edge showed the source first, the first snapshot that has it defines it again under the
+/// same number. The later definition completes the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SourceDef {
     /// Its number in this trace.
     pub instance: u32,
     /// [`StringDef::id`] of the name.
     pub name: u32,
-    /// Whether the name is longer than the string. If the string is empty, the name could not be read.
+    /// Whether the name is longer than the string. If the string is empty, the name could not be
+    /// read.
     pub name_cut: bool,
     /// The kernel's `id`, which it uses again after a removal; `None` if it is unknown.
     pub id: Option<u32>,
     /// Kernel address of the struct; 0 if it is unknown.
     pub address: u64,
-    /// Kernel address of the name, which the tracepoints pass; 0 if it is unknown. The kernel does not copy
-    /// constant names, so sources may share one (`kstrdup_const` in `wakeup_source_create`,
-    /// `drivers/base/power/wakeup.c`, 7.3).
+    /// Kernel address of the name, which the tracepoints pass; 0 if it is unknown. The kernel does
+    /// not copy constant names, so sources may share one (`kstrdup_const` in
+    /// `wakeup_source_create`, `drivers/base/power/wakeup.c`, 7.3).
     pub name_pointer: u64,
 }
 
@@ -167,8 +168,8 @@ pub enum Reason {
 pub struct Snapshot {
     /// Why it was taken.
     pub reason: Reason,
-    /// CLOCK_MONOTONIC at the start of the walk, the clock of the sources' own times. It does not follow from
-    /// the stamp, because a suspend may come between the stamp and the chunk's commit.
+    /// CLOCK_MONOTONIC at the start of the walk, the clock of the sources' own times. It does not
+    /// follow from the stamp, because a suspend may come between the stamp and the chunk's commit.
     pub mono: MonoNanos,
     /// Nanoseconds from the start of the walk to its end.
     pub took_ns: u64,
@@ -178,8 +179,8 @@ pub struct Snapshot {
     pub stored: u32,
     /// The walk ended early: a node could not be read, or the list had no end.
     pub broken: bool,
-    /// An [`Reason::AttemptBegin`] that was taken after the freeze, so it does not show the start of the
-    /// attempt.
+    /// An [`Reason::AttemptBegin`] that was taken after the freeze, so it does not show the start
+    /// of the attempt.
     pub late: bool,
     /// The differences count from zero, not from the snapshot before.
     pub full: bool,
@@ -230,8 +231,8 @@ pub struct Phase {
 /// `pm_suspend` returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SuspendReturn {
-    /// 0 or a negative errno. `None`: it failed, and only `suspend_stats` show that, without an errno. Then the
-    /// stamp is the time when the agent noticed.
+    /// 0 or a negative errno. `None`: it failed, and only `suspend_stats` show that, without an
+    /// errno. Then the stamp is the time when the agent noticed.
     pub errno: Option<i32>,
 }
 
@@ -272,15 +273,15 @@ pub struct Edge {
     /// [`EDGE_ACTIVE`] and the other bits.
     pub flags: u8,
     /// The tracepoint's `state`: wakeup events registered << 16 | in progress, each wrapping
-    /// (`combined_event_count`, `drivers/base/power/wakeup.c`, 7.3). `None`: it follows from the edge before
-    /// in this chunk, see [`next_state`].
+    /// (`combined_event_count`, `drivers/base/power/wakeup.c`, 7.3). `None`: it follows from the
+    /// edge before in this chunk, see [`next_state`].
     pub state: Option<u32>,
 }
 
 /// The edge is an activation, else a deactivation.
 pub const EDGE_ACTIVE: u8 = 1;
-/// Several live sources have the name pointer that the tracepoint passed, so the source is not certain;
-/// [`Edge::source`] is the lowest of them.
+/// Several live sources have the name pointer that the tracepoint passed, so the source is not
+/// certain; [`Edge::source`] is the lowest of them.
 pub const EDGE_SHARED: u8 = 2;
 
 /// The state after an edge, if nothing came between it and the edge before.
@@ -312,8 +313,8 @@ pub struct WaitEnd {
 pub struct CountWrite {
     /// The kernel's id of the thread.
     pub thread: u32,
-    /// The return value of `pm_save_wakeup_count`. True: from now on an event aborts the attempt. False: an event
-    /// had come since the count was read, or was in progress.
+    /// The return value of `pm_save_wakeup_count`. True: from now on an event aborts the attempt.
+    /// False: an event had come since the count was read, or was in progress.
     pub saved: bool,
 }
 
@@ -322,7 +323,8 @@ pub struct CountWrite {
 pub struct IrqDef {
     /// Its number.
     pub number: u32,
-    /// [`StringDef::id`] of its handlers' names, comma-separated (`actions` in `/sys/kernel/irq/N`).
+    /// [`StringDef::id`] of its handlers' names, comma-separated (`actions` in
+    /// `/sys/kernel/irq/N`).
     pub name: u32,
     /// [`StringDef::id`] of its controller's name (`chip_name`).
     pub chip: u32,
@@ -335,14 +337,16 @@ pub struct Wake {
     pub irq: u32,
 }
 
-/// A power supply, as `/sys/class/power_supply` shows it (`Documentation/ABI/testing/sysfs-class-power`).
+/// A power supply, as `/sys/class/power_supply` shows it
+/// (`Documentation/ABI/testing/sysfs-class-power`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct PowerSupply {
     /// [`StringDef::id`] of its name.
     pub name: u32,
     /// [`StringDef::id`] of its `type`: `Battery`, `Mains`, `USB`, …
     pub kind: u32,
-    /// [`StringDef::id`] of its `status`: `Charging`, `Discharging`, …; an empty string if it has none.
+    /// [`StringDef::id`] of its `status`: `Charging`, `Discharging`, …; an empty string if it has
+    /// none.
     pub status: u32,
     /// Per cent.
     pub capacity: Option<i64>,
@@ -350,18 +354,18 @@ pub struct PowerSupply {
     pub charge_uah: Option<i64>,
     /// `current_now` in µA, with the driver's sign.
     pub current_ua: Option<i64>,
-    /// `online`: not 0 if it supplies power.
+    /// `online`: not 0 if it provides power.
     pub online: Option<i64>,
 }
 
 /// `/sys/power/suspend_stats`, cumulative since boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct SuspendStats {
-    /// [`StringDef::id`] of a counter's name and its value; those that changed since the record before,
-    /// or all in the first.
+    /// [`StringDef::id`] of a counter's name and its value; those that changed since the record
+    /// before, or all in the first.
     pub counters: Vec<(u32, u64)>,
-    /// [`StringDef::id`] of `last_failed_dev`, which keeps old values: an empty string if no `failed_*`
-    /// counter rose.
+    /// [`StringDef::id`] of `last_failed_dev`, which keeps old values: an empty string if no
+    /// `failed_*` counter rose.
     pub last_device: u32,
     /// `last_failed_errno`; 0 if neither `fail` nor a `failed_*` counter rose.
     pub last_errno: i32,

@@ -20,8 +20,8 @@ pub struct RealNanos(pub i64);
 pub struct Clocks {
     /// CLOCK_BOOTTIME.
     pub boot: BootNanos,
-    /// CLOCK_BOOTTIME − CLOCK_MONOTONIC in ns: how long the machine has been suspended with its timekeeping
-    /// stopped.
+    /// CLOCK_BOOTTIME − CLOCK_MONOTONIC in ns: how long the machine has been suspended with its
+    /// timekeeping stopped.
     pub suspended_ns: u64,
     /// CLOCK_REALTIME.
     pub real: RealNanos,

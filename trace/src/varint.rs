@@ -1,6 +1,6 @@
-//! A second decoder for the parts of nearly every record in a long trace: the frame's length, the stamp and
-//! the edge. It is less general than bincode and doubles the speed of reading. A test compares the two on
-//! any bytes.
+//! A second decoder for the parts of nearly every record in a long trace: the frame's length, the
+//! stamp and the edge. It is less general than bincode and doubles the speed of reading. A test
+//! compares the two on any bytes.
 
 use crate::record::Edge;
 

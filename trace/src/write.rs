@@ -86,8 +86,8 @@ impl ChunkWriter {
         chunk
     }
 
-    /// Closes the chunk and returns its bytes with header and padding. The next record starts a new chunk.
-    /// `None` if there is nothing to write.
+    /// Closes the chunk and returns its bytes with header and padding. The next record starts a new
+    /// chunk. `None` if there is nothing to write.
     pub fn seal(&mut self, clocks: Clocks) -> Option<Vec<u8>> {
         if self.pending() == 0 {
             return None;

@@ -11,12 +11,11 @@ use sleepwalk_trace::write::ChunkWriter;
 
 const CLOCKS: Clocks = Clocks { boot: BootNanos(900), suspended_ns: 30, real: RealNanos(1 << 60) };
 
-/// The bytes are written by hand from `docs/trace-format.md`, which readers in other languages follow.
-#[test]
-fn bytes_are_as_documented() {
+/// A record of each kind except the session and the overhead.
+fn records() -> Vec<Stamped> {
     let at = |at, record| Stamped { at: BootNanos(at), record };
     let delta = SourceDelta { instance: 2, state: 1, mask: 0b10_0000_0001, deltas: vec![7, 300] };
-    let records = vec![
+    vec![
         at(1_000, Record::String(StringDef { id: 0, bytes: b"rtc\xff".to_vec() })),
         at(
             1_010,
@@ -86,9 +85,14 @@ fn bytes_are_as_documented() {
             }),
         ),
         at(1_206, Record::End(End { reason: "signal".into() })),
-    ];
-    #[rustfmt::skip]
-    let payload: Vec<u8> = [
+    ]
+}
+
+/// Their bytes, written by hand from `docs/trace-format.md`, which readers in other languages
+/// follow.
+#[rustfmt::skip]
+fn documented() -> Vec<u8> {
+    [
         // length, kind, stamp, body
         &[8, 2, 0, 0, 4, b'r', b't', b'c', 0xff][..],
         &[23, 3, 20, 2, 0, 0, 1, 251, 4, 1, 253, 0x78, 0x56, 0x34, 0x12, 0, 0, 0xff, 0xff, 252, 0x70, 0x11, 1, 0],
@@ -108,9 +112,14 @@ fn bytes_are_as_documented() {
         &[18, 18, 0, 5, b'w', b'c', b'h', b'a', b'n', 0, 251, 44, 1, 9, 2, 7, 251, 4, 1],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
-    .concat();
+    .concat()
+}
+
+#[test]
+fn bytes_are_as_documented() {
+    let payload = documented();
     let mut writer = ChunkWriter::default();
-    records.iter().for_each(|record| writer.push_stamped(record));
+    records().iter().for_each(|record| writer.push_stamped(record));
     let bytes = [&file_header(0)[..], &writer.seal(CLOCKS).expect("a chunk")].concat();
     let chunk = &bytes[FILE_HEADER..];
     assert_eq!(&chunk[CHUNK_HEADER..CHUNK_HEADER + payload.len()], payload);

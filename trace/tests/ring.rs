@@ -10,8 +10,8 @@ use sleepwalk_trace::write::ChunkWriter;
 
 const CLOCKS: Clocks = Clocks { boot: BootNanos(900), suspended_ns: 30, real: RealNanos(1 << 60) };
 
-/// A ring of some regions, written as the format requires, with one numbered record per chunk; the numbers
-/// that must be read from it; how many chunks were dropped.
+/// A ring of some regions, written as the format requires, with one numbered record per chunk; the
+/// numbers that must be read from it; how many chunks were dropped.
 fn ring(sizes: &[usize], count: usize) -> (Vec<u8>, Vec<u32>, u64) {
     let mut writer = ChunkWriter::default();
     let mut chunk = |id: u32, bytes: Vec<u8>| {
@@ -87,7 +87,7 @@ proptest! {
         prop_assert!(left.iter().all(|n| kept.contains(n)));
     }
 
-    /// The writer of a ring goes on during a copy: the later parts of the copy are newer.
+    /// The writer of a ring keeps writing during a copy: the later parts of the copy are newer.
     #[test]
     fn a_copy_of_a_growing_ring_is_sorted(
         sizes in vec(0usize..1500, 2..90),

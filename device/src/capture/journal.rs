@@ -1,4 +1,7 @@
-//! Events and readings as records: the chunk under way, and the definitions that the trace has.
+//! Events and readings as records: the current chunk, and the definitions that the trace has.
+
+#[cfg(test)]
+mod tests;
 
 use anyhow::Result;
 use sleepwalk_trace::chunk::chunk_len;
@@ -41,7 +44,7 @@ pub struct Journal {
     events: u64,
 }
 
-/// Where records go.
+/// The destination of records.
 #[derive(Debug, Default)]
 struct Out {
     writer: ChunkWriter,
@@ -94,8 +97,8 @@ impl Journal {
         self.out.writer.pending()
     }
 
-    /// Writes the pending records to the file, in a new region if the current one has no room, and
-    /// returns whether it did so. `keep` bytes stay free for what must follow, see
+    /// Writes the pending records to the file, in a new region if the current one has no room. Returns
+    /// whether it started a new region. `keep` bytes stay free for the records that must follow, see
     /// [`Store::make_room`].
     pub fn commit<D: Disk>(&mut self, store: &mut Store<D>, keep: u64) -> Result<bool> {
         if self.pending() == 0 {
@@ -144,7 +147,8 @@ impl Journal {
         }
     }
 
-    /// Drops the pending records, as if they had never been added, and returns how many events they were.
+    /// Drops the pending records, as if they had never been added, and returns how many events they
+    /// were.
     fn discard(&mut self) -> u64 {
         self.state = None;
         self.out.writer.discard();
@@ -154,7 +158,8 @@ impl Journal {
         std::mem::take(&mut self.events)
     }
 
-    /// The chunk that a region starts with, before the pending one; `None` if there is only one region.
+    /// The chunk that a region starts with, before the pending one; `None` if there is only one
+    /// region.
     fn prologue_chunk(&self) -> Option<ChunkWriter> {
         let prologue = self.out.prologue.as_ref()?;
         let (at, records) = prologue.records();
@@ -187,8 +192,8 @@ impl Journal {
         self.define(at, string)
     }
 
-    /// Defines the source of a sample in the snapshot numbered `snapshot`, if the trace does not have
-    /// it. Returns its number and its state.
+    /// Defines the source of a sample in the snapshot numbered `snapshot`, if the trace does not
+    /// have it. Returns its number and its state.
     pub fn source(
         &mut self,
         at: BootNanos,
@@ -295,8 +300,8 @@ impl Journal {
         NextStep::Nothing
     }
 
-    /// Records an edge after a snapshot, which may have shown the name of its source. If it has not, the
-    /// name is lost, and the edge belongs to a new source without a name.
+    /// Records an edge after a snapshot, which may have shown the name of its source. If it has
+    /// not, the name is lost, and the edge belongs to a new source without a name.
     pub fn edge_without_name(&mut self, at: BootNanos, edge: ProbeEdge) {
         if !self.edge(at, edge) {
             let name = SourceName { string: self.source_name(at, b""), cut: true };
@@ -335,107 +340,8 @@ pub fn begins_attempt(event: &ProbeEvent) -> bool {
     matches!(&event.kind, EventKind::Phase { action, begin: true, .. } if action.bytes() == ATTEMPT)
 }
 
-/// Whether user space is frozen at this event. A snapshot after it does not show the start of an attempt.
+/// Whether user space is frozen at this event. A snapshot after it does not show the start of an
+/// attempt.
 pub fn freeze_is_over(event: &ProbeEvent) -> bool {
     matches!(&event.kind, EventKind::Phase { action, begin: false, .. } if action.bytes() == FROZEN)
-}
-
-#[cfg(test)]
-mod tests {
-    use sleepwalk_trace::abi::NAME_ROOM;
-    use sleepwalk_trace::read::{Item, Reader};
-
-    use super::*;
-    use crate::identity::name_table::MAX_NAMES;
-    use crate::probe::events::InlineStr;
-    use crate::snapshot::Key;
-
-    fn event(at: u64, kind: EventKind) -> ProbeEvent {
-        ProbeEvent { at: BootNanos(at), kind }
-    }
-
-    fn name(name_pointer: u64, name: &[u8]) -> EventKind {
-        let name = InlineStr::<NAME_ROOM>::new(name);
-        EventKind::Name { name_pointer, name, cut: false }
-    }
-
-    fn edge(name_pointer: u64, active: bool, state: u32) -> ProbeEdge {
-        ProbeEdge { name_pointer, active, state }
-    }
-
-    fn sample(name: &[u8]) -> Sample<'_> {
-        let (key, state) = (Key::Address(16), SourceState::default());
-        Sample { key, name_pointer: 24, id: Some(1), name, name_cut: false, state }
-    }
-
-    /// The pending records.
-    fn pending(journal: &mut Journal) -> Vec<Record> {
-        let chunk = journal.out.writer.seal(clock::now()).unwrap_or_default();
-        let file = [&sleepwalk_trace::chunk::file_header(0)[..], &chunk].concat();
-        let items = Reader::open(&file).unwrap();
-        let record = |item| if let Item::Record(r) = item { Some(r.record) } else { None };
-        items.filter_map(record).collect()
-    }
-
-    #[test]
-    fn an_edge_without_a_name_is_recorded_once() {
-        let mut journal = Journal::default();
-        let lost = edge(32, true, 1);
-        let next = journal.event(&event(1, EventKind::Edge(lost)));
-        assert_eq!(next, NextStep::NameMissing(lost));
-        journal.edge_without_name(BootNanos(1), lost);
-        let known = journal.event(&event(2, EventKind::Edge(edge(32, false, 1 << 16))));
-        assert_eq!(known, NextStep::Nothing);
-        let records = pending(&mut journal);
-        let [Record::String(string), Record::Source(source), edges @ ..] = &records[..] else {
-            panic!("{records:?}")
-        };
-        assert!(string.bytes.is_empty() && source.name_cut && source.name == string.id);
-        let first = Edge { source: 0, flags: 1, state: Some(1) };
-        let second = Edge { source: 0, flags: 0, state: None };
-        assert_eq!(edges, [Record::Edge(first), Record::Edge(second)]);
-        assert_eq!(journal.events, 2, "each event counts once");
-    }
-
-    #[test]
-    fn a_snapshot_may_show_a_missing_name() {
-        let mut journal = Journal::default();
-        let missing = edge(24, true, 1);
-        let next = journal.event(&event(1, EventKind::Edge(missing)));
-        assert_eq!(next, NextStep::NameMissing(missing));
-        let (instance, _) = journal.source(BootNanos(2), &sample(b"a"), 0);
-        journal.edge_without_name(BootNanos(1), missing);
-        let records = pending(&mut journal);
-        let last = Edge { source: instance, flags: 1, state: Some(1) };
-        assert_eq!(records.last(), Some(&Record::Edge(last)));
-        assert_eq!(records.len(), 3, "{records:?}");
-    }
-
-    #[test]
-    fn strings_of_dead_sources_are_forgotten() {
-        let mut journal = Journal::default();
-        let action = journal.string(BootNanos(0), b"suspend_enter");
-        let mut most = 0;
-        for round in 0..200u64 {
-            let at = BootNanos(round);
-            journal.source(at, &sample(b"stays"), round);
-            for n in 0..100u64 {
-                // Every name is new, and every pointer.
-                let pointer = 1_000_000 + round * 100 + n;
-                let bytes = format!("{round}-{n}");
-                journal.event(&event(round, name(pointer, bytes.as_bytes())));
-                let edge = EventKind::Edge(edge(pointer, true, 0));
-                assert_eq!(journal.event(&event(round, edge)), NextStep::Nothing);
-            }
-            journal.snapshot_taken(round, at, true);
-            journal.discard();
-            most = most.max(journal.strings.ids().len());
-        }
-        assert!(most <= 3 * MAX_NAMES + 512, "{most} strings");
-        let known = journal.strings.ids().len();
-        assert_eq!(journal.string(BootNanos(0), b"suspend_enter"), action);
-        assert_eq!(journal.strings.ids().len(), known);
-        let again = journal.source_name(BootNanos(0), b"0-0");
-        assert!(again >= 20_000 && journal.strings.ids().len() == known + 1);
-    }
 }

@@ -1,11 +1,12 @@
-//! The capture lock: a device runs one capture at a time. Two would hook everything twice and appear in each
-//! other's traces.
+//! The capture lock: a device runs one capture at a time. Two would hook everything twice and
+//! appear in each other's traces.
 //!
-//! The lock is a listening socket with an abstract name. The kernel frees it however its owner dies, it needs
-//! no file system that both can write to, and a connection reveals the owner's pid. Abstract names belong to
-//! a network namespace: `adb shell` and `su` share the device's own, but captures inside and outside a
-//! container don't see each other. SELinux must let the domain create `unix_stream_socket`s, as it does for
-//! root over adb and `su`. If it does not, the capture runs without the lock.
+//! The lock is a listening socket with an abstract name. The kernel frees it however its owner
+//! dies, it needs no file system that both can write to, and a connection reveals the owner's pid.
+//! Abstract names belong to a network namespace: `adb shell` and `su` share the device's own, but
+//! captures inside and outside a container don't see each other. SELinux must let the domain create
+//! `unix_stream_socket`s, as it does for root over adb and `su`. If it does not, the capture runs
+//! without the lock.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 

@@ -1,4 +1,4 @@
-//! A capture under way: the loop, and the records on their way into the trace.
+//! A running capture: the loop, and the records on their way into the trace.
 
 pub mod journal;
 pub mod lock;

@@ -1,8 +1,8 @@
 //! The prologue of a ring's regions: everything a reader needs to continue after older regions were
 //! dropped.
 //!
-//! It follows the records on their way into the trace, as a reader will. A kind of record that prologues
-//! repeat needs a line in [`Prologue::apply`] and one in [`Prologue::records`].
+//! It follows the records on their way into the trace, as a reader will. A kind of record that
+//! prologues repeat needs a line in [`Prologue::apply`] and one in [`Prologue::records`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ const KEPT_FOR: u64 = 2;
 /// A summary of the trace so far.
 #[derive(Debug, Default)]
 pub struct Prologue {
-    /// Records of the chunk under way. A prologue goes before that chunk, so it does not have them.
+    /// Records of the current chunk. A prologue goes before that chunk, so it does not have them.
     pending: Vec<Stamped>,
     session: Option<Session>,
     overhead: Option<Overhead>,
@@ -62,7 +62,7 @@ struct Kept {
 }
 
 impl Prologue {
-    /// A record was added to the chunk under way.
+    /// Follows a record that was added to the current chunk.
     pub fn push(&mut self, at: BootNanos, record: &Record) {
         let repeated = match record {
             Record::Session(_) => self.session.is_none(),
@@ -89,12 +89,13 @@ impl Prologue {
         }
     }
 
-    /// The chunk under way was discarded.
+    /// Forgets the records of the current chunk, which was discarded.
     pub fn discard(&mut self) {
         self.pending.clear();
     }
 
-    /// The chunk under way is part of the trace. `known` holds for the strings that the agent remembers.
+    /// Adds the current chunk, which is now part of the trace. `known` holds for the strings that
+    /// the agent remembers.
     pub fn commit(&mut self, known: impl Fn(u32) -> bool) {
         let before = self.snapshots;
         for stamped in std::mem::take(&mut self.pending) {

@@ -24,7 +24,7 @@ use crate::probe::hooks::Hooks;
 use crate::snapshot::SnapshotSource;
 use crate::store::{Full, Store};
 
-/// An attempt under way keeps a capture from ending for at most so long.
+/// A running attempt delays the end of a capture by at most so long.
 const GRACE: Duration = Duration::from_secs(2);
 const GRACE_STEP_MS: u16 = 100;
 
@@ -37,7 +37,7 @@ const LEAST_EVENT: usize = size_of::<Event>() + 8;
 /// After so many events without a pause, everything else gets a turn.
 const BATCH: usize = 1 << 16;
 
-/// A capture under way.
+/// A running capture.
 #[derive(Debug)]
 pub struct Recorder<S> {
     snapshotter: Snapshotter<S>,
@@ -94,8 +94,8 @@ impl<S: SnapshotSource> Recorder<S> {
         }
     }
 
-    /// Records until the deadline or a signal, and finishes the trace. If an error ends the capture, the
-    /// trace keeps everything recorded until then.
+    /// Records until the deadline or a signal, and finishes the trace. If an error ends the
+    /// capture, the trace keeps everything recorded until then.
     pub fn run(mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<()> {
         let recorded = self.record(hooks, wakeups);
         match recorded.and_then(|reason| self.end(reason)) {
@@ -154,8 +154,9 @@ impl<S: SnapshotSource> Recorder<S> {
                 _ => None,
             };
             ending = ending.or(reason.map(|reason| (reason, Instant::now())));
-            // A deadline that passes while the device sleeps is noticed at the thaw, before the attempt
-            // has returned: wait for that. A storm of events may never end, so that wait is limited too.
+            // A deadline that passes while the device sleeps is noticed at the thaw, before the
+            // attempt has returned: wait for that. A storm of events may never end, so that wait is
+            // limited too.
             if let Some((reason, since)) = ending
                 && (!(self.in_attempt || more) || since.elapsed() >= GRACE)
             {
@@ -195,15 +196,16 @@ impl<S: SnapshotSource> Recorder<S> {
             self.power_supplies(When::Between);
         }
         self.commit()?;
-        // A power cut loses what is not on the disk: the last attempt, or what is newer than the last
-        // flush. There is no sync at the start of an attempt, where every millisecond counts; the
-        // kernel syncs before it freezes, unless it is configured not to.
+        // A power cut loses what is not on the disk: the last attempt, or what is newer than the
+        // last flush. There is no sync at the start of an attempt, where every millisecond counts;
+        // the kernel syncs before it freezes, unless it is configured not to.
         if woken.flush || woken.tick || self.returned {
             self.returned = false;
             self.store.sync()?;
         }
-        // A wake-up without a new event counts too: the event may have been seen before, or wait behind
-        // one that another CPU has not finished, and the probe assumes that the agent is awake.
+        // A wake-up without a new event counts too: the event may have been seen before, or wait
+        // behind one that another CPU has not finished, and the probe assumes that the agent is
+        // awake.
         if events > 0 || woken.events || self.store.dirty() {
             wakeups.flush_soon()?;
         }
@@ -346,8 +348,8 @@ impl<S: SnapshotSource> Recorder<S> {
         // Room for what one turn of the loop may add, and then for the end.
         let keep = self.store.chunk() + 2 * self.snapshotter.room();
         if self.journal.commit(&mut self.store, keep as u64)? {
-            // The snapshot in a region's prologue may be old, and the edges since then are dropped with
-            // the region before.
+            // The snapshot in a region's prologue may be old, and the edges since then are dropped
+            // with the region before.
             self.snapshot(Reason::Tick)?;
         }
         Ok(())

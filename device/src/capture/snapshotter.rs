@@ -17,8 +17,8 @@ pub const FULL_EVERY: u64 = 64;
 /// A snapshot that fails so often is recorded as broken.
 pub const TRIES: u32 = 3;
 
-/// A snapshot record has at most so many bytes, plus so many per source: ten counters of nine bytes, and
-/// the fields that say which.
+/// A snapshot record has at most so many bytes, plus so many per source: ten counters of nine
+/// bytes, and the fields before them.
 const BYTES: usize = 1024;
 const BYTES_PER_SOURCE: usize = 112;
 
@@ -57,8 +57,8 @@ impl<S: SnapshotSource> Snapshotter<S> {
         self.overhead
     }
 
-    /// Takes a snapshot and records it. `is_late` says whether a snapshot with this start is too late for
-    /// its reason.
+    /// Takes a snapshot and records it. `is_late` returns whether a snapshot with this start is too
+    /// late for its reason.
     pub fn record(
         &mut self,
         reason: Reason,
@@ -99,8 +99,8 @@ impl<S: SnapshotSource> Snapshotter<S> {
 
     /// The sources in the snapshot numbered `number`.
     ///
-    /// The kernel may be short of memory for a moment, which must not end a capture of days. So only the
-    /// first snapshot has to succeed; a later one that fails counts as broken.
+    /// The kernel may be short of memory for a moment, which must not end a capture of days. So
+    /// only the first snapshot has to succeed; a later one that fails counts as broken.
     fn take(
         &mut self,
         number: u64,

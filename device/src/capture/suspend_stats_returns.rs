@@ -1,11 +1,11 @@
-//! The returns of attempts from the kernel's counts in `suspend_stats`, for kernels on which no hook sees
-//! `pm_suspend` return.
+//! The returns of attempts from the kernel's counts in `suspend_stats`, for kernels on which no
+//! hook sees `pm_suspend` return.
 //!
-//! `pm_suspend` counts just before it returns (`kernel/power/suspend.c`, 7.3): `success`, or `fail` with
-//! the errno. No event marks that moment. An attempt that thawed user space ends soon after the thaw; one
-//! that was aborted during the file-system sync has no further event at all. So the agent polls the counts
-//! while an attempt is open, less and less often, and at the latest when the next attempt begins. A call
-//! that is refused before its first event is not seen.
+//! `pm_suspend` counts just before it returns (`kernel/power/suspend.c`, 7.3): `success`, or `fail`
+//! with the errno. No event marks that moment. An attempt that thawed user space ends soon after
+//! the thaw; one that was aborted during the file-system sync has no further event at all. So the
+//! agent polls the counts while an attempt is open, less and less often, and at the latest when the
+//! next attempt begins. A call that is refused before its first event is not seen.
 
 use std::collections::VecDeque;
 
@@ -19,8 +19,9 @@ use crate::probe::events::{EventKind, ProbeEvent};
 /// The first wait of an open attempt, in ms. Each further wait is twice as long.
 const FIRST_MS: u16 = 10;
 
-/// The longest wait. The freezer gives up after 20 s (`freeze_timeout_msecs`, `kernel/power/process.c`). An
-/// attempt that lasts longer than all waits together sleeps, or the next event shows its end.
+/// The longest wait. The freezer gives up after 20 s (`freeze_timeout_msecs`,
+/// `kernel/power/process.c`). An attempt that lasts longer than all waits together sleeps, or the
+/// next event shows its end.
 const LONGEST_MS: u16 = 16_384;
 
 /// Nothing sleeps without this phase, and only a successful attempt reaches it.
@@ -83,7 +84,8 @@ impl SuspendStatsReturns {
     /// Follows an event. If it begins an attempt, call [`SuspendStatsReturns::update`] first.
     pub fn observe(&mut self, event: &ProbeEvent) {
         if begins_attempt(event) {
-            // SuspendStatsReturns that were counted before it began belong to an attempt that was not seen.
+            // SuspendStatsReturns that were counted before it began belong to an attempt that was
+            // not seen.
             if self.open.is_empty() && self.unassigned.read_at < event.at {
                 self.unassigned = Unassigned::default();
             }
@@ -118,8 +120,9 @@ impl SuspendStatsReturns {
 
     /// The return of the oldest open attempt, if it was counted.
     ///
-    /// If several returns were counted between two readings, some of them as failures, an attempt counts as
-    /// successful only if it reached the machine, and only the last failure has its errno.
+    /// If several returns were counted between two readings, some of them as failures, an attempt
+    /// counts as successful only if it reached the machine, and only the last failure has its
+    /// errno.
     pub fn next_return(&mut self) -> Option<SuspendReturn> {
         let left = &mut self.unassigned;
         let open = self.open.front().filter(|_| left.successes + left.failures > 0)?;
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_failures_only_the_last_has_an_errno() {
+    fn only_the_last_failure_has_an_errno() {
         let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0));
         for at in 1..4 {
             returns.observe(&phase(at, "suspend_enter", true));

@@ -1,4 +1,5 @@
-//! Everything that wakes the agent: events, ticks, the deadline, signals. It does not run in between.
+//! Everything that wakes the agent: events, ticks, the deadline, signals. It does not run in
+//! between.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -44,8 +45,8 @@ pub struct Wakeups {
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// From here on they no longer kill the process. One that comes before the capture has started ends it
-    /// cleanly as soon as it has.
+    /// From here on they no longer kill the process. One that comes before the capture has started
+    /// ends it cleanly as soon as it has.
     pub fn hold() -> Result<Self> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGINT);
@@ -62,15 +63,15 @@ const DEADLINE: u64 = 2;
 const SIGNALS: u64 = 3;
 const FLUSH: u64 = 4;
 
-/// How long events wait if they did not wake the agent. A power cut loses them, so the time is short; each
-/// wake-up of the agent costs power, so it is not shorter.
+/// How long events wait if they did not wake the agent. A power cut loses them, so the time is
+/// short; each wake-up of the agent costs power, so it is not shorter.
 const FLUSH_AFTER: Duration = Duration::from_secs(3);
 
 impl Wakeups {
     /// Wake-ups by `events`, `signals` and timers.
     ///
-    /// No timer uses an `*_ALARM` clock, so none wakes a suspended device: a tick that is due during a
-    /// suspend comes after it.
+    /// No timer uses an `*_ALARM` clock, so none wakes a suspended device: a tick that is due
+    /// during a suspend comes after it.
     pub fn new(
         events: BorrowedFd<'_>,
         signals: Signals,
@@ -108,8 +109,8 @@ impl Wakeups {
         Ok(Self { epoll, tick, deadline, signals, flush, flush_is_set: false })
     }
 
-    /// Wakes the agent once, after a while, for the events that come until then. If the timer is set already,
-    /// it stays as it is.
+    /// Wakes the agent once, after a while, for the events that come until then. If the timer is
+    /// set already, it stays as it is.
     pub fn flush_soon(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.flush_is_set, true) {
             return Ok(());

@@ -1,4 +1,5 @@
-//! `sleepwalkd doctor`: what works on this device, what is lost without the rest, and how to fix it.
+//! `sleepwalkd doctor`: what works on this device, what is lost without the rest, and how to fix
+//! it.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,8 @@
-//! `sleepwalkd measure`: how long a snapshot takes on this device, compared with reading debugfs and sysfs.
+//! `sleepwalkd measure`: how long a snapshot takes on this device, compared with reading debugfs
+//! and sysfs.
 //!
-//! The walk and debugfs, which take about a millisecond, alternate, so that other load affects both alike.
-//! sysfs, which takes seconds, comes after them.
+//! The walk and debugfs, which take about a millisecond, alternate, so that other load affects both
+//! alike. sysfs, which takes seconds, comes after them.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -18,7 +19,8 @@ use crate::snapshot::{Kind, SnapshotSource as _};
 const DEBUGFS: &str = "/sys/kernel/debug/wakeup_sources";
 const SYSFS: &str = "/sys/class/wakeup";
 
-/// The attributes of each source in sysfs (`wakeup_source_attrs`, `drivers/base/power/wakeup_stats.c`, 7.3).
+/// The attributes of each source in sysfs (`wakeup_source_attrs`,
+/// `drivers/base/power/wakeup_stats.c`, 7.3).
 const ATTRIBUTES: [&str; 10] = [
     "name",
     "active_count",

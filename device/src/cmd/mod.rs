@@ -25,7 +25,7 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// What BTF has of the kernel's types. Some sources of snapshots and some hooks work without.
+/// The kernel's types from BTF. Some sources of snapshots and some hooks work without them.
 fn kernel() -> Result<Kernel> {
     probe::kernel().inspect_err(|error| log::info!("{error:#}"))
 }

@@ -1,5 +1,5 @@
-//! The names of interrupts, as `/sys/kernel/irq` has them (`kernel/irq/irqdesc.c`, 4.9 and later, with
-//! CONFIG_SPARSE_IRQ=y, which every arm64 kernel has).
+//! The names of interrupts, as `/sys/kernel/irq` has them (`kernel/irq/irqdesc.c`, 4.9 and later,
+//! with CONFIG_SPARSE_IRQ=y, which every arm64 kernel has).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ const FOLDER: &str = "/sys/kernel/irq";
 /// The names of an interrupt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Irq {
-    /// Its handlers, comma-separated; empty where it can't be read.
+    /// Its handlers, comma-separated; empty if it can't be read.
     pub name: Vec<u8>,
     /// Its controller; likewise.
     pub chip: Vec<u8>,
@@ -35,8 +35,9 @@ impl Irqs {
         Self { folder, recorded: BTreeMap::new() }
     }
 
-    /// The names of an interrupt, if they are not the ones that the trace has. The kernel may give a number to
-    /// another device, so each wake looks: that is two small files, a few times per sleep.
+    /// The names of an interrupt, if they are not the ones that the trace has. The kernel may give
+    /// a number to another device, so each wake looks: that is two small files, a few times per
+    /// sleep.
     pub fn changed(&mut self, number: u32) -> Option<Irq> {
         let irq = read(&self.folder.join(number.to_string()));
         if self.recorded.get(&number) == Some(&irq) {

@@ -1,5 +1,5 @@
-//! Everything that is recorded besides the probe's events: kernel, device and boot; power supplies; the
-//! kernel's own count of attempts; the names of interrupts.
+//! Everything that is recorded besides the probe's events: kernel, device and boot; power supplies;
+//! the kernel's own count of attempts; the names of interrupts.
 
 pub mod irqs;
 pub mod power_supply;
@@ -15,20 +15,20 @@ use nix::unistd::{SysconfVar, sysconf};
 use sleepwalk_trace::record::{Hook, Session};
 
 use power_supply::{PowerSupplies, PowerSupplyReading, When};
-use suspend_stats::{Changes, Stats, SuspendStats};
+use suspend_stats::{Changes, Stats, SuspendStatsReader};
 
 /// The values that are read during a capture.
 #[derive(Debug)]
 pub struct Surroundings {
     power_supplies: PowerSupplies,
     /// `None` if the kernel has none.
-    suspend_stats: Option<SuspendStats>,
+    suspend_stats: Option<SuspendStatsReader>,
 }
 
 impl Surroundings {
     /// Finds the values that this device has.
     pub fn open() -> Self {
-        let stats = SuspendStats::open().inspect_err(|error| log::info!("{error:#}")).ok();
+        let stats = SuspendStatsReader::open().inspect_err(|error| log::info!("{error:#}")).ok();
         Self { power_supplies: PowerSupplies::default(), suspend_stats: stats }
     }
 
@@ -46,13 +46,13 @@ impl Surroundings {
     /// How many values can be read here. Dropping capabilities must not lower it.
     pub fn readable(&mut self) -> usize {
         let stats = self.suspend_stats.as_mut().and_then(|stats| stats.read().ok());
-        let supplies = power_supply::available();
+        let available = power_supply::available();
         stats.map_or(0, |stats| stats.counters.len())
-            + supplies.into_iter().map(|(_, _, values)| values).sum::<usize>()
+            + available.into_iter().map(|(_, _, values)| values).sum::<usize>()
     }
 
-    /// The hooks as the session has them: if none sees the return of `pm_suspend`, the counts show how an
-    /// attempt ended.
+    /// The hooks as the session has them: if none sees the return of `pm_suspend`, the counts show
+    /// how an attempt ended.
     pub fn hooks(&self, attached: &[Hook]) -> Vec<Hook> {
         let mut hooks = attached.to_vec();
         for hook in &mut hooks {
@@ -67,7 +67,8 @@ impl Surroundings {
 /// The [`Hook::how`] of returns that no hook sees.
 pub const BY_STATS: &str = "suspend_stats";
 
-/// The part of [`Session`] that is known before anything is loaded; the rest is left at its default.
+/// The part of [`Session`] that is known before anything is loaded; the rest is left at its
+/// default.
 pub fn session() -> Session {
     let (kernel, machine) = match uname() {
         Ok(u) => (lossy(u.release()), lossy(u.machine())),

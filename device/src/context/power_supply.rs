@@ -1,9 +1,9 @@
 //! Power supplies: the values of batteries and chargers in `/sys/class/power_supply`
 //! (`drivers/power/supply/power_supply_sysfs.c`).
 //!
-//! A fuel gauge may sit behind a slow bus and take milliseconds to answer. So a reading has the stamp of
-//! its end, and readings are at least [`APART_NS`] apart: a storm of attempts does not become a storm of
-//! readings. An unchanged power supply is not recorded again.
+//! A fuel gauge may sit behind a slow bus and take milliseconds to answer. So a reading has the
+//! stamp of its end, and readings are at least [`APART_NS`] apart: a storm of attempts does not
+//! become a storm of readings. An unchanged power supply is not recorded again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,11 +17,12 @@ use crate::clock;
 
 const CLASS: &str = "/sys/class/power_supply";
 
-/// Nanoseconds between two readings: long compared with a slow gauge, and short compared with a sleep
-/// whose charge should be counted apart from that of the time awake.
+/// Nanoseconds between two readings: long compared with a slow gauge, and short compared with a
+/// sleep whose charge should be counted apart from that of the time awake.
 const APART_NS: u64 = 2_000_000_000;
 
-/// The values of one power supply. A missing file, or a driver that fails now, leaves a value empty.
+/// The values of one power supply. A missing file, or a driver that fails now, leaves a value
+/// empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// `type`.
@@ -182,24 +183,24 @@ mod tests {
         write(&battery, &charging);
         let usb = class.path().join("usb");
         write(&usb, &[("type", "USB\n"), ("online", "1\n"), ("capacity", "many\n")]);
-        let mut supplies = PowerSupplies::at(class.path().into());
+        let mut all = PowerSupplies::at(class.path().into());
         let battery_shown =
             "battery Battery Charging [Some(80), Some(3000000), Some(-120000), None]";
         let usb_shown = "usb USB  [None, None, None, Some(1)]";
-        assert_eq!(shown(supplies.read(When::CaptureEdge)), [battery_shown, usb_shown]);
+        assert_eq!(shown(all.read(When::CaptureEdge)), [battery_shown, usb_shown]);
 
         // Too soon.
         fs::remove_dir_all(&usb).unwrap();
-        assert!(supplies.read(When::Between).is_empty());
-        supplies.read_at = BootNanos(0);
+        assert!(all.read(When::Between).is_empty());
+        all.read_at = BootNanos(0);
         let usb_gone = "usb USB  [None, None, None, None]";
-        assert_eq!(shown(supplies.read(When::Between)), [usb_gone]);
-        supplies.read_at = BootNanos(0);
-        assert!(supplies.read(When::Between).is_empty(), "nothing changed");
+        assert_eq!(shown(all.read(When::Between)), [usb_gone]);
+        all.read_at = BootNanos(0);
+        assert!(all.read(When::Between).is_empty(), "nothing changed");
 
         write(&usb, &[("type", "USB\n"), ("online", "1\n")]);
-        assert_eq!(shown(supplies.read(When::CaptureEdge)), [battery_shown, usb_shown]);
-        supplies.class = class.path().join("none");
-        assert_eq!(supplies.read(When::CaptureEdge).len(), 2, "both are gone");
+        assert_eq!(shown(all.read(When::CaptureEdge)), [battery_shown, usb_shown]);
+        all.class = class.path().join("none");
+        assert_eq!(all.read(When::CaptureEdge).len(), 2, "both are gone");
     }
 }

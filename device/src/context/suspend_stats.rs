@@ -1,5 +1,5 @@
-//! The kernel's own count of suspend attempts: `/sys/power/suspend_stats` (`kernel/power/main.c`, 5.4
-//! and later), or before it debugfs' file of the same name.
+//! The kernel's own count of suspend attempts: `/sys/power/suspend_stats` (`kernel/power/main.c`,
+//! 5.4 and later), or before it debugfs' file of the same name.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,52 +22,53 @@ const LAST: &str = "last_failed_";
 pub struct Stats {
     /// Cumulative, by the kernel's name.
     pub counters: BTreeMap<String, u64>,
-    /// Of the last failure that had one.
+    /// The device of the last failure that had one.
     pub last_device: Vec<u8>,
-    /// Of the last failure: a negative errno; 0 where there was none since boot.
+    /// The negative errno of the last failure; 0 if there was none since boot.
     pub last_errno: i32,
-    /// Of the last failure that had one.
+    /// The step of the last failure that had one.
     pub last_step: Vec<u8>,
 }
 
 impl Stats {
-    /// A counter; 0 where the kernel has none of that name.
+    /// A counter; 0 if the kernel has none of that name.
     pub fn counter(&self, name: &str) -> u64 {
         self.counters.get(name).copied().unwrap_or(0)
     }
 }
 
-/// Where the values are. In sysfs each value is a file, which stays open: reading it from its start gives
-/// the current value (`kernfs_fop_read_iter`, `fs/kernfs/file.c`, 7.3).
+/// The files with the values. In sysfs each value is a file, which stays open: reading it from its
+/// start gives the current value (`kernfs_fop_read_iter`, `fs/kernfs/file.c`, 7.3).
 #[derive(Debug)]
 enum Location {
     Folder { counters: Vec<(String, File)>, device: File, errno: File, step: File },
     Table(File),
 }
 
-/// What changed since the reading before.
+/// The changes since the reading before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// When they were read.
     pub at: BootNanos,
     /// The counters that changed; all of them in the first reading.
     pub counters: Vec<(String, u64)>,
-    /// Of the last failure, if a `failed_*` counter rose; else empty, because the kernel keeps old values.
+    /// The device of the last failure, if a `failed_*` counter rose; else empty, because the kernel
+    /// keeps old values.
     pub last_device: Vec<u8>,
-    /// Of the last failure, if `fail` or a `failed_*` counter rose; else 0.
+    /// The errno of the last failure, if `fail` or a `failed_*` counter rose; else 0.
     pub last_errno: i32,
-    /// Like the device.
+    /// The step of the last failure, under the same condition as the device.
     pub last_step: Vec<u8>,
 }
 
 /// The kernel's counts, with the values that the trace has.
 #[derive(Debug)]
-pub struct SuspendStats {
+pub struct SuspendStatsReader {
     location: Location,
     recorded: Option<Stats>,
 }
 
-impl SuspendStats {
+impl SuspendStatsReader {
     /// Finds and reads them.
     pub fn open() -> Result<Self> {
         let location = match folder(Path::new(FOLDER)) {
@@ -109,7 +110,8 @@ impl SuspendStats {
         }
     }
 
-    /// The values now, and how they differ from those of the last call; `None` if no counter changed.
+    /// The values now, and how they differ from those of the last call; `None` if no counter
+    /// changed.
     pub fn read_changes(&mut self) -> Result<(Stats, Option<Changes>)> {
         let stats = self.read()?;
         let at = clock::now().boot;
@@ -187,8 +189,8 @@ fn text(file: &File) -> Result<String> {
     Ok(text.trim_end_matches('\n').to_owned())
 }
 
-/// Parses debugfs' table (`suspend_stats_show`, `kernel/power/main.c`): `name: number` lines, then the last
-/// failures, one below the other, the newest first.
+/// Parses debugfs' table (`suspend_stats_show`, `kernel/power/main.c`): `name: number` lines, then
+/// the last failures, one below the other, the newest first.
 fn parse(table: &str) -> Result<Stats> {
     let mut stats = Stats::default();
     for line in table.lines() {
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_read_again_each_time() {
+    fn the_folder_is_read_each_time() {
         let home = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
         for (name, text) in [
@@ -245,7 +247,8 @@ mod tests {
         ] {
             write(name, text);
         }
-        let mut stats = SuspendStats { location: folder(home.path()).unwrap(), recorded: None };
+        let mut stats =
+            SuspendStatsReader { location: folder(home.path()).unwrap(), recorded: None };
         let first = stats.read().unwrap();
         assert_eq!(first.counters.keys().collect::<Vec<_>>(), ["fail", "failed_freeze", "success"]);
         write("fail", "1\n");
@@ -256,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_failure_is_reported_when_one_was_counted() {
+    fn only_a_counted_failure_is_reported() {
         let home = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
         for (name, text) in [
@@ -270,7 +273,7 @@ mod tests {
             write(name, text);
         }
         let location = folder(home.path()).unwrap();
-        let mut stats = SuspendStats { location, recorded: None };
+        let mut stats = SuspendStatsReader { location, recorded: None };
         let mut changes = || stats.read_changes().unwrap().1;
         let first = changes().unwrap();
         assert_eq!((first.counters.len(), first.last_errno, first.last_device.len()), (3, 0, 0));

@@ -16,7 +16,8 @@ use Capability::{
 use super::check::{Check, CheckState};
 use crate::capabilities::{is_effective, memlock_limits_maps};
 
-/// The folder for traces on a phone. It belongs to `shell`, so even root needs a capability to write there.
+/// The folder for traces on a phone. It belongs to `shell`, so even root needs a capability to
+/// write there.
 const TRACES: &str = "/data/local/tmp";
 
 const KALLSYMS: &str = "/proc/kallsyms";
@@ -122,7 +123,8 @@ fn perf_is_closed() -> bool {
 }
 
 /// Checks access for the effective user. Bionic can only check it for the real user (`faccessat`,
-/// libc/bionic/faccessat.cpp), which differs only if a user other than root runs the agent with capabilities.
+/// libc/bionic/faccessat.cpp), which differs only if a user other than root runs the agent with
+/// capabilities.
 #[cfg(not(target_os = "android"))]
 const ACCESS: AtFlags = AtFlags::AT_EACCESS;
 #[cfg(target_os = "android")]

@@ -6,15 +6,15 @@ use serde::Serialize;
 /// Result of one check.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// What was checked.
+    /// The thing that was checked.
     pub name: &'static str,
     /// Whether it works.
     pub state: CheckState,
-    /// What was found.
+    /// The finding, or the error.
     pub found: String,
-    /// What does not work without it; empty if nothing is lost.
+    /// The loss without it; empty if there is none.
     pub lost: &'static str,
-    /// How to fix it; empty if nothing is lost.
+    /// The fix; empty if nothing is lost.
     pub fix: &'static str,
 }
 

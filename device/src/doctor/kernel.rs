@@ -5,7 +5,7 @@ use sleepwalk_trace::abi;
 use sleepwalk_trace::record::HOOKS;
 
 use super::check::{Check, CheckState};
-use crate::context::suspend_stats::SuspendStats;
+use crate::context::suspend_stats::SuspendStatsReader;
 use crate::context::{irqs, power_supply};
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
@@ -52,7 +52,7 @@ fn surroundings() -> [Check; 3] {
         Check::new(
             "suspend_stats",
             CheckState::Degraded,
-            SuspendStats::open().map(|stats| stats.path().to_owned()),
+            SuspendStatsReader::open().map(|stats| stats.path().to_owned()),
             "the kernel's own count of attempts as a cross-check, and, without `returns`, how attempts ended",
             "a kernel of Linux 5.4 or later with CONFIG_SUSPEND=y, or debugfs on an older kernel",
         ),
@@ -61,8 +61,7 @@ fn surroundings() -> [Check; 3] {
             CheckState::Degraded,
             power_supplies(),
             "the charge used asleep and awake, and whether a charger was connected",
-            "a kernel with CONFIG_POWER_SUPPLY=y and a driver for the battery; a device without a battery \
-             has no fix",
+            "a kernel with CONFIG_POWER_SUPPLY=y and a driver for the battery, if the device has one",
         ),
         Check::new(
             "interrupts",

@@ -1,8 +1,8 @@
 //! Which source is which: kernel addresses and ids are used again, and names are not unique.
 //!
-//! An instance is one source from its registration to its removal, as far as snapshots can show: the
-//! same (key, id, name) with counters that did not fall. The last is needed because a source that is
-//! removed and registered again easily gets the same memory and the same id.
+//! An instance is one source from its registration to its removal, as far as snapshots can show:
+//! the same (key, id, name) with counters that did not fall. The last is needed because a source
+//! that is removed and registered again easily gets the same memory and the same id.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::snapshot::{Key, Sample};
 /// The sources that the trace defines.
 #[derive(Debug, Default)]
 pub struct Instances {
-    /// By key, and by name where the key counts within a name.
+    /// By key, and also by name if the key is only unique within a name.
     last_seen: HashMap<(Key, u32), LastSeen>,
     name_table: NameTable,
     next: u32,
@@ -43,7 +43,7 @@ struct LastSeen {
 pub struct Identified {
     /// The instance.
     pub instance: u32,
-    /// The sample's state, marked as torn or corrected where the sample before it shows the need.
+    /// The sample's state, marked as torn or corrected if the sample before it requires that.
     pub state: SourceState,
     /// Defines the instance, if the trace does not have it yet.
     pub definition: Option<SourceDef>,
@@ -106,8 +106,8 @@ impl Instances {
         Identified { instance, state, definition: Some(definition) }
     }
 
-    /// The snapshot numbered `snapshot` was taken at `at`. If it is whole, the sources that it does not
-    /// have are gone, and what comes later at their addresses is new.
+    /// The snapshot numbered `snapshot` was taken at `at`. If it is whole, the sources that it does
+    /// not have are gone, and what comes later at their addresses is new.
     pub fn snapshot_taken(&mut self, snapshot: u64, at: BootNanos, whole: bool) {
         self.only_in_edges = 0;
         if whole {
@@ -172,8 +172,8 @@ impl Instances {
     }
 }
 
-/// Whether a counter fell that never falls while a source lives. `relax_count` may: a deactivation that
-/// finds nothing to do takes its step back (`wakeup_source_deactivate`, 7.3).
+/// Whether a counter fell that never falls while a source lives. `relax_count` may: a deactivation
+/// that finds nothing to do takes its step back (`wakeup_source_deactivate`, 7.3).
 fn fell(old: &Counters, new: &Counters) -> bool {
     new.active_count < old.active_count
         || new.event_count < old.event_count
@@ -184,9 +184,9 @@ fn fell(old: &Counters, new: &Counters) -> bool {
         || new.last_ns < old.last_ns
 }
 
-/// `total_time` changes together with `last_time` (`wakeup_source_deactivate`, 7.3). A printed total
-/// contains the current activation, whose length is subtracted with a rounding error that varies: the
-/// first result is kept.
+/// `total_time` changes together with `last_time` (`wakeup_source_deactivate`, 7.3). A printed
+/// total contains the current activation, whose length is subtracted with a rounding error that
+/// varies: the first result is kept.
 fn keep_total(old: &Counters, state: &mut SourceState) {
     let new = &mut state.counters;
     if state.state & STATE_ACTIVE != 0
@@ -197,8 +197,8 @@ fn keep_total(old: &Counters, state: &mut SourceState) {
     }
 }
 
-/// Whether the counts show a transition that `last_time`, which changes last, does not: the source was
-/// changing, and its times don't belong to its counts. The probe's own check can't see that.
+/// Whether the counts show a transition that `last_time`, which changes last, does not: the source
+/// was changing, and its times don't belong to its counts. The probe's own check can't see that.
 fn half_changed(old: &Counters, new: &Counters) -> bool {
     let counted = new.active_count != old.active_count || new.relax_count != old.relax_count;
     counted && new.last_ns == old.last_ns

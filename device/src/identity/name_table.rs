@@ -1,10 +1,10 @@
-//! Finds the source that an edge belongs to by its name: the tracepoints pass the pointer of a source's
-//! name, and nothing else.
+//! Finds the source that an edge belongs to by its name: the tracepoints pass the pointer of a
+//! source's name, and nothing else.
 //!
-//! The kernel uses a pointer again after a source's death. Several sources may share one (`eventpoll` is
-//! a constant of the kernel, and constants are not copied). A source may live and die between two
-//! snapshots. So the probe sends the name at a pointer before the first edge with that pointer, and
-//! again when the name has changed.
+//! The kernel uses a pointer again after a source's death. Several sources may share one
+//! (`eventpoll` is a constant of the kernel, and constants are not copied). A source may live and
+//! die between two snapshots. So the probe sends the name at a pointer before the first edge with
+//! that pointer, and again when the name has changed.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,8 @@ use sleepwalk_trace::time::BootNanos;
 /// Name pointers, the names there, and the sources that have them.
 #[derive(Debug, Default)]
 pub struct NameTable {
-    /// The name at each pointer, as the probe sent it last; from a snapshot where the probe has not.
+    /// The name at each pointer, as the probe sent it last, or from a snapshot if the probe has not
+    /// sent one.
     names: HashMap<u64, NameAtPointer>,
     /// How many names were left the last time that some were forgotten.
     left: usize,
@@ -81,8 +82,8 @@ impl NameTable {
         }
     }
 
-    /// Keeps the names of live sources: the probe may remember having sent one of these however long
-    /// ago that was, because a CPU that sends little keeps its share of the probe's map
+    /// Keeps the names of live sources: the probe may remember having sent one of these however
+    /// long ago that was, because a CPU that sends little keeps its share of the probe's map
     /// (`struct bpf_lru_locallist`, `kernel/bpf/bpf_lru_list.c`, 7.3).
     fn forget_least_recently_used(&mut self) {
         let mut uses: Vec<_> = self.names.values().map(|at| at.used_at).collect();
@@ -100,8 +101,8 @@ impl NameTable {
         of_sources.chain(self.names.values().map(|at| at.name.string))
     }
 
-    /// Adds a source that a snapshot shows for the first time. Returns the instance that edges have given
-    /// to it already; if there is none, it becomes `new_instance`.
+    /// Adds a source that a snapshot shows for the first time. Returns the instance that edges have
+    /// given to it already; if there is none, it becomes `new_instance`.
     pub fn add_from_snapshot(
         &mut self,
         pointer: u64,

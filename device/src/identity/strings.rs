@@ -56,8 +56,8 @@ impl StringTable {
         self.strings.len() > 2 * self.left + FEW
     }
 
-    /// Forgets the names that are not `used`. One that comes up again is defined again, under another
-    /// number.
+    /// Forgets the names that are not `used`. One that comes up again is defined again, under
+    /// another number.
     pub fn forget_unused(&mut self, used: &HashSet<u32>) {
         self.strings.retain(|_, entry| entry.permanent || used.contains(&entry.id));
         self.strings.shrink_to_fit();

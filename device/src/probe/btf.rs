@@ -1,15 +1,15 @@
-//! What the walk needs from the kernel's own type information, `/sys/kernel/btf/vmlinux`: where the
-//! members of `struct wakeup_source` lie, and the ids of the kfuncs.
+//! The parts of the kernel's own type information, `/sys/kernel/btf/vmlinux`, that the probe needs:
+//! the offsets of the members of `struct wakeup_source`, and the ids of the kfuncs.
 //!
-//! rustc emits no CO-RE relocations, so this is read when the agent starts. One pass over the bytes,
-//! without building the 150,000 types in memory (aya's parser does that, and keeps members private).
-//! The format is `include/uapi/linux/btf.h`.
+//! rustc emits no CO-RE relocations, so the agent reads this when it starts. It takes one pass over
+//! the bytes and does not build the 150,000 types in memory. (aya's parser does that, and keeps
+//! members private.) The format is in `include/uapi/linux/btf.h`.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// The struct that the list consists of.
+/// The struct of the list's nodes.
 const STRUCT: &str = "wakeup_source";
 
 /// The members that the probe or the agent reads.
@@ -31,7 +31,7 @@ const MEMBERS: [&str; 15] = [
     "autosleep_enabled",
 ];
 
-/// Type information that can't be used.
+/// Type information that is not usable.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BtfError {
     /// Not BTF, or cut.
@@ -40,7 +40,7 @@ pub enum BtfError {
     /// The struct is missing.
     #[error("the kernel's BTF has no struct {STRUCT}: it was built without CONFIG_PM_SLEEP")]
     NoStruct,
-    /// Larger than a slot has room for.
+    /// The struct is larger than a slot.
     #[error("struct {STRUCT} of this kernel has {0} bytes: build it without lock debugging")]
     TooLarge(u32),
     /// A member is missing.
@@ -48,7 +48,7 @@ pub enum BtfError {
     NoMember(&'static str),
 }
 
-/// Where a member lies.
+/// The place of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
     /// From the start of the struct, in bits.
@@ -66,14 +66,14 @@ pub struct Named {
     pub kind: u32,
 }
 
-/// What was found.
+/// The types that were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kernel {
-    /// Size of the struct in bytes; 0 where there is none.
+    /// Size of the struct in bytes; 0 if the kernel has none.
     pub size: u32,
     /// Its members, by name.
     pub members: BTreeMap<&'static str, Member>,
-    /// Those of the wanted functions and typedefs that the kernel has.
+    /// The wanted functions and typedefs that the kernel has.
     pub ids: BTreeMap<&'static str, Named>,
 }
 
@@ -103,11 +103,11 @@ const KIND_DECL_TAG: u32 = 17;
 const KIND_ENUM64: u32 = 19;
 const KIND_LAST: u32 = 19;
 
-/// Looks for `struct wakeup_source`, and for functions and typedefs of the `wanted` names.
+/// Finds `struct wakeup_source`, and the functions and typedefs with the `wanted` names.
 pub fn scan(btf: &[u8], wanted: &[&'static str]) -> Result<Kernel, BtfError> {
     let header = Words(btf);
     if header.at(0)? & 0xffff != 0xeb9f {
-        return Err(BtfError::Damaged("it does not begin with BTF's magic"));
+        return Err(BtfError::Damaged("it does not start with BTF's magic"));
     }
     let base = header.at(4)? as usize;
     let types = section(btf, base, header.at(8)?, header.at(12)?)?;
@@ -135,7 +135,7 @@ pub fn scan(btf: &[u8], wanted: &[&'static str]) -> Result<Kernel, BtfError> {
     Ok(found)
 }
 
-/// Bytes behind the common part of a type.
+/// Bytes after the common part of a type.
 fn extra(kind: u32, count: u32) -> Result<usize, BtfError> {
     let count = count as usize;
     Ok(match kind {
@@ -188,11 +188,11 @@ struct Words<'a>(&'a [u8]);
 impl<'a> Words<'a> {
     fn at(&self, at: usize) -> Result<u32, BtfError> {
         let word = self.0.get(at..at + 4).and_then(|w| w.try_into().ok());
-        word.map(u32::from_le_bytes).ok_or(BtfError::Damaged("a type breaks off"))
+        word.map(u32::from_le_bytes).ok_or(BtfError::Damaged("a type is cut"))
     }
 
     fn skip(self, bytes: usize) -> Result<Words<'a>, BtfError> {
-        self.0.get(bytes..).map(Words).ok_or(BtfError::Damaged("a type breaks off"))
+        self.0.get(bytes..).map(Words).ok_or(BtfError::Damaged("a type is cut"))
     }
 }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_or_flipped_bytes_are_an_error_or_read_as_something_else() {
+    fn damaged_bytes_do_not_panic() {
         let btf = sample();
         for cut in 0..btf.len() {
             assert!(scan(&btf[..cut], &["kf"]).is_err(), "cut at {cut}");

@@ -12,7 +12,7 @@ use sleepwalk_trace::time::BootNanos;
 pub struct ProbeEvent {
     /// CLOCK_BOOTTIME.
     pub at: BootNanos,
-    /// What happened.
+    /// The event.
     pub kind: EventKind,
 }
 
@@ -39,7 +39,7 @@ pub enum EventKind {
     Name {
         /// Kernel address of the name.
         name_pointer: u64,
-        /// The name, without NUL; empty where it could not be read.
+        /// The name, without NUL; empty if it could not be read.
         name: InlineStr<NAME_ROOM>,
         /// The name is longer than that, or could not be read.
         cut: bool,
@@ -60,7 +60,7 @@ pub enum EventKind {
     CountWrite {
         /// The thread's id.
         thread: u32,
-        /// What it returned.
+        /// The return value.
         saved: bool,
     },
     /// An interrupt woke the system.
@@ -81,7 +81,8 @@ pub struct ProbeEdge {
     pub active: bool,
 }
 
-/// A string of at most `N` bytes without an allocation: there may be thousands of events in a second.
+/// A string of at most `N` bytes without an allocation: there may be thousands of events in a
+/// second.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct InlineStr<const N: usize> {
     bytes: [u8; N],
@@ -111,8 +112,8 @@ impl<const N: usize> std::fmt::Debug for InlineStr<N> {
 }
 
 impl ProbeEvent {
-    /// Parses one entry of the ring buffer ([`sleepwalk_trace::abi`]); `None` for one that this build's probe
-    /// does not send.
+    /// Parses one entry of the ring buffer ([`sleepwalk_trace::abi`]); `None` for one that this
+    /// build's probe does not send.
     pub fn parse(record: &[u8]) -> Option<Self> {
         let (head, rest) = record.split_at_checked(16)?;
         let (time, head) = head.split_first_chunk()?;
@@ -133,8 +134,8 @@ impl ProbeEvent {
             }),
             EVENT_NAME => {
                 let (pointer, name) = rest.split_first_chunk()?;
-                // The length includes the NUL. It is one more than there is room for if the name is longer,
-                // and a negative errno if the read failed.
+                // The length includes the NUL. It is one more than there is room for if the name is
+                // longer, and a negative errno if the read failed.
                 let whole = (1..=NAME_ROOM as i32).contains(&(value as i32));
                 EventKind::Name {
                     name_pointer: u64::from_ne_bytes(*pointer),

@@ -11,7 +11,7 @@ use sleepwalk_trace::record::Hook;
 
 use super::btf::Kernel;
 use super::events::ProbeEvent;
-use super::syscall_prog::patiently;
+use super::syscall_prog::retry_interrupted;
 use super::{hooks_object, lean_aya};
 
 /// Something to watch, and the ways to watch it, best first.
@@ -21,7 +21,8 @@ struct Watched {
     forms: [Form; 2],
 }
 
-/// One way to watch it: its name in the trace, and its programs with the function or tracepoint of each.
+/// One way to watch it: its name in the trace, and its programs with the function or tracepoint of
+/// each.
 struct Form {
     how: &'static str,
     programs: &'static [(&'static str, &'static str)],
@@ -90,7 +91,8 @@ const WATCHED: [Watched; 6] = [
     },
 ];
 
-/// The names that the best forms need from the kernel's BTF: functions, and typedefs for tracepoints.
+/// The names that the best forms need from the kernel's BTF: functions, and typedefs for
+/// tracepoints.
 pub const TRACED: [&str; 7] = [
     SUSPEND,
     GET,
@@ -101,8 +103,8 @@ pub const TRACED: [&str; 7] = [
     "btf_trace_wakeup_source_deactivate",
 ];
 
-/// An environment variable with comma-separated forms to leave out, to test the other forms on a kernel that
-/// takes the first.
+/// An environment variable with comma-separated forms to leave out, to test the other forms on a
+/// kernel that takes the first.
 pub const WITHOUT: &str = "SLEEPWALK_WITHOUT";
 
 /// The attached programs. Dropping it detaches them.
@@ -116,8 +118,9 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Loads and attaches the programs, each in the first form that this kernel takes. The first forms need
-    /// BTF (`kernel`). If no form works, or `edges` are not wanted, [`Hooks::attached`] has the reason.
+    /// Loads and attaches the programs, each in the first form that this kernel takes. The first
+    /// forms need BTF (`kernel`). If no form works, or `edges` are not wanted, [`Hooks::attached`]
+    /// has the reason.
     pub fn attach(kernel: Option<&Kernel>, edges: bool) -> Result<Self> {
         let object = hooks_object()?;
         let mut programs =
@@ -144,7 +147,7 @@ impl Hooks {
         })
     }
 
-    /// What is watched and how, in the order of [`sleepwalk_trace::record::HOOKS`].
+    /// The hooks, sorted as in [`sleepwalk_trace::record::HOOKS`].
     pub fn attached(&self) -> &[Hook] {
         &self.attached
     }
@@ -180,12 +183,13 @@ impl Hooks {
         Ok(new)
     }
 
-    /// Makes the next event wake the agent. Read the events once more after this, for those that came just
-    /// before.
+    /// Makes the next event wake the agent. Read the events once more after this, for those that
+    /// came just before.
     pub fn wake_on_next_event(&mut self) -> Result<()> {
         self.awake.set(0, 0, 0).context("the probe's map AWAKE can't be written")?;
-        // The probe makes an event visible, then checks whether the agent sleeps. The agent does it in the
-        // opposite order. Neither order may change, so that at least one of the two sees the other.
+        // The probe makes an event visible, then checks whether the agent sleeps. The agent does it
+        // in the opposite order. Neither order may change, so that at least one of the two sees the
+        // other.
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         Ok(())
     }
@@ -235,25 +239,25 @@ fn attach(program: &mut Program, target: &str, btf: Option<&Btf>) -> Result<()> 
     match program {
         Program::BtfTracePoint(program) => {
             let btf = btf()?;
-            patiently(|| program.load(target, btf), interrupted)?;
+            retry_interrupted(|| program.load(target, btf), interrupted)?;
             program.attach()?;
         }
         Program::RawTracePoint(program) => {
-            patiently(|| program.load(), interrupted)?;
+            retry_interrupted(|| program.load(), interrupted)?;
             program.attach(target)?;
         }
         Program::FEntry(program) => {
             let btf = btf()?;
-            patiently(|| program.load(target, btf), interrupted)?;
+            retry_interrupted(|| program.load(target, btf), interrupted)?;
             program.attach()?;
         }
         Program::FExit(program) => {
             let btf = btf()?;
-            patiently(|| program.load(target, btf), interrupted)?;
+            retry_interrupted(|| program.load(target, btf), interrupted)?;
             program.attach()?;
         }
         Program::KProbe(program) => {
-            patiently(|| program.load(), interrupted)?;
+            retry_interrupted(|| program.load(), interrupted)?;
             program.attach(target, 0)?;
         }
         other => bail!("a program of the type {:?} is none of these hooks", other.prog_type()),

@@ -1,9 +1,9 @@
 //! Calls of undefined symbols → calls of kernel functions.
 //!
-//! An `extern "C"` function that the object does not define comes out as a `call` of the kind for
-//! BPF-to-BPF calls, with a relocation that names the symbol. The kernel wants the kind for kfuncs
-//! and the function's BTF id instead (`bpf_add_kfunc_call`, `kernel/bpf/verifier.c`). aya 0.14 does
-//! not do this; a later aya resolves such symbols itself, and then this file can go.
+//! rustc compiles a call of an undefined `extern "C"` function to the kind of `call` for BPF-to-BPF
+//! calls, with a relocation that names the symbol. The kernel needs the kind for kfuncs and the
+//! function's BTF id instead (`bpf_add_kfunc_call`, `kernel/bpf/verifier.c`). aya 0.14 does not do
+//! this. A later aya resolves such symbols, and then this file can go.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use super::btf::Named;
 /// `BPF_PSEUDO_KFUNC_CALL`, `include/uapi/linux/bpf.h`.
 const PSEUDO_KFUNC_CALL: u8 = 2;
 
-/// Points every call of an undefined function in `program`, of `object`, at the kernel function of that
-/// name. Other programs may call what this kernel lacks.
+/// Points every call of an undefined function in `program` of `object` at the kernel function of
+/// that name. Other programs may call functions that this kernel lacks.
 pub fn link(
     elf: &[u8],
     object: &mut aya_obj::Object,
@@ -35,7 +35,7 @@ pub fn link(
             .values_mut()
             .filter(|f| f.section_index.0 == call.section)
             .find_map(|f| at(f, call.offset))
-            .with_context(|| format!("the probe's call of {} lies in no program", call.name))?;
+            .with_context(|| format!("the probe's call of {} is in no program", call.name))?;
         instruction.set_src_reg(PSEUDO_KFUNC_CALL);
         instruction.off = 0;
         instruction.imm = function.id as i32;

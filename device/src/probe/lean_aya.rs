@@ -1,10 +1,10 @@
 //! aya without its copy of the kernel's BTF.
 //!
-//! aya 0.14 parses `/sys/kernel/btf/vmlinux` into 150,000 boxed types whenever a loader is made, for
-//! CO-RE relocations that a Rust probe does not have, and wants it once more to look up what a
-//! program attaches to. In the virtual device that made a peak of 42 MB, left 12 MB resident, and
-//! took seconds; an agent that is to be forgotten on a phone for days can't have that. Both are
-//! avoided here, without a change to aya: remove this file when its loader no longer insists.
+//! Every loader of aya 0.14 parses `/sys/kernel/btf/vmlinux` into 150,000 boxed types, for CO-RE
+//! relocations that a Rust probe does not have, and aya parses it again to find the function that a
+//! program attaches to. In the virtual device that took seconds, peaked at 42 MB, and left 12 MB
+//! resident: too much for an agent that runs on a phone for days. This file avoids both without a
+//! change to aya. Remove it when aya's loader can work without the kernel's BTF.
 
 use anyhow::{Context, Result};
 use aya::{Btf, EbpfLoader, Endianness};
@@ -12,10 +12,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::btf::Kernel;
 
-/// A loader that has no BTF of the kernel.
+/// A loader without the kernel's BTF.
 ///
-/// `EbpfLoader::new` goes without it where the file can't be opened, so for that one call no file
-/// can: the limit on descriptors is zero. This program has one thread.
+/// `EbpfLoader::new` works without it if the file can't be opened. So for that one call no file can
+/// be: the limit on descriptors is zero. This program has one thread.
 pub fn loader() -> Result<EbpfLoader<'static>> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard).context("setrlimit")?;
@@ -27,11 +27,11 @@ pub fn loader() -> Result<EbpfLoader<'static>> {
 const MAGIC_AND_VERSION: u32 = 0x0001_eb9f;
 const HEADER: u32 = 24;
 const KIND_FWD: u32 = 7;
-/// Of a type without members, in bytes.
+/// Size of a type without members, in bytes.
 const TYPE: u32 = 12;
 
-/// BTF in which the functions and typedefs that `kernel` lists have their names and ids, and all
-/// other ids are fillers: enough for aya to find what a program attaches to.
+/// BTF with the names and ids of the functions and typedefs in `kernel`, and fillers for all other
+/// ids. That is enough for aya to find the function that a program attaches to.
 pub fn lookup_btf(kernel: &Kernel) -> Result<Btf> {
     let count = kernel.ids.values().map(|named| named.id).max().unwrap_or(0);
     let mut types = vec![[0, KIND_FWD << 24, 0]; count as usize];

@@ -1,4 +1,4 @@
-//! The probe, embedded, and all that it takes to get it into the kernel. Only this module and
+//! The embedded probe, and everything that loads it into the kernel. Only this module and
 //! [`crate::snapshot`] know aya.
 
 pub mod btf;
@@ -22,10 +22,10 @@ pub const KFUNCS: [&str; 3] = [
     "bpf_wakeup_sources_get_head",
 ];
 
-/// Where the kernel keeps its own type information.
+/// The kernel's own type information.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Reads the kernel's BTF and looks up what the probe needs.
+/// Reads the types that the probe needs from the kernel's BTF.
 pub fn kernel() -> Result<Kernel> {
     let mut bytes = Vec::new();
     File::open(VMLINUX).and_then(|mut file| file.read_to_end(&mut bytes)).with_context(|| {
@@ -37,7 +37,7 @@ pub fn kernel() -> Result<Kernel> {
     Ok(btf::scan(&bytes, &[&KFUNCS[..], &hooks::TRACED[..]].concat())?)
 }
 
-/// The object with the walk.
+/// The object with the walk programs.
 pub fn walk_object() -> Result<&'static [u8]> {
     present(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/walk.o")))
 }

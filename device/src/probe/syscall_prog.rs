@@ -9,10 +9,10 @@ use aya::maps::MapData;
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_type};
 use nix::libc;
 
-/// `BPF_F_SLEEPABLE`, `include/uapi/linux/bpf.h`: what syscall programs are (`bpf_check`).
+/// `BPF_F_SLEEPABLE`, `include/uapi/linux/bpf.h`; syscall programs must have it (`bpf_check`).
 const SLEEPABLE: u32 = 1 << 4;
 
-/// Room for what the verifier says of a program.
+/// Room for the verifier's log.
 const LOG_ROOM: usize = 64 << 10;
 
 /// `BPF_LOG_LEVEL1` and `BPF_LOG_STATS`, `include/linux/bpf_verifier.h`.
@@ -26,14 +26,14 @@ pub struct SyscallProgram {
 }
 
 impl SyscallProgram {
-    /// Loads `program` of `object`, whose kernel functions are linked, with its one map in place.
+    /// Loads `program` of `object`, whose kfunc calls are linked, with its one map.
     pub fn load(
         mut object: aya_obj::Object,
         program: &str,
         map_name: &str,
         map: &MapData,
     ) -> Result<Self> {
-        // The others may call what this kernel lacks, which nothing can resolve.
+        // The other programs may call functions that this kernel lacks.
         let others = object.programs.iter().filter(|(name, _)| *name != program);
         let others: Vec<_> = others.map(|(_, program)| program.function_key()).collect();
         object.functions.retain(|key, _| !others.contains(key));
@@ -66,18 +66,18 @@ impl SyscallProgram {
         load.func_info_rec_size = function.func_info_rec_size as u32;
         name_into(&mut load.prog_name, program);
         if log::log_enabled!(log::Level::Debug) {
-            log::debug!("the verifier says of {program}: {}", verdict(&mut attr, LOG_STATS));
+            log::debug!("verifier log of {program}: {}", verifier_log(&mut attr, LOG_STATS));
         }
-        let loaded = patiently(
+        let loaded = retry_interrupted(
             || bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr),
             |error| error.raw_os_error() == Some(libc::EAGAIN),
         );
         match loaded {
             Ok(fd) => Ok(Self { fd }),
             Err(error) => {
-                let said = verdict(&mut attr, LOG_LEVEL1);
-                log::debug!("the verifier says of {program}:\n{said}");
-                let last = said.lines().rev().take(3).collect::<Vec<_>>();
+                let text = verifier_log(&mut attr, LOG_LEVEL1);
+                log::debug!("verifier log of {program}:\n{text}");
+                let last = text.lines().rev().take(3).collect::<Vec<_>>();
                 let last = last.into_iter().rev().collect::<Vec<_>>().join("; ");
                 Err(error)
                     .with_context(|| format!("the kernel refused the program {program} ({last})"))
@@ -98,9 +98,9 @@ impl SyscallProgram {
     }
 }
 
-/// Loads a program up to five times: the verifier gives up with EAGAIN where a signal is pending
-/// (`do_check`, `kernel/bpf/verifier.c`), and the freezer of a suspend attempt looks like one.
-pub fn patiently<T, E>(
+/// Loads a program, up to five times. The verifier fails with EAGAIN if a signal is pending
+/// (`do_check`, `kernel/bpf/verifier.c`), and the freezer of a suspend attempt counts as one.
+pub fn retry_interrupted<T, E>(
     mut load: impl FnMut() -> Result<T, E>,
     interrupted: impl Fn(&E) -> bool,
 ) -> Result<T, E> {
@@ -113,9 +113,9 @@ pub fn patiently<T, E>(
     load()
 }
 
-/// Loads once more, for what the verifier has to say: asking for it costs time, and more than there
-/// is room for is an error of its own.
-fn verdict(attr: &mut bpf_attr, level: u32) -> String {
+/// Loads once more to get the verifier's log. It is not part of every load, because the log costs
+/// time, and a log that is longer than its room makes the load fail.
+fn verifier_log(attr: &mut bpf_attr, level: u32) -> String {
     let mut log = vec![0u8; LOG_ROOM];
     // SAFETY: BPF_PROG_LOAD uses this member of the union.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
@@ -123,13 +123,13 @@ fn verdict(attr: &mut bpf_attr, level: u32) -> String {
     load.log_size = log.len() as u32;
     load.log_level = level;
     let _ = bpf_fd(bpf_cmd::BPF_PROG_LOAD, attr);
-    // SAFETY: as above. The room goes away with this function.
+    // SAFETY: as above. The log is freed at the end of this function.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
     (load.log_buf, load.log_size, load.log_level) = (0, 0, 0);
     String::from_utf8_lossy(&log).trim_end_matches('\0').trim_end().to_owned()
 }
 
-/// bpf_loop's callback must be known to be static, which only BTF says (`check_ld_imm`,
+/// The callback of bpf_loop must be static, and only BTF has that information (`check_ld_imm`,
 /// `kernel/bpf/verifier.c`).
 fn load_btf(object: &mut aya_obj::Object) -> Result<OwnedFd> {
     let features = aya::features().btf().context("this kernel takes no BTF")?;
@@ -144,7 +144,7 @@ fn load_btf(object: &mut aya_obj::Object) -> Result<OwnedFd> {
 }
 
 fn name_into(room: &mut [libc::c_char], name: &str) {
-    // One byte stays NUL.
+    // The last byte stays NUL.
     let fits = room.len() - 1;
     for (to, from) in room[..fits].iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
@@ -153,13 +153,14 @@ fn name_into(room: &mut [libc::c_char], name: &str) {
 
 fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     let fd = bpf(command, attr)?;
-    // SAFETY: the commands that come here return a new descriptor.
+    // SAFETY: the commands passed to this function return a new descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
 fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     let size = size_of::<bpf_attr>();
-    // SAFETY: bpf(2) reads and writes `attr` and what it points to, all of which outlives the call.
+    // SAFETY: bpf(2) reads and writes `attr` and the memory that it points to; all of it outlives
+    // the call.
     let returned = unsafe {
         libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size)
     };

@@ -1,10 +1,13 @@
 //! Snapshots by the kernel's table in debugfs.
 //!
-//! `%-12s\t%lu\t\t…\t\t%lld\n` a source (`print_wakeup_source_stats`, `drivers/base/power/wakeup.c`,
-//! 7.3): the name comes first and may hold anything, tabs and newlines too, so a record is taken apart
-//! from its right, and ends with the first line whose end is nine numbers with tabs between. The kernel prints each source
-//! under its lock, but hands the table out a page at a time: a source that dies between two pages takes
-//! the place of another, which is then missing, and one that is born shows another twice.
+//! The kernel prints `%-12s\t%lu\t\t…\t\t%lld\n` per source (`print_wakeup_source_stats`,
+//! `drivers/base/power/wakeup.c`, 7.3). The name comes first and may contain anything, even tabs
+//! and newlines. So a record is parsed from its right, and ends with the first line that ends in
+//! nine numbers with tabs between them.
+//!
+//! The kernel prints each source under its lock, but returns the table page by page. If a source
+//! dies between two pages, another one is missing in the table; if one is born, another one appears
+//! twice.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,7 +21,7 @@ use crate::clock;
 
 const TABLE: &str = "/sys/kernel/debug/wakeup_sources";
 
-/// The last line's name: what is left of the dead (`deleted_ws`, same file). It is no source.
+/// The name in the last line, which has the sums of removed sources (`deleted_ws`, same file).
 const DELETED: &[u8] = b"deleted";
 
 const COLUMNS: usize = 9;
@@ -31,7 +34,7 @@ pub struct Debugfs {
 }
 
 impl Debugfs {
-    /// Looks whether it is there.
+    /// Checks that it exists.
     pub fn open(capacity: u32) -> Result<Self> {
         let mut debugfs = Self { capacity, bytes: Vec::new() };
         debugfs.read()?;
@@ -58,12 +61,13 @@ impl SnapshotSource for Debugfs {
     }
 
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
-        let begun = clock::now();
+        let started = clock::now();
         self.read()?;
         let end = clock::now().boot;
         let table = parse(&self.bytes)?;
         let stored = table.rows.len().min(self.capacity as usize);
-        // The newest come first (`wakeup_source_add`), so the oldest keep their numbers.
+        // The newest come first (`wakeup_source_add`), so counting from the end keeps the numbers
+        // of old ones.
         let mut of_name: HashMap<&[u8], u32> = HashMap::new();
         let mut numbers = Vec::with_capacity(table.rows.len());
         for row in table.rows.iter().rev() {
@@ -82,8 +86,8 @@ impl SnapshotSource for Debugfs {
             });
         }
         Ok(SnapshotSummary {
-            begin: begun.boot,
-            mono: begun.mono_at(begun.boot),
+            begin: started.boot,
+            mono: started.mono_at(started.boot),
             end,
             seen: table.rows.len() as u32,
             stored: stored as u32,
@@ -94,42 +98,44 @@ impl SnapshotSource for Debugfs {
 
 #[derive(Debug)]
 struct Table<'a> {
-    rows: Vec<Row<'a>>,
+    rows: Vec<TableRow<'a>>,
     /// It ends within a record.
     cut: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Row<'a> {
+struct TableRow<'a> {
     name: &'a [u8],
     numbers: Printed,
 }
 
-/// Takes the table apart. A name that itself ends a line like a record, with nine numbers, can't be
-/// told from two sources.
+/// Parses the table. If a name contains a line that ends in nine numbers, it is indistinguishable
+/// from two sources.
 fn parse(bytes: &[u8]) -> Result<Table<'_>> {
     let heading = bytes.split_inclusive(|b| *b == b'\n').next().unwrap_or_default();
     ensure!(
         heading.starts_with(b"name\t") && heading.ends_with(b"\n"),
-        "{TABLE} does not begin with the heading of Linux: report this kernel's version to Sleepwalk"
+        "{TABLE} does not start with the heading that Linux prints: report this kernel's version to \
+         Sleepwalk"
     );
     let mut records = Vec::new();
-    let (mut begin, mut at) = (heading.len(), heading.len());
+    let (mut start, mut at) = (heading.len(), heading.len());
     for line in bytes[heading.len()..].split_inclusive(|b| *b == b'\n') {
         at += line.len();
-        if let Some(record) = record(&bytes[begin..at]) {
+        if let Some(record) = record(&bytes[start..at]) {
             records.push(record);
-            begin = at;
+            start = at;
         }
     }
-    // Its padding tells how wide this kernel makes names: 12 bytes, or 32 on some of Android's.
+    // Its padding shows the width of names: 12 bytes, or 32 on some of Android's kernels.
     let last = records.pop_if(|(name, _)| name.trim_ascii_end() == DELETED);
     let width = last.map_or(0, |(name, _)| name.len());
-    let rows = records.into_iter().map(|(name, numbers)| Row { name: bare(name, width), numbers });
-    Ok(Table { rows: rows.collect(), cut: begin != bytes.len() })
+    let rows =
+        records.into_iter().map(|(name, numbers)| TableRow { name: bare(name, width), numbers });
+    Ok(Table { rows: rows.collect(), cut: start != bytes.len() })
 }
 
-/// The name without its padding. Of a name shorter than the column, blanks at its end are lost.
+/// The name without its padding. If it is shorter than the column, blanks at its end are lost.
 fn bare(name: &[u8], width: usize) -> &[u8] {
     if name.len() > width {
         return name;
@@ -145,7 +151,7 @@ fn record(bytes: &[u8]) -> Option<(&[u8], Printed)> {
     for (n, column) in columns.iter_mut().enumerate().rev() {
         let tab = rest.iter().rposition(|b| *b == b'\t')?;
         let digits = &rest[tab + 1..];
-        // No sign, no blank: `parse` takes more than the kernel prints.
+        // The kernel prints no sign and no blank, but `parse` accepts a sign.
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_cut_or_none_is_told() {
+    fn a_cut_table_is_marked_and_another_refused() {
         let mut bytes = table(&[b"a", b"b"], 12);
         bytes.truncate(bytes.len() - 4);
         let table = parse(&bytes).unwrap();
@@ -223,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken_apart_without_a_panic(bytes: Vec<u8>) {
+        fn any_bytes_parse_without_a_panic(bytes: Vec<u8>) {
             let _ = parse(&[HEADING, &bytes].concat());
         }
     }

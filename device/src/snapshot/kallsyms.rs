@@ -1,7 +1,8 @@
-//! Snapshots by the probe's walk from the address of `wakeup_sources`, for kernels without the kfuncs.
+//! Snapshots by the probe's walk from the address of `wakeup_sources`, for kernels without the
+//! kfuncs.
 //!
-//! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that met a
-//! change is repeated, a few times; registrations are rare.
+//! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that
+//! met a change is repeated, a few times; registrations are rare.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -58,8 +59,8 @@ impl SnapshotSource for Kallsyms {
     }
 }
 
-/// The address of the list's head. A line is `ADDRESS TYPE NAME`, and goes on with `[MODULE]` for a
-/// module's symbol (`s_show`, `kernel/kallsyms.c`, 7.3).
+/// The address of the list's head. A line is `ADDRESS TYPE NAME`, followed by `[MODULE]` for the
+/// symbol of a module (`s_show`, `kernel/kallsyms.c`, 7.3).
 fn head(mut symbols: impl BufRead) -> Result<u64> {
     let mut found = Vec::new();
     let mut line = Vec::new();
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_found_among_its_neighbours() {
+    fn the_list_is_found_among_similar_symbols() {
         let text = "ffff800081a0 t wakeup_sources_stats_show\n\
             ffff800082b8 d wakeup_sources\n\
             ffff800083c0 d wakeup_sources\t[other]\n\
@@ -116,16 +117,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_cause() {
         let wrong = [
             ("", "CONFIG_KALLSYMS_ALL"),
             ("zz d wakeup_sources\n?\n", "CONFIG_KALLSYMS_ALL"),
             ("0000000000000000 d wakeup_sources\n", "kptr_restrict"),
             ("10 d wakeup_sources\n20 d wakeup_sources\n", "2 symbols"),
         ];
-        for (text, what) in wrong {
+        for (text, expected) in wrong {
             let error = head(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(what), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

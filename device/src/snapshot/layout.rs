@@ -1,4 +1,4 @@
-//! Takes a copied `struct wakeup_source` apart.
+//! Decodes a copied `struct wakeup_source`.
 
 use sleepwalk_trace::abi::{NODE_ROOM, NODE_WORDS, Walk};
 use sleepwalk_trace::record::{STATE_ACTIVE, STATE_AUTOSLEEP};
@@ -6,7 +6,7 @@ use sleepwalk_trace::snapshot::{COUNTERS, Counters, SourceState};
 
 use crate::probe::btf::{BtfError, Kernel};
 
-/// Where the members lie in this kernel.
+/// The places of the members in this kernel.
 #[derive(Clone, Debug)]
 pub struct Layout {
     size: u32,
@@ -17,7 +17,7 @@ pub struct Layout {
     autosleep: Bits,
     active_count: Word,
     relax_count: Word,
-    /// In the order of [`Counters::to_array`].
+    /// As in [`Counters::to_array`].
     counters: [Word; COUNTERS],
 }
 
@@ -26,7 +26,7 @@ pub struct Layout {
 struct Word(usize);
 
 impl Word {
-    /// [`Layout::new`] has checked the number; the mask saves the check here.
+    /// [`Layout::new`] has checked the number; the modulo avoids a bounds check.
     fn of(self, node: &[u64; NODE_WORDS]) -> u64 {
         node[self.0 % NODE_WORDS]
     }
@@ -52,7 +52,7 @@ impl Bits {
 }
 
 impl Layout {
-    /// From what BTF says.
+    /// Takes the places from BTF.
     pub fn new(kernel: &Kernel) -> Result<Self, BtfError> {
         let size = kernel.size;
         if size as usize >= NODE_ROOM {
@@ -96,7 +96,7 @@ impl Layout {
         })
     }
 
-    /// What the probe needs to know for a walk into `capacity` slots.
+    /// The input of a walk into `capacity` slots.
     pub fn walk(&self, capacity: u32) -> Walk {
         Walk {
             node_size: self.size,
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::probe::btf::Member;
 
-    /// As on arm64 7.3, but for the order.
+    /// As on arm64 7.3, in another order.
     fn kernel() -> Kernel {
         let names = [
             "name",

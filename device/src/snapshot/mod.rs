@@ -28,10 +28,10 @@ use crate::probe::btf::Kernel;
 pub enum Key {
     /// Kernel address of the struct.
     Address(u64),
-    /// The kernel's `id`, where there is no address.
+    /// The kernel's `id`, if there is no address.
     Id(u32),
-    /// The source is the n-th of its name from the end of the kernel's list. That end has the oldest
-    /// sources, so a new one does not change the numbers of the others.
+    /// The source is the n-th of its name from the end of the kernel's list. That end has the
+    /// oldest sources, so a new one does not change the numbers of the others.
     Nth(u32),
 }
 
@@ -40,9 +40,9 @@ pub enum Key {
 pub struct Sample<'a> {
     /// Identifies it.
     pub key: Key,
-    /// Kernel address of the name; 0 where it is not known.
+    /// Kernel address of the name; 0 if it is unknown.
     pub name_pointer: u64,
-    /// The kernel's `id`, where it is known.
+    /// The kernel's `id`, if it is known.
     pub id: Option<u32>,
     /// The name, any bytes but NUL.
     pub name: &'a [u8],
@@ -53,7 +53,7 @@ pub struct Sample<'a> {
 }
 
 impl Sample<'_> {
-    /// Kernel address of the struct; 0 where it is not known.
+    /// Kernel address of the struct; 0 if it is unknown.
     pub fn address(&self) -> u64 {
         match self.key {
             Key::Address(address) => address,
@@ -150,8 +150,8 @@ impl Kind {
     }
 }
 
-/// Opens the best source of which a first snapshot succeeds. The log has the reasons why better ones
-/// failed.
+/// Opens the best source of which a first snapshot succeeds. The log has the reasons why better
+/// ones failed.
 pub fn open_best(
     kernel: Result<&Kernel, &anyhow::Error>,
     capacity: u32,

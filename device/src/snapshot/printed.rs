@@ -1,13 +1,14 @@
-//! What the kernel prints of a source, in debugfs and in sysfs alike, turned back into the struct.
+//! Turns the numbers that the kernel prints of a source, in debugfs and in sysfs, back into those
+//! of the struct.
 //!
-//! Printed times are whole ms, and those of an active source go on to the moment of printing
+//! Printed times are whole ms, and those of an active source include the current activation
 //! (`print_wakeup_source_stats`, `drivers/base/power/wakeup.c`; `total_time_ms_show` and its
-//! neighbours, `wakeup_stats.c`, 7.3). What is lost for good:
+//! neighbours, `wakeup_stats.c`, 7.3). Some errors remain:
 //!
-//! - `max_ns` holds the activation under way where that is the longest so far.
-//! - `total_ns` may come out 1 ms too large while a source is active: floor(a + b) − floor(b).
+//! - `max_ns` is the current activation if that is the longest so far.
+//! - `total_ns` may be 1 ms too large while a source is active: floor(a + b) − floor(b).
 //! - A source that has been active for less than a ms reads as inactive.
-//! - `relax_count` is not printed; it is `active_count` less the activation under way.
+//! - `relax_count` is not printed. It is computed as `active_count` minus the current activation.
 
 use sleepwalk_trace::record::STATE_ACTIVE;
 use sleepwalk_trace::snapshot::{Counters, SourceState};
@@ -25,11 +26,11 @@ pub struct Printed {
     pub wakeup_count: u64,
     /// Timers that ended an activation.
     pub expire_count: u64,
-    /// How long it has been active, 0 for an inactive source.
+    /// Time since the current activation; 0 for an inactive source.
     pub active_ms: u64,
-    /// Time active, with the activation under way.
+    /// Time active, with the current activation.
     pub total_ms: u64,
-    /// The longest activation, with the one under way.
+    /// The longest activation, or the current one if that is longer.
     pub max_ms: u64,
     /// The last change between active and inactive, CLOCK_MONOTONIC.
     pub last_ms: u64,
@@ -64,7 +65,7 @@ impl Printed {
         }
     }
 
-    /// The source as the struct has it, as far as that can be told.
+    /// The state as in the struct, as far as the printed numbers show it.
     pub fn state(&self) -> SourceState {
         let active = self.active_ms > 0;
         let ns = |ms: u64| ms.saturating_mul(NS_PER_MS);
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_activation_under_way_is_taken_out_again() {
+    fn the_current_activation_is_subtracted() {
         let printed = Printed::from_columns([7, 9, 2, 1, 30, 130, 50, 1000, 0]);
         let state = printed.state();
         assert!(state.active());

@@ -1,9 +1,9 @@
 //! Snapshots by the attributes in `/sys/class/wakeup` (`drivers/base/power/wakeup_stats.c`, 5.4 and
 //! later).
 //!
-//! Each attribute is a file of its own and is read at a moment of its own, without a lock. Those that
-//! tell of a transition are read before and after the rest; where they differ, all are read again, and
-//! a source that keeps changing is marked as torn.
+//! Each attribute is a separate file, read at a separate moment and without a lock. The attributes
+//! that change with a transition are read before and after the others. If they differ, all are read
+//! again, and a source that keeps changing is marked as torn.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
@@ -20,10 +20,10 @@ use crate::clock;
 
 const CLASS: &str = "/sys/class/wakeup";
 
-/// A directory's name, before the source's id.
+/// The name of a source's directory starts with this; the source's id follows.
 const PREFIX: &str = "wakeup";
 
-/// Readings of one source before it counts as torn.
+/// After so many readings, a source counts as torn.
 const TRIES: usize = 3;
 
 /// The directory.
@@ -34,7 +34,7 @@ pub struct Sysfs {
 }
 
 impl Sysfs {
-    /// Looks whether it is there.
+    /// Checks that it exists.
     pub fn open(capacity: u32) -> Result<Self> {
         Self::at(CLASS.into(), capacity)
     }
@@ -56,7 +56,7 @@ impl SnapshotSource for Sysfs {
     }
 
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
-        let begun = clock::now();
+        let started = clock::now();
         let failed = || format!("{} can't be read", self.class.display());
         let (mut seen, mut stored) = (0, 0);
         for entry in fs::read_dir(&self.class).with_context(failed)? {
@@ -66,7 +66,7 @@ impl SnapshotSource for Sysfs {
                 seen += 1;
                 continue;
             }
-            // One that dies meanwhile is not there, as if it had died before.
+            // A source that is removed meanwhile counts as removed before.
             let Some((name, state)) = source(&folder)? else { continue };
             seen += 1;
             stored += 1;
@@ -80,8 +80,8 @@ impl SnapshotSource for Sysfs {
             });
         }
         Ok(SnapshotSummary {
-            begin: begun.boot,
-            mono: begun.mono_at(begun.boot),
+            begin: started.boot,
+            mono: started.mono_at(started.boot),
             end: clock::now().boot,
             seen,
             stored,
@@ -94,7 +94,7 @@ fn id(folder: &Path) -> Option<u32> {
     folder.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// Name and state; `None` if it is gone.
+/// Name and state; `None` if the source is gone.
 fn source(folder: &Path) -> Result<Option<(Vec<u8>, SourceState)>> {
     let read = || -> io::Result<_> {
         let name = attribute(folder, "name")?;
@@ -120,7 +120,7 @@ fn source(folder: &Path) -> Result<Option<(Vec<u8>, SourceState)>> {
     }
 }
 
-/// What an attribute of a removed device gives: its file is gone, or no longer answers
+/// Whether the error is due to a removed device: the file is gone, or can no longer be read
 /// (`kernfs_get_active`, `fs/kernfs/file.c`, 7.3).
 fn gone(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
@@ -135,7 +135,8 @@ fn numbers(folder: &Path) -> io::Result<(Printed, bool)> {
     let printed = Printed {
         active_count: before.0,
         last_ms: before.1,
-        // One after the other: what lies between them is held twice, but nothing ever falls.
+        // In this order, time that passes between two reads is counted twice, and no counter ever
+        // falls.
         active_ms: number("active_time_ms")?,
         total_ms: number("total_time_ms")?,
         max_ms: number("max_time_ms")?,
@@ -154,7 +155,7 @@ fn number(folder: &Path, name: &str) -> io::Result<u64> {
     number.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("{name} is no number")))
 }
 
-/// The value without the newline that the kernel puts behind it.
+/// The value without the newline at its end.
 fn attribute(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(folder.join(name))?.read_to_end(&mut bytes)?;
@@ -186,17 +187,17 @@ mod tests {
     }
 
     #[test]
-    fn every_attribute_is_read_and_names_are_kept_to_the_byte() {
+    fn attributes_are_read_and_names_kept_exactly() {
         let class = tempfile::tempdir().unwrap();
         write(&class.path().join("wakeup7"), b"a\n\x1b[31m\xff\n\n", "110\n");
         fs::create_dir(class.path().join("wakeup8")).unwrap();
         fs::create_dir(class.path().join("other")).unwrap();
         let mut sysfs = Sysfs::at(class.path().into(), 4).unwrap();
-        let mut told = Vec::new();
+        let mut samples = Vec::new();
         let taken =
-            sysfs.take_snapshot(&mut |s| told.push((s.key, s.name.to_vec(), s.state))).unwrap();
+            sysfs.take_snapshot(&mut |s| samples.push((s.key, s.name.to_vec(), s.state))).unwrap();
         assert_eq!((taken.seen, taken.stored, taken.broken), (1, 1, false));
-        let [(key, name, state)] = &told[..] else { panic!("{told:?}") };
+        let [(key, name, state)] = &samples[..] else { panic!("{samples:?}") };
         assert_eq!((*key, name.as_slice()), (Key::Id(7), &b"a\n\x1b[31m\xff\n"[..]));
         assert!(state.active() && !state.torn());
         let counters = state.counters;
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_is_named() {
+    fn errors_name_the_file() {
         let class = tempfile::tempdir().unwrap();
         write(&class.path().join("wakeup0"), b"a\n", "soon\n");
         let error =

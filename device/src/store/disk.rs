@@ -1,7 +1,7 @@
 //! A file that is allocated before it is mapped, and mapped before it is written.
 //!
-//! The only module that knows memmap2. A store into a mapped hole of a full disk is a SIGBUS, so
-//! blocks are allocated first, and the file is cut to length only after the mapping is gone.
+//! This is the only module that knows memmap2. A store into a mapped hole of a full disk raises
+//! SIGBUS. So blocks are allocated first, and the file is truncated only after the mapping is gone.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -16,27 +16,27 @@ use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use sleepwalk_trace::chunk::CHUNK_MAGIC;
 
-/// So much is allocated and mapped at once: one mapping at a time, so that the resident memory does
-/// not grow with the trace.
+/// The amount that is allocated and mapped at once. There is one mapping at a time, so the resident
+/// memory does not grow with the trace.
 const SEGMENT: u64 = 256 << 10;
 
 /// Zeroes are written in pieces of this length.
 const PIECE: usize = 64 << 10;
 
-/// What a trace is written to. Every offset is from the file's begin.
+/// The medium of a trace. Every offset is from the start of the file.
 pub trait Disk {
-    /// Sees to it that all before `end` has blocks, which are zero where nothing was written. On an
-    /// error there are as many as before.
+    /// Makes sure that everything before `end` has blocks. They are zero until they are written.
+    /// After an error there are as many as before.
     fn reserve(&mut self, end: u64) -> Result<()>;
-    /// Writes to where there are blocks.
+    /// Writes to existing blocks.
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<()>;
     /// Writes a chunk's magic, after everything before it.
     fn commit(&mut self, at: u64) -> Result<()>;
-    /// Writes zeroes over what was written.
+    /// Overwrites with zeroes.
     fn erase(&mut self, at: u64, length: u64) -> Result<()>;
-    /// Reads what was written, or zeroes.
+    /// Reads written bytes, or zeroes.
     fn read(&self, at: u64, into: &mut [u8]) -> Result<()>;
-    /// Waits until all of it is on the disk.
+    /// Waits until everything is on the disk.
     fn sync(&mut self) -> Result<()>;
 }
 
@@ -50,7 +50,7 @@ pub struct MappedFile {
     limit: u64,
     reserved: u64,
     map: Option<MmapMut>,
-    /// Where in the file the mapping begins.
+    /// Start of the mapping in the file.
     map_at: u64,
 }
 
@@ -64,20 +64,20 @@ impl MappedFile {
             .mode(0o600)
             .open(path)
             .map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => anyhow!("it exists already: name another"),
+                ErrorKind::AlreadyExists => anyhow!("it exists already: choose another name"),
                 _ => error.into(),
             })
             .with_context(|| format!("{} can't be created", path.display()))?;
         Ok(Self { path: path.to_owned(), file, page, limit, reserved: 0, map: None, map_at: 0 })
     }
 
-    /// Takes the file away.
+    /// Removes the file.
     pub fn remove(self) {
-        // It was created by `self`, and the error that led here is the one to tell.
+        // `self` created the file. The caller reports the error that led here, not this one.
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Cuts the file to `length`, and waits until it is on the disk.
+    /// Truncates the file to `length`, and waits until it is on the disk.
     pub fn finish(mut self, length: u64) -> Result<()> {
         self.map = None;
         let name = || format!("{} can't be finished", self.path.display());
@@ -89,13 +89,13 @@ impl MappedFile {
     pub fn sync_name(&self) {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let opened = File::open(folder.unwrap_or(Path::new(".")));
-        // Some file systems can't, and have nothing to lose.
+        // Some file systems can't sync a folder, and don't need to.
         if let Err(error) = opened.and_then(|folder| folder.sync_all()) {
             log::debug!("the folder of {} can't be synced: {error}", self.path.display());
         }
     }
 
-    /// The mapped bytes from `at` on; maps them first.
+    /// The bytes from `at` on, mapped first if necessary.
     fn mapped(&mut self, at: u64, length: usize) -> Result<&mut [u8]> {
         let end = at + length as u64;
         if end > self.reserved {
@@ -108,8 +108,8 @@ impl MappedFile {
             let to = end.max(from + SEGMENT).min(self.reserved);
             let mut options = MmapOptions::new();
             options.offset(from).len((to - from) as usize);
-            // SAFETY: the file is ours alone (created anew, mode 0600) and is not cut while mapped;
-            // a reader only reads.
+            // SAFETY: only this process writes the file (it is new, with mode 0600), and it is not
+            // truncated while mapped.
             let map = unsafe { options.map_mut(&self.file) };
             self.map =
                 Some(map.with_context(|| format!("{} can't be mapped", self.path.display()))?);
@@ -128,7 +128,7 @@ impl Disk for MappedFile {
         }
         let ahead = end.max(self.reserved + SEGMENT).min(self.limit.max(end));
         let name = || self.path.display().to_string();
-        // What is left of a disk that is nearly full is still of use.
+        // On a nearly full disk, the rest is still useful.
         let got = match allocate(&self.file, self.reserved, ahead) {
             Err(_) if ahead > end => {
                 allocate(&self.file, self.reserved, end).with_context(name)?;
@@ -150,14 +150,14 @@ impl Disk for MappedFile {
 
     fn commit(&mut self, at: u64) -> Result<()> {
         let to = self.mapped(at, CHUNK_MAGIC.len())?;
-        // SAFETY: four bytes within the mapping, aligned because chunks and mappings are; a reader
-        // in another process maps the same page.
+        // SAFETY: four bytes within the mapping, aligned because chunks and mappings are. A reader
+        // in another process may map the same page.
         let word = unsafe { AtomicU32::from_ptr(to.as_mut_ptr().cast()) };
         word.store(u32::from_ne_bytes(CHUNK_MAGIC), Ordering::Release);
         Ok(())
     }
 
-    // Not by the mapping: a region is much longer than what is mapped. Both go through one page cache.
+    // Not through the mapping, because a region is much longer. Both use the same page cache.
     fn erase(&mut self, at: u64, length: u64) -> Result<()> {
         let zeroes = [0; PIECE];
         let mut at = at;
@@ -177,7 +177,7 @@ impl Disk for MappedFile {
     }
 
     fn sync(&mut self) -> Result<()> {
-        // This writes what was stored into the mapping too, and the file's length.
+        // This includes the stores into the mapping, and the file's length.
         let synced = self.file.sync_data();
         synced.with_context(|| format!("{} can't be written to the disk", self.path.display()))
     }
@@ -188,14 +188,14 @@ fn allocate(file: &File, at: u64, end: u64) -> Result<()> {
     loop {
         match posix_fallocate(file.as_fd(), at as i64, (end - at) as i64) {
             Ok(()) => return Ok(()),
-            // A signal, or the freezer, which some file systems (tmpfs) do not wait out.
+            // A signal or the freezer; some file systems (tmpfs) return early for them.
             Err(Errno::EINTR) => {}
             Err(error @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
                 return Err(error).with_context(|| {
-                    format!("no room for {} bytes more: make room there", end - at)
+                    format!("no room for {} more bytes: free some space there", end - at)
                 });
             }
-            // Without it, a disk that fills up later would be a SIGBUS.
+            // Without reserved blocks, a disk that fills up later would raise SIGBUS.
             Err(error) => {
                 return Err(error)
                     .context("this file system can't reserve room: give a file on another");

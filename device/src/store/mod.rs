@@ -1,13 +1,13 @@
-//! The trace on disk, within its bounds: chunks go into it whole, and stay readable at every instant.
+//! The trace on disk, within its size limit: chunks are written whole, and stay readable at every
+//! instant.
 //!
-//! A trace is one region as long as `--max-size` allows, or, as a ring, a row of regions of which the
-//! oldest is dropped for a new one; see [`sleepwalk_trace::chunk`].
+//! A trace is one region of `--max-size`, or a ring of regions of which the oldest is dropped for a
+//! new one; see [`sleepwalk_trace::chunk`].
 //!
-//! **What a power cut leaves.** The kernel writes pages back in any order: a magic may reach the disk
-//! before the rest of its chunk, which the checksum gives away. Two things must not be left to chance.
-//! What was written is [synced](Store::sync) by the recorder, seconds later at the latest. And a
-//! region that is used again is synced once it is erased, before anything is written to it: else old
-//! chunks could stand behind new ones.
+//! **Power cuts.** The kernel writes pages back in any order. A magic may reach the disk before the
+//! rest of its chunk; the checksum reveals that. Two syncs limit the loss. The recorder
+//! [syncs](Store::sync) everything within seconds. And a region that is used again is synced after
+//! it was erased and before it is written: otherwise old chunks could follow new ones.
 
 mod disk;
 mod name;
@@ -24,35 +24,35 @@ use sleepwalk_trace::chunk::{
 pub use self::disk::{Disk, MappedFile};
 pub use self::name::choose;
 
-/// A ring has so many regions, so that at least seven eighths of it are kept.
+/// A ring has so many regions, so it keeps at least seven eighths of its records.
 const REGIONS: u64 = 8;
-/// Fewer where they would be shorter than this: every region repeats all sources.
+/// It has fewer if they would be shorter than this, because every region repeats all sources.
 const SHORTEST: u64 = 128 << 10;
 
-/// What is always left for a last chunk that says why the capture ended, and no more.
+/// Room for a last chunk with nothing but the reason for the end.
 const CLOSING: u64 = 1024;
 
-/// What happens when the trace is as long as it may be.
+/// The choice for a trace that reaches its size limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
     /// The capture ends.
     Stop,
-    /// The oldest is dropped.
+    /// The oldest records are dropped.
     Ring,
 }
 
-/// How long a trace may be, and what comes then.
+/// The size limit of a trace, and the choice for a trace that reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The file's length never exceeds it, in bytes; at least
+    /// The file is never longer, in bytes; at least
     /// [`LEAST_SIZE`](sleepwalk_trace::chunk::LEAST_SIZE).
     pub max_size: u64,
-    /// What comes then.
+    /// The choice at the limit.
     pub on_full: OnFull,
 }
 
 impl Bounds {
-    /// Length of a region; 0 where there is one only.
+    /// Length of a region; 0 if there is only one.
     fn region(self) -> u64 {
         match self.on_full {
             OnFull::Stop => 0,
@@ -64,34 +64,34 @@ impl Bounds {
     }
 }
 
-/// Why no more can be recorded.
+/// The reason why no more can be recorded.
 #[derive(Debug)]
 pub enum Full {
-    /// The trace is as long as it may be.
+    /// The trace has reached its size limit.
     Size,
     /// The disk has no room.
     Disk(anyhow::Error),
 }
 
-/// The file under way.
+/// The file of a running capture.
 #[derive(Debug)]
 pub struct Store<D = MappedFile> {
     disk: D,
-    /// Length of a region; 0 where there is one only.
+    /// Length of a region; 0 if there is only one.
     region: u64,
-    /// The file never gets longer.
+    /// The file is never longer.
     limit: u64,
-    /// Where the region under way begins.
+    /// Start of the current region.
     start: u64,
-    /// Where it ends.
+    /// End of the current region.
     end: u64,
-    /// Where the next chunk goes.
+    /// Place of the next chunk.
     at: u64,
-    /// Behind the last chunk of the file.
+    /// End of the last chunk of the file.
     used: u64,
-    /// Bytes written in all.
+    /// Bytes written in total.
     written: u64,
-    /// Something was written since it was synced last.
+    /// Something was written since the last sync.
     dirty: bool,
     full: Option<Full>,
 }
@@ -110,18 +110,18 @@ impl Store {
         }
     }
 
-    /// Gives up a file in which there is nothing worth keeping.
+    /// Removes a file that has nothing worth keeping.
     pub fn remove(self) {
         self.disk.remove();
     }
 
-    /// Waits until the file's name is on the disk, and all that it has so far.
+    /// Waits until the file's name and its data so far are on the disk.
     pub fn sync_all(&mut self) -> Result<()> {
         self.disk.sync_name();
         self.sync()
     }
 
-    /// Cuts the file to what was written and waits until it is on the disk.
+    /// Truncates the file to the written part, and waits until it is on the disk.
     pub fn finish(self) -> Result<()> {
         self.disk.finish(self.used)
     }
@@ -144,7 +144,7 @@ impl<D: Disk> Store<D> {
         self.disk.write(0, &file_header(self.region))
     }
 
-    /// Bytes written so far, those included that were dropped.
+    /// Bytes written so far, including dropped ones.
     pub fn written(&self) -> u64 {
         self.written
     }
@@ -154,35 +154,35 @@ impl<D: Disk> Store<D> {
         self.dirty
     }
 
-    /// Why no more can be recorded, once that is so: there is room for the end still.
+    /// The reason why no more can be recorded, once there is one. The end of the trace still fits.
     pub fn full(&mut self) -> Option<Full> {
         self.full.take()
     }
 
-    /// Whether there is a reason to stop, see [`Store::full`].
+    /// Whether [`Store::full`] has a reason.
     pub fn is_full(&self) -> bool {
         self.full.is_some()
     }
 
-    /// Chunks had better not be longer.
+    /// The preferred maximum length of a chunk.
     pub fn chunk(&self) -> usize {
         const LONGEST: u64 = 64 << 10;
         ((self.end - self.start) / 8).min(LONGEST) as usize
     }
 
-    /// Whether a chunk of `length` bytes goes into the region under way.
+    /// Whether a chunk of `length` bytes fits into the current region.
     pub fn fits(&self, length: usize) -> bool {
         self.at + length as u64 + CLOSING <= self.end
     }
 
-    /// Drops the oldest region and begins a new one there, in which `length` bytes find room. On an
-    /// error the region under way goes on.
+    /// Drops the oldest region and starts a new one there, which has room for `length` bytes. After
+    /// an error the current region stays in use.
     pub fn next_region(&mut self, length: usize) -> Result<()> {
         let needed = length as u64 + CLOSING;
         ensure!(
             needed <= self.region,
-            "the trace is too small for what has to stand in each of its regions: {needed} bytes of \
-             {}; give a larger --max-size",
+            "the trace is too small: each of its regions needs {needed} bytes, and has {}; give a larger \
+             --max-size",
             self.region
         );
         let next = if self.end < self.limit { self.end } else { FILE_HEADER as u64 };
@@ -194,7 +194,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Erases a region so that a reader sees it whole, then shorter and shorter, then not at all.
+    /// Erases a region from its end: a reader sees the whole region, then a shorter and shorter
+    /// one, then none.
     fn drop_region(&mut self, start: u64) -> Result<()> {
         let end = (start + self.region).min(self.used);
         let mut chunks = Vec::new();
@@ -215,15 +216,15 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Sees to it that a chunk of `length` bytes can be appended, on which `keep` bytes must be able
-    /// to follow; `None` if it is the last. Where there is room for the chunk, but not for more than a
-    /// word on the end behind it, the trace is [full](Store::full).
+    /// Makes sure that a chunk of `length` bytes can be appended, and `keep` bytes after it; `None`
+    /// if it is the last. If only the chunk and the end of the trace fit, the trace is
+    /// [full](Store::full).
     pub fn make_room(&mut self, length: usize, keep: Option<u64>) -> Result<()> {
         let least = self.at + length as u64 + keep.map_or(0, |_| CLOSING);
         let wanted = least + keep.unwrap_or(0);
         ensure!(
             least <= self.end,
-            "the trace has no room for {length} bytes more: give a larger --max-size"
+            "the trace has no room for {length} more bytes: give a larger --max-size"
         );
         if let Err(error) = self.disk.reserve(wanted.min(self.limit)) {
             if self.disk.reserve(least).is_err() {
@@ -236,9 +237,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Appends one sealed chunk, for which there is room, under the commit rule of
-    /// [`sleepwalk_trace::chunk`]. On an error nothing of it is in the file, and what was there before
-    /// stays whole.
+    /// Appends one sealed chunk that fits, under the commit rule of [`sleepwalk_trace::chunk`].
+    /// After an error no part of it is in the file, and the chunks before it stay whole.
     pub fn append(&mut self, chunk: &[u8]) -> Result<()> {
         if !chunk.starts_with(&CHUNK_MAGIC) || chunk.len() > CHUNK_HEADER + MAX_PAYLOAD {
             bail!("a chunk of {} bytes was not sealed", chunk.len());
@@ -255,10 +255,10 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Waits until all that was written is on the disk, if anything was.
+    /// Waits until everything that was written is on the disk.
     ///
-    /// It costs a write of the pages that changed, mostly one or two, and of the file system's
-    /// journal: 20 KiB or so, and some ms in which events wait in the probe's ring.
+    /// This writes the changed pages, usually one or two, and the file system's journal: about 20
+    /// KiB. It takes a few ms, during which events wait in the probe's ring.
     pub fn sync(&mut self) -> Result<()> {
         if self.dirty {
             self.disk.sync()?;

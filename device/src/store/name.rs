@@ -1,11 +1,11 @@
-//! What a trace is called where only its folder was given.
+//! The name of a trace if only its folder was given.
 
 use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::time::RealNanos;
 
-/// The file for `output`: itself, or in a folder a name that nothing has, by the time in UTC. A
-/// folder is what is one, or ends in `/`.
+/// The file for `output`: itself, or if it is a folder or ends in `/`, an unused name in it, from
+/// the time in UTC.
 pub fn choose(output: &Path, now: RealNanos) -> PathBuf {
     let slash = output.as_os_str().as_encoded_bytes().ends_with(b"/");
     if !slash && !output.is_dir() {
@@ -14,7 +14,7 @@ pub fn choose(output: &Path, now: RealNanos) -> PathBuf {
     let stamp = utc_stamp(now);
     let mut path = output.join(format!("sleepwalk-{stamp}.swk"));
     let mut number = 1;
-    // A broken link is there too.
+    // A broken link also takes its name.
     while path.symlink_metadata().is_ok() {
         number += 1;
         path = output.join(format!("sleepwalk-{stamp}-{number}.swk"));
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_gets_one_new_file_after_the_other() {
+    fn each_name_in_a_folder_is_new() {
         let folder = tempfile::tempdir().unwrap();
         let now = RealNanos(1_772_359_211_999_999_999);
         let names = ["", "-2", "-3"].map(|n| format!("sleepwalk-20260301-100011{n}.swk"));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_left_alone_and_a_folder_that_is_missing_is_one() {
+    fn only_a_folder_gets_a_name() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.swk");
         assert_eq!(choose(&file, RealNanos(0)), file);

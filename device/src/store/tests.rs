@@ -1,4 +1,4 @@
-//! What a reader finds in the file, at every instant.
+//! A reader finds a whole trace in the file at every instant.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,17 +15,17 @@ use super::*;
 use crate::capture::journal::Journal;
 use crate::snapshot::{Key, Sample};
 
-/// What a power cut writes whole or not at all.
+/// A power cut writes a sector whole or not at all.
 const SECTOR: usize = 512;
 
-/// A reader may come in between any two stores of this length.
+/// A reader may come between any two stores of this length.
 const PIECE: usize = 149;
 
-/// A disk in memory, on which no more happens at once than on a real one.
+/// A disk in memory that does as little at once as a real one.
 struct Memory<F> {
     /// As a reader sees it.
     now: Vec<u8>,
-    /// As it stood when it was synced last.
+    /// As it was at the last sync.
     synced: Vec<u8>,
     room: u64,
     /// Something is being erased.
@@ -85,19 +85,19 @@ impl<F: FnMut(&[u8], &[u8], bool)> Disk for Memory<F> {
     }
 }
 
-fn text(id: u32, length: usize) -> Record {
+fn string(id: u32, length: usize) -> Record {
     Record::String(StringDef { id, bytes: vec![b'x'; length] })
 }
 
-/// The strings' numbers, what is damaged, how many chunks there are or were.
+/// The strings' numbers; the damage; the number of chunks, including dropped ones.
 fn read(bytes: &[u8]) -> (Vec<u32>, Damage, u64) {
     let mut reader = Reader::open(bytes).unwrap();
     let (mut ids, mut chunks) = (Vec::new(), 0);
     for item in reader.by_ref() {
         match item {
             Item::Record(stamped) => {
-                ids.extend(if let Record::String(text) = stamped.record {
-                    Some(text.id)
+                ids.extend(if let Record::String(string) = stamped.record {
+                    Some(string.id)
                 } else {
                     None
                 });
@@ -121,7 +121,7 @@ fn write_and_read(limit: u64, sizes: &[usize]) {
         let (ids, damage, _) = read(now);
         assert_eq!(damage, Damage::default());
         assert!(ids.iter().copied().eq(0..ids.len() as u32), "{ids:?}");
-        // The last may be there although its commit has not returned.
+        // The last may be there before its commit has returned.
         let there = ids.len() - committed.get();
         assert!(there <= 1, "{there} too many");
     };
@@ -129,7 +129,7 @@ fn write_and_read(limit: u64, sizes: &[usize]) {
     store.open().unwrap();
     let mut journal = Journal::new(false);
     for (id, size) in (0..).zip(sizes) {
-        journal.push(BootNanos(1), &text(id, *size));
+        journal.push(BootNanos(1), &string(id, *size));
         if !store.fits(chunk_len(journal.pending())) {
             break;
         }
@@ -158,25 +158,25 @@ type Seen = Vec<(u64, BTreeMap<Vec<u8>, u64>)>;
 
 fn seen(bytes: &[u8]) -> Seen {
     let mut reader = Reader::open(bytes).unwrap();
-    let (mut texts, mut names) = (BTreeMap::new(), BTreeMap::new());
-    let mut replay = DeltaDecoder::default();
+    let (mut strings, mut names) = (BTreeMap::new(), BTreeMap::new());
+    let mut decoder = DeltaDecoder::default();
     let mut seen = Seen::new();
     for item in reader.by_ref() {
         match item {
-            Item::Gap => replay.forget(),
+            Item::Gap => decoder.forget(),
             Item::Chunk(_) => {}
             Item::Record(stamped) => match stamped.record {
-                Record::String(text) => {
-                    texts.insert(text.id, text.bytes);
+                Record::String(string) => {
+                    strings.insert(string.id, string.bytes);
                 }
                 Record::Source(source) => {
                     names.insert(source.instance, source.name);
                 }
                 Record::Snapshot(snapshot) => {
-                    let states = replay.apply(stamped.at, &snapshot).unwrap();
-                    let named = states
-                        .iter()
-                        .map(|(i, state)| (texts[&names[i]].clone(), state.counters.active_count));
+                    let states = decoder.apply(stamped.at, &snapshot).unwrap();
+                    let named = states.iter().map(|(i, state)| {
+                        (strings[&names[i]].clone(), state.counters.active_count)
+                    });
                     seen.push((stamped.at.0, named.collect()));
                 }
                 _ => {}
@@ -187,23 +187,23 @@ fn seen(bytes: &[u8]) -> Seen {
     seen
 }
 
-/// Takes snapshots of the sources that `steps` name, each a chunk or several in one; hands out what was
-/// written, up to the last commit, for each look at the disk.
+/// Takes snapshots of the sources in `steps`, one or several per chunk. Passes the snapshots taken
+/// and the number committed to each `look` at the disk.
 fn take_snapshots(
     steps: &[(Vec<u64>, bool)],
     limit: u64,
     region: u64,
     mut look: impl FnMut(&[u8], &[u8], bool, &Seen, usize),
 ) {
-    let told = std::cell::RefCell::new((Seen::new(), 0));
+    let taken = std::cell::RefCell::new((Seen::new(), 0));
     let look = |now: &[u8], synced: &[u8], erasing: bool| {
-        let (seen, committed) = &*told.borrow();
+        let (seen, committed) = &*taken.borrow();
         look(now, synced, erasing, seen, *committed);
     };
     let mut store = Store::new(Memory::new(limit, look), region, limit);
     store.open().unwrap();
     let mut journal = Journal::new(true);
-    let mut differ = DeltaEncoder::default();
+    let mut encoder = DeltaEncoder::default();
     journal.push(BootNanos(0), &Record::Session(Session::default()));
     for (n, (numbers, commit)) in (1..).zip(steps) {
         let mut states = BTreeMap::new();
@@ -229,13 +229,13 @@ fn take_snapshots(
             changed: Vec::new(),
             gone: Vec::new(),
         };
-        differ.encode(&mut snapshot, &states, n == 1);
+        encoder.encode(&mut snapshot, &states, n == 1);
         journal.push(BootNanos(n), &Record::Snapshot(snapshot));
-        told.borrow_mut().0.push((n, names));
+        taken.borrow_mut().0.push((n, names));
         if *commit {
             journal.commit(&mut store, 0).unwrap();
-            let mut told = told.borrow_mut();
-            told.1 = told.0.len();
+            let mut taken = taken.borrow_mut();
+            taken.1 = taken.0.len();
         }
         if n % 7 == 0 {
             store.sync().unwrap();
@@ -245,7 +245,7 @@ fn take_snapshots(
 
 fn steps() -> impl Strategy<Value = Vec<(Vec<u64>, bool)>> {
     let numbers = proptest::sample::subsequence((1..12).collect::<Vec<u64>>(), 0..8);
-    // Enough to go round several times, mostly.
+    // Mostly enough to fill all regions several times.
     vec((numbers, proptest::bool::weighted(0.8)), 1..110)
 }
 
@@ -257,8 +257,8 @@ proptest! {
         write_and_read(16 << 10, &sizes);
     }
 
-    /// Each snapshot that is read is the one that was taken then, and none is missing since the first,
-    /// but for the end of a region that is being dropped.
+    /// Each snapshot reads as it was taken, and none is missing after the first, except at the end
+    /// of a region that is being dropped.
     #[test]
     fn a_ring_reads_well_at_every_instant(steps in steps(), spare in 0u64..4096) {
         let limit = FILE_HEADER as u64 + 2 * 4096 + spare;
@@ -269,7 +269,7 @@ proptest! {
             }
             assert!(now.len() as u64 <= limit);
             let read = seen(now);
-            // The last chunk may be there although its commit has not returned.
+            // The last chunk may be there before its commit has returned.
             let Some((last, _)) = read.last() else {
                 assert_eq!(committed, 0);
                 return;
@@ -280,14 +280,14 @@ proptest! {
             for (a, b) in read.iter().zip(&read[1..]) {
                 holes += usize::from(b.0 != a.0 + 1);
             }
-            let true_to_life = read.iter().all(|seen| taken[seen.0 as usize - 1] == *seen);
-            assert!(true_to_life && holes <= usize::from(erasing), "{holes} holes before {last}");
+            let as_taken = read.iter().all(|seen| taken[seen.0 as usize - 1] == *seen);
+            assert!(as_taken && holes <= usize::from(erasing), "{holes} holes before {last}");
         });
     }
 
-    /// Any part of what was not synced may be on the disk.
+    /// Any part of the unsynced data may be on the disk.
     #[test]
-    fn a_power_cut_costs_what_was_not_synced(steps in steps(), seed in any::<u64>()) {
+    fn a_power_cut_costs_only_unsynced_data(steps in steps(), seed in any::<u64>()) {
         let limit = FILE_HEADER as u64 + 3 * 4096;
         let mut random = seed | 1;
         let mut kept = 0;
@@ -308,16 +308,16 @@ proptest! {
                     disk.copy_from_slice(now);
                 }
             }
-            // What had been synced and was to stay is there, in order, and true.
-            let mut replay = DeltaDecoder::default();
-            let (mut last, mut order) = (0, 0);
+            // Everything that was synced and not dropped is there, sorted and correct.
+            let mut decoder = DeltaDecoder::default();
+            let (mut last, mut previous) = (0, 0);
             for item in Reader::open(&disk).unwrap() {
                 match item {
-                    Item::Gap => replay.forget(),
+                    Item::Gap => decoder.forget(),
                     Item::Record(Stamped { at, record: Record::Snapshot(snapshot) }) => {
-                        assert!(at.0 >= order, "{} after {order}", at.0);
-                        order = at.0;
-                        let Ok(states) = replay.apply(at, &snapshot) else { continue };
+                        assert!(at.0 >= previous, "{} after {previous}", at.0);
+                        previous = at.0;
+                        let Ok(states) = decoder.apply(at, &snapshot) else { continue };
                         last = at.0;
                         let expected = taken[last as usize - 1].1.values();
                         let found = states.values().map(|state| &state.counters.active_count);
@@ -332,7 +332,7 @@ proptest! {
 }
 
 #[test]
-fn the_oldest_is_dropped_and_counted() {
+fn the_oldest_chunks_are_dropped_and_counted() {
     let steps: Vec<_> = (0..400).map(|n| (vec![1, 2, 3 + n % 5], true)).collect();
     let limit = FILE_HEADER as u64 + 4 * 4096;
     let mut last = (Vec::new(), 0);
@@ -344,19 +344,19 @@ fn the_oldest_is_dropped_and_counted() {
 }
 
 #[test]
-fn a_trace_that_is_full_ends_in_order_within_its_limit() {
+fn a_full_trace_ends_within_its_limit() {
     let limit = 16 << 10;
     let mut store = Store::new(Memory::new(limit, |_, _, _| {}), 0, limit);
     store.open().unwrap();
     let mut journal = Journal::new(false);
     let mut written = 0;
     while store.full().is_none() {
-        journal.push(BootNanos(1), &text(written, 500));
+        journal.push(BootNanos(1), &string(written, 500));
         journal.commit(&mut store, 2000).unwrap();
         written += 1;
     }
     assert!(written > 15, "{written}");
-    journal.push(BootNanos(1), &text(written, 1000));
+    journal.push(BootNanos(1), &string(written, 1000));
     journal.push(BootNanos(2), &Record::End(End { reason: "full".to_owned() }));
     journal.commit(&mut store, 0).unwrap();
     assert!(store.used <= limit);
@@ -365,14 +365,14 @@ fn a_trace_that_is_full_ends_in_order_within_its_limit() {
 }
 
 #[test]
-fn a_disk_that_is_full_leaves_room_for_the_last_word() {
+fn on_a_full_disk_the_end_still_fits() {
     for room in (3000..9000).step_by(97) {
         for region in [0, 4096] {
             let limit = FILE_HEADER as u64 + 3 * 4096;
             let mut store = Store::new(Memory::new(room, |_, _, _| {}), region, limit);
             store.open().unwrap();
             let mut journal = Journal::new(region != 0);
-            // Without it there is nothing to put into a prologue.
+            // Without a session, a prologue would be empty.
             journal.push(BootNanos(0), &Record::Session(Session::default()));
             let (mut whole, mut error) = (0, None);
             while error.is_none() {
@@ -403,13 +403,13 @@ fn a_disk_that_is_full_leaves_room_for_the_last_word() {
 }
 
 #[test]
-fn a_region_too_short_for_its_prologue_is_an_error() {
+fn a_region_must_hold_its_prologue() {
     let limit = FILE_HEADER as u64 + 2 * 4096;
     let mut store = Store::new(Memory::new(limit, |_, _, _| {}), 4096, limit);
     store.open().unwrap();
     let mut journal = Journal::new(true);
     let error = (0..10).find_map(|id| {
-        journal.push(BootNanos(1), &text(id, 1000));
+        journal.push(BootNanos(1), &string(id, 1000));
         journal.commit(&mut store, 0).err()
     });
     let error = error.unwrap().to_string();
@@ -429,7 +429,7 @@ fn regions_lie_within_the_limit() {
 }
 
 #[test]
-fn in_a_file_chunks_of_any_size_are_whole_at_any_time_and_at_the_end() {
+fn chunks_of_any_size_are_whole_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     for on_full in [OnFull::Stop, OnFull::Ring] {
         let path = folder.path().join(format!("{on_full:?}.swk"));
@@ -440,7 +440,7 @@ fn in_a_file_chunks_of_any_size_are_whole_at_any_time_and_at_the_end() {
         let mut written = 0;
         let most = if on_full == OnFull::Ring { 100 } else { 15 };
         for size in sizes.into_iter().cycle().take(most) {
-            // Nothing that a prologue repeats.
+            // A prologue does not repeat this record.
             let reason = "x".repeat(size);
             journal.push(BootNanos(1), &Record::End(End { reason }));
             journal.commit(&mut store, 0).unwrap();
@@ -469,5 +469,8 @@ fn a_trace_is_private_and_never_overwrites() {
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let error = format!("{:#}", Store::create(&path, 4096, bounds).unwrap_err());
-    assert!(error.contains("a.swk can't be created: it exists already: name another"), "{error}");
+    assert!(
+        error.contains("a.swk can't be created: it exists already: choose another name"),
+        "{error}"
+    );
 }

@@ -1,12 +1,13 @@
 //! The list walk: copies every `struct wakeup_source` into the slots that the agent maps.
 //!
-//! The agent loads one of two programs. [`walk_locked`] calls the kfuncs; [`walk_unlocked`] serves kernels
-//! without them, and starts at an address from the agent.
+//! The agent loads one of two programs. [`walk_locked`] calls the kfuncs; [`walk_unlocked`] serves
+//! kernels without them, and starts at an address from the agent.
 //!
-//! A program runs as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; its context is a [`Walk`]. The list is
-//! circular, through a head that is no source (`wakeup_sources`, `drivers/base/power/wakeup.c`). `bpf_loop`
-//! verifies [`visit`] once, for any number of nodes. The loop's index numbers the slots: the verifier treats
-//! it as unknown, but would follow a counter of our own from value to value.
+//! A program runs as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; its context is a [`Walk`]. The
+//! list is circular, through a head that is no source (`wakeup_sources`,
+//! `drivers/base/power/wakeup.c`). `bpf_loop` verifies [`visit`] once, for any number of nodes. The
+//! loop's index numbers the slots: the verifier treats it as unknown, but would follow a counter of
+//! our own from value to value.
 #![no_std]
 #![no_main]
 
@@ -31,8 +32,8 @@ use sleepwalk_trace::abi::{
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(DEFAULT_CAPACITY, BPF_F_MMAPABLE);
 
-/// `struct bpf_ws_lock`: an SRCU index disguised as a pointer, so that the verifier can check that every path
-/// releases it.
+/// `struct bpf_ws_lock`: an SRCU index disguised as a pointer, so that the verifier can check that
+/// every path releases it.
 #[repr(C)]
 struct WsLock {
     opaque: [u8; 0],
@@ -73,8 +74,8 @@ struct Cursor {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp/walk_locked")]
 extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
-    // SAFETY: the loader has resolved the kfuncs, and the calls match their BTF. The only path releases the
-    // lock; the verifier would refuse the program otherwise.
+    // SAFETY: the loader has resolved the kfuncs, and the calls match their BTF. The only path
+    // releases the lock; the verifier would refuse the program otherwise.
     unsafe {
         let lock = bpf_wakeup_sources_read_lock();
         let head = bpf_wakeup_sources_get_head();
@@ -86,10 +87,10 @@ extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
 
 /// Walks without the lock, on a list that may change at the same time.
 ///
-/// A removed node keeps its `next`, but `list_del_rcu` poisons its `prev`, and freed memory may hold anything.
-/// So each node's `prev` must point to the node before it, and this is checked after the copy. The name is
-/// freed only after the node has left the list, so the check proves the name too. A walk that has left the
-/// list ends here.
+/// A removed node keeps its `next`, but `list_del_rcu` poisons its `prev`, and freed memory may
+/// hold anything. So each node's `prev` must point to the node before it, and this is checked after
+/// the copy. The name is freed only after the node has left the list, so the check proves the name
+/// too. A walk that has left the list ends here.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp/walk_unlocked")]
 extern "C" fn walk_unlocked(walk: *mut Walk) -> u32 {
@@ -147,8 +148,8 @@ const STOP: i64 = 1;
 
 /// One node; `index` counts from 0.
 unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
-    // SAFETY: `run` passed `cursor` to bpf_loop, which has no other thread. Helpers follow the kernel's
-    // pointers, and they fail instead of faulting.
+    // SAFETY: `run` passed `cursor` to bpf_loop, which has no other thread. Helpers follow the
+    // kernel's pointers, and they fail instead of faulting.
     unsafe {
         let cursor = &mut *cursor;
         if cursor.next == cursor.head {
@@ -208,8 +209,8 @@ unsafe fn copy_name(name: u64, slot: *mut Slot) -> u64 {
     // SAFETY: `slot` points to a whole element, and the helpers check the source address.
     unsafe {
         let room = addr_of_mut!((*slot).name).cast::<c_void>();
-        // Nearly all names are short. A string is read byte by byte, but a fixed length word by word, and the
-        // bytes behind the name do no harm.
+        // Nearly all names are short. A string is read byte by byte, but a fixed length word by
+        // word, and the bytes behind the name do no harm.
         let read = bpf_probe_read_kernel(room, SHORT_NAME as u32, name as *const c_void);
         let words = room.cast::<u64>();
         if read == 0
@@ -237,8 +238,8 @@ unsafe fn copy_name(name: u64, slot: *mut Slot) -> u64 {
     }
 }
 
-/// Whether one of the eight bytes is zero. Only then does subtracting one from each byte borrow from a byte
-/// whose top bit was clear.
+/// Whether one of the eight bytes is zero. Only then does subtracting one from each byte borrow
+/// from a byte whose top bit was clear.
 #[inline(always)]
 fn has_nul(word: u64) -> bool {
     word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080 != 0
@@ -246,7 +247,8 @@ fn has_nul(word: u64) -> bool {
 
 #[inline(always)]
 unsafe fn copy(cursor: &Cursor, node: u64, slot: *mut Slot) -> bool {
-    // As in `field`: the mask does not change the agent's value, but proves the bound to the verifier.
+    // As in `field`: the mask does not change the agent's value, but proves the bound to the
+    // verifier.
     let size = cursor.node_size & (NODE_ROOM as u64 - 1);
     // SAFETY: `size` is within the slot's `node`, and the helper checks the source address.
     unsafe {
@@ -267,9 +269,10 @@ unsafe fn torn(cursor: &Cursor, slot: *const Slot) -> bool {
     }
 }
 
-/// The word at `offset` of the copied struct. The agent's offsets are multiples of eight within the struct, so
-/// the mask changes nothing. It proves to the verifier that they are within `node`, and avoids a branch,
-/// which would double the paths to follow. The load is aligned, because BPF splits an unaligned one into bytes.
+/// The word at `offset` of the copied struct. The agent's offsets are multiples of eight within the
+/// struct, so the mask changes nothing. It proves to the verifier that they are within `node`, and
+/// avoids a branch, which would double the paths to follow. The load is aligned, because BPF splits
+/// an unaligned one into bytes.
 #[inline(always)]
 unsafe fn field(slot: *const Slot, offset: u64) -> u64 {
     let at = (offset & (NODE_ROOM as u64 - 8)) as usize;

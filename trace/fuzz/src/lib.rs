@@ -7,7 +7,8 @@ use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{Record, Stamped};
 use sleepwalk_trace::snapshot::DeltaDecoder;
 
-/// Reads everything, decodes the snapshots, checks what holds for any file, and returns the records.
+/// Reads everything, decodes the snapshots, checks what holds for any file, and returns the
+/// records.
 pub fn read(bytes: &[u8]) -> Vec<Stamped> {
     let Ok(mut reader) = Reader::open(bytes) else {
         return Vec::new();
@@ -38,8 +39,8 @@ pub fn read(bytes: &[u8]) -> Vec<Stamped> {
     records
 }
 
-/// The file with a sound header, and the right checksum in everything that looks like a chunk: random bytes
-/// would not pass these checks.
+/// The file with a sound header, and the right checksum in everything that looks like a chunk:
+/// random bytes would not pass these checks.
 pub fn fix_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     file.resize(file.len().max(FILE_HEADER), 0);

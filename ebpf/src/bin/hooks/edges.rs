@@ -1,8 +1,9 @@
 //! Edges: activations and deactivations of wakeup sources.
 //!
-//! The tracepoints pass the source's name, not its address. An edge carries the pointer of the name, which
-//! the sources of a snapshot have too. The name itself is sent the first time that a pointer comes up, and
-//! again when it has changed. So a source that lives and dies between two snapshots has its name.
+//! The tracepoints pass the source's name, not its address. An edge carries the pointer of the
+//! name, which the sources of a snapshot have too. The name itself is sent the first time that a
+//! pointer comes up, and again when it has changed. So a source that lives and dies between two
+//! snapshots has its name.
 
 use core::ffi::c_void;
 use core::ptr::addr_of_mut;
@@ -85,8 +86,8 @@ fn send_name(time_ns: u64, pointer: u64) {
         unsafe { bpf_probe_read_kernel(addr_of_mut!(beyond).cast(), 1, at) };
         length += i64::from(beyond != 0);
     }
-    // SAFETY: another CPU may replace the value meanwhile; then the names differ, and one is sent once too
-    // often.
+    // SAFETY: another CPU may replace the value meanwhile; then the names differ, and one is sent
+    // once too often.
     let sent_before = unsafe { NAMES.get(pointer) };
     if sent_before.is_some_and(|before| differences(before, &name) == 0) {
         return;

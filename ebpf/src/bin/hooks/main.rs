@@ -1,7 +1,7 @@
 //! The tracing programs: they send events of wakeup sources and suspend attempts as they happen.
 //!
-//! Each hook has two forms, and the agent attaches the first that the kernel takes. One form needs the kernel's
-//! BTF, the other does not.
+//! Each hook has two forms, and the agent attaches the first that the kernel takes. One form needs
+//! the kernel's BTF, the other does not.
 #![no_std]
 #![no_main]
 

@@ -12,15 +12,16 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 /// Events that found no room in the ring buffer, by kind.
 ///
-/// An edge may come in an interrupt, during the program of another hook, and Rust has no atomic addition for
-/// BPF. Still, no two programs add to one count at once: the kernel does not run a program within itself on
-/// one CPU (`prog->active`, `__bpf_prog_enter_recur`, `kernel/bpf/trampoline.c`, 7.3), each kind has one
-/// program, and edges, which have two, come with interrupts off (`ws->lock`).
+/// An edge may come in an interrupt, during the program of another hook, and Rust has no atomic
+/// addition for BPF. Still, no two programs add to one count at once: the kernel does not run a
+/// program within itself on one CPU (`prog->active`, `__bpf_prog_enter_recur`,
+/// `kernel/bpf/trampoline.c`, 7.3), each kind has one program, and edges, which have two, come with
+/// interrupts off (`ws->lock`).
 #[map]
 static DROPPED: PerCpuArray<[u64; EVENT_KINDS]> = PerCpuArray::with_max_entries(1, 0);
 
-/// Not 0: the agent was woken, and will read the ring again within seconds without a wake-up per event. The
-/// agent clears it when it has found no events.
+/// Not 0: the agent was woken, and will read the ring again within seconds without a wake-up per
+/// event. The agent clears it when it has found no events.
 #[map]
 static AWAKE: Array<u32> = Array::with_max_entries(1, 0);
 
@@ -35,16 +36,16 @@ pub enum Urgency {
     Bulk,
 }
 
-/// CLOCK_BOOTTIME in ns. Each hook reads it first: the rest of its work takes longer for some events than
-/// for others, which must not shift their stamps.
+/// CLOCK_BOOTTIME in ns. Each hook reads it first: the rest of its work takes longer for some events
+/// than for others, which must not shift their stamps.
 #[inline(always)]
 pub fn now() -> u64 {
     // SAFETY: it has no arguments and returns a number.
     unsafe { bpf_ktime_get_boot_ns() }
 }
 
-/// Sends a `T`, which starts with an [`Event`]; `fill` writes the rest. Returns `false` if it was dropped.
-/// `time_ns` is when the hook was called.
+/// Sends a `T`, which starts with an [`Event`]; `fill` writes the rest. Returns `false` if it was
+/// dropped. `time_ns` is when the hook was called.
 #[inline(always)]
 pub fn emit<T: 'static>(
     time_ns: u64,
@@ -74,8 +75,9 @@ pub fn emit<T: 'static>(
         wake_agent();
     } else {
         entry.submit(BPF_RB_NO_WAKEUP.into());
-        // Check for a sleeping agent only after the event is visible; otherwise the agent could look, see
-        // nothing and doze off in between. Discarding an entry wakes the agent without adding an event.
+        // Check for a sleeping agent only after the event is visible; otherwise the agent could
+        // look, see nothing and doze off in between. Discarding an entry wakes the agent without
+        // adding an event.
         if wake_agent()
             && let Some(entry) = EVENTS.reserve::<u64>(0)
         {

@@ -28,8 +28,8 @@ fn phase_tp_btf(ctx: BtfTracePointContext) -> i32 {
 fn phase_raw_tp(ctx: RawTracePointContext) -> i32 {
     let time_ns = now();
     let args = ctx.as_ptr().cast::<u64>();
-    // SAFETY: a raw tracepoint's context is its arguments, widened to u64 (`bpf_raw_tracepoint_args`,
-    // `include/uapi/linux/bpf.h`), and this one has three.
+    // SAFETY: a raw tracepoint's context is its arguments, widened to u64
+    // (`bpf_raw_tracepoint_args`, `include/uapi/linux/bpf.h`), and this one has three.
     let (action, value, start) = unsafe { (*args, *args.add(1), *args.add(2)) };
     phase(time_ns, action as *const c_void, value as u32, start as u8);
     0
@@ -38,8 +38,8 @@ fn phase_raw_tp(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn phase(time_ns: u64, action: *const c_void, value: u32, start: u8) {
     let kind = if start != 0 { EVENT_PHASE_BEGIN } else { EVENT_PHASE_END };
-    // An attempt starts with the phase `suspend_enter`. The agent needs that one at once, and the others
-    // only when the attempt is over.
+    // An attempt starts with the phase `suspend_enter`. The agent needs that one at once, and the
+    // others only when the attempt is over.
     let mut first = [0u8; 8];
     // SAFETY: `first` has 8 bytes, and the helper checks the source address.
     unsafe { bpf_probe_read_kernel_str(first.as_mut_ptr().cast(), 8, action) };

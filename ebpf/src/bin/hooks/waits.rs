@@ -1,4 +1,5 @@
-//! Waits and count writes: user space wants to suspend, reads `/sys/power/wakeup_count`, and writes it back.
+//! Waits and count writes: user space wants to suspend, reads `/sys/power/wakeup_count`, and writes
+//! it back.
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::{fentry, fexit, kprobe, kretprobe};

@@ -387,7 +387,7 @@ pub struct Waiters {
     pub why: String,
     /// How long the look took, from the stamp on, in ns.
     pub took_ns: u64,
-    /// How many threads there were.
+    /// How many threads were looked at.
     pub seen: u32,
     /// The kernel's ids of those that waited, in ascending order.
     pub threads: Vec<u32>,

@@ -91,13 +91,13 @@ fn an_undecided_thread_is_counted() {
 }
 
 #[test]
-fn threads_without_time_are_counted() {
+fn processes_without_time_are_counted() {
     let proc = tempfile::tempdir().unwrap();
     fs::create_dir_all(proc.path().join("7/task/9")).unwrap();
     let mut look = Look::default();
     look.walk(proc.path(), Instant::now()).unwrap();
     let waiters = look.result(vec!["a".to_owned()], 1);
-    assert_eq!(waiters.why, "a; there was no time for 1 of 1 threads");
+    assert_eq!(waiters.why, "a; there was no time for 1 of 1 processes");
 }
 
 #[test]

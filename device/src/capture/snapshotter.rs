@@ -107,20 +107,24 @@ impl<S: SnapshotSource> Snapshotter<S> {
         journal: &mut Journal,
     ) -> Result<(SnapshotSummary, BTreeMap<u32, SourceState>)> {
         let mut states = BTreeMap::new();
-        for tries_left in (0..TRIES).rev() {
+        let mut tries_left = TRIES;
+        loop {
             let now = clock::now();
             let taken = self.source.take_snapshot(&mut |sample| {
                 let (instance, state) = journal.source(now.boot, sample, number);
                 states.insert(instance, state);
             });
+            tries_left -= 1;
             match taken {
                 Ok(summary) => return Ok((summary, states)),
                 Err(error) if tries_left > 0 => log::debug!("a snapshot is repeated: {error:#}"),
                 Err(error) if number == 0 => return Err(error),
-                Err(error) => log::warn!("a snapshot failed: {error:#}"),
+                Err(error) => {
+                    log::warn!("a snapshot failed: {error:#}");
+                    return Ok((SnapshotSummary::failed(now), BTreeMap::new()));
+                }
             }
             states.clear();
         }
-        Ok((SnapshotSummary::failed(clock::now()), states))
     }
 }

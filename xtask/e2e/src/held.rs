@@ -6,17 +6,17 @@ use anyhow::{Result, ensure};
 
 use crate::ftrace::{Event, What};
 
-/// One hold that both saw: ours less ftrace's, in ns.
+/// One hold that both saw, as the difference of our stamps and ftrace's in ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Of the activation's stamp.
+    /// Our stamp of the activation, minus ftrace's.
     pub activation_ns: i64,
-    /// Of the deactivation's stamp.
+    /// The same of the deactivation.
     pub deactivation_ns: i64,
 }
 
 impl Hold {
-    /// Of the held time.
+    /// Our held time, minus ftrace's.
     pub fn held_ns(self) -> i64 {
         self.deactivation_ns - self.activation_ns
     }

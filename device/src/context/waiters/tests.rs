@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// What the kernel shows of one thread.
+/// The files of one thread.
 #[derive(Clone, Copy, Default)]
 struct Task {
     wchan: &'static str,

@@ -1,45 +1,62 @@
-//! Ctrl-C: the first one asks the command to stop in order, each further one to give up what it is
-//! doing. SIGTERM and SIGHUP count too.
+//! Ctrl-C: the first one stops the command cleanly, each further one aborts what it is doing.
+//! SIGTERM and SIGHUP count as Ctrl-C.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+/// The exit code of a shell for a program that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
-/// How often it may be pressed until what is under way is given up.
+/// How many times Ctrl-C may be pressed before calls of adb are aborted.
 static SPARED: AtomicU32 = AtomicU32::new(1);
 
-/// From here on signals are counted and do not end the program.
+/// Counts signals from now on; they no longer end the program.
 pub fn watch() -> Result<()> {
-    ctrlc::set_handler(|| {
-        // Whoever presses it this often means it: even cleaning up has to yield.
+    handle(|| {
+        // After so many, even cleaning up is aborted.
         if COUNT.fetch_add(1, Ordering::SeqCst) >= 3 {
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED);
         }
     })
-    .context("Ctrl-C cannot be watched")
 }
 
-/// As [`watch`], for a command that has nothing to stop in order: the first Ctrl-C ends what it does.
-pub fn watch_and_give_up() -> Result<()> {
+/// As [`watch`], for a command that has nothing to stop cleanly: the first Ctrl-C aborts it.
+pub fn watch_and_abort() -> Result<()> {
     SPARED.store(0, Ordering::SeqCst);
     watch()
 }
 
-/// Whether a call is to be given up that began when it was pressed `before` times.
-pub fn gives_up(before: u32) -> bool {
+/// Removes a file when a signal ends the program.
+pub fn remove_on_exit(file: &Path) -> Result<()> {
+    let file = file.to_owned();
+    handle(move || {
+        // If it cannot be removed, nothing else can be done.
+        let _ = std::fs::remove_file(&file);
+        std::process::exit(INTERRUPTED);
+    })
+}
+
+fn handle(handler: impl FnMut() + Send + 'static) -> Result<()> {
+    ctrlc::set_handler(handler).context("the handler for Ctrl-C cannot be installed")
+}
+
+/// Whether to abort a call that began when Ctrl-C had been pressed `before` times.
+pub fn aborts(before: u32) -> bool {
     let (count, spared) = (count(), SPARED.load(Ordering::SeqCst));
     count > spared && (count > before || spared == 0)
 }
 
-/// How often it was pressed.
+/// How many times Ctrl-C was pressed.
 pub fn count() -> u32 {
     COUNT.load(Ordering::SeqCst)
 }
 
-/// Sleeps for `time`, or until it was pressed more often than `count` times.
+/// Sleeps for `time`, or until Ctrl-C was pressed more than `pressed` times.
 pub fn sleep(time: Duration, pressed: u32) {
     let until = Instant::now() + time;
     while count() <= pressed {

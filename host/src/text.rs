@@ -1,6 +1,6 @@
 //! Bytes from a device → text that is safe on a terminal and never ambiguous.
 //!
-//! The name of a wakeup source is any bytes but NUL. Shown raw, an escape sequence would drive the
+//! The name of a wakeup source may hold any byte except NUL. Shown raw, an escape sequence would drive the
 //! terminal, a bidirectional control would turn the line around, and a zero-width character would
 //! make two names look the same.
 
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// `bytes` with everything that does not stand for itself written as an escape; a backslash is
+/// `bytes` with every character that could mislead written as an escape; a backslash is
 /// doubled, so that different bytes never look the same.
 pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
@@ -21,7 +21,7 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
-/// What [`escape`] was given; `None` where `text` holds an escape that it does not write.
+/// The bytes that [`escape`] was given; `None` if `text` has an escape that it does not write.
 pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -62,36 +62,30 @@ pub fn one_line(message: &str) -> String {
 }
 
 /// `text` in at most `width` columns, with `…` in the middle where something was left out: names
-/// tell themselves apart at both ends.
+/// differ at both ends.
 pub fn fit(text: &str, width: usize) -> String {
+    cut(text, width, width.saturating_sub(1) / 2)
+}
+
+/// As [`fit`], with at most `tail` columns after the `…`.
+pub fn cut(text: &str, width: usize, tail: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let room = width.saturating_sub(1);
-    let tail_room = room / 2;
-    let mut head = String::new();
+    let head = width.saturating_sub(1).saturating_sub(tail);
+    let head = as_many_as_fit(text.chars(), head);
+    let mut tail: Vec<char> = as_many_as_fit(text.chars().rev(), tail).collect();
+    tail.reverse();
+    head.chain(['…']).chain(tail).collect()
+}
+
+/// The first of `chars`, in at most `room` columns.
+fn as_many_as_fit(chars: impl Iterator<Item = char>, room: usize) -> impl Iterator<Item = char> {
     let mut used = 0;
-    for c in text.chars() {
-        let w = c.width().unwrap_or(0);
-        if used + w > room - tail_room {
-            break;
-        }
-        used += w;
-        head.push(c);
-    }
-    let mut tail = Vec::new();
-    used = 0;
-    for c in text.chars().rev() {
-        let w = c.width().unwrap_or(0);
-        if used + w > tail_room {
-            break;
-        }
-        used += w;
-        tail.push(c);
-    }
-    head.push('…');
-    head.extend(tail.iter().rev());
-    head
+    chars.take_while(move |c| {
+        used += c.width().unwrap_or(0);
+        used <= room
+    })
 }
 
 fn push(out: &mut String, c: char) {
@@ -125,7 +119,7 @@ pub fn hidden(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
             | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}')
-        // Combining marks would attach to what stands before the name.
+        // Combining marks would attach to the character before the name.
         || (c.width() == Some(0))
 }
 
@@ -151,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_utf8_shows_its_bytes_and_a_backslash_is_doubled() {
+    fn invalid_utf8_and_backslashes_are_escaped() {
         assert_eq!(escape(b"caf\xe9 \xff"), "caf\\xe9 \\xff");
         assert_eq!(escape(b"\\xe9"), "\\\\xe9");
     }
@@ -166,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_escaped_comes_back() {
+    fn escapes_can_be_undone() {
         for bytes in [&b"a\\x41\n\r\t\x1b\xff"[..], "\u{202e}名\u{e0041}\\".as_bytes(), b""] {
             assert_eq!(unescape(&escape(bytes)).as_deref(), Some(bytes));
         }

@@ -3,39 +3,89 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sleepwalk_trace::chunk::LEAST_SIZE;
 
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// `ns` with a unit that suits it: `850 ns`, `12.3 ms`, `1.234 s`, `12 m 04 s`, `8 h 03 m`.
+/// `ns` in a unit that suits it, rounded to three digits, or two units from a minute on: `850 ns`,
+/// `12.3 ms`, `1.23 s`, `12 m 04 s`, `8 h 03 m`.
 pub fn time(ns: u64) -> String {
-    let seconds = ns / SECOND;
+    const UNITS: [(u64, u64, &str); 3] =
+        [(1_000, 1_000, "µs"), (1_000_000, 1_000, "ms"), (SECOND, 60, "s")];
     match ns {
-        0 => "0".to_owned(),
-        1..1_000 => format!("{ns} ns"),
-        1_000..1_000_000 => format!("{} µs", tenths(ns, 1_000)),
-        1_000_000..1_000_000_000 => format!("{} ms", tenths(ns, 1_000_000)),
-        1_000_000_000..60_000_000_000 => {
-            format!("{seconds}.{:03} s", ns % SECOND / 1_000_000)
+        0 => return "0".to_owned(),
+        1..1_000 => return format!("{ns} ns"),
+        _ => {}
+    }
+    for (unit, most, name) in UNITS {
+        let digits = match ns / unit {
+            ..10 => 2,
+            10..100 => 1,
+            _ => 0,
+        };
+        let scale = 10u64.pow(digits);
+        let rounded = rounded(ns, unit / scale);
+        if rounded < most * scale {
+            // 9.996 reads 10.0, not 10.00.
+            let digits = if rounded >= 10 * scale && digits == 2 { 1 } else { digits } as usize;
+            let digits = if rounded >= 100 * scale { 0 } else { digits };
+            return format!("{:.digits$} {name}", rounded as f64 / scale as f64);
         }
-        _ if seconds < 3_600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
-        _ if seconds < 86_400 => format!("{} h {:02} m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+    let (minute, hour, day) = (60 * SECOND, 3_600 * SECOND, 86_400 * SECOND);
+    let (seconds, minutes, hours) = (rounded(ns, SECOND), rounded(ns, minute), rounded(ns, hour));
+    match ns {
+        _ if seconds < hour / SECOND => format!("{} m {:02} s", seconds / 60, seconds % 60),
+        _ if minutes < day / minute => format!("{} h {:02} m", minutes / 60, minutes % 60),
+        _ => format!("{} d {:02} h", hours / 24, hours % 24),
     }
 }
 
-/// Rounds down, as the other units do: 999.99 µs must not read 1000.0 µs.
-fn tenths(ns: u64, unit: u64) -> String {
-    format!("{}.{}", ns / unit, ns % unit / (unit / 10))
+/// `n` in units, rounded to the nearest.
+fn rounded(n: u64, unit: u64) -> u64 {
+    n / unit + u64::from(n % unit >= unit.div_ceil(2))
 }
 
-/// `part` of `whole` in percent, with one digit.
+/// `part` of `whole` in per cent, with one digit. A part that is there is not shown as none, nor one
+/// that is not all as all.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
     }
-    format!("{:.1} %", part as f64 / whole as f64 * 100.0)
+    per_mille((part as f64 / whole as f64 * 1_000.0).round() as u64, part, whole)
+}
+
+/// `parts` of `whole` in per cent. Where the parts sum to the whole, what is shown sums to 100 %.
+pub fn shares(parts: &[u64], whole: u64) -> Vec<String> {
+    if whole == 0 {
+        return parts.iter().map(|_| "–".to_owned()).collect();
+    }
+    let exact = |part: u64| u128::from(part) * 1_000;
+    let whole_wide = u128::from(whole);
+    let mut shown: Vec<_> = parts.iter().map(|part| exact(*part) / whole_wide).collect();
+    let sum = parts.iter().map(|part| exact(*part)).sum::<u128>();
+    let missing = sum / whole_wide - shown.iter().sum::<u128>();
+    // The largest remainders are rounded up.
+    let mut by_remainder: Vec<_> = (0..parts.len()).collect();
+    by_remainder.sort_by_key(|at| std::cmp::Reverse(exact(parts[*at]) % whole_wide));
+    by_remainder.into_iter().take(missing as usize).for_each(|at| shown[at] += 1);
+    let both = parts.iter().zip(shown);
+    both.map(|(part, shown)| per_mille(shown.try_into().unwrap_or(u64::MAX), *part, whole))
+        .collect()
+}
+
+fn per_mille(shown: u64, part: u64, whole: u64) -> String {
+    match shown {
+        0 if part > 0 => "<0.1 %".to_owned(),
+        1_000 if part < whole => ">99.9 %".to_owned(),
+        1_000 => "100 %".to_owned(),
+        _ => format!("{}.{} %", shown / 10, shown % 10),
+    }
+}
+
+/// With one digit, rounded down: 999.99 k must not read 1000.0 k.
+fn tenths(n: u64, unit: u64) -> String {
+    format!("{}.{}", n / unit, n % unit / (unit / 10))
 }
 
 /// Bytes as KiB or MiB.
@@ -64,7 +114,7 @@ pub fn many(n: u64) -> String {
     }
 }
 
-/// What a kernel function returned, 0 or a negative errno, with its name (asm-generic/errno.h).
+/// The return value of a kernel function, 0 or a negative errno, with its name (asm-generic/errno.h).
 pub fn errno(value: i32) -> String {
     let name = match value.unsigned_abs() {
         1 => "EPERM",
@@ -98,71 +148,27 @@ pub fn utc_for_names(at: Timestamp) -> String {
     at.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
-/// What of a trace is damaged, and how; empty where nothing is.
+/// The damaged parts of a trace; empty if there are none.
 pub fn damage(bytes: u64, chunks: u64, records: u64) -> String {
     let parts = [
         (bytes, "byte", "unreadable"),
         (chunks, "chunk", "missing"),
         (records, "record", "undecoded"),
     ];
-    let told = parts.iter().filter(|(n, ..)| *n > 0);
-    told.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))).collect::<Vec<_>>().join(", ")
+    let damaged = parts.iter().filter(|(n, ..)| *n > 0);
+    damaged
+        .map(|(n, noun, how)| format!("{} {how}", count(*n, noun)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
-/// A duration in whole seconds as [`parse_duration`] reads it, in the largest unit that fits.
-pub fn asked(duration: Duration) -> String {
-    match duration.as_secs() {
-        s if s > 0 && s % 3_600 == 0 => format!("{}h", s / 3_600),
-        s if s > 0 && s % 60 == 0 => format!("{}m", s / 60),
-        s => format!("{s}s"),
-    }
-}
-
-/// The longest duration that can be asked for: what is longer is a slip of the finger.
-const LONGEST: u64 = 366 * 86_400;
-
-/// `90s`, `10m`, `8h`.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let hint = "write a number and s, m or h, like 90s, 10m or 8h";
-    let unit = match text.as_bytes().last() {
-        Some(b's') => 1,
-        Some(b'm') => 60,
-        Some(b'h') => 3_600,
-        _ => return Err(hint.to_owned()),
-    };
-    let digits = &text[..text.len() - 1];
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(hint.to_owned());
-    }
-    let seconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-    match seconds {
-        Some(0) => Err("it must be longer than 0".to_owned()),
-        Some(seconds) if seconds <= LONGEST => Ok(Duration::from_secs(seconds)),
-        _ => Err("it is longer than a year".to_owned()),
-    }
-}
-
-/// `512K`, `64M`, `1G`: bytes, of 1024 each.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let hint = || "write a number and K, M or G, like 512K, 64M or 1G".to_owned();
-    let shift = match text.as_bytes().last() {
-        Some(b'K') => 10,
-        Some(b'M') => 20,
-        Some(b'G') => 30,
-        _ => return Err(hint()),
-    };
-    let digits = &text[..text.len() - 1];
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(hint());
-    }
-    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)) {
-        Some(size) if size < LEAST_SIZE => {
-            Err(format!("it is too small for a trace: give at least {}K", LEAST_SIZE >> 10))
-        }
-        // A file's offsets have 63 bits.
-        Some(size) if size <= i64::MAX as u64 => Ok(size),
-        _ => Err("no file is that large".to_owned()),
-    }
+/// A duration in the largest unit that fits, in the form that the command lines of host and agent
+/// read: `90s`, `10m`, `500ms`.
+pub fn duration(duration: Duration) -> String {
+    let units = [(3_600 * SECOND, "h"), (60 * SECOND, "m"), (SECOND, "s"), (SECOND / 1_000, "ms")];
+    let ns = duration.as_nanos();
+    let unit = units.into_iter().find(|(unit, _)| ns > 0 && ns.is_multiple_of(u128::from(*unit)));
+    unit.map_or(format!("{ns}ns"), |(unit, name)| format!("{}{name}", ns / u128::from(unit)))
 }
 
 #[cfg(test)]
@@ -170,53 +176,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_well() {
+    fn times_have_three_digits() {
         for (ns, text) in [
             (0, "0"),
             (850, "850 ns"),
+            (9_996, "10.0 µs"),
             (12_345, "12.3 µs"),
-            (999_999_999, "999.9 ms"),
-            (1_234_567_890, "1.234 s"),
+            (99_960, "100 µs"),
+            (427_000_000, "427 ms"),
+            (999_499_999, "999 ms"),
+            (999_999_999, "1.00 s"),
+            (1_234_567_890, "1.23 s"),
+            (43_000_000_000, "43.0 s"),
+            (59_940_000_000, "59.9 s"),
+            (59_960_000_000, "1 m 00 s"),
             (724_000_000_000, "12 m 04 s"),
+            (3_599_600_000_000, "1 h 00 m"),
             (29_000_000_000_000, "8 h 03 m"),
             (187_200_000_000_000, "2 d 04 h"),
-            (u64::MAX, "213503 d 23 h"),
+            (u64::MAX, "213504 d 00 h"),
         ] {
             assert_eq!(time(ns), text);
         }
     }
 
     #[test]
-    fn of_damage_only_what_there_is_is_told() {
+    fn shares_of_a_whole_sum_to_100_percent() {
+        assert_eq!(shares(&[1, 1, 1], 3), ["33.4 %", "33.3 %", "33.3 %"]);
+        assert_eq!(shares(&[99_999, 1, 0], 100_000), [">99.9 %", "<0.1 %", "0.0 %"]);
+        assert_eq!(shares(&[5, 0], 5), ["100 %", "0.0 %"]);
+        assert_eq!(shares(&[5], 0), ["–"]);
+        let _ = shares(&[u64::MAX, u64::MAX], 1);
+    }
+
+    #[test]
+    fn only_damage_that_exists_is_listed() {
         assert_eq!(damage(0, 0, 0), "");
         assert_eq!(damage(21, 0, 0), "21 bytes unreadable");
         assert_eq!(damage(1, 2, 1), "1 byte unreadable, 2 chunks missing, 1 record undecoded");
     }
 
     #[test]
-    fn durations_are_a_number_and_a_unit() {
-        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("10m"), Ok(Duration::from_secs(600)));
-        assert_eq!(parse_duration("8h"), Ok(Duration::from_secs(28_800)));
-        for text in ["90s", "10m", "8h", "61m", "3601s"] {
-            assert_eq!(parse_duration(text).map(asked).as_deref(), Ok(text));
-        }
-        for wrong in
-            ["", "s", "10", "-5s", "+5s", "1.5h", "0s", "10 m", "5d", "9999999999h", "５s", "5ś"]
-        {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_a_number_and_a_unit() {
-        assert_eq!(parse_size("512K"), Ok(512 << 10));
-        assert_eq!(parse_size("64M"), Ok(64 << 20));
-        assert_eq!(parse_size("1G"), Ok(1 << 30));
-        for wrong in
-            ["", "M", "64", "64MB", "64m", "-1M", "1.5M", "255K", "0M", "8589934592G", "5Ḱ"]
-        {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
+    fn durations_are_read_back() {
+        for text in ["90s", "10m", "8h", "24h", "61m", "3601s", "500ms", "1500ms", "1000001ns"] {
+            let read = sleepwalk_trace::units::duration(text).expect("a duration");
+            assert_eq!(duration(read), text);
         }
     }
 

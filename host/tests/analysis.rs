@@ -3,9 +3,9 @@
 mod common;
 
 use common::{MS, Maker, S};
-use sleepwalk::analyze::attempts::{Attempt, Evidence, Mode, Outcome, Stage};
 use sleepwalk::analyze::sources::Tally;
 use sleepwalk::analyze::{Analysis, analyze};
+use sleepwalk::report::{Attempt, Evidence, Mode, Outcome, Stage};
 use sleepwalk_trace::record::{Reason, Record, SuspendReturn};
 
 fn analysis(m: &mut Maker) -> Analysis {
@@ -41,12 +41,12 @@ fn a_sleep_in_s2idle_is_the_time_in_machine_suspend() {
     let all = analysis(&mut m);
     let attempt = &all.attempts[0];
     assert_eq!((attempt.outcome, attempt.stage), (Outcome::Slept, Stage::Machine));
-    assert_eq!((attempt.mode, attempt.errno, attempt.entries), (Mode::S2idle, Some(0), 1));
-    assert_eq!(attempt.slept_ns(), 7 * S);
+    assert_eq!((attempt.mode, attempt.errno, attempt.s2idle_entries), (Mode::S2idle, Some(0), 1));
+    assert_eq!(attempt.slept_ns, 7 * S);
     assert_eq!(all.ledger.asleep_ns, 7 * S);
     assert_eq!(
-        attempt.wake.map(|wake| (wake.instance, wake.evidence)),
-        Some((rtc, Evidence::Likely))
+        (attempt.waker().map(|source| source.instance), attempt.wake.as_ref().map(|w| w.evidence)),
+        (Some(rtc), Some(Evidence::Likely))
     );
     assert_eq!((all.charges[0].wakes, all.charges[0].after_wake_ns), (1, 3 * S + MS));
 }
@@ -60,8 +60,8 @@ fn s2idle_that_is_entered_again_and_again_sleeps_between() {
     }
     m.up().returned(0);
     let attempt = only(&mut m);
-    assert_eq!((attempt.outcome, attempt.entries), (Outcome::Slept, 3));
-    assert_eq!(attempt.slept_ns(), 6 * S);
+    assert_eq!((attempt.outcome, attempt.s2idle_entries), (Outcome::Slept, 3));
+    assert_eq!(attempt.slept_ns, 6 * S);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn success_with_a_wakeup_pending_is_no_sleep() {
     m.phase("machine_suspend", 1, true).wait(30_000).phase("machine_suspend", 1, false);
     m.up().returned(0).snapshot(Reason::AttemptEnd);
     let attempt = only(&mut m);
-    assert_eq!((attempt.outcome, attempt.slept_ns()), (Outcome::NoSleep, 0));
+    assert_eq!((attempt.outcome, attempt.slept_ns), (Outcome::NoSleep, 0));
     assert_eq!(attempt.causes.len(), 1);
     assert_eq!(attempt.causes[0].evidence, Evidence::Likely);
 }
@@ -89,7 +89,7 @@ fn deep_sleep_is_told_by_the_clock_that_stood_still() {
     m.up().returned(0);
     let attempt = only(&mut m);
     assert_eq!((attempt.mode, attempt.outcome), (Mode::Deep, Outcome::Slept));
-    assert_eq!(attempt.slept_ns(), 60 * S);
+    assert_eq!(attempt.slept_ns, 60 * S);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn an_attempt_whose_return_is_lost_ends_with_what_is_known_of_it() {
     m.wait(9 * S).sleep(S, None);
     let all = attempts(&mut m);
     assert_eq!(all.len(), 2);
-    assert_eq!((all[0].outcome, all[0].errno), (Outcome::Unknown, None));
+    assert_eq!((all[0].outcome, all[0].errno), (Outcome::Unfinished, None));
     assert_eq!((all[0].stage, all[0].duration_ns()), (Stage::Sync, MS));
     assert_eq!(all[1].outcome, Outcome::Slept);
 }
@@ -181,12 +181,12 @@ fn an_attempt_under_way_when_the_trace_breaks_off_is_unfinished() {
     let mut m = maker();
     m.snapshot(Reason::Start).down(1, "dpm_suspend");
     let all = analyze(&m.cut()).expect("a trace").attempts;
-    assert_eq!((all[0].outcome, all[0].stage), (Outcome::Unknown, Stage::Suspend));
+    assert_eq!((all[0].outcome, all[0].stage), (Outcome::Unfinished, Stage::Suspend));
     // Asleep when the battery died: that is known to have slept only up to nothing.
     let mut m = maker();
     m.snapshot(Reason::Start).down(1, "").phase("machine_suspend", 1, true);
     let all = analyze(&m.cut()).expect("a trace").attempts;
-    assert_eq!((all[0].outcome, all[0].stage), (Outcome::Unknown, Stage::Machine));
+    assert_eq!((all[0].outcome, all[0].stage), (Outcome::Unfinished, Stage::Machine));
 }
 
 #[test]
@@ -236,7 +236,10 @@ fn without_a_suspect_nobody_is_blamed() {
     m.snapshot(Reason::Start).down(1, "dpm_suspend").returned(-16).snapshot(Reason::AttemptEnd);
     let all = analysis(&mut m);
     assert!(all.attempts[0].causes.is_empty());
-    assert_eq!(all.ledger.unattributed_ns, all.ledger.aborted_ns + all.ledger.untold_ns);
+    assert_eq!(
+        all.ledger.unattributed_ns,
+        all.ledger.aborted_ns + all.ledger.unknown_ns.unwrap_or(0)
+    );
 }
 
 #[test]
@@ -296,7 +299,7 @@ fn what_rose_before_the_machine_was_reached_is_not_blamed_for_the_wake() {
     m.phase("dpm_resume_early", 16, true).wait(MS).activate(rtc);
     m.phase("dpm_resume_early", 16, false).wait(MS).returned(0);
     m.wait(MS).relax(rtc).snapshot(Reason::AttemptEnd);
-    assert_eq!(only(&mut m).wake.map(|wake| wake.instance), Some(rtc));
+    assert_eq!(only(&mut m).waker().map(|source| source.instance), Some(rtc));
 }
 
 #[test]
@@ -311,8 +314,8 @@ fn a_wake_is_found_though_the_begin_was_walked_after_a_deep_sleep() {
     m.phase("syscore_resume", 0, false).wait(MS).activate(rtc).wait(MS);
     m.snapshot(Reason::AttemptBegin).wait(MS).returned(0).relax(rtc).snapshot(Reason::AttemptEnd);
     let attempt = only(&mut m);
-    assert_eq!(attempt.slept_ns(), 60 * S);
-    assert_eq!(attempt.wake.map(|wake| wake.instance), Some(rtc));
+    assert_eq!(attempt.slept_ns, 60 * S);
+    assert_eq!(attempt.waker().map(|source| source.instance), Some(rtc));
 }
 
 #[test]
@@ -354,7 +357,7 @@ fn a_begin_that_is_walked_after_a_deep_sleep_adds_nothing_to_what_was_held() {
     m.wait(100 * S).phase("syscore_resume", 0, false).wait(S).returned(0);
     m.snapshot(Reason::AttemptEnd);
     let all = analysis(&mut m);
-    assert_eq!(all.attempts[0].slept_ns(), 100 * S);
+    assert_eq!(all.attempts[0].slept_ns, 100 * S);
     assert_eq!(all.sources[0].held_ns, 2 * S);
 }
 

@@ -1,5 +1,5 @@
 //! The example in docs/attribution.md, from its events to its numbers. `SLEEPWALK_BLESS=1` writes
-//! the numbers anew.
+//! the numbers again.
 
 mod common;
 
@@ -8,21 +8,20 @@ use std::path::Path;
 
 use common::{MS, Maker, T0};
 use sleepwalk::analyze::analyze;
-use sleepwalk::analyze::attempts::Evidence;
-use sleepwalk::report::{By, Report, build};
+use sleepwalk::report::{By, Evidence, Line, Report, build};
 use sleepwalk_trace::record::{End, Reason, Record};
 
 fn document() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/attribution.md")
 }
 
-/// What stands between the fence of this kind and its end.
+/// The text within the fence of this kind.
 fn fenced<'a>(text: &'a str, kind: &str) -> &'a str {
     let (_, rest) = text.split_once(&format!("```{kind}\n")).expect("the fence begins");
     rest.split_once("```").expect("the fence ends").0
 }
 
-/// The trace of which the events tell.
+/// The trace of these events.
 fn trace(events: &str) -> Vec<u8> {
     let mut m = Maker::full();
     let mut sources = Vec::new();
@@ -53,24 +52,17 @@ fn trace(events: &str) -> Vec<u8> {
     m.cut()
 }
 
-fn told(report: &Report) -> String {
+fn result(report: &Report) -> String {
     let ms = |ns: u64| format!("{}.{}", ns / MS, ns % MS / (MS / 10));
     let ledger = &report.ledger;
     let mut text = String::new();
-    for (line, ns) in [
-        ("asleep", ledger.asleep_ns),
-        ("suspending", ledger.suspending_ns),
-        ("resuming", ledger.resuming_ns),
-        ("aborted", ledger.aborted_ns),
-        ("blocked", ledger.blocked_ns.expect("waits")),
-        ("not_trying", ledger.not_trying_ns.expect("waits")),
-        ("untold", ledger.untold_ns.unwrap_or(0)),
-        ("unattributed", ledger.unattributed_ns),
-    ] {
-        writeln!(text, "{line:<12} {:>8} ms", ms(ns)).expect("a String");
+    for line in Line::ALL {
+        let ns = ledger.line(line).unwrap_or(0);
+        writeln!(text, "{:<12} {:>8} ms", line.to_string(), ms(ns)).expect("a String");
     }
     text += "\nsource   blocked    alone  aborts  abort time  wakes  after wake       cost\n";
-    for s in &report.sources {
+    for source in &report.sources {
+        let s = &source.sum;
         let [share, sole, abort, after, cost] = [
             s.blocked_share_ns.expect("waits"),
             s.blocked_sole_ns.expect("waits"),
@@ -79,7 +71,7 @@ fn told(report: &Report) -> String {
             s.cost_ns,
         ]
         .map(ms);
-        let (name, aborts, wakes) = (&s.name.name, s.aborts, s.wakes);
+        let (name, aborts, wakes) = (source.name.text(), s.aborts, s.wakes);
         writeln!(
             text,
             "{name:<7} {share:>8} {sole:>8} {aborts:>7} {abort:>11} {wakes:>6} {after:>11} {cost:>10}"
@@ -90,17 +82,17 @@ fn told(report: &Report) -> String {
 }
 
 #[test]
-fn the_example_comes_to_the_numbers_that_stand_there() {
+fn the_worked_example_has_the_stated_result() {
     let text = std::fs::read_to_string(document()).expect("the document");
     let analysis = analyze(&trace(fenced(&text, "events"))).expect("a trace");
     assert_eq!(analysis.ledger.total_ns(), analysis.model.duration_ns());
     let causes = &analysis.attempts[0].causes;
     assert_eq!((causes.len(), causes[0].evidence), (1, Evidence::Proven));
-    let now = told(&build(&analysis, By::Name, None));
+    let now = result(&build(&analysis, By::Name, None));
     let then = fenced(&text, "result");
     if std::env::var_os("SLEEPWALK_BLESS").is_some() {
         std::fs::write(document(), text.replace(then, &now)).expect("the document is written");
         return;
     }
-    assert_eq!(then, now, "SLEEPWALK_BLESS=1 writes it anew");
+    assert_eq!(then, now, "SLEEPWALK_BLESS=1 writes it again");
 }

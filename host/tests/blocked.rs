@@ -3,9 +3,8 @@
 mod common;
 
 use common::{MS, Maker, S, T0};
-use sleepwalk::analyze::attempts::Evidence;
 use sleepwalk::analyze::{Analysis, analyze};
-use sleepwalk::report::{By, Source, build};
+use sleepwalk::report::{By, Evidence, FindingKind, Losses, Source, build};
 use sleepwalk_trace::chunk::FILE_HEADER;
 use sleepwalk_trace::record::Reason;
 
@@ -23,7 +22,7 @@ fn blocked(all: &Analysis, instance: u32) -> (u64, u64) {
 
 fn by_name(all: &Analysis, name: &str) -> Source {
     let report = build(all, By::Name, None);
-    report.sources.into_iter().find(|s| s.name.name == name).expect("the source")
+    report.sources.into_iter().find(|s| s.name.text() == name).expect("the source")
 }
 
 #[test]
@@ -40,10 +39,14 @@ fn blocked_time_is_split_among_the_sources_active() {
     assert_eq!(soles, [2 * S, 3 * S]);
     assert_eq!(all.ledger.blocked_ns, Some(6 * S + 1));
     assert_eq!(all.ledger.not_trying_ns, Some(3 * S));
-    assert_eq!((all.ledger.untold_ns, all.ledger.unattributed_ns), (0, 0));
+    assert_eq!((all.ledger.unknown_ns, all.ledger.unattributed_ns), (None, 0));
     let wait = &all.waits[0];
-    assert_eq!((wait.thread, wait.idle, wait.end.since(wait.start)), (7, Some(true), 6 * S + 1));
-    assert_eq!(wait.blockers, [(b, 3 * S + S / 2), (a, 2 * S + S / 2)]);
+    assert_eq!(
+        (wait.thread, wait.idle, wait.end_ns.since(wait.start_ns)),
+        (7, Some(true), 6 * S + 1)
+    );
+    let blockers: Vec<_> = wait.blockers.iter().map(|b| (b.instance, b.share_ns)).collect();
+    assert_eq!(blockers, [(b, 3 * S + S / 2), (a, 2 * S + S / 2)]);
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn waits_of_several_threads_count_once() {
     let all = analysis(&mut m);
     assert_eq!(all.ledger.blocked_ns, Some(7 * S));
     assert_eq!(blocked(&all, a), (7 * S, 7 * S));
-    let told: Vec<_> = all.waits.iter().map(|w| (w.thread, w.blockers[0].1)).collect();
+    let told: Vec<_> = all.waits.iter().map(|w| (w.thread, w.blockers[0].share_ns)).collect();
     assert_eq!(told, [(7, 3 * S), (8, 6 * S)]);
 }
 
@@ -79,7 +82,7 @@ fn a_wait_from_before_the_session_counts_from_its_start() {
     let all = analysis(&mut m);
     assert_eq!(all.ledger.blocked_ns, Some(4 * S));
     assert_eq!((blocked(&all, a), blocked(&all, b)), ((3 * S, 2 * S), (S, 0)));
-    assert_eq!((all.waits[0].start.0, all.waits[0].thread), (T0, 7));
+    assert_eq!((all.waits[0].start_ns.0, all.waits[0].thread), (T0, 7));
     // A kretprobe sees ends that are none.
     let hooks = [("phase", "tp_btf"), ("edge", "tp_btf"), ("wait", "kretprobe")];
     let mut m = Maker::hooked(&hooks);
@@ -117,9 +120,9 @@ fn without_a_wait_hook_blocked_time_stays_untold() {
     m.snapshot(Reason::Start).wait(S).activate(a).wait(S).relax(a).wait(S);
     let all = analysis(&mut m);
     assert_eq!((all.ledger.blocked_ns, all.ledger.not_trying_ns), (None, None));
-    assert_eq!(all.ledger.untold_ns, 3 * S);
+    assert_eq!(all.ledger.unknown_ns, Some(3 * S));
     assert_eq!(all.sources[0].held_ns, S);
-    assert_eq!(by_name(&all, "a").blocked_share_ns, None);
+    assert_eq!(by_name(&all, "a").sum.blocked_share_ns, None);
 }
 
 #[test]
@@ -187,7 +190,10 @@ fn sources_of_one_pointer_are_counted_together_and_prove_nothing() {
     m.edge(polls[0], false, true).wait_end(7);
     let all = analysis(&mut m);
     let source = by_name(&all, "eventpoll");
-    assert_eq!((source.blocked_share_ns, source.blocked_sole_ns), (Some(5 * S), Some(3 * S)));
+    assert_eq!(
+        (source.sum.blocked_share_ns, source.sum.blocked_sole_ns),
+        (Some(5 * S), Some(3 * S))
+    );
     assert_eq!(blocked(&all, modem), (S, 0));
     assert_eq!(all.ledger.unattributed_ns, 0);
     assert_eq!(all.attempts[0].causes[0].evidence, Evidence::Likely);
@@ -221,11 +227,12 @@ fn a_wake_is_told_by_interrupt_and_first_activation() {
     m.wait(2 * S).wait_begin(7).wait(S).relax(rtc).relax(other).wait_end(7).wait(4 * S);
     let all = analysis(&mut m);
     let attempt = &all.attempts[0];
-    assert_eq!((attempt.irq, attempt.entries), (Some(17), 2));
-    let wake = attempt.wake.expect("a wake");
-    assert_eq!((wake.instance, wake.evidence), (rtc, Evidence::Proven));
+    let wake = attempt.wake.as_ref().expect("a wake");
+    assert_eq!((wake.irq, attempt.s2idle_entries), (Some(17), 2));
+    let waker = attempt.waker().map(|source| source.instance);
+    assert_eq!((waker, wake.evidence), (Some(rtc), Evidence::Proven));
     // Up to the wait, not to the session's end.
-    assert_eq!((attempt.after_ns, all.charges[0].after_wake_ns), (2 * S, 2 * S));
+    assert_eq!((attempt.after_wake_ns, all.charges[0].after_wake_ns), (2 * S, 2 * S));
     assert_eq!((all.ledger.asleep_ns, all.ledger.resuming_ns), (14 * S, 5 * MS));
     let report = build(&all, By::Name, None);
     let wake = report.attempts[0].wake.as_ref().expect("a wake");
@@ -289,8 +296,14 @@ fn a_loss_puts_in_doubt_what_lies_between_two_snapshots() {
     assert_eq!((all.doubtful_ns, all.contradictions), (4 * S + MS, 0));
     assert_eq!(all.sources[0].held_ns, S);
     let report = build(&all, By::Name, None);
-    let lost = report.findings.iter().find(|f| f.text.starts_with("3 events lost"));
-    assert!(lost.is_some_and(|f| f.text.contains("4.001 s")), "{:?}", report.findings);
+    let doubtful_ns = 4 * S + MS;
+    let (events, chunks, records, contradictions) = (3, 0, 0, 0);
+    let lost = Losses { events, chunks, records, contradictions, doubtful_ns };
+    assert!(
+        report.findings.iter().any(|f| f.kind == FindingKind::Lost(lost)),
+        "{:?}",
+        report.findings
+    );
 }
 
 #[test]
@@ -307,7 +320,7 @@ fn what_is_missing_is_neither_blocked_nor_free() {
     let all = analyze(&bytes).expect("a trace");
     assert_eq!(all.ledger.total_ns(), all.model.duration_ns());
     // From the first chunk's last record to the first that is there again.
-    assert_eq!((all.ledger.untold_ns, all.ledger.blocked_ns), (4 * S, Some(S)));
+    assert_eq!((all.ledger.unknown_ns, all.ledger.blocked_ns), (Some(4 * S), Some(S)));
     assert_eq!(all.ledger.not_trying_ns, Some(S));
 }
 
@@ -355,12 +368,12 @@ fn readings_tell_the_charger_and_the_drain() {
     m.wait(30 * S).supply("Discharging", Some(2_090_000), None);
     m.wait(MS).sleep(600 * S, Some(rtc)).supply("Discharging", Some(2_085_000), None);
     let all = analysis(&mut m);
-    assert_eq!(all.power.charger_ns(), Some(60 * S));
+    assert_eq!(all.power.charger_ns, Some(60 * S));
     let drain = all.power.drain.expect("a drain");
     assert_eq!((drain.awake_uah, drain.awake_ns), (10_000, 30 * S));
     assert_eq!((drain.asleep_uah, drain.asleep_ns / S), (5_000, 600));
     let report = build(&all, By::Name, None);
-    assert!(report.findings.iter().any(|f| f.text.contains("adb over Wi-Fi")));
+    assert!(report.findings.iter().any(|f| f.kind.key() == "charger"));
 }
 
 #[test]
@@ -387,7 +400,7 @@ fn what_follows_an_attempt_whose_return_is_lost_is_untold() {
     m.phase("suspend_enter", 1, true).wait(MS).phase("sync_filesystems", 0, true).wait(9 * S);
     m.phase("suspend_enter", 1, true).wait(MS).returned(-22).wait(S).wait_end(7);
     let all = analysis(&mut m);
-    assert_eq!((all.ledger.untold_ns, all.ledger.blocked_ns), (9 * S, Some(2 * S)));
+    assert_eq!((all.ledger.unknown_ns, all.ledger.blocked_ns), (Some(9 * S), Some(2 * S)));
     assert_eq!(all.ledger.aborted_ns, 2 * MS);
 }
 
@@ -404,9 +417,9 @@ fn a_wait_from_within_a_gap_counts_from_its_end() {
     bytes.extend(&rest.finish()[FILE_HEADER..]);
     let all = analyze(&bytes).expect("a trace");
     assert_eq!(all.ledger.total_ns(), all.model.duration_ns());
-    let lengths: Vec<_> = all.waits.iter().map(|w| w.end.since(w.start)).collect();
+    let lengths: Vec<_> = all.waits.iter().map(|w| w.end_ns.since(w.start_ns)).collect();
     // The first ends where the trace has a gap, the second begins there.
     assert_eq!(lengths, [0, 4 * S]);
     assert_eq!(blocked(&all, busy), (4 * S, 4 * S));
-    assert_eq!((all.ledger.blocked_ns, all.ledger.untold_ns), (Some(4 * S), 6 * S));
+    assert_eq!((all.ledger.blocked_ns, all.ledger.unknown_ns), (Some(4 * S), Some(6 * S)));
 }

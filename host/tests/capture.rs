@@ -1,4 +1,4 @@
-//! Recording, against a made-up adb: the trace comes across, whatever happens, and nothing else stays.
+//! Recording, with a fake adb: the trace is copied, whatever happens, and no other file stays.
 #![cfg(unix)]
 
 mod common;
@@ -11,7 +11,7 @@ use common::fake::{Fake, ON_DEVICE, press};
 use common::{complaint, everyday, stderr, stdout};
 
 #[test]
-fn an_agent_that_fails_midway_gives_what_it_saw() {
+fn a_failed_agent_leaves_a_trace() {
     let fake = Fake::new();
     fake.write("dies", "");
     let output = fake.record(&[]);
@@ -23,7 +23,7 @@ fn an_agent_that_fails_midway_gives_what_it_saw() {
 }
 
 #[test]
-fn a_recording_brings_the_trace_and_leaves_only_the_agent() {
+fn recording_copies_the_trace_and_cleans_up() {
     let fake = Fake::new();
     let output = fake.record(&[
         "--interval",
@@ -50,7 +50,7 @@ fn a_recording_brings_the_trace_and_leaves_only_the_agent() {
 }
 
 #[test]
-fn a_trace_that_exists_is_not_overwritten_unless_asked() {
+fn a_trace_is_replaced_only_with_force() {
     let fake = Fake::new();
     fake.write("t.swk", "precious");
     let output = fake.record(&[]);
@@ -62,34 +62,37 @@ fn a_trace_that_exists_is_not_overwritten_unless_asked() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to_is_told_before_the_capture() {
+fn a_missing_folder_is_found_before_recording() {
     let fake = Fake::new();
     let output = fake.run(&["record", "--agent", "agent", "-o", "/nonexistent/t.swk"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(complaint(&output).contains("there is no folder /nonexistent: make it, or"));
+    assert!(
+        complaint(&output)
+            .contains("/nonexistent/t.swk: there is no folder /nonexistent\nfix: create it, or")
+    );
     assert_eq!(fake.calls(), "");
 }
 
 #[test]
-fn a_transfer_that_is_cut_is_noticed_and_the_trace_stays() {
+fn after_a_cut_transfer_the_trace_stays() {
     let fake = Fake::new();
     fake.write("pull-cuts", "");
     let output = fake.record(&[]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(said.contains("100 bytes came across of"), "{said}");
-    assert!(said.contains(".swk on the device: `sleepwalk pull` brings it"), "{said}");
+    assert!(said.contains("100 of 4360 bytes were copied"), "{said}");
+    assert!(said.contains(".swk on the device; copy it with `sleepwalk pull`"), "{said}");
     assert!(!fake.path("t.swk").exists());
     let left = fake.left();
     assert_eq!(left.len(), 3, "{left:?}");
-    fs::remove_file(fake.path("pull-cuts")).expect("the cable is mended");
+    fs::remove_file(fake.path("pull-cuts")).expect("the cable is fixed");
     let output = fake.run(&["pull", "-o", "t.swk"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), everyday());
 }
 
 #[test]
-fn a_file_that_appeared_meanwhile_does_not_cost_the_trace() {
+fn a_file_that_appeared_meanwhile_is_kept() {
     let fake = Fake::new();
     let child = fake.start("2s");
     until_it_runs(&fake);
@@ -101,7 +104,7 @@ fn a_file_that_appeared_meanwhile_does_not_cost_the_trace() {
 }
 
 #[test]
-fn what_others_put_beside_the_agent_stays() {
+fn files_of_other_programs_stay() {
     let fake = Fake::new();
     fake.write("mute", "");
     let child = fake.start("60s");
@@ -112,7 +115,7 @@ fn what_others_put_beside_the_agent_stays() {
     assert_eq!(fake.left(), ["other.swk", "sleepwalk"]);
 }
 
-/// Waits until the agent of `fake` has said what it had to say.
+/// Waits until the agent of `fake` runs.
 fn until_it_runs(fake: &Fake) {
     let until = Instant::now() + Duration::from_secs(10);
     while !fake.left().iter().any(|name| name.ends_with(".pid")) {
@@ -123,7 +126,7 @@ fn until_it_runs(fake: &Fake) {
 }
 
 #[test]
-fn ctrl_c_stops_the_capture_and_still_brings_the_trace() {
+fn ctrl_c_stops_and_copies_the_trace() {
     let fake = Fake::new();
     let child = fake.start("60s");
     until_it_runs(&fake);
@@ -137,7 +140,7 @@ fn ctrl_c_stops_the_capture_and_still_brings_the_trace() {
 }
 
 #[test]
-fn a_second_ctrl_c_gives_the_trace_up_and_leaves_nothing() {
+fn a_second_ctrl_c_discards_the_trace() {
     let fake = Fake::new();
     fake.write("stubborn", "");
     let child = fake.start("60s");
@@ -147,12 +150,12 @@ fn a_second_ctrl_c_gives_the_trace_up_and_leaves_nothing() {
     press(&child);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("interrupted: the trace was given up"));
+    assert!(stderr(&output).contains("interrupted: the trace was discarded"));
     fake.is_clean();
 }
 
 #[test]
-fn ctrl_c_before_the_capture_began_leaves_nothing() {
+fn ctrl_c_before_the_start_leaves_no_files() {
     let fake = Fake::new();
     fake.write("mute", "");
     let child = fake.start("60s");
@@ -160,12 +163,12 @@ fn ctrl_c_before_the_capture_began_leaves_nothing() {
     press(&child);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(1));
-    assert!(complaint(&output).contains("interrupted before the capture began"));
+    assert!(complaint(&output).contains("interrupted before the capture started"));
     fake.is_clean();
 }
 
 #[test]
-fn a_device_that_goes_away_for_a_while_is_waited_for() {
+fn a_device_may_go_away_for_a_while() {
     let fake = Fake::new();
     let child = fake.start("2s");
     until_it_runs(&fake);

@@ -1,4 +1,4 @@
-//! The program as a script sees it: exit codes, one line for an error, files that are no traces.
+//! The program as a script sees it: exit codes, errors, files that are not traces, and outputs.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use common::{complaint, everyday, file, run, sleepwalk, stderr, stdout};
 use sleepwalk_trace::chunk::{ALIGN, CHUNK_HEADER, FILE_HEADER, file_header, header_crc};
 
-/// What `report` and `dump` say of these bytes: exit code 5, one line that names the file.
+/// The error of `report` and `dump` for these bytes: exit code 5, and one line that names the file.
 fn refused(bytes: &[u8]) -> String {
     let (_dir, path) = file(bytes);
     let path = path.to_str().expect("UTF-8");
@@ -38,6 +38,10 @@ fn wrong_usage_is_exit_code_2() {
         &["record", "--max-size", "64"],
         &["record", "--max-size", "255K"],
         &["record", "--on-full", "explode"],
+        &["report", "--force", "a"],
+        &["report", "-", "-"],
+        &["diff", "-", "-"],
+        &["help", "nonsense"],
         &["dump"],
     ] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
@@ -45,7 +49,7 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_are_exit_code_0() {
     for args in [&["--help"][..], &["--version"], &["record", "--help"]] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(0));
@@ -54,17 +58,17 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
-fn an_empty_file_is_no_trace() {
+fn an_empty_file_is_refused() {
     assert_eq!(refused(b""), "it is empty");
 }
 
 #[test]
-fn another_kind_of_file_is_no_trace() {
+fn another_kind_of_file_is_refused() {
     assert!(refused(b"PK\x03\x04 and so on").starts_with("it is not a Sleepwalk trace"));
 }
 
 #[test]
-fn a_newer_version_is_refused_by_name() {
+fn a_newer_format_version_is_named() {
     let mut header = file_header(0);
     header[8..10].copy_from_slice(&77u16.to_le_bytes());
     let crc = header_crc(&header);
@@ -73,27 +77,27 @@ fn a_newer_version_is_refused_by_name() {
 }
 
 #[test]
-fn a_trace_that_breaks_off_in_its_header_is_no_trace() {
+fn a_trace_cut_in_its_header_is_refused() {
     assert!(refused(&everyday()[..11]).starts_with("it has 11 bytes"));
     assert!(refused(&everyday()[..FILE_HEADER]).starts_with("it holds no whole record"));
     assert!(refused(&everyday()[..FILE_HEADER + 20]).starts_with("it holds no whole record"));
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let output = run(&["report", "/nonexistent/t.swk"]);
     assert_eq!(output.status.code(), Some(5));
     assert!(complaint(&output).starts_with("sleepwalk: /nonexistent/t.swk: it cannot be read"));
 }
 
 #[test]
-fn a_trace_cut_anywhere_is_reported_on_or_refused() {
+fn a_trace_cut_anywhere_never_crashes() {
     let bytes = everyday();
     for cut in (0..bytes.len()).step_by(bytes.len() / 40) {
         let (_dir, path) = file(&bytes[..cut]);
         let output = run(&["report", path.to_str().expect("UTF-8")]);
         match output.status.code() {
-            Some(0) => assert!(stdout(&output).contains("the capture did not end in order")),
+            Some(0) => assert!(stdout(&output).contains("the capture did not end cleanly")),
             Some(5) => drop(complaint(&output)),
             other => panic!("cut at {cut}: {other:?} {}", stderr(&output)),
         }
@@ -115,7 +119,7 @@ fn is_padding(trace: &[u8], at: usize) -> bool {
 }
 
 #[test]
-fn a_damaged_trace_is_reported_on_with_a_count_of_what_was_lost() {
+fn damage_is_counted_and_the_rest_reported() {
     let whole = everyday();
     for at in (FILE_HEADER..whole.len()).step_by(whole.len() / 40) {
         let mut bytes = whole.clone();
@@ -126,7 +130,7 @@ fn a_damaged_trace_is_reported_on_with_a_count_of_what_was_lost() {
         {
             let output = run(args);
             assert_eq!(output.status.code(), Some(0), "byte {at}: {}", stderr(&output));
-            // Padding between chunks is not covered by a checksum, and means nothing.
+            // Padding between chunks has no checksum and no meaning.
             if is_padding(&whole, at) {
                 assert_eq!(stderr(&output), "", "byte {at}");
             } else {
@@ -139,17 +143,17 @@ fn a_damaged_trace_is_reported_on_with_a_count_of_what_was_lost() {
 }
 
 #[test]
-fn the_output_goes_to_a_file_when_asked() {
+fn output_goes_to_the_named_file() {
     let (dir, path) = file(&everyday());
     let out = dir.path().join("report.json");
     let args = ["report", path.to_str().expect("UTF-8"), "--format", "json", "-o"];
     let output = sleepwalk().args(args).arg(&out).output().expect("it runs");
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), String::new()));
-    assert!(std::fs::read_to_string(&out).expect("the report").contains("sleepwalk.report/1"));
+    assert!(std::fs::read_to_string(&out).expect("the report").contains("sleepwalk.report/2"));
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_named() {
+fn an_unwritable_output_is_named() {
     let (_dir, path) = file(&everyday());
     let output = run(&["report", path.to_str().expect("UTF-8"), "-o", "/nonexistent/out"]);
     assert_eq!(output.status.code(), Some(1));
@@ -157,7 +161,7 @@ fn an_output_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_broken_pipe_is_not_an_error() {
     let (_dir, path) = file(&everyday());
     for args in [&["dump"][..], &["report"]] {
         let mut child = sleepwalk()
@@ -175,7 +179,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn without_a_terminal_there_are_no_colours() {
+fn a_pipe_gets_no_colours() {
     let (_dir, path) = file(&everyday());
     assert!(!stdout(&run(&["report", path.to_str().expect("UTF-8")])).contains('\x1b'));
 }

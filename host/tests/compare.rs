@@ -1,4 +1,4 @@
-//! Several reports set against each other or against a policy, on reports made here.
+//! Several reports compared with each other or checked against a policy, on reports made here.
 
 mod common;
 
@@ -6,15 +6,21 @@ use common::S;
 use common::full::{HOSTILE, report, source, trace};
 use common::golden;
 use sleepwalk::compare::check::{Check, Verdict, check};
-use sleepwalk::compare::diff::{Diff, Presence, diff};
+use sleepwalk::compare::diff::{Diff, Group, Part, Presence, diff};
 use sleepwalk::compare::merge::{MergeError, by_device, merge};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{Trace, merge::Reports};
-use sleepwalk::render::page::{Page, terminal};
+use sleepwalk::render::page::Page;
+use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::render::{self, json, markdown};
-use sleepwalk::report::Report;
+use sleepwalk::report::{Line, Report};
 
-/// A report that is one's own to change.
+/// The page on a terminal of 80 columns.
+fn drawn(page: &Page) -> String {
+    terminal::render(page, Look { color: false, width: Some(80) })
+}
+
+/// The full report, changed.
 fn with(change: impl FnOnce(&mut Report)) -> Report {
     let mut report = report();
     change(&mut report);
@@ -25,13 +31,13 @@ fn with(change: impl FnOnce(&mut Report)) -> Report {
 fn next_day() -> Report {
     with(|r| {
         r.session.boot_id = "another".to_owned();
-        r.session.start_realtime_ns += 86_400 * S as i64;
+        r.session.start_realtime_ns.0 += 86_400 * S as i64;
         r.sources[2] = source(b"modem", 2, 30, 4, 0);
     })
 }
 
 fn shows(name: &str, page: &Page) {
-    let table = terminal(page, false);
+    let table = drawn(page);
     let wide = table.lines().find(|line| unicode_width::UnicodeWidthStr::width(*line) > 80);
     assert_eq!(wide, None);
     golden(&format!("{name}.txt"), &table);
@@ -51,7 +57,7 @@ fn sessions_of_one_device_are_summed_by_name() {
     let totals = &device.totals;
     assert_eq!((totals.sessions, totals.boots, totals.duration_ns), (2, 2, 7_200 * S));
     let l = &totals.ledger;
-    let lines = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(Option::unwrap_or_default);
+    let lines = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(Option::unwrap_or_default);
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
     assert_eq!(sum + lines.iter().sum::<u64>(), totals.duration_ns);
     assert_eq!((totals.attempts.slept, totals.attempts.total()), (2, 10));
@@ -60,7 +66,9 @@ fn sessions_of_one_device_are_summed_by_name() {
     let sums: Vec<_> = totals
         .sources
         .iter()
-        .map(|s| (&s.name.bytes[..], s.sessions, s.blocked_share_ns.map(|ns| ns / S), s.aborts))
+        .map(|s| {
+            (&s.name.bytes[..], s.sessions, s.sum.blocked_share_ns.map(|ns| ns / S), s.sum.aborts)
+        })
         .collect();
     assert_eq!(
         sums,
@@ -75,54 +83,54 @@ fn sessions_of_one_device_are_summed_by_name() {
 }
 
 #[test]
-fn time_that_is_not_told_is_no_zero() {
+fn unknown_time_is_not_zero() {
     let blind = with(|r| {
         r.session.boot_id = "another".to_owned();
-        r.ledger.untold_ns = Some(1_600 * S);
+        r.ledger.unknown_ns = Some(1_600 * S);
         (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
         for source in &mut r.sources {
-            source.blocked_share_ns = None;
+            source.sum.blocked_share_ns = None;
         }
     });
     let both = merged(vec![trace("a", report()), trace("b", blind.clone())]);
     let totals = &both.devices[0].totals;
     assert_eq!(totals.ledger.blocked_ns, Some(360 * S));
-    assert_eq!(totals.ledger.untold_ns, Some(1_700 * S));
+    assert_eq!(totals.ledger.unknown_ns, Some(1_700 * S));
     let warnings = both.devices[0].warnings.join("\n");
-    assert!(warnings.contains("only 1 of 2 sessions tell blocked time"), "{warnings}");
+    assert!(warnings.contains("blocked time is known for only 1 of 2 sessions"), "{warnings}");
     let alone = merged(vec![trace("b", blind)]);
     assert_eq!(alone.devices[0].totals.ledger.blocked_ns, None);
-    assert_eq!(alone.devices[0].totals.sources[0].blocked_share_ns, None);
+    assert_eq!(alone.devices[0].totals.sources[0].sum.blocked_share_ns, None);
 }
 
 #[test]
-fn time_that_two_traces_hold_is_not_counted_twice() {
+fn overlapping_traces_are_refused() {
     let twice = merge(vec![trace("a", report()), trace("b", report())], None);
     let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1 h 00 m".to_owned());
     assert_eq!(twice.expect_err("the same trace"), wanted);
     let later = |by: u64| {
         with(|r| {
-            r.session.start_ns += by;
-            r.session.end_ns += by;
-            r.session.start_realtime_ns += by as i64;
+            r.session.start_ns.0 += by;
+            r.session.end_ns.0 += by;
+            r.session.start_realtime_ns.0 += by as i64;
         })
     };
     let overlap = merge(vec![trace("b", later(3_599 * S)), trace("a", report())], None);
-    let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1.000 s".to_owned());
+    let wanted = MergeError::Overlap("a".to_owned(), "b".to_owned(), "1.00 s".to_owned());
     assert_eq!(overlap.expect_err("a second of both"), wanted);
-    // One ends where the other begins: two sessions of one boot.
+    // One ends where the other starts: two sessions of one boot.
     let reports = merged(vec![trace("a", report()), trace("b", later(3_600 * S))]);
     assert_eq!((reports.devices[0].totals.sessions, reports.devices[0].totals.boots), (2, 1));
     // The same stamps, after a reboot.
     assert_eq!(merged(vec![trace("a", report()), trace("b", next_day())]).devices.len(), 1);
-    // Where a boot is not known, the date tells.
+    // Where a boot is unknown, the date decides.
     let unknown = |by: u64| {
         trace(
             "c",
             Report {
                 ..with(|r| {
                     r.session.boot_id.clear();
-                    r.session.start_realtime_ns += by as i64;
+                    r.session.start_realtime_ns.0 += by as i64;
                 })
             },
         )
@@ -144,7 +152,7 @@ fn devices_are_compared_and_never_summed() {
     let found = reports.devices.iter().map(|d| (d.serial.as_str(), d.totals.sessions));
     assert_eq!(found.collect::<Vec<_>>(), [("1A2B3C", 2), ("9Z", 1)]);
     shows("devices", &render::pages::merged::page(&reports, 3));
-    // Without serial numbers model and build tell; the build of one with a number may change.
+    // Without serial numbers model and build identify a device; with one the build may change.
     let nameless = |build: &str| {
         with(|r| {
             r.session.serial.clear();
@@ -212,34 +220,35 @@ fn a_diff_goes_by_hours_awake_and_by_attempts() {
     let costs: Vec<_> = diff.sources.iter().map(|s| s.cost_ns_per_awake_hour.change).collect();
     let sizes: Vec<_> = costs.iter().map(|change| change.map_or(0.0, f64::abs)).collect();
     assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
-    assert_eq!(diff.ledger[0].line, "awake");
+    assert_eq!(diff.ledger[0].line, Part::Awake);
     assert_eq!(diff.ledger[0].percent.change, Some(-25.0));
 }
 
-fn find<'a>(diff: &'a Diff, name: &[u8]) -> &'a sleepwalk::compare::diff::Source {
-    diff.sources.iter().find(|s| s.name.bytes == name).expect("the source")
+fn find<'a>(diff: &'a Diff, name: &[u8]) -> &'a sleepwalk::compare::diff::SourceChange {
+    diff.sources.iter().find(|s| *s.name.bytes == *name).expect("the source")
 }
 
 #[test]
-fn several_traces_a_side_are_their_median_and_range() {
+fn a_side_of_traces_is_its_median_and_range() {
     let asleep = |s: u64| with(|r| r.ledger.asleep_ns = s * S);
     let before: Vec<_> = [0, 3_600, 1_800].map(|s| trace("b", asleep(s))).into();
     let after: Vec<_> = [1_800, 900].map(|s| trace("a", asleep(s))).into();
     let diff = diff(&before, &after);
-    let line = diff.ledger.iter().find(|line| line.line == "asleep").expect("the line");
-    let told =
+    let line =
+        diff.ledger.iter().find(|line| line.line == Part::Line(Line::Asleep)).expect("the line");
+    let measured =
         |s: Option<sleepwalk::compare::diff::Spread>| s.map(|s| (s.min, s.median, s.max, s.traces));
-    assert_eq!(told(line.percent.before), Some((0.0, 50.0, 100.0, 3)));
-    assert_eq!(told(line.percent.after), Some((25.0, 37.5, 50.0, 2)));
+    assert_eq!(measured(line.percent.before), Some((0.0, 50.0, 100.0, 3)));
+    assert_eq!(measured(line.percent.after), Some((25.0, 37.5, 50.0, 2)));
     assert_eq!(line.percent.change, Some(-12.5));
     // A trace that was never awake has no rate per hour awake.
-    let all = diff.attempts.iter().find(|o| o.outcome == "all").expect("all");
+    let all = diff.attempts.iter().find(|o| o.outcome == Group::All).expect("all");
     assert_eq!(all.per_awake_hour.before.map(|s| s.traces), Some(2));
     shows("diff-several", &render::pages::diff::page(&diff, 20));
 }
 
 #[test]
-fn what_can_not_be_compared_is_told() {
+fn differences_that_bar_comparison_are_listed() {
     let blind = || {
         with(|r| {
             (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
@@ -249,7 +258,7 @@ fn what_can_not_be_compared_is_told() {
             r.session.end_reason = None;
             r.power.charger_ns = Some(60 * S);
             for source in &mut r.sources {
-                source.blocked_share_ns = None;
+                source.sum.blocked_share_ns = None;
             }
         })
     };
@@ -259,29 +268,26 @@ fn what_can_not_be_compared_is_told() {
         "the devices differ: Pixel 6 @everyone 1A2B3C before, Tablet 1A2B3C after",
         "the kernels differ: 6.12.23-android16-5 before, 6.6.1 after",
         "the sources of snapshots differ: kfunc before, debugfs after",
-        "some traces tell blocked time and some do not",
-        "after: blind: it did not end in order, 1 m 00 s of it on a charger",
+        "blocked time is unknown in some traces",
+        "after: blind: it did not end cleanly, 1 m 00 s of it on a charger",
     ] {
         assert!(warnings.contains(warning), "{warning} in {warnings}");
     }
-    // Costs of different kinds are not compared, what was held is; nor is null a zero.
+    // Costs of different kinds are not compared, held times are; and null is not zero.
     let wlan = find(&both, b"wlan_rx");
     assert_eq!(wlan.cost_ns_per_awake_hour.change, None);
     assert_eq!(wlan.blocked_share_ns_per_awake_hour.after, None);
     assert!(wlan.blocked_share_ns_per_awake_hour.before.is_some());
     assert_eq!(wlan.held_ns_per_awake_hour.change, Some(0.0));
-    let page = terminal(&render::pages::diff::page(&both, 20), false);
+    let page = drawn(&render::pages::diff::page(&both, 20));
     assert!(page.contains("Sources by time held, in seconds per hour awake"), "{page}");
     let same = diff(&side(1, report), &side(1, report));
-    assert_eq!(same.warnings, ["0.swk stands on both sides"]);
-    assert!(
-        terminal(&render::pages::diff::page(&same, 20), false)
-            .contains("3 sources did not change.")
-    );
+    assert_eq!(same.warnings, ["0.swk is on both sides"]);
+    assert!(drawn(&render::pages::diff::page(&same, 20)).contains("3 sources did not change"));
 }
 
 #[test]
-fn attempts_that_nobody_watched_are_no_zeros() {
+fn unwatched_attempts_are_not_zero() {
     let unwatched = with(|r| {
         r.session.hooks.clear();
         r.attempts.clear();
@@ -293,12 +299,12 @@ fn attempts_that_nobody_watched_are_no_zeros() {
     assert!(diff.ledger.iter().all(|line| line.percent.after.is_none()));
     assert!(diff.attempts.iter().all(|o| o.per_awake_hour.after.is_none()));
     assert!(diff.sources.iter().all(|s| s.held_ns_per_awake_hour.change.is_none()));
-    let page = terminal(&render::pages::diff::page(&diff, 20), false);
+    let page = drawn(&render::pages::diff::page(&diff, 20));
     assert!(page.contains("–"), "{page}");
 }
 
 #[test]
-fn nothing_at_all_can_be_compared() {
+fn empty_sessions_can_be_compared() {
     let empty = || {
         with(|r| {
             r.session.duration_ns = 0;
@@ -309,8 +315,8 @@ fn nothing_at_all_can_be_compared() {
     let diff = diff(&[trace("a", empty())], &[trace("b", empty())]);
     assert!(diff.ledger.iter().all(|line| line.percent.change.is_none()));
     assert!(diff.warnings.iter().any(|w| w.contains("a has no length")), "{:?}", diff.warnings);
-    let page = terminal(&render::pages::diff::page(&diff, 20), false);
-    assert!(page.contains("No trace tells.") && page.contains("None changed."), "{page}");
+    let page = drawn(&render::pages::diff::page(&diff, 20));
+    assert!(page.contains("No trace recorded them.") && page.contains("None changed."), "{page}");
 }
 
 // --- check
@@ -326,7 +332,7 @@ fn limits(checks: &[Check]) -> Vec<(&str, Option<f64>)> {
 }
 
 #[test]
-fn a_limit_is_kept_to_its_very_value_and_broken_beyond() {
+fn a_limit_breaks_only_beyond_its_value() {
     for (limit, at, below) in [
         ("[session]\nmax_awake_percent = ", 50.0, 49.9),
         ("[session]\nmax_blocked_percent = ", 10.0, 9.9),
@@ -356,7 +362,7 @@ fn a_limit_is_kept_to_its_very_value_and_broken_beyond() {
 }
 
 #[test]
-fn a_capture_that_says_too_little_does_not_pass() {
+fn an_insufficient_capture_does_not_pass() {
     let broken = |report: Report| judged("[capture]\n", report).traces.remove(0).broken;
     assert_eq!(broken(report()), []);
     let short = with(|r| r.session.duration_ns -= 1);
@@ -373,21 +379,21 @@ fn a_capture_that_says_too_little_does_not_pass() {
     let checks = broken(torn.clone());
     assert_eq!(limits(&checks), [("capture.whole", Some(2.0))]);
     let why = checks[0].why.as_deref();
-    assert_eq!(why, Some("it did not end in order, 2 chunks missing"));
+    assert_eq!(why, Some("it did not end cleanly, 2 chunks missing"));
     assert!(judged("[capture]\nwhole = false", torn).passed);
     let policy = Policy::parse("[capture]\nmin_duration = \"1s\"\nmin_attempts = 0\n");
     assert!(!check("p", &policy.expect("a policy"), &[]).passed, "no trace is no pass");
 }
 
 #[test]
-fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
+fn unknown_limits_fail_unless_the_policy_passes() {
     let blind = || {
         with(|r| {
             (r.ledger.blocked_ns, r.ledger.not_trying_ns) = (None, None);
             r.session.hooks.clear();
             r.power.charger_ns = None;
             for source in &mut r.sources {
-                source.blocked_share_ns = None;
+                source.sum.blocked_share_ns = None;
             }
         })
     };
@@ -398,8 +404,8 @@ fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
     assert!(judged(policy, report()).passed);
     let verdict = judged(policy, blind());
     assert!(!verdict.passed);
-    let untold = limits(&verdict.traces[0].untold);
-    // Each once, however many sources there are.
+    let unknown = limits(&verdict.traces[0].unknown);
+    // Each once, for any number of sources.
     let wanted = [
         "capture.min_attempts",
         "capture.max_charger_percent",
@@ -410,14 +416,14 @@ fn what_a_trace_can_not_tell_fails_unless_the_policy_lets_it_pass() {
         "each_source.max_blocked_percent",
         "each_source.max_wakes_per_hour",
     ];
-    assert_eq!(untold, wanted.map(|limit| (limit, None)));
+    assert_eq!(unknown, wanted.map(|limit| (limit, None)));
     assert_eq!(verdict.traces[0].broken, []);
-    let lenient = judged(&format!("untold = \"pass\"\n{policy}"), blind());
-    assert!(lenient.passed && lenient.traces[0].untold.len() == wanted.len());
+    let lenient = judged(&format!("unknown = \"pass\"\n{policy}"), blind());
+    assert!(lenient.passed && lenient.traces[0].unknown.len() == wanted.len());
 }
 
 #[test]
-fn sources_are_bound_by_name_or_benign_or_as_each() {
+fn a_source_has_its_own_limits_or_the_default() {
     let verdict = judged(
         "benign = [\"=cmd*\", \"rtc?\", \"never*\"]\n[capture]\n[each_source]\n\
          max_blocked_percent = 0\nmax_wakes_per_hour = 0\n",
@@ -426,7 +432,7 @@ fn sources_are_bound_by_name_or_benign_or_as_each() {
     let [wlan] = &verdict.traces[0].broken[..] else { panic!("{verdict:?}") };
     assert_eq!(wlan.source.as_ref().map(|name| &name.bytes[..]), Some(&b"wlan_rx"[..]));
     assert_eq!(verdict.unused, ["never*"]);
-    // A table of its own binds in place of [each_source], a benign source too; the first one.
+    // The first table that matches replaces [each_source], for a benign source too.
     let verdict = judged(
         "benign = [\"wlan*\"]\n[capture]\n[each_source]\nmax_blocked_percent = 90\n\
          [[source]]\nname = \"wlan_[rt]x\"\nmax_aborts_per_hour = 0\n\
@@ -438,7 +444,7 @@ fn sources_are_bound_by_name_or_benign_or_as_each() {
 }
 
 #[test]
-fn every_trace_is_judged_by_itself() {
+fn every_trace_is_judged_on_its_own() {
     let text = "[capture]\nmin_duration = \"1h\"\nmin_attempts = 1\n[session]\n\
                 max_awake_percent = 40\nmax_no_sleep = 0\n[each_source]\nmax_blocked_percent = 5\n\
                 [[source]]\nname = \"nobody\"\nmax_held_percent = 1\n";

@@ -1,12 +1,12 @@
-//! Who is blamed, and for how much, where the kernel's own order makes that hard to tell. The numbers
-//! are worked out by hand.
+//! The sources blamed, and their costs, where the order of the kernel's own events hides them. The
+//! numbers are worked out by hand.
 
 mod common;
 
 use common::{MS, Maker, S};
-use sleepwalk::analyze::attempts::{Evidence, Mode, Outcome, Stage};
 use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::report::{By, Source, build};
+use sleepwalk::report::{Evidence, Mode, Outcome, Stage};
 use sleepwalk_trace::record::Reason;
 
 fn analysis(bytes: &[u8]) -> Analysis {
@@ -18,7 +18,7 @@ fn analysis(bytes: &[u8]) -> Analysis {
 
 fn by_name(all: &Analysis, name: &str) -> Source {
     let report = build(all, By::Name, None);
-    report.sources.into_iter().find(|s| s.name.name == name).expect("the source")
+    report.sources.into_iter().find(|s| s.name.text() == name).expect("the source")
 }
 
 fn causes(all: &Analysis, attempt: usize) -> Vec<(u32, Evidence)> {
@@ -26,7 +26,7 @@ fn causes(all: &Analysis, attempt: usize) -> Vec<(u32, Evidence)> {
 }
 
 #[test]
-fn handing_an_event_over_is_not_what_aborts_attempts() {
+fn an_eventpoll_is_not_blamed_beside_a_culprit() {
     let mut m = Maker::full();
     let timers = ["a", "b", "c", "d"].map(|name| m.source(name.as_bytes(), 0));
     let polls = [m.source(b"eventpoll", 0), m.source(b"eventpoll", 0)];
@@ -36,7 +36,7 @@ fn handing_an_event_over_is_not_what_aborts_attempts() {
         m.activate(timer).wait(MS).shared(polls[1], polls[0], true).relax(timer);
         m.wait(4_000).shared(polls[1], polls[0], false).wait(MS).returned(-16).wait(S);
     }
-    // Where nobody else is known it stays suspect.
+    // It stays suspect where no other source is known.
     m.phase("suspend_enter", 1, true).wait(MS).shared(polls[1], polls[0], true).wait(MS);
     m.returned(-16).shared(polls[1], polls[0], false).wait(S);
     let all = analysis(&m.finish());
@@ -46,20 +46,20 @@ fn handing_an_event_over_is_not_what_aborts_attempts() {
     }
     assert_eq!(causes(&all, 4), [(polls[0], Evidence::Likely)]);
     let eventpoll = by_name(&all, "eventpoll");
-    assert_eq!((eventpoll.aborts, eventpoll.abort_ns), (1, 2 * MS));
+    assert_eq!((eventpoll.sum.aborts, eventpoll.sum.abort_ns), (1, 2 * MS));
     let report = build(&all, By::Name, None);
-    assert_eq!(report.sources[4].name.name, "eventpoll");
+    assert_eq!(report.sources[4].name.text(), "eventpoll");
 }
 
 #[test]
-fn a_wakeup_that_is_pending_before_s2idle_is_entered_is_blamed() {
+fn a_wakeup_pending_before_s2idle_is_blamed() {
     let mut m = Maker::full();
     let wlan = m.source(b"wlan", 0);
-    // The loop is left before its first machine_suspend: success, and nothing slept.
+    // s2idle leaves its loop before the first machine_suspend: success, but nothing slept.
     m.snapshot(Reason::Start).wait(S).down(1, "").activate(wlan).wait(MS).up().returned(0);
     m.wait(S).relax(wlan);
     let all = analysis(&m.finish());
-    assert_eq!((all.attempts[0].outcome, all.attempts[0].entries), (Outcome::NoSleep, 0));
+    assert_eq!((all.attempts[0].outcome, all.attempts[0].s2idle_entries), (Outcome::NoSleep, 0));
     assert_eq!(causes(&all, 0), [(wlan, Evidence::Proven)]);
     assert_eq!(all.ledger.unattributed_ns, 0);
 }
@@ -74,13 +74,13 @@ fn pm_test_blames_nobody_however_far_it_goes() {
     m.down(3, "").phase("CPU_OFF", 1, true).phase("CPU_OFF", 1, false).activate(busy);
     m.wait(5 * S).phase("CPU_ON", 1, true).phase("CPU_ON", 1, false).up().returned(0).relax(busy);
     let all = analysis(&m.finish());
-    let told: Vec<_> = all.attempts.iter().map(|a| (a.outcome, a.stage, a.causes.len())).collect();
-    let told_of = |stage| (Outcome::NoSleep, stage, 0);
-    assert_eq!(told, [told_of(Stage::SuspendNoirq), told_of(Stage::Machine)]);
+    let found: Vec<_> = all.attempts.iter().map(|a| (a.outcome, a.stage, a.causes.len())).collect();
+    let no_sleep = |stage| (Outcome::NoSleep, stage, 0);
+    assert_eq!(found, [no_sleep(Stage::SuspendNoirq), no_sleep(Stage::Machine)]);
     assert_eq!(all.ledger.unattributed_ns, all.ledger.aborted_ns);
 }
 
-/// A trace that lacks what was recorded in `lost`.
+/// A trace without the records of `lost`.
 fn with_a_gap(
     m: &mut Maker,
     lost: impl FnOnce(&mut Maker),
@@ -106,24 +106,27 @@ fn an_attempt_does_not_go_on_beyond_a_gap() {
             m.wait(MS).returned(-16).wait(3_600 * S).down(1, "");
             m.phase("machine_suspend", 1, true).wait(9 * S);
         },
-        // The end of another.
+        // The end of another attempt.
         |m| {
             m.phase("machine_suspend", 1, false).wait(MS).up().wait(MS).returned(0);
             m.wait(2 * S).phase("suspend_enter", 1, true).wait(MS).returned(-22).wait(S);
         },
     );
     let all = analysis(&bytes);
-    let told: Vec<_> = all.attempts.iter().map(|a| (a.outcome, a.duration_ns())).collect();
-    assert_eq!(told, [(Outcome::Unknown, MS), (Outcome::Failed, MS)]);
+    let found: Vec<_> = all.attempts.iter().map(|a| (a.outcome, a.duration_ns())).collect();
+    assert_eq!(found, [(Outcome::Unfinished, MS), (Outcome::Failed, MS)]);
     assert_eq!((all.ledger.aborted_ns, all.ledger.asleep_ns), (2 * MS, 0));
-    // From the last record before the gap to the first after it, and the way back up to the thaw. What
-    // is left is a second before, the return and two seconds, and one at the end.
-    let untold = 3_609 * S + 15 * MS + MS + 5 * MS;
-    assert_eq!((all.ledger.untold_ns, all.ledger.not_trying_ns), (untold, Some(4 * S + 2 * MS)));
+    // From the last record before the gap to the first after it, and the way back up to the thaw. The
+    // rest is a second before, the return and two seconds, and one at the end.
+    let unknown = 3_609 * S + 15 * MS + MS + 5 * MS;
+    assert_eq!(
+        (all.ledger.unknown_ns, all.ledger.not_trying_ns),
+        (Some(unknown), Some(4 * S + 2 * MS))
+    );
 }
 
 #[test]
-fn a_sleep_whose_end_is_lost_is_not_followed_by_awake_time() {
+fn no_awake_time_follows_a_sleep_without_an_end() {
     let mut m = Maker::full();
     let alarm = m.source(b"alarm", 0);
     m.snapshot(Reason::Start).wait(S).down(1, "").phase("machine_suspend", 1, true).wait(7 * S);
@@ -143,14 +146,14 @@ fn a_sleep_whose_end_is_lost_is_not_followed_by_awake_time() {
 }
 
 #[test]
-fn a_session_that_begins_within_an_attempt_knows_only_its_end() {
+fn a_session_may_start_within_an_attempt() {
     let mut m = Maker::full();
     m.snapshot(Reason::Start).wait(MS).up().wait(MS).returned(0).wait(S);
     let all = analysis(&m.finish());
     assert_eq!(all.attempts, []);
     // Four steps of the devices and the thaw, 1 ms each.
-    assert_eq!((all.ledger.untold_ns, all.ledger.not_trying_ns), (5 * MS, Some(S + 2 * MS)));
-    // On its way down: the machine itself says how deep it sleeps.
+    assert_eq!((all.ledger.unknown_ns, all.ledger.not_trying_ns), (Some(5 * MS), Some(S + 2 * MS)));
+    // On its way down, machine_suspend gives the mode.
     let mut m = Maker::full();
     m.snapshot(Reason::Start).wait(MS).phase("dpm_suspend", 2, true).wait(MS);
     m.phase("dpm_suspend", 2, false).phase("machine_suspend", 3, true);
@@ -158,29 +161,29 @@ fn a_session_that_begins_within_an_attempt_knows_only_its_end() {
     m.suspended += 60 * S;
     m.phase("syscore_resume", 0, false).up().returned(0).wait(S);
     let all = analysis(&m.finish());
-    assert_eq!((all.attempts[0].mode, all.attempts[0].slept_ns()), (Mode::Deep, 60 * S));
+    assert_eq!((all.attempts[0].mode, all.attempts[0].slept_ns), (Mode::Deep, 60 * S));
     assert_eq!((all.ledger.suspending_ns, all.ledger.resuming_ns), (MS, 5 * MS));
 }
 
 #[test]
-fn a_source_that_is_removed_while_it_is_active_blocks_no_longer() {
+fn a_source_removed_while_active_stops_blocking() {
     let mut m = Maker::full();
     let (dying, other) = (m.source(b"dying", 0), m.source(b"other", 0));
     m.snapshot(Reason::Start).wait(S).activate(dying).wait_begin(7).wait(2 * S);
     m.remove(dying);
     m.activate(other).snapshot(Reason::Tick).wait(3 * S).relax(other).wait_end(7).wait(S);
     let all = analysis(&m.finish());
-    let told = |name| {
+    let costs = |name| {
         let source = by_name(&all, name);
-        (source.blocked_share_ns, source.blocked_sole_ns, source.held_ns)
+        (source.sum.blocked_share_ns, source.sum.blocked_sole_ns, source.sum.held_ns)
     };
-    assert_eq!(told("dying"), (Some(2 * S), Some(2 * S), 2 * S));
-    assert_eq!(told("other"), (Some(3 * S), Some(3 * S), 3 * S));
+    assert_eq!(costs("dying"), (Some(2 * S), Some(2 * S), 2 * S));
+    assert_eq!(costs("other"), (Some(3 * S), Some(3 * S), 3 * S));
     assert!(by_name(&all, "dying").died && !by_name(&all, "dying").active_at_end);
 }
 
 #[test]
-fn an_interrupt_that_no_source_follows_is_the_wake_all_the_same() {
+fn an_interrupt_without_a_source_is_a_wake() {
     let mut m = Maker::full();
     m.source(b"idle", 0);
     m.snapshot(Reason::Start).wait(S).down(1, "").phase("machine_suspend", 1, true).wait(5 * S);
@@ -188,44 +191,46 @@ fn an_interrupt_that_no_source_follows_is_the_wake_all_the_same() {
     m.wait(3 * S);
     let all = analysis(&m.finish());
     let attempt = &all.attempts[0];
-    assert_eq!((attempt.irq, attempt.wake, attempt.after_ns), (Some(41), None, 3 * S));
+    let irq = attempt.wake.as_ref().and_then(|wake| wake.irq);
+    assert_eq!((irq, attempt.waker(), attempt.after_wake_ns), (Some(41), None, 3 * S));
     assert_eq!((all.ledger.resuming_ns, all.ledger.unattributed_ns), (6 * MS, 0));
     let report = build(&all, By::Name, None);
     let wake = report.attempts[0].wake.as_ref().expect("a wake");
-    assert_eq!((wake.irq_name.as_deref(), wake.evidence), (Some("gpio-keys"), "unknown"));
+    assert_eq!((wake.irq_name.as_deref(), wake.evidence), (Some("gpio-keys"), Evidence::Unknown));
 }
 
 #[test]
-fn a_wait_over_a_sleep_is_blocked_on_both_sides_of_it() {
+fn a_wait_over_a_sleep_blocks_before_and_after() {
     let mut m = Maker::full();
     let (a, b) = (m.source(b"a", 0), m.source(b"b", 0));
     // One thread waits while another suspends by force; the source stays active across the sleep.
     m.snapshot(Reason::Start).activate(a).wait_begin(7).wait(2 * S).sleep(10 * S, Some(b));
     m.wait(3 * S - MS).relax(b).wait(S).relax(a).wait_end(7).wait(S);
     let all = analysis(&m.finish());
-    // 3 s of both, and one of a alone after it.
+    // 3 s of both, then 1 s of a alone.
     assert_eq!(all.ledger.blocked_ns, Some(6 * S));
-    let told = |name| {
+    let costs = |name| {
         let source = by_name(&all, name);
-        (source.blocked_share_ns, source.blocked_sole_ns)
+        (source.sum.blocked_share_ns, source.sum.blocked_sole_ns)
     };
-    assert_eq!(told("a"), (Some(4 * S + S / 2), Some(3 * S)));
-    assert_eq!(told("b"), (Some(S + S / 2), Some(0)));
-    // Somebody waits already: no time after the wake is anybody's doing but as blocked time.
-    assert_eq!((by_name(&all, "b").wakes, by_name(&all, "b").after_wake_ns), (1, 0));
+    assert_eq!(costs("a"), (Some(4 * S + S / 2), Some(3 * S)));
+    assert_eq!(costs("b"), (Some(S + S / 2), Some(0)));
+    // A thread waits already, so the time after the wake is blocked time.
+    assert_eq!((by_name(&all, "b").sum.wakes, by_name(&all, "b").sum.after_wake_ns), (1, 0));
     // 15 ms down and 6 ms up are held, the sleep is not.
-    assert_eq!(by_name(&all, "a").held_ns, 6 * S + 21 * MS);
+    assert_eq!(by_name(&all, "a").sum.held_ns, 6 * S + 21 * MS);
 }
 
 #[test]
-fn snapshots_alone_do_not_say_who_held_a_wait_up() {
+fn snapshots_alone_name_no_blockers() {
     let hooks = [("phase", "tp_btf"), ("return", "fexit"), ("wait", "fexit")];
     let mut m = Maker::hooked(&hooks);
     let (busy, brief) = (m.source(b"busy", 0), m.source(b"brief", 0));
     m.activate(busy).snapshot(Reason::Start).wait_begin(7).wait(S).relax(busy).activate(brief);
     m.wait(8 * S).relax(brief).wait_end(7).wait(S);
     let all = analysis(&m.finish());
-    let told: Vec<_> = all.waits.iter().map(|w| (w.end.since(w.start), w.blockers.len())).collect();
-    assert_eq!(told, [(9 * S, 0)]);
-    assert_eq!((all.ledger.blocked_ns, by_name(&all, "busy").blocked_share_ns), (None, None));
+    let found: Vec<_> =
+        all.waits.iter().map(|w| (w.end_ns.since(w.start_ns), w.blockers.len())).collect();
+    assert_eq!(found, [(9 * S, 0)]);
+    assert_eq!((all.ledger.blocked_ns, by_name(&all, "busy").sum.blocked_share_ns), (None, None));
 }

@@ -1,4 +1,4 @@
-//! Captures that are left to themselves, against a made-up adb.
+//! Captures that go on after `sleepwalk record --detach`, with a fake adb.
 #![cfg(unix)]
 
 mod common;
@@ -15,18 +15,18 @@ fn detach(fake: &Fake, more: &[&str]) -> String {
 }
 
 #[test]
-fn a_capture_goes_on_alone_until_it_is_stopped_and_pulled() {
+fn a_detached_capture_is_stopped_and_pulled() {
     let fake = Fake::new();
     let trace = detach(&fake, &["--no-edges"]);
-    assert!(fake.calls().contains("--interval 60s --no-edges"), "{}", fake.calls());
+    assert!(fake.calls().contains("--interval 1m --no-edges"), "{}", fake.calls());
     assert!(!fake.running().is_empty(), "it goes on");
-    // The made-up agent writes its trace at the end: until then there is nothing to list.
+    // The fake agent writes its trace at the end: until then there is nothing to list.
     fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/{trace}")), "half").expect("a file");
     let status = fake.run(&["status"]);
     assert!(stdout(&status).starts_with("capturing"), "{}", stdout(&status));
     let stopped = fake.run(&["stop"]);
     assert_eq!(stopped.status.code(), Some(0), "{}", stderr(&stopped));
-    assert!(stderr(&stopped).contains("`sleepwalk pull` brings it"));
+    assert!(stderr(&stopped).contains("copy it with `sleepwalk pull`"));
     fake.runs_nothing();
     let status = stdout(&fake.run(&["status", "--json"]));
     assert!(status.contains(r#""exit_code":0,"state":"ended""#), "{status}");
@@ -37,7 +37,7 @@ fn a_capture_goes_on_alone_until_it_is_stopped_and_pulled() {
 }
 
 #[test]
-fn a_capture_that_is_still_written_is_pulled_and_stays() {
+fn a_running_capture_can_be_pulled() {
     let fake = Fake::new();
     let trace = detach(&fake, &["-d", "60s"]);
     fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/{trace}")), everyday()).expect("a file");
@@ -50,11 +50,14 @@ fn a_capture_that_is_still_written_is_pulled_and_stays() {
 }
 
 #[test]
-fn one_that_failed_says_so_and_nothing_is_stopped_twice() {
+fn a_failed_capture_is_not_stopped_again() {
     let fake = Fake::new();
     let output = fake.run(&["stop"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(complaint(&output).contains("nothing is being recorded on device FAKE1"));
+    assert!(
+        complaint(&output)
+            .contains("no trace is being recorded on device FAKE1\nfix: run `sleepwalk status`")
+    );
     fake.write("dies", "");
     let trace = detach(&fake, &["-d", "1s"]);
     fake.runs_nothing();
@@ -65,12 +68,12 @@ fn one_that_failed_says_so_and_nothing_is_stopped_twice() {
 }
 
 #[test]
-fn a_stale_number_of_a_process_is_no_capture() {
+fn a_stale_pid_is_not_a_capture() {
     let fake = Fake::new();
     let there = fake.path(&format!("{ON_DEVICE}/sleepwalk"));
     fs::create_dir(&there).expect("a folder");
     fs::write(there.join("old.swk"), everyday()).expect("a file");
-    // After a reboot it is another program's.
+    // After a reboot the pid is another program's.
     fs::write(there.join("old.pid"), std::process::id().to_string()).expect("a file");
     let status = stdout(&fake.run(&["status"]));
     assert!(status.starts_with("broken off"), "{status}");

@@ -1,5 +1,5 @@
-//! Finding a device and putting the agent on it, against a made-up adb: the one line of each error,
-//! its exit code, and that nothing is left behind.
+//! Finds a device and installs the agent, with a fake adb: each error, its fix and its exit code, and
+//! that no file stays on the device.
 #![cfg(unix)]
 
 mod common;
@@ -8,7 +8,7 @@ use common::fake::Fake;
 use common::{complaint, stderr, stdout};
 
 #[test]
-fn without_adb_the_mend_is_named() {
+fn without_adb_the_fix_is_named() {
     let fake = Fake::new();
     for args in [&["record", "--agent", "agent"][..], &["pull"]] {
         let output = fake.command(args).env("ADB", "/nonexistent/adb").output().expect("it runs");
@@ -20,17 +20,17 @@ fn without_adb_the_mend_is_named() {
 }
 
 #[test]
-fn without_a_device_the_mend_is_named() {
+fn without_a_device_the_fix_is_named() {
     let fake = Fake::new();
     fake.write("devices", "\n");
-    fake.record_fails(4, "no device: connect one by USB");
+    fake.record_fails(4, "no device is connected\nfix: connect a device by USB");
 }
 
 #[test]
-fn of_several_devices_one_must_be_chosen() {
+fn several_devices_need_a_choice() {
     let fake = Fake::new();
     fake.write("devices", "FAKE1\tdevice\nFAKE2\tdevice\n");
-    fake.record_fails(4, "several devices (FAKE1, FAKE2): choose one with -s");
+    fake.record_fails(4, "several devices are connected: FAKE1, FAKE2\nfix: choose one with -s");
     assert_eq!(fake.record(&["-s", "FAKE2"]).status.code(), Some(0));
     assert!(fake.calls().contains("-s FAKE2 push"));
     let named =
@@ -39,7 +39,9 @@ fn of_several_devices_one_must_be_chosen() {
     let output = fake.record(&["-s", "FAKE3", "--force"]);
     assert_eq!(output.status.code(), Some(4));
     assert!(
-        complaint(&output).contains("no device \"FAKE3\", connected: FAKE1, FAKE2: connect it")
+        complaint(&output).contains(
+            "device \"FAKE3\" is not connected; connected: FAKE1, FAKE2\nfix: connect it"
+        )
     );
 }
 
@@ -51,30 +53,33 @@ fn an_offline_device_is_named() {
 }
 
 #[test]
-fn an_unauthorised_device_asks_for_the_prompt() {
+fn an_unauthorised_device_names_the_prompt() {
     let fake = Fake::new();
     fake.write("devices", "FAKE1\tunauthorized\n");
-    fake.record_fails(4, "device FAKE1 is unauthorised: unlock it and accept the prompt");
+    fake.record_fails(
+        4,
+        "device FAKE1 is unauthorised\nfix: unlock the device and accept the prompt",
+    );
 }
 
 #[test]
 fn another_machine_type_is_named() {
     let fake = Fake::new();
     fake.program("uname", "echo armv7l");
-    fake.record_fails(4, "device FAKE1 is of machine type \"armv7l\"");
+    fake.record_fails(4, "device FAKE1 has machine type \"armv7l\"");
 }
 
 #[test]
-fn without_root_everything_was_tried() {
+fn every_way_to_root_is_tried() {
     let fake = Fake::new();
     fake.program("id", "echo 2000");
     fake.program("su", "echo 'su: not allowed' >&2; exit 1");
-    fake.record_fails(4, "device FAKE1 gives no root (tried adb root, su 0, su -c)");
+    fake.record_fails(4, "device FAKE1 gives no root access (tried adb root, su 0, su -c)");
     assert!(fake.calls().contains("-s FAKE1 root"));
 }
 
 #[test]
-fn root_by_su_is_used_for_every_command_that_needs_it() {
+fn root_by_su_is_used_where_needed() {
     // Android's own su, and the other kind.
     let kinds = [
         ("[ \"$1\" = 0 ] || exit 1; shift; AS_ROOT=1 exec \"$@\"", "shell su 0 sh -c"),
@@ -107,10 +112,10 @@ fn without_room_nothing_is_pushed() {
 }
 
 #[test]
-fn an_agent_for_another_machine_is_never_pushed() {
+fn an_agent_for_another_machine_is_not_pushed() {
     let fake = Fake::new();
     fake.write("agent", "#!/bin/sh\n");
-    fake.record_fails(1, "agent agent is no program for aarch64");
+    fake.record_fails(1, "agent agent is not a program for aarch64");
     assert!(!fake.calls().contains("push"));
 }
 
@@ -118,18 +123,18 @@ fn an_agent_for_another_machine_is_never_pushed() {
 fn a_push_that_fails_leaves_nothing() {
     let fake = Fake::new();
     fake.write("push-fails", "");
-    fake.record_fails(4, "device FAKE1: adb says: adb: error: failed to copy: No space left");
+    fake.record_fails(4, "device FAKE1: adb reports: failed to copy: No space left");
 }
 
 #[test]
-fn another_build_on_the_device_is_told_apart() {
+fn another_build_on_the_device_is_refused() {
     let fake = Fake::new();
     fake.version(4_001, 0x1234_5678);
     fake.record_fails(1, "is another build: 4001 bytes with CRC32C 12345678 there, 4000 bytes");
 }
 
 #[test]
-fn an_agent_that_does_not_run_is_told() {
+fn an_agent_that_does_not_run_is_reported() {
     let fake = Fake::new();
     fake.write("version", "Illegal instruction\n");
     fake.record_fails(1, "the agent does not run on device FAKE1");
@@ -147,7 +152,7 @@ fn an_agent_that_fails_is_quoted() {
 }
 
 #[test]
-fn a_kernel_that_cannot_be_recorded_on_is_exit_code_4() {
+fn an_unusable_kernel_is_exit_code_4() {
     let fake = Fake::new();
     fake.write("fails", "sleepwalkd: no BTF: build the kernel with CONFIG_DEBUG_INFO_BTF\n");
     fake.write("code", "4");
@@ -155,7 +160,7 @@ fn a_kernel_that_cannot_be_recorded_on_is_exit_code_4() {
 }
 
 #[test]
-fn doctor_lists_everything_and_leaves_nothing() {
+fn doctor_lists_all_checks_and_cleans_up() {
     let fake = Fake::new();
     let output = fake.run(&["doctor", "--agent", "agent"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -167,7 +172,7 @@ fn doctor_lists_everything_and_leaves_nothing() {
 }
 
 #[test]
-fn doctor_tells_what_is_lost_and_how_to_mend_it() {
+fn doctor_shows_what_is_lost_and_the_fix() {
     let fake = Fake::new();
     fake.write(
         "doctor",
@@ -177,7 +182,7 @@ fn doctor_tells_what_is_lost_and_how_to_mend_it() {
     assert_eq!(output.status.code(), Some(4));
     let text = stdout(&output);
     assert!(text.contains("missing   btf") && text.contains("lost: all"), "{text}");
-    assert!(text.contains("mend: build it") && !text.contains('\x1b'), "{text}");
+    assert!(text.contains("fix: build it") && !text.contains('\x1b'), "{text}");
     fake.is_clean();
     let json = fake.run(&["doctor", "--json", "--agent", "agent"]);
     assert_eq!(json.status.code(), Some(4));
@@ -189,17 +194,20 @@ fn doctor_tells_what_is_lost_and_how_to_mend_it() {
 }
 
 #[test]
-fn doctor_says_how_far_it_came() {
+fn doctor_lists_an_adb_error_only_once() {
     let fake = Fake::new();
     fake.write("devices", "FAKE1\tunauthorized\n");
     let output = fake.run(&["doctor", "--agent", "agent"]);
     assert_eq!(output.status.code(), Some(4));
-    assert!(stdout(&output).contains("ok       ") && stdout(&output).contains("missing   device"));
-    assert!(complaint(&output).contains("accept the prompt"));
+    let text = stdout(&output);
+    assert!(text.contains("ok        adb"), "{text}");
+    assert!(text.contains("missing   device  device FAKE1 is unauthorised\n"), "{text}");
+    assert!(text.contains("fix: unlock the device and accept the prompt"), "{text}");
+    assert_eq!(stderr(&output), "");
 }
 
 #[test]
-fn doctor_tells_an_error_here_from_one_of_the_device() {
+fn doctor_separates_host_and_device_errors() {
     let fake = Fake::new();
     let output = fake.run(&["doctor", "--json", "--agent", "nowhere"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
@@ -212,6 +220,6 @@ fn doctor_tells_an_error_here_from_one_of_the_device() {
     let output = fake.run(&["doctor", "--json", "--agent", "agent"]);
     assert_eq!(output.status.code(), Some(4));
     let json: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
-    let mend = json["checks"][1]["fix"].as_str().expect("text");
-    assert!(mend.starts_with("install udev rules"), "{mend}");
+    let fix = json["checks"][1]["fix"].as_str().expect("text");
+    assert!(fix.starts_with("install udev rules"), "{fix}");
 }

@@ -277,7 +277,11 @@ fn an_export_goes_where_it_is_told_to_and_never_over_the_trace() {
     assert_eq!(fs::read(&other).expect("a file"), export(&all_of_it(false), "perfetto"));
     let output = run(&["export", trace, "--to", "jsonl", "-o", trace]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("is the trace itself"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("is one of the files that this command reads"),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(fs::read(&path).expect("a file"), all_of_it(false));
 }
 

@@ -1,63 +1,82 @@
-//! What is concluded from sessions of which one thing is true, and what is not.
+//! Findings from sessions in which one thing is true.
 
 mod common;
 
 use common::{MS, Maker, S, night};
 use sleepwalk::analyze::{analyze, analyze_to};
-use sleepwalk::report::{By, Finding, build};
+use sleepwalk::render::findings::text;
+use sleepwalk::report::{By, Severity, build};
 use sleepwalk_trace::record::Reason;
 
-fn findings(bytes: &[u8]) -> Vec<Finding> {
-    build(&analyze(bytes).expect("a trace"), By::Name, None).findings
+/// A finding with its words.
+#[derive(Clone, Debug)]
+struct Worded {
+    kind: &'static str,
+    severity: Severity,
+    gain_ns: Option<u64>,
+    sources: Vec<String>,
+    text: String,
 }
 
-/// The findings that say `words`.
-fn that_say(findings: &[Finding], words: &str) -> Vec<Finding> {
-    findings.iter().filter(|finding| finding.text.contains(words)).cloned().collect()
+fn findings(bytes: &[u8]) -> Vec<Worded> {
+    let report = build(&analyze(bytes).expect("a trace"), By::Name, None);
+    let worded = |finding: &sleepwalk::report::Finding| Worded {
+        kind: finding.kind.key(),
+        severity: finding.severity,
+        gain_ns: finding.gain_ns,
+        sources: finding.kind.sources().iter().map(|name| name.text().into_owned()).collect(),
+        text: text(finding, report.session.duration_ns),
+    };
+    report.findings.iter().map(worded).collect()
+}
+
+/// The findings of one kind.
+fn of_kind(findings: &[Worded], kind: &str) -> Vec<Worded> {
+    findings.iter().filter(|finding| finding.kind == kind).cloned().collect()
 }
 
 #[test]
-fn a_session_in_which_nobody_tried_says_what_it_can_not_see() {
+fn a_quiet_session_names_the_longest_hold() {
     let mut m = Maker::full();
     let usb = m.source(b"usb", 0);
     m.activate(usb).snapshot(Reason::Start).wait(600 * S);
     let found = findings(&m.finish());
-    let found = that_say(&found, "Nobody asked");
-    assert_eq!((found[0].severity, found[0].gain_ns), ("high", Some(600 * S)));
-    assert!(found[0].text.contains("10 m 00 s (100.0 %)"), "{}", found[0].text);
+    let found = of_kind(&found, "not_trying");
+    assert_eq!((found[0].severity, found[0].gain_ns), (Severity::High, Some(600 * S)));
+    assert!(found[0].text.contains("10 m 00 s (100 %)"), "{}", found[0].text);
     assert!(found[0].text.contains("usb was held for 10 m 00 s"), "{}", found[0].text);
     assert_eq!(found[0].sources, ["usb"]);
 }
 
 #[test]
-fn without_edges_the_source_that_was_held_longest_is_named() {
+fn unknown_blocked_time_names_the_longest_hold() {
     let mut m = Maker::new();
     let (usb, brief) = (m.source(b"usb", 0), m.source(b"brief", 0));
     m.snapshot(Reason::Start).activate(usb).wait(6 * S).relax(usb).activate(brief).wait(S);
     m.relax(brief).wait(3 * S);
     let found = findings(&m.finish());
-    let found = that_say(&found, "can't be told apart");
+    let found = of_kind(&found, "blocked_unknown");
     assert!(
-        found[0].text.ends_with(" usb was held the longest, for 6.000 s (60.0 %)."),
+        found[0].text.ends_with(" usb was held the longest, for 6.00 s (60.0 %)."),
         "{found:?}"
     );
     assert_eq!(found[0].sources, ["usb"]);
 }
 
 #[test]
-fn a_blocker_that_was_never_alone_gains_nothing_alone() {
+fn a_blocker_never_alone_gains_nothing() {
     let mut m = Maker::full();
     let (a, b) = (m.source(b"a", 0), m.source(b"b", 0));
     m.snapshot(Reason::Start).activate(a).activate(b).wait_begin(7).wait(9 * S);
     m.relax(a).relax(b).wait_end(7);
     let found = findings(&m.finish());
-    let found = that_say(&found, "blocked suspend the longest");
-    assert_eq!((found[0].severity, found[0].gain_ns), ("high", Some(0)));
-    assert!(found[0].text.contains("4.500 s (50.0 %) of the 9.000 s blocked"), "{found:?}");
+    let found = of_kind(&found, "blocker");
+    assert_eq!((found[0].severity, found[0].gain_ns), (Severity::High, Some(0)));
+    assert!(found[0].text.contains("4.50 s (50.0 %) of 9.00 s blocked"), "{found:?}");
 }
 
 #[test]
-fn wakes_in_step_are_a_pattern_and_others_are_not() {
+fn regular_wakes_have_an_interval() {
     for (steps, words) in
         [([300; 5], "about every 5 m 00 s"), ([20, 300, 61, 150, 7], "ended all 5 sleeps (5 prov")]
     {
@@ -68,13 +87,15 @@ fn wakes_in_step_are_a_pattern_and_others_are_not() {
             m.sleep(step * S, Some(alarm)).relax(alarm);
         }
         let found = findings(&m.finish());
-        assert_eq!(that_say(&found, words).len(), 1, "{found:?}");
-        assert_eq!(that_say(&found, "about every").is_empty(), steps[0] != 300, "{found:?}");
+        let found = of_kind(&found, "waker");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].text.contains(words), "{found:?}");
+        assert_eq!(found[0].text.contains("about every"), steps[0] == 300, "{found:?}");
     }
 }
 
 #[test]
-fn what_is_rare_is_no_habit() {
+fn a_rare_abort_is_no_finding() {
     let mut m = Maker::full();
     let (rare, rtc) = (m.source(b"rare", 0), m.source(b"rtc", 0));
     m.snapshot(Reason::Start);
@@ -85,12 +106,13 @@ fn what_is_rare_is_no_habit() {
         }
     }
     let found = findings(&m.finish());
-    assert!(that_say(&found, "rare").is_empty(), "{found:?}");
-    assert_eq!(that_say(&found, "rtc ended all 80 sleeps").len(), 1, "{found:?}");
+    assert!(of_kind(&found, "aborter").is_empty(), "{found:?}");
+    let found = of_kind(&found, "waker");
+    assert!(found.len() == 1 && found[0].text.starts_with("rtc ended all 80 sleeps"), "{found:?}");
 }
 
 #[test]
-fn a_storm_is_attempts_that_follow_each_other_and_do_not_sleep() {
+fn attempts_in_quick_succession_are_a_storm() {
     for (pause, storm) in [(S, true), (5 * S, false)] {
         let mut m = Maker::full();
         let modem = m.source(b"modem", 0);
@@ -99,24 +121,31 @@ fn a_storm_is_attempts_that_follow_each_other_and_do_not_sleep() {
             m.aborted_in_sync(modem, 50 * MS).wait(pause);
         }
         let found = findings(&m.finish());
-        let found = that_say(&found, "A storm of attempts, 6 in");
+        let found = of_kind(&found, "storm");
         assert_eq!(found.len() == 1, storm, "{found:?}");
-        let whom = |f: &Finding| f.text.ends_with("none slept, and modem kept 6 of them up.");
-        assert!(found.iter().all(|f| whom(f) && f.sources == ["modem"]), "{found:?}");
+        for Worded { text, sources, .. } in &found {
+            assert!(text.starts_with("A storm of attempts, 6 in"), "{text}");
+            assert!(
+                text.ends_with("none slept, and modem kept 6 of them from sleeping."),
+                "{text}"
+            );
+            assert_eq!(*sources, ["modem"]);
+        }
     }
 }
 
 #[test]
-fn edges_that_nobody_counted_as_lost_are_told() {
+fn uncounted_losses_are_reported() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);
     m.snapshot(Reason::Start).wait(S).edge(a, false, false).wait(S);
     let found = findings(&m.finish());
-    assert_eq!(that_say(&found, "1 state or count does not fit").len(), 1, "{found:?}");
+    let found = of_kind(&found, "lost");
+    assert!(found[0].text.contains("1 snapshot or counter contradicts"), "{found:?}");
 }
 
 #[test]
-fn names_within_are_escaped_and_the_list_has_them_as_they_are() {
+fn only_the_text_escapes_names() {
     let found = findings(&night());
     assert!(found.iter().all(|f| !f.text.contains(char::is_control)));
     let mut m = Maker::full();
@@ -128,15 +157,16 @@ fn names_within_are_escaped_and_the_list_has_them_as_they_are() {
 }
 
 #[test]
-fn held_spans_are_kept_where_they_are_to_be_drawn() {
+fn held_spans_are_kept_for_drawings() {
     let bytes = night();
     assert!(analyze(&bytes).expect("a trace").spans.iter().all(Vec::is_empty));
     let all = analyze_to(&bytes, true).expect("a trace");
     for source in build(&all, By::Name, None).sources {
-        let held: u64 = source.spans.iter().map(|span| span.end_ns - span.start_ns).sum();
-        // A drawing joins what it can't show apart.
-        let grain = all.model.duration_ns() / 16_384 * (source.activations + 1);
-        assert!(held >= source.held_ns && held <= source.held_ns + grain, "{}", source.name.name);
+        let held: u64 = source.spans.iter().map(|span| span.end_ns.since(span.start_ns)).sum();
+        // A drawing joins spans that are too close to show.
+        let grain = all.model.duration_ns() / 16_384 * (source.sum.activations + 1);
+        let held_ns = source.sum.held_ns;
+        assert!(held >= held_ns && held <= held_ns + grain, "{}", source.name.text());
         assert!(source.spans.windows(2).all(|pair| pair[0].end_ns < pair[1].start_ns));
     }
 }

@@ -6,8 +6,9 @@ use common::full::{HOSTILE, report, trace};
 use common::{everyday, file, golden, night, run, stderr, stdout};
 use sleepwalk::compare::merge;
 use sleepwalk::render::csv::{Table, bytes_of, render};
-use sleepwalk::render::pages::merged;
-use sleepwalk::render::{json, markdown, page, summary};
+use sleepwalk::render::pages::{merged, report as pages};
+use sleepwalk::render::terminal::{self, Look};
+use sleepwalk::render::{json, markdown};
 
 const TABLES: [(&str, Table); 3] =
     [("sources", Table::Sources), ("attempts", Table::Attempts), ("waits", Table::Waits)];
@@ -25,7 +26,7 @@ fn rows(text: &str) -> Vec<csv::StringRecord> {
 }
 
 #[test]
-fn the_csv_of_an_everyday_session_looks_like_this() {
+fn everyday_csv_matches_its_golden() {
     for (name, _) in TABLES {
         let text = reported(&["--format", "csv", "--table", name]);
         golden(&format!("everyday-{name}.csv"), &text);
@@ -38,7 +39,7 @@ fn the_csv_of_an_everyday_session_looks_like_this() {
 }
 
 #[test]
-fn a_night_with_edges_and_waits_looks_like_this() {
+fn night_csv_and_markdown_match_their_goldens() {
     let (_dir, path) = file(&night());
     let path = path.to_str().expect("UTF-8");
     for (name, _) in TABLES {
@@ -49,14 +50,14 @@ fn a_night_with_edges_and_waits_looks_like_this() {
 }
 
 #[test]
-fn the_csv_of_a_full_report_looks_like_this() {
+fn full_csv_matches_its_golden() {
     for (name, table) in TABLES {
         golden(&format!("full-{name}.csv"), &render([&report()], table).expect("CSV"));
     }
 }
 
 #[test]
-fn no_cell_of_a_csv_is_a_formula_and_names_come_back() {
+fn no_csv_cell_is_a_formula() {
     for (_, table) in TABLES {
         let text = render([&report()], table).expect("CSV");
         assert!(text.lines().all(|line| !line.contains(char::is_control)), "{text:?}");
@@ -77,23 +78,25 @@ fn no_cell_of_a_csv_is_a_formula_and_names_come_back() {
 }
 
 #[test]
-fn the_markdown_of_an_everyday_session_looks_like_this() {
+fn everyday_markdown_matches_its_golden() {
     golden("everyday.md", &reported(&["--format", "markdown"]));
     let short = reported(&["--format", "markdown", "--top", "1"]);
-    assert!(short.contains("4 more are not shown."), "{short}");
+    assert!(short.contains("4 more, see --top"), "{short}");
 }
 
 #[test]
-fn the_markdown_of_a_full_report_looks_like_this() {
-    golden("full.md", &markdown::render(&summary::page(&report(), 20)));
+fn full_markdown_matches_its_golden() {
+    golden("full.md", &markdown::render(&pages::page(&report(), Some(20))));
 }
 
-/// What GitHub would make something of, outside code spans.
+/// Fails where GitHub would make something of text outside code spans.
 fn is_inert(text: &str) {
     for line in text.lines() {
         assert!(line.matches('`').count() % 2 == 0, "{line}");
         assert!(!line.contains(sleepwalk::text::hidden), "{line}");
         for outside in line.split('`').step_by(2) {
+            // No tag starts with a digit.
+            let outside = outside.replace("<0.1 %", "");
             for drives in ["<", "@", "](", "http", "www.", "**", "_", "\\"] {
                 assert!(!outside.contains(drives), "{drives} in {line}");
             }
@@ -121,23 +124,24 @@ fn hostile_names_are_inert_in_markdown() {
     ] {
         field.clone_from(&text);
     }
-    is_inert(&markdown::render(&summary::page(&hostile, 20)));
+    is_inert(&markdown::render(&pages::page(&hostile, Some(20))));
     let mut second = hostile.clone();
     second.session.boot_id = String::new();
-    second.session.start_realtime_ns += 1 << 50;
+    second.session.start_realtime_ns.0 += 1 << 50;
     second.session.end_reason = None;
     second.session.kernel = "@other".to_owned();
     let traces = vec![trace("<a>|`@b`\n.swk", hostile), trace("c.swk", second)];
     let reports = merge::merge(traces, None).expect("one device");
     is_inert(&markdown::render(&merged::page(&reports, 20)));
-    let table = page::terminal(&merged::page(&reports, 20), false);
+    let look = Look { color: false, width: Some(80) };
+    let table = terminal::render(&merged::page(&reports, 20), look);
     assert!(table.lines().all(|line| !line.contains(sleepwalk::text::hidden)), "{table:?}");
     assert!(table.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{table}");
 }
 
 #[test]
-fn hostile_names_are_harmless_in_json_and_come_back() {
-    let text = json::render(&report()).expect("JSON");
+fn hostile_names_are_harmless_in_json() {
+    let text = json::report(&report()).expect("JSON");
     assert!(text.lines().all(|line| !line.contains(sleepwalk::text::hidden)), "{text}");
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(json["sources"][0]["name"], String::from_utf8_lossy(HOSTILE).as_ref());
@@ -151,6 +155,6 @@ fn a_table_is_for_csv_only() {
     for format in ["table", "json", "markdown"] {
         let output = run(&["report", path, "--format", format, "--table", "waits"]);
         assert_eq!(output.status.code(), Some(2));
-        assert_eq!(common::complaint(&output), "sleepwalk: --table is for --format csv");
+        assert_eq!(common::complaint(&output), "sleepwalk: --table needs --format csv");
     }
 }

@@ -1,4 +1,4 @@
-//! The HTML report without a browser: what the file holds. `xtask/browser` has the tests of what it
+//! The HTML report without a browser: what the file holds. `tests/browser` has the tests of what it
 //! does.
 
 mod common;
@@ -14,7 +14,7 @@ fn html(bytes: &[u8]) -> String {
     stdout(&output)
 }
 
-/// What the page's script draws from.
+/// The data of the page's script.
 fn data(html: &str) -> Value {
     let (_, rest) =
         html.split_once("<script id=\"data\" type=\"application/json\">").expect("data");
@@ -49,7 +49,7 @@ fn it_is_one_page_that_names_no_other() {
 }
 
 #[test]
-fn text_and_data_tell_what_the_json_tells() {
+fn the_page_has_the_data_of_the_json() {
     let html = html(&everyday());
     let (_dir, path) = file(&everyday());
     let args = ["report", path.to_str().expect("UTF-8"), "--format", "json", "--by", "name"];

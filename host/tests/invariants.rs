@@ -1,4 +1,4 @@
-//! What holds for every trace, however little sense it makes.
+//! Invariants of every trace, however little sense it makes.
 
 mod common;
 
@@ -12,10 +12,9 @@ use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{check, diff, merge};
 use sleepwalk::export::{jsonl, perfetto};
-use sleepwalk::render::page::{Page, terminal};
-use sleepwalk::render::table::{self, Look};
-use sleepwalk::render::terminal::WIDTH;
-use sleepwalk::render::{self, csv, json, markdown, records, summary};
+use sleepwalk::render::page::Page;
+use sleepwalk::render::terminal::{self, Look};
+use sleepwalk::render::{self, csv, json, markdown, records};
 use sleepwalk::report::{By, Report, build};
 use sleepwalk::text::hidden;
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
@@ -138,7 +137,7 @@ fn chunks() -> impl Strategy<Value = Vec<(Vec<Stamped>, u64)>> {
     vec((vec(stamped(), 1..20), stamp()), 1..6)
 }
 
-/// What the trace says that it has: nothing, snapshots, edges, or edges and waits.
+/// The hooks that the trace claims: none, snapshots, edges, or edges and waits.
 fn session(says: usize) -> Option<Session> {
     let hooks = HOOKS.map(|what| Hook {
         what: what.to_owned(),
@@ -204,46 +203,49 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!(tally.first <= tally.last);
     }
     for wait in &analysis.waits {
-        prop_assert!(model.start <= wait.start && wait.start <= wait.end && wait.end <= model.end);
+        prop_assert!(model.start <= wait.start_ns && wait.start_ns <= wait.end_ns);
+        prop_assert!(wait.end_ns <= model.end);
     }
 
     let mut free = model.start;
     for attempt in &analysis.attempts {
-        prop_assert!(free <= attempt.start && attempt.start <= attempt.end);
-        prop_assert!(attempt.end <= model.end && attempt.stayed_ns <= attempt.duration_ns());
-        free = attempt.end;
+        prop_assert!(free <= attempt.start_ns && attempt.start_ns <= attempt.end_ns);
+        prop_assert!(attempt.end_ns <= model.end && attempt.slept_ns <= attempt.duration_ns());
+        free = attempt.end_ns;
     }
-    // What is charged to sources and what is charged to nobody are parts of the session.
+    // The time charged to sources and the unattributed time are parts of the session.
     for by in [By::Instance, By::Name] {
         let report = build(&analysis, by, None);
-        let aborts: u64 = report.sources.iter().map(|source| source.abort_ns).sum();
-        let wakes: u64 = report.sources.iter().map(|source| source.after_wake_ns).sum();
+        let aborts: u64 = report.sources.iter().map(|source| source.sum.abort_ns).sum();
+        let wakes: u64 = report.sources.iter().map(|source| source.sum.after_wake_ns).sum();
         prop_assert!(aborts <= ledger.aborted_ns);
-        let shares = report.sources.iter().filter_map(|source| source.blocked_share_ns);
+        let shares = report.sources.iter().filter_map(|source| source.sum.blocked_share_ns);
         let shares: u64 = shares.sum();
         let blocked_ns = ledger.blocked_ns.unwrap_or(0);
-        // Of the blocked line what nobody is charged with is among the unattributed.
+        // The rest of the blocked time is part of the unattributed time.
         prop_assert!(shares <= blocked_ns && blocked_ns - shares <= ledger.unattributed_ns);
-        prop_assert!(wakes <= ledger.untold_ns + ledger.not_trying_ns.unwrap_or(0));
+        prop_assert!(wakes <= ledger.unknown_ns.unwrap_or(0) + ledger.not_trying_ns.unwrap_or(0));
         prop_assert!(aborts + wakes + shares + ledger.unattributed_ns <= model.duration_ns());
         for source in &report.sources {
-            prop_assert!(source.blocked_sole_ns <= source.blocked_share_ns);
-            let costs =
-                [source.blocked_share_ns.unwrap_or(0), source.abort_ns, source.after_wake_ns];
-            prop_assert_eq!(source.cost_ns, costs.iter().sum::<u64>());
+            let sum = &source.sum;
+            prop_assert!(sum.blocked_sole_ns <= sum.blocked_share_ns);
+            let costs = [sum.blocked_share_ns.unwrap_or(0), sum.abort_ns, sum.after_wake_ns];
+            prop_assert_eq!(sum.cost_ns, costs.iter().sum::<u64>());
         }
         for finding in &report.findings {
-            prop_assert!(finding.text.contains(|c: char| c.is_ascii_digit()), "{}", finding.text);
-            prop_assert!(!finding.text.contains(char::is_control));
+            let text = render::findings::text(finding, report.session.duration_ns);
+            prop_assert!(text.contains(|c: char| c.is_ascii_digit()), "{}", text);
+            prop_assert!(!text.contains(char::is_control));
         }
-        for (color, top) in [(false, 20), (true, 1)] {
-            let text = table::render(&report, Look { color, top });
+        for (color, width, top) in [(false, 80, 20), (false, 200, 1), (true, 80, 1)] {
+            let page = render::pages::report::page(&report, Some(top));
+            let text = terminal::render(&page, Look { color, width: Some(width) });
             for line in text.lines().filter(|_| !color) {
                 prop_assert!(!line.contains(char::is_control), "{line:?}");
-                prop_assert!(line.width() <= WIDTH, "{line}");
+                prop_assert!(line.width() <= width, "{line}");
             }
         }
-        let json = json::render(&report).expect("JSON");
+        let json = json::report(&report).expect("JSON");
         schema::hold(&REPORT, &json);
         every_other_form(report)?;
     }
@@ -264,7 +266,7 @@ fn every_export(bytes: &[u8], analysis: &Analysis) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-/// What is made of the report once it is there: none of it panics, and all of it is what it says.
+/// No other form of the report panics, and each is valid.
 fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     for table in [csv::Table::Sources, csv::Table::Attempts, csv::Table::Waits] {
         let text = csv::render([&report], table).expect("CSV");
@@ -272,12 +274,13 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     }
     let inert = |page: &Page| {
         let text = markdown::render(page);
-        let fits = terminal(page, false).lines().all(|line| line.width() <= WIDTH);
+        let look = Look { color: false, width: Some(80) };
+        let fits = terminal::render(page, look).lines().all(|line| line.width() <= 80);
         fits && text
             .lines()
             .all(|line| !line.contains(hidden) && line.matches('`').count() % 2 == 0)
     };
-    prop_assert!(inert(&summary::page(&report, 5)));
+    prop_assert!(inert(&render::pages::report::page(&report, Some(5))));
     let whole_ns = report.session.duration_ns;
     let policy = Policy::parse(
         "[capture]\nmin_duration = \"1s\"\nmin_attempts = 1\n[session]\n\
@@ -293,12 +296,12 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     prop_assert!(changes.all(|change| change.is_none_or(|change| change == 0.0)));
     prop_assert!(inert(&render::pages::diff::page(&diff, 5)));
     let reports = merge::merge(vec![trace], None).expect("one trace");
-    schema::hold(&REPORTS, &json::pretty(&reports).expect("JSON"));
+    schema::hold(&REPORTS, &json::reports(&reports).expect("JSON"));
     let totals = &reports.devices[0].totals;
     let l = &totals.ledger;
-    let told = [l.blocked_ns, l.not_trying_ns, l.untold_ns].map(|ns| ns.unwrap_or(0));
+    let known = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(|ns| ns.unwrap_or(0));
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
-    prop_assert_eq!(sum + told.iter().sum::<u64>(), whole_ns);
+    prop_assert_eq!(sum + known.iter().sum::<u64>(), whole_ns);
     prop_assert_eq!(totals.duration_ns, whole_ns);
     prop_assert!(inert(&render::pages::merged::page(&reports, 5)));
     Ok(())

@@ -1,4 +1,4 @@
-//! Bringing a trace that lies on a device, against a made-up adb.
+//! Copies a trace from a device, with a fake adb.
 #![cfg(unix)]
 
 mod common;
@@ -12,7 +12,7 @@ use common::fake::{Fake, ON_DEVICE, press};
 use common::{complaint, everyday, stderr, stdout};
 
 #[test]
-fn ctrl_c_ends_a_pull_and_leaves_nothing_here() {
+fn ctrl_c_ends_a_pull_and_leaves_no_file() {
     let fake = Fake::new();
     let there = format!("{ON_DEVICE}/sleepwalk");
     fs::create_dir(fake.path(&there)).expect("a folder");
@@ -36,7 +36,7 @@ fn ctrl_c_ends_a_pull_and_leaves_nothing_here() {
 }
 
 #[test]
-fn hostile_names_of_devices_and_files_drive_no_terminal() {
+fn hostile_names_do_not_reach_the_terminal() {
     let fake = Fake::new();
     fake.write("devices", "FA\u{1b}[31m\u{202e}KE\tdevice\n");
     let there = format!("{ON_DEVICE}/sleepwalk");
@@ -60,7 +60,7 @@ fn hostile_names_of_devices_and_files_drive_no_terminal() {
 }
 
 #[test]
-fn pull_brings_the_newest_trace_and_leaves_it_there() {
+fn pull_copies_the_newest_trace() {
     let fake = Fake::new();
     fs::create_dir(fake.path(ON_DEVICE).join("sleepwalk")).expect("a folder");
     let there = format!("{ON_DEVICE}/sleepwalk");
@@ -72,14 +72,14 @@ fn pull_brings_the_newest_trace_and_leaves_it_there() {
     assert!(stdout(&output).starts_with("new.swk ("));
     assert_eq!(fs::read(fake.path("new.swk")).expect("the trace"), everyday());
     assert_eq!(fake.left(), ["new.swk", "old.swk", "sleepwalk"]);
-    // One that can't be read is not taken for one that can.
+    // An unreadable trace is refused.
     let output = fake.run(&["pull", "old.swk"]);
     assert_eq!(output.status.code(), Some(5));
     assert!(complaint(&output).contains("old.swk: it is not a Sleepwalk trace"));
     assert!(!fake.path("old.swk").exists());
 }
 
-/// `everyday` with neither its end nor the middle.
+/// `everyday` without its end and its middle.
 fn torn(hole: usize) -> Vec<u8> {
     let mut bytes = everyday().to_vec();
     let last = bytes.windows(4).rposition(|magic| magic == b"SWCK").expect("a chunk");
@@ -90,7 +90,7 @@ fn torn(hole: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_copy_torn_by_the_writer_is_made_again() {
+fn an_incomplete_copy_is_made_again() {
     let fake = Fake::new();
     let there = format!("{ON_DEVICE}/sleepwalk");
     fs::create_dir(fake.path(&there)).expect("a folder");
@@ -101,7 +101,7 @@ fn a_copy_torn_by_the_writer_is_made_again() {
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), torn(0));
     assert_eq!(fake.calls().matches(" pull ").count(), 2);
-    // What is torn on the device stays so.
+    // A trace that is incomplete on the device stays so.
     fs::write(&on_device, torn(999)).expect("a file");
     let output = fake.run(&["pull", "--force"]);
     assert_eq!(output.status.code(), Some(0));
@@ -110,14 +110,20 @@ fn a_copy_torn_by_the_writer_is_made_again() {
 }
 
 #[test]
-fn pull_says_when_there_is_nothing() {
+fn pull_without_a_trace_is_an_error() {
     let fake = Fake::new();
     let output = fake.run(&["pull"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(complaint(&output).contains("no trace lies on device FAKE1"));
+    assert!(
+        complaint(&output)
+            .contains("device FAKE1 has no trace in /data/local/tmp/sleepwalk\nfix: record one")
+    );
     let output = fake.run(&["pull", "gone.swk", "-o", "here.swk"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(complaint(&output).contains("gone.swk on device FAKE1"));
-    assert!(complaint(&output).ends_with("`sleepwalk status` lists what is there"));
+    assert!(
+        complaint(&output)
+            .ends_with("fix: run `sleepwalk status` to list the traces on the device")
+    );
     fake.is_clean();
 }

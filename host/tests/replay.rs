@@ -190,8 +190,8 @@ fn compare(all: &Analysis, told: &Told) -> Result<(), TestCaseError> {
     }
     prop_assert_eq!(shares + told.nobody_ns, told.blocked_ns);
     for source in build(all, By::Name, None).sources {
-        let sole = told.sole_by_name.get(source.name.name.as_str()).copied().unwrap_or(0);
-        prop_assert_eq!(source.blocked_sole_ns, Some(sole), "{}", source.name.name);
+        let sole = told.sole_by_name.get(&*source.name.text()).copied().unwrap_or(0);
+        prop_assert_eq!(source.sum.blocked_sole_ns, Some(sole), "{}", source.name.text());
     }
     Ok(())
 }

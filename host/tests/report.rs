@@ -1,12 +1,17 @@
-//! What the reports look like, on traces made here.
+//! The reports of traces made here.
 
 mod common;
 
 use common::{Maker, S, everyday, file, golden, night, run, stderr, stdout};
+use sleepwalk::analyze::analyze;
+use sleepwalk::render::terminal::Look;
+use sleepwalk::render::{pages, terminal};
+use sleepwalk::report::{By, build};
 use sleepwalk_trace::chunk::file_header;
 use sleepwalk_trace::record::{End, Lost, Reason, Record, Session};
 use sleepwalk_trace::time::{BootNanos, Clocks};
 use sleepwalk_trace::write::ChunkWriter;
+use unicode_width::UnicodeWidthStr as _;
 
 fn report(args: &[&str]) -> String {
     report_on(&everyday(), args)
@@ -22,61 +27,57 @@ fn report_on(bytes: &[u8], args: &[&str]) -> String {
     stdout(&output)
 }
 
+/// The page as a terminal of `width` columns shows it.
+fn drawn(bytes: &[u8], by: By, top: usize, width: usize) -> String {
+    let report = build(&analyze(bytes).expect("a trace"), by, None);
+    let look = Look { color: false, width: Some(width) };
+    let text = terminal::render(&pages::report::page(&report, Some(top)), look);
+    for line in text.lines() {
+        assert!(line.width() <= width, "{line}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+    text
+}
+
 #[test]
-fn the_table_of_an_everyday_session_looks_like_this() {
+fn pages_look_like_the_golden_files() {
     golden("everyday.txt", &report(&[]));
-}
-
-#[test]
-fn the_table_of_a_night_with_edges_looks_like_this() {
     golden("night.txt", &report_on(&night(), &[]));
-}
-
-#[test]
-fn the_json_of_a_night_with_edges_looks_like_this() {
+    golden("night-80.txt", &drawn(&night(), By::Name, 20, 80));
+    golden("night-120.txt", &drawn(&night(), By::Instance, 20, 120));
+    golden("everyday.json", &report(&["--format", "json"]));
     golden("night.json", &report_on(&night(), &["--format", "json"]));
 }
 
 #[test]
-fn the_table_fits_80_columns_and_drives_no_terminal() {
-    for args in [&[][..], &["--by", "instance"], &["--top", "1"], &["--top", "0"]] {
-        let both = report(args) + &report_on(&night(), args);
-        for line in both.lines() {
-            assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
-            assert!(!line.contains(char::is_control), "{line:?}");
+fn no_page_is_wider_than_its_terminal() {
+    for bytes in [everyday(), night()] {
+        for (by, top) in [(By::Name, 20), (By::Instance, 20), (By::Name, 1), (By::Name, 0)] {
+            for width in [80, 100, 120] {
+                drawn(&bytes, by, top, width);
+            }
         }
     }
 }
 
 #[test]
-fn every_page_for_a_terminal_that_is_saved_fits_80_columns() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
-    let files =
-        std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry"));
-    let tables: Vec<_> = files
-        .map(|file| file.path())
-        .filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.ends_with(".txt") && !name.ends_with(".perfetto.txt")
-        })
-        .collect();
-    assert!(tables.len() >= 7, "{tables:?}");
-    for path in tables {
-        let text = std::fs::read_to_string(&path).expect("the file");
-        for line in text.lines() {
-            assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{path:?}: {line}");
-        }
-    }
+fn names_are_whole_where_nothing_limits_them() {
+    let name = format!("{}.WakeLocks", "PowerManagerService".repeat(9));
+    let mut m = Maker::full();
+    let source = m.source(name.as_bytes(), 0);
+    m.snapshot(Reason::Start).wait(S).activate(source).wait(S).relax(source).wait(S);
+    let bytes = m.finish();
+    assert!(report_on(&bytes, &[]).contains(&name));
+    assert!(!drawn(&bytes, By::Name, 20, 80).contains(&name));
 }
 
 #[test]
-fn a_line_that_is_all_of_a_session_of_any_length_fits_80_columns() {
+fn a_session_of_any_length_fits_80_columns() {
     for length in [9_999 * S, 1_001 * 86_400 * S, u64::MAX - 6_000 * S] {
         let mut m = Maker::full();
         m.snapshot(Reason::Start).wait(length);
-        let text = report_on(&m.finish(), &[]);
-        let full = text.lines().find(|line| line.contains("100.0 %  █")).expect("a full bar");
-        assert!(unicode_width::UnicodeWidthStr::width(full) <= 80, "{full}");
+        let text = drawn(&m.finish(), By::Name, 20, 80);
+        assert!(text.contains("100 %  █"), "{text}");
     }
 }
 
@@ -89,9 +90,8 @@ fn attempts_of_every_kind_fit_80_columns() {
         m.down(2, "").activate(long).wait(9 * S).up().returned(errno).relax(long).wait(S);
     }
     m.sleep(S, Some(long)).down(1, "");
-    let text = report_on(&m.cut(), &[]);
-    assert!(text.contains("-110 ETIMEDOUT") && text.contains("suspend_noirq"), "{text}");
-    assert!(text.lines().all(|l| unicode_width::UnicodeWidthStr::width(l) <= 80), "{text}");
+    let text = drawn(&m.cut(), By::Name, 20, 80);
+    assert!(text.contains("-110 ETIMEDOUT") && text.contains("suspend noirq"), "{text}");
 }
 
 #[test]
@@ -106,13 +106,28 @@ fn every_warning_fits_80_columns() {
     again.lost(1_234_567).commit();
     bytes.extend_from_slice(&[7; 1_000]);
     bytes.extend_from_slice(&again.cut()[sleepwalk_trace::chunk::FILE_HEADER..]);
-    let (_dir, path) = file(&bytes);
-    let output = run(&["report", path.to_str().expect("UTF-8")]);
-    let text = stdout(&output);
-    for warning in ["did not end in order", "copied too early: 1000 bytes", "1234567 events lost"] {
+    let text = drawn(&bytes, By::Name, 20, 80);
+    for warning in ["did not end cleanly", "copied too early: 1000 bytes", "1234567 events"] {
         assert!(text.contains(warning), "{text}");
     }
-    assert!(text.lines().all(|l| unicode_width::UnicodeWidthStr::width(l) <= 80), "{text}");
+}
+
+#[test]
+fn colour_is_used_on_request() {
+    let (_dir, path) = file(&everyday());
+    let path = path.to_str().expect("UTF-8");
+    let colored = |args: &[&str], env: &[(&str, &str)]| {
+        let mut command = common::sleepwalk();
+        command.args([&["report", path], args].concat());
+        command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").envs(env.iter().copied());
+        stdout(&command.output().expect("the program runs")).contains("\x1b[")
+    };
+    let (force, no) = (("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1"));
+    assert!(!colored(&[], &[]), "a pipe is no terminal");
+    assert!(colored(&[], &[force]));
+    assert!(!colored(&[], &[force, no]), "NO_COLOR is stronger");
+    assert!(colored(&["--color", "always"], &[no]), "the flag is the strongest");
+    assert!(!colored(&["--color", "never"], &[force]));
 }
 
 /// A trace that was kept small ends with `reason`; the chunks before the first of it were dropped.
@@ -132,30 +147,19 @@ fn bounded(reason: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_was_dropped_and_why_it_ended_is_told_in_a_line_each() {
+fn an_early_end_has_a_warning_of_its_own() {
     let disk = format!("error: /data/{}\u{1b}[31m: no room for 9 bytes: ENOSPC", "x".repeat(90));
     for (reason, said) in [
         ("signal", "3 older chunks dropped to keep the trace small"),
-        ("full", "as long as --max-size lets it"),
+        ("full", "the trace reached --max-size"),
         (&disk, "the capture ended early: /data/xxx"),
         (&disk, "ENOSPC"),
     ] {
-        let (_dir, path) = file(&bounded(reason));
-        let output = run(&["report", path.to_str().expect("UTF-8")]);
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        let text = stdout(&output);
+        let text = drawn(&bounded(reason), By::Name, 20, 80);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains(said), "{text}");
         assert!(!text.contains("damaged"), "{text}");
-        for line in text.lines().filter(|line| line.starts_with("  !")) {
-            assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
-            assert!(!line.contains(char::is_control), "{line:?}");
-        }
     }
-}
-
-#[test]
-fn the_json_of_an_everyday_session_looks_like_this() {
-    golden("everyday.json", &report(&["--format", "json"]));
 }
 
 #[test]
@@ -180,7 +184,7 @@ fn the_json_ledger_sums_to_the_session() {
 }
 
 #[test]
-fn time_that_is_held_after_a_wake_counts_once_in_the_order() {
+fn held_time_after_a_wake_ranks_once() {
     let mut m = Maker::new();
     let (alarm, usb) = (m.source(b"alarm", 0), m.source(b"usb", 0));
     m.snapshot(Reason::Start).wait(S).sleep(20 * S, Some(alarm));
@@ -244,9 +248,9 @@ fn the_dump_has_every_record_on_a_line() {
     assert_eq!(snapshot["mono_ns"].as_u64(), snapshot["at_ns"].as_u64().map(|at| at - asleep));
 }
 
-/// What the ring dropped between the snapshot that it repeats and the first chunk is no loss of edges.
+/// Activations that the ring dropped after the repeated snapshot are not lost.
 #[test]
-fn a_ring_that_dropped_its_past_is_not_said_to_lack_edges() {
+fn activations_that_a_ring_dropped_are_not_lost() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../trace/tests/golden/v1-ring.swk");
     let text = stdout(&run(&["report", path]));
     assert!(text.contains("dropped to keep the trace small"), "{text}");

@@ -10,7 +10,7 @@
 //!
 //! Everything decoded here comes from a device and is treated as hostile: damage is counted or
 //! returned as an error, never a panic.
-#![cfg_attr(not(feature = "file"), no_std)]
+#![cfg_attr(not(any(feature = "file", feature = "units")), no_std)]
 
 pub mod abi;
 #[cfg(feature = "file")]

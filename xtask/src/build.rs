@@ -2,7 +2,7 @@
 //! agent, into `target/dist`.
 //!
 //! Each has a target folder of its own: they differ in flags and environment, and cargo would build
-//! everything anew each time they took turns in one.
+//! everything again each time they took turns in one.
 
 use std::env;
 use std::fs;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::setup::rust_src::{self, RustSrc};
 use crate::setup::rustc::Rustc;
@@ -22,13 +23,37 @@ const ANDROID: &str = "aarch64-linux-android";
 /// The probe's programs: each is one object.
 const PROBES: [&str; 2] = ["walk", "hooks"];
 
+/// One part of the build.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Part {
+    /// The BPF objects
+    Probe,
+    /// sleepwalkd, with the probe inside
+    Agent,
+    /// The demo's workload
+    Workload,
+    /// sleepwalk, with the agent inside
+    Host,
+}
+
+/// Builds one part, or everything.
+pub fn run(part: Option<Part>) -> Result<()> {
+    match part {
+        None => all(),
+        Some(Part::Probe) => probe().map(drop),
+        Some(Part::Agent) => agent().map(drop),
+        Some(Part::Workload) => workload().map(drop),
+        Some(Part::Host) => host().map(drop),
+    }
+}
+
 /// Everything.
 pub fn all() -> Result<()> {
     host()?;
     workload()?;
     for program in [paths::host_program(), paths::agent_program(), paths::workload_program()] {
         let bytes = fs::metadata(&program)?.len();
-        sh::say(format!("{} ({} KiB)", shown(&program), bytes.div_ceil(1024)));
+        sh::progress(format!("{} ({} KiB)", shown(&program), bytes.div_ceil(1024)));
     }
     Ok(())
 }
@@ -61,7 +86,7 @@ fn bpf_cargo(verb: &str, rust_src: &RustSrc) -> Command {
         .args([verb, "--package", "sleepwalk-ebpf", "--profile", "probe", "--target", BPF])
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(paths::target().join("probe"))
-        // BTF is how the kernel knows the probe's types. The other flag tells aya-ebpf whose
+        // BTF is how the kernel knows the probe's types. The other flag names
         // registers a traced function has: a phone's, not this machine's.
         .env(
             "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
@@ -185,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_get_other_names_and_those_with_blanks_stay() {
+    fn folders_are_remapped_unless_they_have_blanks() {
         let (home, blank) = (Path::new("/home/a"), Path::new("/home/a b"));
         let flags = remap(&[(Some(home), "."), (None, "x"), (Some(blank), "y")]);
         assert_eq!(flags, " --remap-path-prefix=/home/a=.");

@@ -1,5 +1,5 @@
 //! `cargo xtask demo`: from a checkout to a ranking. Builds everything, boots the virtual device,
-//! keeps it awake on purpose, and lets `sleepwalk record` find out by what.
+//! keeps it awake on purpose, and records with `sleepwalk record` what did.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::setup::packages::Kernel;
-use crate::vdev::program::Program;
-use crate::vdev::{DEADLINE, DEFAULT_NAME, Device, Vdev};
-use crate::{build, paths, setup, sh};
+use sleepwalk_vdev::{DEADLINE, DEFAULT_NAME, Device, Kernel, Program, Vdev, parts};
+
+use crate::{build, paths, sh};
 
 /// How long the workload works.
 const WORK: Duration = Duration::from_secs(30);
@@ -23,27 +22,26 @@ const WORK: Duration = Duration::from_secs(30);
 const CAPTURE: Duration = Duration::from_secs(40);
 /// How long the capture may take to begin: an emulated core loads the probe slowly.
 const BEGIN: Duration = Duration::from_secs(90);
-/// How long the workload may take beyond its time: its last step ends when it ends.
-const OVERTIME: Duration = Duration::from_secs(60);
 
-/// Where the agent's stdout lies during a capture by the host process of that number.
+/// The file of the agent's stdout during a capture by the host process of that number.
 fn agent_output(record: u32) -> String {
     format!("/data/local/tmp/sleepwalk/record-*-{record}.out")
 }
 
 /// The demo.
 pub fn run() -> Result<()> {
-    sh::say("step 1 of 3: the programs");
+    sh::progress("step 1 of 3: the programs");
     build::all().context("the programs cannot be built")?;
-    sh::say("step 2 of 3: the device");
-    let device = Vdev::new(DEFAULT_NAME)?.up(Kernel::default(), DEADLINE, false)?;
+    sh::progress("step 2 of 3: the device");
+    let vdev = Vdev::new(DEFAULT_NAME)?;
+    let device = vdev.up(Kernel::default(), DEADLINE, false)?;
     device.push(&[paths::workload_program()]).context("the workload cannot be brought over")?;
-    sh::say("step 3 of 3: the capture");
+    sh::progress("step 3 of 3: the capture");
     let folder = paths::target().join("demo");
     fs::create_dir_all(&folder).context("target/demo cannot be made")?;
     let trace = folder.join("demo.swk");
     let done = capture(&device, &trace)
-        .with_context(|| format!("the device's console is {}", device.vdev.console().display()))?;
+        .with_context(|| format!("the device's console is {}", vdev.console().display()))?;
     println!("\n{}", summary(&done)?);
     println!("{}", next_steps(&device.serial));
     Ok(())
@@ -59,14 +57,12 @@ fn capture(device: &Device, trace: &Path) -> Result<String> {
         .args(["record", "--force", "-d", &format!("{}s", CAPTURE.as_secs()), "-o"])
         .arg(trace.strip_prefix(paths::root()).unwrap_or(trace))
         .env("ANDROID_SERIAL", &device.serial)
-        .env("ADB", setup::adb()?)
+        .env("ADB", parts::adb()?)
         .stdin(Stdio::null());
     let line = sh::show(&record);
-    sh::say(&line);
+    sh::progress(&line);
     let mut record = record.spawn().with_context(|| format!("`{line}` does not start"))?;
-    let worked = begun(device, &mut record)
-        .and_then(|()| device.start("workload", &workload()))
-        .and_then(done);
+    let worked = begun(device, &mut record).and_then(|()| device.spawn(&workload())).and_then(done);
     if worked.is_err() && record.try_wait()?.is_none() {
         // Without the workload there is nothing to wait for.
         let pid = i32::try_from(record.id()).context("a process id")?;
@@ -74,7 +70,7 @@ fn capture(device: &Device, trace: &Path) -> Result<String> {
     }
     let status = record.wait()?;
     if !status.success() {
-        bail!("`{line}` ended with {}: its words are above", sh::ended(status));
+        bail!("`{line}` ended with {}: its output is above", sh::ended(status));
     }
     worked
 }
@@ -87,7 +83,7 @@ fn workload() -> String {
 fn begun(device: &Device, record: &mut Child) -> Result<()> {
     let until = Instant::now() + BEGIN;
     let script = format!("grep -qs ^ready {} && echo yes; true", agent_output(record.id()));
-    while device.sh("ready", &script, BEGIN)?.is_empty() {
+    while device.sh(&script)?.is_empty() {
         if record.try_wait()?.is_some() {
             bail!("the capture ended before the workload began");
         }
@@ -101,12 +97,12 @@ fn begun(device: &Device, record: &mut Child) -> Result<()> {
 
 /// Waits for the workload's end.
 fn done(program: Program) -> Result<String> {
-    sh::say(format!("the workload works for {} s", WORK.as_secs()));
-    let said = program.wait(WORK + OVERTIME)?;
-    Ok(said.lines().last().unwrap_or_default().to_owned())
+    sh::progress(format!("the workload works for {} s", WORK.as_secs()));
+    let output = program.wait()?;
+    Ok(output.lines().last().unwrap_or_default().to_owned())
 }
 
-/// What the workload knows of its attempts, for comparison with the ranking.
+/// The workload's own count of its attempts, for comparison with the ranking.
 fn summary(done: &str) -> Result<String> {
     let line: Value = serde_json::from_str(done).unwrap_or_default();
     let number = |key: &str| line[key].as_u64();
@@ -138,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_workloads_count_is_said() {
+    fn the_workloads_count_is_printed() {
         let line = r#"{"t_ns":1,"event":"done","attempts":7,"succeeded":4,"busy":3,"other":0}"#;
         let text = summary(line).unwrap();
         assert!(text.contains("7 attempts") && text.contains("4 succeeded, 3 were"), "{text}");

@@ -11,7 +11,7 @@ use crate::{paths, sh};
 /// The newest that builds on the project's Rust.
 const VERSION: &str = "0.20.2";
 
-/// Licences, bans and sources always; advisories where their database can be had.
+/// Licences, bans and sources always; advisories where their database can be fetched.
 pub fn check() -> Result<()> {
     let deny = cargo_tool::ensure("cargo-deny", VERSION)?;
     let cargo_deny = |args: &[&str]| {
@@ -24,7 +24,9 @@ pub fn check() -> Result<()> {
     let mut fetch = cargo_deny(&["fetch", "db"]);
     if let Err(error) = sh::run_logged("cargo-deny-fetch", &mut fetch, Duration::from_secs(60), "")
     {
-        sh::say(format!("advisories are not checked, their database can't be had: {error:#}"));
+        sh::progress(format!(
+            "advisories are not checked, their database can't be fetched: {error:#}"
+        ));
         return Ok(());
     }
     sh::run(&mut cargo_deny(&["check", "--disable-fetch", "advisories"]))

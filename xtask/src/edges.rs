@@ -1,23 +1,23 @@
-//! `cargo xtask edges`: what may depend on what, as `docs/architecture.md` has it, checked against
-//! what cargo resolved. Development dependencies are free; normal and build dependencies count.
+//! `cargo xtask edges`: which crate may depend on which, by `docs/architecture.md`, checked against
+//! cargo's resolution. Development dependencies are free; normal and build dependencies count.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, NodeDep};
 
-use crate::sh;
+use crate::{paths, sh};
 
 /// Crate → the crates that it depends on directly.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// One crate's limits. A name that ends in `*` stands for all that begin so.
+/// One crate's limits. A name that ends in `*` is for all that begin so.
 struct Rule {
     package: &'static str,
     why: &'static str,
     /// When given, there are no other direct dependencies.
     only: Option<&'static [&'static str]>,
-    /// Not to be reached, over however many crates.
+    /// Forbidden, over however many crates.
     never: &'static [&'static str],
 }
 
@@ -50,14 +50,12 @@ const RULES: [Rule; 4] = [
 
 /// Fails with every forbidden edge.
 pub fn check() -> Result<()> {
-    let mut cargo = sh::cargo();
-    cargo.args(["metadata", "--format-version", "1"]);
-    let metadata = serde_json::from_str(&sh::read(&mut cargo)?).context("cargo's metadata")?;
-    let broken = broken(&graph(&metadata).context("cargo's metadata has another form")?);
+    let metadata = MetadataCommand::new().current_dir(paths::root()).exec()?;
+    let broken = broken(&graph(&metadata)?);
     if !broken.is_empty() {
         bail!("forbidden dependencies:\n  {}", broken.join("\n  "));
     }
-    sh::say("the dependency edges are as designed");
+    sh::progress("the dependency edges are as designed");
     Ok(())
 }
 
@@ -115,22 +113,20 @@ fn matches(patterns: &[&str], name: &str) -> bool {
     })
 }
 
-fn graph(metadata: &Value) -> Option<Graph> {
-    let mut names = BTreeMap::new();
-    for package in metadata["packages"].as_array()? {
-        names.insert(package["id"].as_str()?, package["name"].as_str()?);
-    }
+fn graph(metadata: &Metadata) -> Result<Graph> {
+    let resolved = metadata.resolve.as_ref().context("cargo resolved nothing")?;
     let mut graph = Graph::new();
-    for node in metadata["resolve"]["nodes"].as_array()? {
-        let edges = graph.entry((*names.get(node["id"].as_str()?)?).to_owned()).or_default();
-        for dependency in node["deps"].as_array()? {
-            let kinds = dependency["dep_kinds"].as_array()?;
-            if kinds.iter().any(|kind| kind["kind"] != "dev") {
-                edges.insert((*names.get(dependency["pkg"].as_str()?)?).to_owned());
-            }
-        }
+    for node in &resolved.nodes {
+        // Versions of one name share an entry.
+        let edges = graph.entry(metadata[&node.id].name.to_string()).or_default();
+        let counted = node.deps.iter().filter(|dependency| counts(dependency));
+        edges.extend(counted.map(|dependency| metadata[&dependency.pkg].name.to_string()));
     }
-    Some(graph)
+    Ok(graph)
+}
+
+fn counts(dependency: &NodeDep) -> bool {
+    dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development)
 }
 
 #[cfg(test)]
@@ -167,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_far_edge_is_named_with_its_way() {
+    fn a_far_edge_is_named_with_its_path() {
         // Through a crate that everyone may use.
         let found = with("clap", "aya-obj");
         assert_eq!(found.len(), 1, "{found:?}");
@@ -179,7 +175,7 @@ mod tests {
         let found = with("sleepwalk-trace", "serde");
         assert!(found[0].starts_with("sleepwalk-trace → serde: only bincode, crc"), "{found:?}");
         assert_eq!(with("sleepwalkd", "clap").len(), 1);
-        // Both as unlisted and as never to be reached.
+        // Both as unlisted and as forbidden.
         assert_eq!(with("sleepwalk-ebpf", "aya-log-ebpf").len(), 2);
     }
 
@@ -192,16 +188,11 @@ mod tests {
 
     #[test]
     fn development_dependencies_are_free() {
-        let metadata = json!({
-            "packages": [
-                {"id": "a", "name": "one"}, {"id": "b", "name": "two"}, {"id": "c", "name": "three"}
-            ],
-            "resolve": {"nodes": [{"id": "a", "deps": [
-                {"pkg": "b", "dep_kinds": [{"kind": "dev"}]},
-                {"pkg": "c", "dep_kinds": [{"kind": "dev"}, {"kind": "build"}]}
-            ]}]}
-        });
-        let graph = graph(&metadata).unwrap();
-        assert_eq!(graph["one"], BTreeSet::from(["three".to_owned()]));
+        let dependency = |kinds: &[&str]| -> NodeDep {
+            let kinds: Vec<_> = kinds.iter().map(|kind| json!({"kind": kind})).collect();
+            serde_json::from_value(json!({"name": "b", "pkg": "b", "dep_kinds": kinds})).unwrap()
+        };
+        assert!(!counts(&dependency(&["dev"])));
+        assert!(counts(&dependency(&["dev", "build"])));
     }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: the decoder's fuzz targets in `trace/fuzz`, for a while.
 //!
-//! The seeds are `trace/fuzz/corpus` and the golden traces. What a run finds goes to `target/fuzz`,
-//! where the next run takes it up; `--keep` merges what reaches new code into `trace/fuzz/corpus`.
+//! The seeds are `trace/fuzz/corpus` and the golden traces. A run's finds go to `target/fuzz`,
+//! where the next run takes them up; `--keep` merges inputs that reach new code into `trace/fuzz/corpus`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,15 +22,15 @@ const TARGETS: [&str; 3] = ["read", "records", "round_trip"];
 /// Four regions of the shortest kind. Longer inputs are slower and reach nothing new.
 const LONGEST: &str = "16640";
 
-/// How long all targets run together unless told otherwise.
-pub const SECONDS: u64 = 60;
+/// One second for each target.
+const SHORTEST: Duration = Duration::from_secs(3);
 
-/// Runs each target for its part of `seconds`; with `keep`, the corpus grows by what was found.
-pub fn run(seconds: u64, keep: bool) -> Result<()> {
-    ensure!(seconds >= 3, "--seconds {seconds}: at least 3, one for each target");
+/// Runs each target for its part of `length`; with `keep`, the corpus grows by what was found.
+pub fn run(length: Duration, keep: bool) -> Result<()> {
+    ensure!(length >= SHORTEST, "--for {length:?}: at least 3s, one for each target");
     nightly()?;
     let fuzz = cargo_tool::ensure("cargo-fuzz", VERSION)?;
-    let part = seconds / TARGETS.len() as u64;
+    let part = length.as_secs() / TARGETS.len() as u64;
     for target in TARGETS {
         let found = paths::target().join("fuzz").join(target);
         fs::create_dir_all(&found)
@@ -50,7 +50,7 @@ pub fn run(seconds: u64, keep: bool) -> Result<()> {
             cargo_fuzz(&fuzz, target, &[&corpus(), &found, &goldens()], "-merge=1")?;
         }
     }
-    sh::say("no input broke the decoder");
+    sh::progress("no input broke the decoder");
     Ok(())
 }
 
@@ -80,13 +80,13 @@ fn cargo_fuzz(fuzz: &Path, target: &str, folders: &[&Path], option: &str) -> Res
         &format!("fuzz-{target}"),
         &mut command,
         Duration::from_secs(30 * 60),
-        "the fuzzer's words follow",
+        "the fuzzer's output follows",
     )?;
     let log = fs::read_to_string(paths::logs().join(format!("fuzz-{target}.log")))?;
     if let Some(runs) =
         log.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
     {
-        sh::say(format!("{target}: {} inputs", runs.trim()));
+        sh::progress(format!("{target}: {} inputs", runs.trim()));
     }
     Ok(())
 }
@@ -106,11 +106,11 @@ fn nightly() -> Result<()> {
     let mut rustc = Command::new("rustup");
     sh::plain_rust(&mut rustc);
     rustc.args(["run", NIGHTLY, "rustc", "--version"]);
-    let mend =
+    let remedy =
         "the fuzzer needs a nightly Rust: `rustup toolchain install nightly --profile minimal`";
-    let version = sh::read(&mut rustc).context(mend)?;
+    let version = sh::read(&mut rustc).context(remedy)?;
     if !version.contains("nightly") {
-        bail!("{version:?} is no nightly: {mend}");
+        bail!("{version:?} is no nightly: {remedy}");
     }
     Ok(())
 }

@@ -1,33 +1,29 @@
-//! `cargo xtask golden`: records the golden traces of the format's version 1 anew, in virtual devices
-//! of their own, and what they say, as `sleepwalk dump` prints it.
+//! `cargo xtask golden`: records the golden traces of the format's version 1 again, in virtual devices
+//! of their own, and their contents, as `sleepwalk dump` prints them.
 //!
-//! They are made when the format is final, and never again: what they are for is that a later
-//! Sleepwalk still reads them.
+//! They are made when the format is final, and never again: they prove that a later Sleepwalk still
+//! reads them.
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::setup::packages::Kernel;
-use crate::vdev::own::OwnDevice;
-use crate::vdev::program::FOLDER;
+use sleepwalk_vdev::{Kernel, OwnDevice};
+
 use crate::{build, paths, sh};
 
 /// No golden trace is larger: they stay in the repository for ever.
 const LARGEST: usize = 100_000;
 /// But a ring has at least 256 KiB.
 const LARGEST_RING: usize = 256 << 10;
-/// Some ten times what any script takes.
-const LIMIT: Duration = Duration::from_secs(300);
 
 struct Golden {
     name: &'static str,
     kernel: Kernel,
     /// Behind `sleepwalkd record -o FILE`.
     options: &'static str,
-    /// What happens meanwhile.
+    /// The events to record.
     script: &'static str,
 }
 
@@ -71,7 +67,7 @@ pub fn run(names: &[String]) -> Result<()> {
     for golden in GOLDENS.iter().filter(chosen) {
         make(golden).with_context(|| format!("the golden trace {}", golden.name))?;
     }
-    // The test itself writes what they say.
+    // The test itself writes their contents.
     sh::run(
         sh::cargo()
             .args(["test", "--package", "sleepwalk", "--test", "golden_traces"])
@@ -83,16 +79,12 @@ fn make(golden: &Golden) -> Result<()> {
     let own = OwnDevice::boot("golden", golden.kernel)?;
     let device = &own.device;
     device.push(&[paths::agent_program(), paths::workload_program()])?;
-    device.sh("clean", &format!("rm -f {FOLDER}/golden.swk"), LIMIT)?;
+    device.sh("rm -f golden.swk")?;
     let record = format!("./sleepwalkd record -o golden.swk {}", golden.options);
-    let mut agent = device.start("agent", &record)?;
-    agent.ready()?;
-    let script = format!("cd {FOLDER}\n{}", golden.script.replace("HOSTILE", HOSTILE));
-    device.sh("script", &script, LIMIT)?;
+    let agent = device.start(&record, "ready")?;
+    device.sh(&golden.script.replace("HOSTILE", HOSTILE))?;
     agent.stop()?;
-    let made = paths::target().join("golden.swk");
-    device.pull("golden.swk", &made)?;
-    let bytes = fs::read(&made).context("target/golden.swk")?;
+    let bytes = device.pull("golden.swk")?;
     let most = if golden.name == "ring" { LARGEST_RING } else { LARGEST };
     ensure!(bytes.len() <= most, "{} bytes, more than {most}", bytes.len());
     fs::create_dir_all(folder()).context("trace/tests/golden cannot be made")?;

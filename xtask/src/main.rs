@@ -7,62 +7,128 @@ mod deny;
 mod edges;
 mod fuzz;
 mod golden;
-mod paths;
 mod setup;
-mod sh;
 mod synth;
 mod test;
-mod vdev;
 mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use lexopt::prelude::*;
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use sleepwalk_trace::units;
+use sleepwalk_vdev::{DEADLINE, DEFAULT_NAME, Kernel, Vdev, paths, sh};
 
-use serde_json::Value as Json;
+/// Sleepwalk's tasks
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+#[command(arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
 
-use crate::setup::packages::Kernel;
-use crate::vdev::Vdev;
+#[derive(Subcommand)]
+enum Task {
+    /// Bring in what the other tasks need; they also do so on their own
+    Setup,
+    /// Boot the virtual device, keep it awake on purpose, record it and rank it; the device stays up
+    Demo,
+    /// Run all tests, or with arguments the end-to-end tests that they name
+    ///
+    /// All tests are those that need no device, exports by Perfetto's descriptors, the HTML report in
+    /// Chromium, and the end-to-end tests in virtual devices of their own.
+    Test {
+        /// As for `cargo test`: `test -- attempts`
+        #[arg(last = true, value_name = "ARGUMENT")]
+        filter: Vec<OsString>,
+    },
+    /// Measure what a snapshot and the agent cost, and what reading traces costs
+    ///
+    /// Needs a quiet machine. Prints a table, writes target/bench.json, and fails where a figure
+    /// misses its limit.
+    Bench {
+        /// This part alone
+        part: Option<bench::Part>,
+        /// Leave the large trace in target/bench
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Build target/dist/sleepwalk and sleepwalkd, or one part
+    Build {
+        /// This part alone
+        part: Option<build::Part>,
+    },
+    /// Run the decoder's fuzz targets
+    Fuzz {
+        /// How long all targets run together
+        #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = units::positive_duration)]
+        length: Duration,
+        /// Add inputs that reach new code to the corpus
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Record the golden traces again
+    Golden {
+        /// everyday, debugfs or ring; all where none is named
+        names: Vec<String>,
+    },
+    /// Write a large trace of a device that never was, the same each time
+    Synth {
+        file: PathBuf,
+        #[command(flatten)]
+        size: synth::Size,
+    },
+    /// Work with the virtual device
+    Vdev {
+        /// Another device than the default one
+        #[arg(long, global = true, default_value = DEFAULT_NAME)]
+        name: String,
+        #[command(subcommand)]
+        verb: Verb,
+    },
+    /// Check what may depend on what
+    Edges,
+    /// Check for words that the project does not use
+    Words {
+        /// Below these paths alone
+        paths: Vec<String>,
+    },
+    /// Check licences, bans and sources, and advisories where their database can be fetched
+    Deny,
+    /// Compile the agent for Android, without an NDK
+    CheckAndroid,
+    /// Run clippy for the probe, on its own target
+    ClippyProbe,
+}
 
-const USAGE: &str = "\
-Usage: cargo xtask TASK
-
-  setup          bring in what the other tasks need; they also do so by themselves
-  demo           boot the virtual device, keep it awake on purpose, record it, rank it; the device
-                 stays up
-  test [-- ARGUMENT...]
-                 everything: the tests that need no device, exports by Perfetto's descriptors, the
-                 HTML report in Chromium, then the end-to-end tests in virtual devices of their
-                 own; with arguments only the last, as `test -- attempts`
-  bench [device|host] [--keep]
-                 what a snapshot and the agent cost, and what reading traces costs, on a quiet
-                 machine: a table and target/bench.json; fails where a figure misses its limit;
-                 --keep leaves the large trace in target/bench
-  build [PART]   target/dist/sleepwalk and sleepwalkd; PART: probe, agent, workload or host
-  fuzz [--seconds N] [--keep]
-                 the decoder's fuzz targets, for a minute; --keep adds what reaches new code to the
-                 corpus
-  golden [NAME...]
-                 records the golden traces anew: everyday, debugfs, ring
-  synth FILE [--edges N] [--attempts N] [--sources N]
-                 a large trace of a device that never was, the same each time
-  vdev up [--kernel kfunc|6.12|6.1] [--disk], vdev down, status, shell [ARGUMENT...], qmp COMMAND
-                 the virtual device, or with --name NAME another one: `up` prints its serial,
-                 `shell` is `adb shell`, `qmp quit` cuts its power; --disk gives it /dev/vda, an
-                 ext4 that stays
-  edges          check what may depend on what
-  words [PATH...]
-                 check for words that the project does not use
-  deny           check licences, bans, sources, and advisories where they can be had
-  check-android  compile the agent for Android, without an NDK
-  clippy-probe   clippy for the probe, on its own target
-";
+#[derive(Subcommand)]
+enum Verb {
+    /// Boot the device and print its serial
+    Up {
+        /// kfunc, 6.12 or 6.1
+        #[arg(long, default_value = Kernel::default().name(), value_parser = kernel)]
+        kernel: Kernel,
+        /// Give it /dev/vda, an ext4 that stays
+        #[arg(long)]
+        disk: bool,
+    },
+    /// Cut its power
+    Down,
+    /// Print whether it is up, and its serial
+    Status,
+    /// Run `adb shell`
+    Shell {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
+}
 
 fn main() -> ExitCode {
-    match task() {
+    match run(Cli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -71,150 +137,77 @@ fn main() -> ExitCode {
     }
 }
 
-fn task() -> Result<()> {
-    let mut args = lexopt::Parser::from_env();
-    let Some(Value(task)) = args.next()? else {
-        print!("{USAGE}");
-        return Ok(());
-    };
-    match task.to_string_lossy().as_ref() {
-        "setup" => done(args).and_then(|()| setup::all()),
-        "demo" => done(args).and_then(|()| demo::run()),
-        "test" => test::run(&words(args)?),
-        "bench" => bench(args),
-        "build" => build(args),
-        "vdev" => vdev(args),
-        "fuzz" => fuzz(args),
-        "golden" => {
-            let names = words(args)?.into_iter().map(|n| n.to_string_lossy().into_owned());
-            golden::run(&names.collect::<Vec<_>>())
-        }
-        "synth" => synth(args),
-        "words" => {
-            let paths = words(args)?.into_iter().map(|path| path.to_string_lossy().into_owned());
-            words::check(&paths.collect::<Vec<_>>())
-        }
-        "deny" => done(args).and_then(|()| deny::check()),
-        "edges" => done(args).and_then(|()| edges::check()),
-        "check-android" => done(args).and_then(|()| build::check_android()),
-        "clippy-probe" => done(args).and_then(|()| build::probe_clippy()),
-        other => bail!("no task {other:?}; `cargo xtask` lists them"),
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::all(),
+        Task::Demo => demo::run(),
+        Task::Test { filter } => test::run(&filter),
+        Task::Bench { part, keep } => bench::run(part, keep),
+        Task::Build { part } => build::run(part),
+        Task::Fuzz { length, keep } => fuzz::run(length, keep),
+        Task::Golden { names } => golden::run(&names),
+        Task::Synth { file, size } => synth::write(&file, size),
+        Task::Vdev { name, verb } => vdev(&Vdev::new(&name)?, verb),
+        Task::Edges => edges::check(),
+        Task::Words { paths } => words::check(&paths),
+        Task::Deny => deny::check(),
+        Task::CheckAndroid => build::check_android(),
+        Task::ClippyProbe => build::probe_clippy(),
     }
 }
 
-fn build(mut args: lexopt::Parser) -> Result<()> {
-    let part = match args.next()? {
-        None => return build::all(),
-        Some(Value(part)) => part,
-        Some(other) => return Err(other.unexpected().into()),
-    };
-    done(args)?;
-    let made = match part.to_string_lossy().as_ref() {
-        "probe" => build::probe(),
-        "agent" => build::agent(),
-        "workload" => build::workload(),
-        "host" => build::host(),
-        other => bail!("no part {other:?}: it is probe, agent, workload or host"),
-    };
-    made.map(drop)
-}
-
-fn bench(mut args: lexopt::Parser) -> Result<()> {
-    let (mut part, mut keep) = (bench::Part::All, false);
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("keep") => keep = true,
-            Value(word) if word == "device" => part = bench::Part::Device,
-            Value(word) if word == "host" => part = bench::Part::Host,
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    bench::run(part, keep)
-}
-
-fn fuzz(mut args: lexopt::Parser) -> Result<()> {
-    let (mut seconds, mut keep) = (fuzz::SECONDS, false);
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("seconds") => seconds = args.value()?.parse()?,
-            Long("keep") => keep = true,
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    fuzz::run(seconds, keep)
-}
-
-fn synth(mut args: lexopt::Parser) -> Result<()> {
-    let (mut file, mut size) = (None, synth::LARGE);
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("edges") => size.edges = args.value()?.parse()?,
-            Long("attempts") => size.attempts = args.value()?.parse()?,
-            Long("sources") => size.sources = args.value()?.parse()?,
-            Value(name) if file.is_none() => file = Some(PathBuf::from(name)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    synth::write(&file.context("synth wants the file that it is to write")?, size)
-}
-
-fn vdev(mut args: lexopt::Parser) -> Result<()> {
-    let (mut name, mut kernel) = (vdev::DEFAULT_NAME.to_owned(), Kernel::default());
-    let mut words: Vec<OsString> = Vec::new();
-    let mut disk = false;
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("name") => name = args.value()?.string()?,
-            Long("kernel") => {
-                let value = args.value()?.string()?;
-                kernel = Kernel::of_name(&value)
-                    .with_context(|| format!("no kernel {value:?}: it is kfunc, 6.12 or 6.1"))?;
-            }
-            Long("disk") => disk = true,
-            Value(word) => {
-                words.push(word);
-                // From its first word on, a shell's command is the device's business, options included.
-                if words.len() == 2 && words[0] == "shell" {
-                    words.extend(args.raw_args()?);
-                }
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let device = Vdev::new(&name)?;
-    let (verb, rest) = words.split_first().context("vdev wants up, down, shell, status or qmp")?;
-    if verb != "shell" && verb != "qmp" && !rest.is_empty() {
-        bail!("vdev {} takes no {rest:?}", verb.to_string_lossy());
-    }
-    match verb.to_string_lossy().as_ref() {
-        "up" => println!("{}", device.up(kernel, vdev::DEADLINE, disk)?.serial),
-        "down" => device.down()?,
-        "status" => println!("{}", device.status()),
-        "shell" => return Err(device.device()?.shell(rest)),
-        "qmp" => {
-            let [command] = rest else { bail!("vdev qmp wants one command, as quit") };
-            println!("{}", device.qmp()?.execute(&command.to_string_lossy(), Json::Null)?);
-        }
-        other => bail!("vdev knows no {other:?}: it is up, down, shell, status or qmp"),
+fn vdev(vdev: &Vdev, verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Up { kernel, disk } => println!("{}", vdev.up(kernel, DEADLINE, disk)?.serial),
+        Verb::Down => vdev.down()?,
+        Verb::Status => println!("{}", vdev.status()),
+        Verb::Shell { arguments } => return Err(vdev.device()?.shell(&arguments)),
     }
     Ok(())
 }
 
-/// What is no option of ours; behind `--` that is everything.
-fn words(mut args: lexopt::Parser) -> Result<Vec<OsString>> {
-    let mut words = Vec::new();
-    while let Some(arg) = args.next()? {
-        match arg {
-            Value(word) => words.push(word),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(words)
+fn kernel(name: &str) -> Result<Kernel, String> {
+    Kernel::of_name(name).ok_or_else(|| "it is kfunc, 6.12 or 6.1".to_owned())
 }
 
-fn done(mut args: lexopt::Parser) -> Result<()> {
-    match args.next()? {
-        None => Ok(()),
-        Some(other) => Err(other.unexpected().into()),
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Task, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.task)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_shells_words_are_the_devices() {
+        let task = parse("xtask vdev --name a shell ls --name -l").unwrap();
+        let Task::Vdev { name, verb: Verb::Shell { arguments } } = task else {
+            panic!("another task")
+        };
+        assert_eq!(
+            (name.as_str(), arguments),
+            ("a", ["ls", "--name", "-l"].map(OsString::from).into())
+        );
+        let task = parse("xtask vdev up --disk --name b").unwrap();
+        assert!(
+            matches!(task, Task::Vdev { name, verb: Verb::Up { disk: true, .. } } if name == "b")
+        );
+        assert!(parse("xtask vdev up --kernel 2.4").is_err());
+    }
+
+    #[test]
+    fn a_filter_follows_two_dashes() {
+        let Ok(Task::Test { filter }) = parse("xtask test -- attempts --exact") else {
+            panic!("another task")
+        };
+        assert_eq!(filter, ["attempts", "--exact"]);
+        assert!(parse("xtask fuzz --for 60").is_err(), "no unit");
     }
 }

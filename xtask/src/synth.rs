@@ -1,7 +1,7 @@
 //! `cargo xtask synth`: a large trace of a device that never was, for measurements.
 //!
-//! The same options give the same bytes. What it tells is free of contradictions: counters follow
-//! from the edges, a wait ends when nothing is held, MONOTONIC stands still in `machine_suspend`. It
+//! The same options give the same bytes. It is free of contradictions: counters follow
+//! from the edges, a wait ends when nothing is held, MONOTONIC stops in `machine_suspend`. It
 //! goes to the file chunk by chunk, and takes a few seconds for ten million edges.
 
 mod device;
@@ -12,6 +12,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use sleepwalk_trace::chunk::file_header;
 use sleepwalk_trace::record::{Record, Session};
 use sleepwalk_trace::time::{BootNanos, Clocks, RealNanos};
@@ -24,18 +25,24 @@ const CHUNK: usize = 64 << 10;
 /// CLOCK_REALTIME at boot: 2026-01-01.
 const BOOTED: i64 = 1_767_225_600_000_000_000;
 
-/// How large it becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How large the trace becomes.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
+    /// Activations and deactivations together
+    #[arg(long, value_name = "N", default_value_t = LARGE.edges)]
     pub edges: u64,
+    /// Attempts to suspend
+    #[arg(long, value_name = "N", default_value_t = LARGE.attempts)]
     pub attempts: u64,
+    /// Wakeup sources
+    #[arg(long, value_name = "N", default_value_t = LARGE.sources)]
     pub sources: u32,
 }
 
-/// What reports must be able to bear.
+/// The largest trace that reports must bear.
 pub const LARGE: Size = Size { edges: 10_000_000, attempts: 10_000, sources: 300 };
 
-/// What the demo records, roughly.
+/// Roughly a trace of the demo.
 pub const SMALL: Size = Size { edges: 300, attempts: 10, sources: 20 };
 
 impl Size {
@@ -65,7 +72,7 @@ pub fn write(file: &Path, size: Size) -> Result<()> {
     trace.out.flush().with_context(failed)
 }
 
-/// What the device writes to.
+/// The sink of the device's records.
 struct Trace {
     out: BufWriter<File>,
     writer: ChunkWriter,
@@ -130,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_the_size_that_was_asked_for_and_does_not_contradict_itself() {
+    fn it_has_its_size_and_no_contradictions() {
         let size = Size { edges: 20_000, attempts: 50, sources: 60 };
         let bytes = made(size);
         let mut reader = Reader::open(&bytes).unwrap();

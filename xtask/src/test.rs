@@ -2,19 +2,18 @@
 //! HTML report in Chromium, then the end-to-end tests in virtual devices of their own, one for each
 //! kernel.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::setup::packages::Kernel;
-use crate::vdev::own::{OwnDevice, Reserved};
+use sleepwalk_vdev::{Kernel, OwnDevice, Reserved, parts, system};
+
 use crate::{build, paths, setup, sh};
 
 /// A device: its name, which is this task's own because it is taken down at both ends, its kernel,
-/// and the variable that tells the tests of it.
+/// and the variable that names it to the tests.
 type Kind = (&'static str, Kernel, &'static str);
 
 /// With the kfuncs, and the newest kernel without.
@@ -27,7 +26,7 @@ const NEW: [Kind; 2] = [
 const OLD: [Kind; 1] = [("test-6.1", Kernel::V6_1, "SLEEPWALK_E2E_SERIAL_OLDEST")];
 const OLD_TESTS: &str = "oldest";
 
-/// The device whose power a test cuts; it boots it by itself.
+/// The device whose power a test cuts; the test boots it.
 const POWER: &str = "test-power";
 
 /// Some five times what the end-to-end tests take: beyond it a device hangs.
@@ -37,39 +36,39 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 pub fn run(filter: &[OsString]) -> Result<()> {
     let mut failed = Vec::new();
     if filter.is_empty() {
-        sh::say("step 1 of 6: the tests that need no device");
-        failed.extend(said(without_device(), "the tests that need no device"));
-        sh::say("step 2 of 6: exports, by Perfetto's own descriptors");
-        failed.extend(said(perfetto(), "the check of exports for Perfetto"));
-        sh::say("step 3 of 6: the HTML report in Chromium");
-        failed.extend(said(in_the_browser(), "the HTML report in Chromium"));
+        sh::progress("step 1 of 6: the tests that need no device");
+        failed.extend(failure(without_device(), "the tests that need no device"));
+        sh::progress("step 2 of 6: exports, by Perfetto's own descriptors");
+        failed.extend(failure(perfetto(), "the check of exports for Perfetto"));
+        sh::progress("step 3 of 6: the HTML report in Chromium");
+        failed.extend(failure(in_the_browser(), "the HTML report in Chromium"));
     }
-    sh::say("step 4 of 6: the programs");
+    sh::progress("step 4 of 6: the programs");
     build::all()?;
     let files = test_files()?;
     let (old, new): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file == OLD_TESTS);
-    sh::say("step 5 of 6: the end-to-end tests on the new kernels");
+    sh::progress("step 5 of 6: the end-to-end tests on the new kernels");
     let power = Reserved::new(POWER)?;
     failed.extend(end_to_end(&NEW, &new, filter, "the end-to-end tests")?);
     drop(power);
-    sh::say("step 6 of 6: the end-to-end tests on the oldest kernel");
+    sh::progress("step 6 of 6: the end-to-end tests on the oldest kernel");
     failed.extend(end_to_end(&OLD, &old, filter, "the end-to-end tests on the oldest kernel")?);
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
-    sh::say("all tests passed");
+    sh::progress("all tests passed");
     Ok(())
 }
 
-/// A failure of one part does not keep the others from telling theirs.
-fn said(result: Result<()>, part: &'static str) -> Option<&'static str> {
+/// Prints a failure, which does not keep the other parts from running.
+fn failure(result: Result<()>, part: &'static str) -> Option<&'static str> {
     let error = result.err()?;
-    sh::say(format!("{error:#}"));
+    sh::progress(format!("{error:#}"));
     Some(part)
 }
 
 fn without_device() -> Result<()> {
-    setup::system::ensure("python3", "python3", "reads traces by their documentation")?;
+    system::ensure("python3", "python3", "reads traces by their documentation")?;
     sh::run(sh::cargo().args(["test", "--no-fail-fast"]))
 }
 
@@ -87,9 +86,9 @@ fn perfetto() -> Result<()> {
 fn in_the_browser() -> Result<()> {
     let mut cargo = sh::cargo();
     cargo
-        .args(["test", "--package", "sleepwalk-browser", "--no-fail-fast"])
-        // How soon a page is drawn is told. Each test has a browser, and each browser takes a core.
-        .args(["--", "--test-threads=2", "--show-output"])
+        .args(["test", "--package", "sleepwalk", "--test", "browser", "--no-fail-fast"])
+        // The output has how soon a page is drawn. Each test has a browser, which takes a core.
+        .args(["--", "--ignored", "--test-threads=2", "--show-output"])
         .env("CHROMIUM", setup::chromium()?);
     sh::run_within(LIMIT, &mut cargo)
 }
@@ -126,15 +125,15 @@ fn end_to_end(
         sh::run(cargo().arg("--no-run"))?;
         let listed = sh::read(cargo().args(["--", "--list"]).args(filter))?;
         if !listed.lines().any(|line| line.ends_with(": test")) {
-            sh::say("none is picked");
+            sh::progress("none is picked");
             return Ok(None);
         }
     }
     let mut cargo = cargo();
     // They share the devices, and a device sleeps for all.
     cargo.args(["--", "--test-threads=1"]).args(filter);
-    cargo.env("SLEEPWALK_E2E_DIST", paths::dist()).env("ADB", setup::adb()?);
-    cargo.env("SLEEPWALK_E2E_XTASK", env::current_exe()?).env("SLEEPWALK_E2E_POWER", POWER);
+    cargo.env("SLEEPWALK_E2E_DIST", paths::dist()).env("ADB", parts::adb()?);
+    cargo.env("SLEEPWALK_E2E_POWER", POWER);
     let mut devices = Vec::new();
     for (name, kernel, variable) in kinds {
         let own = OwnDevice::boot(name, *kernel)?;
@@ -142,13 +141,13 @@ fn end_to_end(
         devices.push((name, own));
     }
     let started = Instant::now();
-    let failed = said(sh::run_within(LIMIT, &mut cargo), part);
+    let failed = failure(sh::run_within(LIMIT, &mut cargo), part);
     if failed.is_some() {
         for (name, device) in &devices {
             if !device.alive() {
-                sh::say(format!("the device {name} ended by itself; {}", device.console()));
+                sh::progress(format!("the device {name} ended on its own; {}", device.console()));
             } else if started.elapsed() > LIMIT {
-                sh::say(format!("the device {name} may hang; {}", device.console()));
+                sh::progress(format!("the device {name} may hang; {}", device.console()));
             }
         }
     }

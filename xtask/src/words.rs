@@ -76,7 +76,7 @@ pub fn check(within: &[String]) -> Result<()> {
         }
     }
     ensure!(count == 0, "{count} words to replace; docs/glossary.md has the project's own");
-    sh::say("no word to replace");
+    sh::progress("no word to replace");
     Ok(())
 }
 

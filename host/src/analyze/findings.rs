@@ -1,80 +1,54 @@
-//! Conclusions in plain words, each with a number and with how it is known.
-//!
-//! Names in the words are escaped for a terminal; who shows them elsewhere escapes the words again,
-//! as that place needs.
+//! Findings: conclusions from the analysis, as data. `render::findings` words them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Analysis;
-use super::attempts::{Attempt, Evidence, Outcome};
 use super::ledger::Charge;
-use crate::text::{escape, fit};
-use crate::units::{count, errno, percent, time};
+use crate::report::{
+    Attempt, Evidence, Finding, FindingKind, Held, Losses, Name, NotTryingHint, Outcome, Severity,
+    Storms, Waker,
+};
 
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// At least a tenth of the session is at stake, or of what the report says.
-    High,
-    /// At least a hundredth.
-    Medium,
-    /// Less.
-    Low,
-}
-
-/// A conclusion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// How much it matters.
-    pub severity: Severity,
-    /// The words.
-    pub text: String,
-    /// The names of the sources concerned, as the kernel has them where they are UTF-8.
-    pub sources: Vec<String>,
-    /// What mending it would gain.
-    pub gain_ns: Option<u64>,
-}
-
-/// So many times make a habit.
+/// The least number of events that is a habit.
 const AGAIN: usize = 3;
-/// So many attempts in a row that did not sleep, each soon after the other, make a storm.
+/// The least number of attempts in a storm: attempts that did not sleep, in quick succession.
 const STORM: usize = 5;
-/// What concerns less than one in so many attempts or sleeps is no habit.
+/// A habit concerns at least one in so many attempts or sleeps.
 const RARELY: u64 = 20;
-/// That soon.
+/// The longest time between two attempts of one storm.
 const SOON_NS: u64 = 2_000_000_000;
-/// So many wakes in step make a pattern.
+/// The least number of wakes that can be regular.
 const PATTERN: usize = 4;
 
-/// All that can be concluded, the most important first.
+/// Every finding, the most important first.
 pub fn findings(analysis: &Analysis) -> Vec<Finding> {
-    let finder = Finder { analysis, whole_ns: analysis.model.duration_ns() };
+    let rules = Rules { analysis, whole_ns: analysis.model.duration_ns() };
     let charges = analysis.charges_by_name();
     let mut findings = Vec::new();
-    findings.extend(finder.blocker(&charges));
-    findings.extend(finder.aborters(&charges));
-    findings.extend(finder.wakers());
-    findings.extend(finder.never_slept());
-    findings.extend(finder.storms());
-    findings.extend(finder.refusals());
-    findings.extend(finder.not_trying());
-    findings.extend(finder.untold());
-    findings.extend(finder.charger());
-    findings.extend(finder.lost());
-    findings.extend(finder.late());
-    // Those of equal weight by what they gain, else as they stand above.
+    findings.extend(rules.blocker(&charges));
+    findings.extend(rules.aborters(&charges));
+    findings.extend(rules.wakers());
+    findings.extend(rules.no_sleep());
+    findings.extend(rules.storms());
+    findings.extend(rules.failed());
+    findings.extend(rules.not_trying());
+    findings.extend(rules.blocked_unknown());
+    findings.extend(rules.charger());
+    findings.extend(rules.lost());
+    findings.extend(rules.late_snapshots());
+    // Findings of equal severity by their gain, else in the order above.
     findings.sort_by_key(|finding| (finding.severity, Reverse(finding.gain_ns)));
     findings
 }
 
-struct Finder<'a> {
+struct Rules<'a> {
     analysis: &'a Analysis,
     whole_ns: u64,
 }
 
-impl Finder<'_> {
-    /// By the part of the session that is at stake.
+impl Rules<'_> {
+    /// By the part of the session that is concerned.
     fn severity(&self, ns: u64) -> Severity {
         match self.whole_ns {
             whole if ns >= whole.div_ceil(10) => Severity::High,
@@ -83,9 +57,19 @@ impl Finder<'_> {
         }
     }
 
-    /// A time, and how much of the session it is.
-    fn part(&self, ns: u64) -> String {
-        format!("{} ({})", time(ns), percent(ns, self.whole_ns))
+    fn name(&self, instance: u32) -> &[u8] {
+        self.analysis.model.name(instance)
+    }
+
+    /// Attempts of one outcome.
+    fn with_outcome(&self, outcome: Outcome) -> Vec<&Attempt> {
+        self.analysis.attempts.iter().filter(|attempt| attempt.outcome == outcome).collect()
+    }
+
+    fn held_longest(&self) -> Option<Held> {
+        let longest = self.analysis.sources.iter().max_by_key(|tally| tally.held_ns)?;
+        let source = Name::new(self.name(longest.instance));
+        (longest.held_ns > 0).then_some(Held { source, held_ns: longest.held_ns })
     }
 
     fn blocker(&self, charges: &BTreeMap<&[u8], Charge>) -> Option<Finding> {
@@ -93,29 +77,18 @@ impl Finder<'_> {
         let (name, top) = charges.iter().max_by_key(|(name, charge)| {
             (charge.blocked_share_ns, charge.blocked_sole_ns, Reverse(**name))
         })?;
-        if top.blocked_share_ns == 0 {
-            return None;
-        }
-        let alone = match top.blocked_sole_ns {
-            0 => "never alone: mending it alone gains nothing".to_owned(),
-            sole if time(sole) == time(top.blocked_share_ns) => {
-                "all of it alone: mending it gains that".to_owned()
-            }
-            sole => format!("{} of it alone: mending it gains that much", time(sole)),
-        };
-        Some(Finding {
-            // Many small blockers are a large matter: this is where to begin.
+        (top.blocked_share_ns > 0).then(|| Finding {
+            // Many small blockers matter together, and the largest is the one to fix first.
             severity: self.severity(top.blocked_share_ns).min(match self.severity(blocked_ns) {
                 Severity::Low => Severity::Low,
                 _ => Severity::Medium,
             }),
-            text: format!(
-                "{} blocked suspend the longest: {} of the {} blocked, {alone}.",
-                shown(name),
-                self.part(top.blocked_share_ns),
-                time(blocked_ns),
-            ),
-            sources: vec![plain(name)],
+            kind: FindingKind::Blocker {
+                source: Name::new(name),
+                share_ns: top.blocked_share_ns,
+                alone_ns: top.blocked_sole_ns,
+                blocked_ns,
+            },
             gain_ns: Some(top.blocked_sole_ns),
         })
     }
@@ -128,320 +101,230 @@ impl Finder<'_> {
         let mut again: Vec<_> = charges.iter().filter(|(_, charge)| habit(charge.aborts)).collect();
         again.sort_by_key(|(name, charge)| (Reverse(charge.aborts), **name));
         let finding = |(name, charge): (&&[u8], &Charge)| {
-            let blames = |evidence: Evidence| {
-                let blamed = attempts.iter().filter(|attempt| {
-                    let mut causes = attempt.causes.iter();
-                    causes.any(|cause| {
-                        cause.evidence == evidence
-                            && self.analysis.model.name(cause.instance) == *name
-                    })
-                });
-                blamed.count()
-            };
+            let proven = attempts.iter().filter(|attempt| {
+                let mut causes = attempt.causes.iter();
+                causes.any(|c| c.evidence == Evidence::Proven && self.name(c.instance) == *name)
+            });
             Finding {
                 severity: self.severity(charge.abort_ns).min(Severity::Medium),
-                text: format!(
-                    "{} kept {} of {} from sleeping ({} proven), which wasted {}.",
-                    shown(name),
-                    charge.aborts,
-                    count(attempts.len() as u64, "attempt"),
-                    blames(Evidence::Proven),
-                    self.part(charge.abort_ns),
-                ),
-                sources: vec![plain(name)],
+                kind: FindingKind::Aborter {
+                    source: Name::new(name),
+                    aborts: charge.aborts,
+                    proven: proven.count() as u64,
+                    attempts: attempts.len() as u64,
+                    abort_ns: charge.abort_ns,
+                },
                 gain_ns: Some(charge.abort_ns),
             }
         };
         again.into_iter().take(3).map(finding).collect()
     }
 
-    /// Whoever wakes the device often, and whether in step.
+    /// Sources and interrupts that wake the device often.
     fn wakers(&self) -> Vec<Finding> {
-        let model = &self.analysis.model;
+        let slept = self.with_outcome(Outcome::Slept);
         let mut wakes = BTreeMap::<(Option<&[u8]>, Option<u32>), Vec<&Attempt>>::new();
-        let mut slept = 0u64;
-        for attempt in self.analysis.attempts.iter().filter(|a| a.outcome == Outcome::Slept) {
-            slept += 1;
+        for &attempt in &slept {
             // Where the source is known the interrupt is a detail of it.
-            let key = match (attempt.wake, attempt.irq) {
-                (Some(wake), _) => (Some(model.name(wake.instance)), None),
+            let key = match (attempt.waker(), attempt.wake.as_ref().and_then(|wake| wake.irq)) {
+                (Some(source), _) => (Some(self.name(source.instance)), None),
                 (None, Some(irq)) => (None, Some(irq)),
                 (None, None) => continue,
             };
             wakes.entry(key).or_default().push(attempt);
         }
-        let mut findings = Vec::new();
-        for ((source, irq), woken) in wakes {
-            let after_ns = woken.iter().map(|attempt| attempt.after_ns).sum();
-            let who = match (source, irq) {
-                (Some(name), _) => shown(name),
-                (None, irq) => self.irq(irq),
-            };
-            let proven = woken.iter().filter_map(|attempt| attempt.wake);
-            let proven = proven.filter(|wake| wake.evidence == Evidence::Proven).count();
-            let how = if source.is_some() { format!(" ({proven} proven)") } else { String::new() };
-            let every = pattern(&woken);
-            let often = woken.len() >= AGAIN && woken.len() as u64 >= slept / RARELY;
-            if !often {
-                continue;
-            }
-            let step = every.map_or(String::new(), |ns| format!(", about every {}", time(ns)));
-            let ended = if woken.len() as u64 == slept {
-                format!("all {slept} sleeps")
-            } else {
-                format!("{} of {}", woken.len(), count(slept, "sleep"))
-            };
-            findings.push(Finding {
-                severity: self.severity(after_ns).min(match every {
-                    Some(_) => Severity::Medium,
-                    None => Severity::Low,
-                }),
-                text: format!(
-                    "{who} ended {ended}{how}{step}; {} awake followed.",
-                    self.part(after_ns),
-                ),
-                sources: source.iter().map(|name| plain(name)).collect(),
-                gain_ns: Some(after_ns),
-            });
-        }
+        let often = |woken: &[&Attempt]| woken.len() >= AGAIN.max(slept.len() / RARELY as usize);
+        let frequent = wakes.into_iter().filter(|(_, woken)| often(woken));
+        let mut findings: Vec<_> = frequent
+            .map(|((source, irq), woken)| {
+                let after_ns = woken.iter().map(|attempt| attempt.after_wake_ns).sum();
+                let proven = woken.iter().filter_map(|attempt| attempt.wake.as_ref());
+                let proven = proven.filter(|wake| wake.evidence == Evidence::Proven).count() as u64;
+                let every_ns = interval(&woken);
+                let least = if every_ns.is_some() { Severity::Medium } else { Severity::Low };
+                let by = match source {
+                    Some(name) => Waker::Source { source: Name::new(name), proven },
+                    None => self.interrupt(irq.unwrap_or_default()),
+                };
+                let (wakes, slept) = (woken.len() as u64, slept.len() as u64);
+                Finding {
+                    severity: self.severity(after_ns).min(least),
+                    kind: FindingKind::Waker { by, wakes, slept, every_ns, after_ns },
+                    gain_ns: Some(after_ns),
+                }
+            })
+            .collect();
         findings.sort_by_key(|finding| (finding.severity, Reverse(finding.gain_ns)));
         findings.truncate(3);
         findings
     }
 
-    fn irq(&self, irq: Option<u32>) -> String {
-        let Some(irq) = irq else { return "an unknown interrupt".to_owned() };
+    fn interrupt(&self, irq: u32) -> Waker {
         let model = &self.analysis.model;
         let name = model.irqs.get(&irq).map_or(&[][..], |known| model.text(known.name));
-        if name.is_empty() {
-            format!("interrupt {irq}")
-        } else {
-            format!("interrupt {irq}, {}", shown(name))
-        }
+        Waker::Interrupt { irq, name: Name::new(name) }
     }
 
-    fn never_slept(&self) -> Option<Finding> {
-        let attempts = self.analysis.attempts.iter();
-        let none: Vec<_> = attempts.filter(|a| a.outcome == Outcome::NoSleep).collect();
-        if none.is_empty() {
-            return None;
-        }
-        let ns = none.iter().map(|attempt| attempt.duration_ns()).sum();
+    fn no_sleep(&self) -> Option<Finding> {
+        let none = self.with_outcome(Outcome::NoSleep);
+        let wasted_ns = total_ns(&none);
         let causes = none.iter().flat_map(|attempt| &attempt.causes);
-        let mut names: Vec<_> =
-            causes.map(|cause| self.analysis.model.name(cause.instance)).collect();
-        names.sort_unstable();
-        names.dedup();
-        let verb = if none.len() == 1 { "is a success that" } else { "are successes that" };
-        Some(Finding {
-            severity: self.severity(ns).min(Severity::Medium),
-            text: format!(
-                "By the kernel's word {} {verb} never slept; {} wasted.",
-                count(none.len() as u64, "attempt"),
-                self.part(ns),
-            ),
-            sources: names.into_iter().map(plain).collect(),
-            gain_ns: Some(ns),
+        let names: BTreeSet<_> = causes.map(|cause| self.name(cause.instance)).collect();
+        (!none.is_empty()).then(|| Finding {
+            severity: self.severity(wasted_ns).min(Severity::Medium),
+            kind: FindingKind::NoSleep {
+                sources: names.into_iter().map(Name::new).collect(),
+                attempts: none.len() as u64,
+                wasted_ns,
+            },
+            gain_ns: Some(wasted_ns),
         })
     }
 
-    /// Attempts that follow each other at once, and none of them sleeps.
+    /// Attempts in quick succession, none of which slept.
     fn storms(&self) -> Option<Finding> {
-        let attempts = &self.analysis.attempts;
-        let mut storms: Vec<&[Attempt]> = Vec::new();
         let alike = |a: &Attempt, b: &Attempt| {
             let awake = a.outcome != Outcome::Slept && b.outcome != Outcome::Slept;
-            awake && b.start.since(a.end) <= SOON_NS
+            awake && b.start_ns.since(a.end_ns) <= SOON_NS
         };
-        storms.extend(attempts.chunk_by(alike).filter(|storm| storm.len() >= STORM));
+        let rows = self.analysis.attempts.chunk_by(alike);
+        let storms: Vec<&[Attempt]> = rows.filter(|storm| storm.len() >= STORM).collect();
         let span = |storm: &[Attempt]| match storm {
-            [first, .., last] => last.end.since(first.start),
+            [first, .., last] => last.end_ns.since(first.start_ns),
             _ => 0,
         };
         let largest = storms.iter().max_by_key(|storm| (storm.len(), span(storm)))?;
-        let ns = storms.iter().map(|storm| span(storm)).sum();
-        let all: usize = storms.iter().map(|storm| storm.len()).sum();
-        let largest = format!("{} in {}", largest.len(), time(span(largest)));
-        let mut names = BTreeMap::<&[u8], usize>::new();
+        let wasted_ns = storms.iter().map(|storm| span(storm)).sum();
+        let mut blamed = BTreeMap::<&[u8], u64>::new();
         for attempt in storms.iter().copied().flatten() {
-            let causes = attempt.causes.iter().map(|c| self.analysis.model.name(c.instance));
-            for name in causes.collect::<BTreeSet<_>>() {
-                *names.entry(name).or_default() += 1;
+            let names = attempt.causes.iter().map(|cause| self.name(cause.instance));
+            for name in names.collect::<BTreeSet<_>>() {
+                *blamed.entry(name).or_default() += 1;
             }
         }
-        let most = names.into_iter().max_by_key(|(name, times)| (*times, Reverse(*name)));
-        let by = most.map_or(String::new(), |(name, times)| {
-            format!(", and {} kept {times} of them up", shown(name))
-        });
-        let text = match storms.len() {
-            1 => format!("A storm of attempts, {largest}; none slept{by}."),
-            n => format!(
-                "{n} storms of attempts, {all} in {}, the largest {largest}; none slept{by}.",
-                self.part(ns),
-            ),
-        };
-        let severity = self.severity(ns).min(Severity::Medium);
-        let sources = most.iter().map(|(name, _)| plain(name)).collect();
-        Some(Finding { severity, text, sources, gain_ns: Some(ns) })
+        let most = blamed.into_iter().max_by_key(|(name, times)| (*times, Reverse(*name)));
+        Some(Finding {
+            severity: self.severity(wasted_ns).min(Severity::Medium),
+            kind: FindingKind::Storm(Storms {
+                storms: storms.len() as u64,
+                attempts: storms.iter().map(|storm| storm.len() as u64).sum(),
+                wasted_ns,
+                largest: largest.len() as u64,
+                largest_ns: span(largest),
+                blamed: most.map(|(name, times)| (Name::new(name), times)),
+            }),
+            gain_ns: Some(wasted_ns),
+        })
     }
 
     /// Attempts that failed for another reason than a wakeup.
-    fn refusals(&self) -> Option<Finding> {
-        let attempts = self.analysis.attempts.iter();
-        let failed: Vec<_> = attempts.filter(|a| a.outcome == Outcome::Failed).collect();
-        let ns = failed.iter().map(|attempt| attempt.duration_ns()).sum();
-        let mut errors = BTreeMap::<i32, usize>::new();
-        for value in failed.iter().filter_map(|attempt| attempt.errno) {
-            *errors.entry(value).or_default() += 1;
+    fn failed(&self) -> Option<Finding> {
+        let failed = self.with_outcome(Outcome::Failed);
+        let wasted_ns = total_ns(&failed);
+        let mut errors = BTreeMap::<i32, u64>::new();
+        for errno in failed.iter().filter_map(|attempt| attempt.errno) {
+            *errors.entry(errno).or_default() += 1;
         }
-        let most = errors.iter().max_by_key(|(_, times)| **times);
-        let with = most
-            .map_or(String::new(), |(value, times)| format!(" ({times} with {})", errno(*value)));
         (failed.len() >= AGAIN).then(|| Finding {
-            severity: self.severity(ns).min(Severity::Medium),
-            text: format!(
-                "{} failed{with}: a driver or the platform refused, and no wakeup source is to blame; {} wasted.",
-                count(failed.len() as u64, "attempt"),
-                self.part(ns),
-            ),
-            sources: Vec::new(),
-            gain_ns: Some(ns),
+            severity: self.severity(wasted_ns).min(Severity::Medium),
+            kind: FindingKind::Failed {
+                attempts: failed.len() as u64,
+                errno: errors.into_iter().max_by_key(|(_, times)| *times),
+                wasted_ns,
+            },
+            gain_ns: Some(wasted_ns),
         })
     }
 
     fn not_trying(&self) -> Option<Finding> {
-        let ns = self.analysis.ledger.not_trying_ns?;
-        let severity = self.severity(ns);
-        if severity == Severity::Low {
-            return None;
-        }
+        let not_trying_ns = self.analysis.ledger.not_trying_ns?;
+        let severity = self.severity(not_trying_ns);
         let quiet = self.analysis.attempts.is_empty() && self.analysis.waits.is_empty();
-        let held = self.analysis.held_longest();
-        let hint = match held {
-            Some((name, held_ns)) if quiet => format!(
-                " Whoever has waited since before the capture is not seen: {} was held for {}.",
-                shown(name),
-                time(held_ns)
-            ),
-            None if quiet => {
-                " Nothing tried in all of the session: is suspend switched off?".to_owned()
-            }
-            _ => " On Android the screen or a user-space wakelock keeps it from asking.".to_owned(),
-        };
-        Some(Finding {
+        (severity != Severity::Low).then(|| Finding {
             severity,
-            text: format!("Nobody asked to suspend for {} awake.{hint}", self.part(ns)),
-            sources: held.iter().filter(|_| quiet).map(|(name, _)| plain(name)).collect(),
-            gain_ns: Some(ns),
+            kind: FindingKind::NotTrying {
+                not_trying_ns,
+                hint: match self.held_longest() {
+                    _ if !quiet => NotTryingHint::UserSpace,
+                    Some(held) => NotTryingHint::Held(held),
+                    None => NotTryingHint::SuspendOff,
+                },
+            },
+            gain_ns: Some(not_trying_ns),
         })
     }
 
-    /// A capture that can't tell blocked time.
-    fn untold(&self) -> Option<Finding> {
+    /// A capture without activations or waits, and so without blocked time.
+    fn blocked_unknown(&self) -> Option<Finding> {
         let ledger = &self.analysis.ledger;
-        let held = self.analysis.held_longest();
-        let longest = held.map_or(String::new(), |(name, ns)| {
-            format!(" {} was held the longest, for {}.", shown(name), self.part(ns))
-        });
-        (ledger.blocked_ns.is_none() && ledger.untold_ns > 0).then(|| Finding {
-            severity: self.severity(ledger.untold_ns).max(Severity::Medium),
-            text: format!(
-                "Without both edges and waits, {} awake can't be told apart: blocked, or nobody asked to suspend.{longest}",
-                self.part(ledger.untold_ns),
-            ),
-            sources: held.iter().map(|(name, _)| plain(name)).collect(),
+        let unknown_ns = ledger.unknown_ns.filter(|ns| *ns > 0 && !ledger.knows_blocked())?;
+        Some(Finding {
+            severity: self.severity(unknown_ns).max(Severity::Medium),
+            kind: FindingKind::BlockedUnknown { unknown_ns, longest: self.held_longest() },
             gain_ns: None,
         })
     }
 
     fn charger(&self) -> Option<Finding> {
         let power = &self.analysis.power;
-        let ns = power.charger_ns().filter(|ns| *ns > 0)?;
+        let charger_ns = power.charger_ns.filter(|ns| *ns > 0)?;
         let start = self.analysis.model.start;
-        let told = power.charger.iter().take(2).map(|(from, to)| {
-            let at = |ns| if ns == 0 { "0 s".to_owned() } else { time(ns) };
-            format!("{} to {}", at(from.since(start)), at(to.since(start)))
-        });
-        let told = told.collect::<Vec<_>>().join(", ");
-        let more = if power.charger.len() > 2 { ", …" } else { "" };
+        let spans = power.charger.iter().take(2);
+        let spans = spans.map(|span| (span.start_ns.since(start), span.end_ns.since(start)));
         Some(Finding {
-            severity: self.severity(ns),
-            text: format!(
-                "On a charger or over USB for {}, at {told}{more}: a phone on a cable seldom suspends fully. Use adb over Wi-Fi, or detach the capture and pull the cable.",
-                self.part(ns),
-            ),
-            sources: Vec::new(),
+            severity: self.severity(charger_ns),
+            kind: FindingKind::Charger {
+                charger_ns,
+                spans: spans.collect(),
+                more: power.charger.len() > 2,
+            },
             gain_ns: None,
         })
     }
 
-    /// What is missing, and what it puts in doubt.
+    /// Missing records, and the time that they put in doubt.
     fn lost(&self) -> Option<Finding> {
-        let Analysis { model, contradictions, doubtful_ns, .. } = self.analysis;
-        let mut missing = Vec::new();
-        for (n, what) in [
-            (model.lost_events, "event"),
-            (model.damage.missing_chunks, "chunk"),
-            (model.damage.bad_records, "record"),
-        ] {
-            if n > 0 {
-                missing.push(count(n, what));
-            }
-        }
-        let unseen = match contradictions {
-            0 => String::new(),
-            1 => " 1 state or count does not fit the edges.".to_owned(),
-            n => format!(" {n} states or counts do not fit the edges."),
+        let damage = &self.analysis.model.damage;
+        let losses = Losses {
+            events: self.analysis.model.lost_events,
+            chunks: damage.missing_chunks,
+            records: damage.bad_records,
+            contradictions: self.analysis.contradictions,
+            doubtful_ns: self.analysis.doubtful_ns,
         };
-        if missing.is_empty() && unseen.is_empty() {
-            return None;
-        }
-        let text = if missing.is_empty() {
-            format!("Edges are missing that nobody counted:{unseen}")
-        } else {
-            format!(
-                "{} lost: who was active is in doubt for {}.{unseen}",
-                missing.join(", "),
-                self.part(*doubtful_ns),
-            )
-        };
-        let severity = self.severity(*doubtful_ns).min(Severity::Medium);
-        Some(Finding { severity, text, sources: Vec::new(), gain_ns: None })
+        let Losses { events, chunks, records, contradictions, doubtful_ns } = losses;
+        let any = events | chunks | records | contradictions > 0;
+        any.then_some(Finding {
+            severity: self.severity(doubtful_ns).min(Severity::Medium),
+            kind: FindingKind::Lost(losses),
+            gain_ns: None,
+        })
     }
 
-    fn late(&self) -> Option<Finding> {
-        let (late, all) = (self.analysis.late_snapshots, self.analysis.attempts.len() as u64);
-        let edges = self.analysis.ledger.blocked_ns.is_some();
-        (late > 0).then(|| Finding {
+    fn late_snapshots(&self) -> Option<Finding> {
+        let (late, attempts) = (self.analysis.late_snapshots, self.analysis.attempts.len() as u64);
+        let edges = self.analysis.ledger.knows_blocked();
+        (late > 0).then_some(Finding {
             severity: if edges { Severity::Low } else { Severity::Medium },
-            text: format!(
-                "The snapshot of {late} of {} came after the freeze; {}.",
-                count(all, "begin"),
-                if edges { "edges say who was active" } else { "who was active then is a guess" },
-            ),
-            sources: Vec::new(),
+            kind: FindingKind::LateSnapshots { late, attempts, edges },
             gain_ns: None,
         })
     }
 }
 
-/// The step of wakes that come in step: three of four are within a tenth of the median.
-fn pattern(woken: &[&Attempt]) -> Option<u64> {
+fn total_ns(attempts: &[&Attempt]) -> u64 {
+    attempts.iter().map(|attempt| attempt.duration_ns()).sum()
+}
+
+/// The interval of regular wakes: three of four are within a tenth of the median.
+fn interval(woken: &[&Attempt]) -> Option<u64> {
     if woken.len() < PATTERN {
         return None;
     }
-    let mut steps: Vec<u64> = woken.windows(2).map(|pair| pair[1].end.since(pair[0].end)).collect();
+    let mut steps: Vec<u64> =
+        woken.windows(2).map(|pair| pair[1].end_ns.since(pair[0].end_ns)).collect();
     steps.sort_unstable();
     let median = steps[steps.len() / 2];
     let near = steps.iter().filter(|step| step.abs_diff(median) <= median / 10).count();
     (median > 0 && near * 4 >= steps.len() * 3).then_some(median)
-}
-
-/// As part of a sentence.
-fn shown(name: &[u8]) -> String {
-    if name.is_empty() { "a source without a name".to_owned() } else { fit(&escape(name), 48) }
-}
-
-fn plain(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
 }

@@ -7,13 +7,14 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::Analysis;
 use super::active::{self, Active, Blocking};
-use super::attempts::{self, Attempt, Cause, Evidence, Outcome};
-use super::causes::Finder;
-use super::ledger::{self, Charge, Ledger, Outside};
+use super::attempts::{AttemptBuilder, Facts};
+use super::causes::Causes;
+use super::ledger::{self, Charge, Outside};
 use super::order::{Order, Taken, What};
 use super::slept::Slept;
 use super::sources::{self, Tally};
 use super::waits::Waits;
+use crate::report::{Attempt, Cause, Evidence};
 use crate::session::decode::Model;
 
 /// A source's change that a snapshot's walk came so near to is left to the edges.
@@ -23,9 +24,9 @@ const NEAR_NS: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Fold {
     order: Order,
-    attempts: attempts::Tracker,
+    attempts: AttemptBuilder,
     sources: sources::Tracker,
-    causes: Finder,
+    causes: Causes,
     active: Active,
     waits: Option<Waits>,
     slept: Slept,
@@ -55,9 +56,9 @@ impl Fold {
     pub fn new(drawn: bool) -> Self {
         Self {
             order: Order::default(),
-            attempts: attempts::Tracker::default(),
+            attempts: AttemptBuilder::default(),
             sources: sources::Tracker::default(),
-            causes: Finder::default(),
+            causes: Causes::default(),
             active: Active::drawn(drawn),
             waits: None,
             slept: Slept::default(),
@@ -132,7 +133,7 @@ impl Fold {
             self.missing_ns += if self.attempts.open() { 0 } else { ns };
         } else if self.attempts.open() {
             // Attempts are accounted for as a whole.
-        } else if self.attempts.climbing() {
+        } else if self.attempts.resuming() {
             self.missing_ns += ns;
         } else if waits.any() {
             self.active.advance(ns, false);
@@ -221,50 +222,48 @@ impl Fold {
             }
             self.armed = false;
         }
-        if self.attempts.climbing() {
+        if self.attempts.resuming() {
             self.awake(at);
         }
-        if self.attempts.open() && !self.attempts.falling() {
+        if self.attempts.open() && !self.attempts.suspending() {
             self.active.close_window();
         }
     }
 
     /// An attempt ended, if there is one.
-    fn ended(&mut self, ended: Option<Attempt>) {
-        let Some(mut attempt) = ended else { return };
+    fn ended(&mut self, ended: Option<(Attempt, Facts)>) {
+        let Some((mut attempt, mut facts)) = ended else { return };
         // Its return was lost, and what happened since its last phase as well.
-        self.missing_ns += self.now.since(attempt.end);
-        attempt.by_edges = self.known && self.edges();
-        if attempt.blames_sources() {
+        self.missing_ns += self.now.since(attempt.end_ns);
+        facts.by_edges = self.known && self.edges();
+        if facts.blames_sources {
             attempt.causes = self.suspects();
         }
         if !self.known
             && let Some(wake) = &mut attempt.wake
+            && wake.source.is_some()
         {
             wake.evidence = Evidence::Likely;
         }
         self.active.close_window();
         self.armed = false;
         let waiting = self.waits.as_ref().is_some_and(Waits::any);
-        let free = attempt.outcome == Outcome::Slept && !waiting;
+        let free = attempt.wake.is_some() && !waiting;
         // Where its return was lost, what followed its last phase is not known to be awake time.
         self.awake_since = free.then_some(self.now);
-        self.causes.ended(attempt);
+        self.causes.ended(attempt, facts);
     }
 
     /// Whom edges show to have kept the attempt under way from sleeping.
     fn suspects(&self) -> Vec<Cause> {
         let suspects = self.active.suspects();
         let alone = suspects.len() == 1;
-        let cause = |suspect: &active::Suspect| Cause {
-            instance: suspect.instance,
-            evidence: if (suspect.activated || alone) && !suspect.shared && self.known {
-                Evidence::Proven
-            } else {
-                Evidence::Likely
-            },
+        let cause = |suspect: &active::Suspect| {
+            let sure = (suspect.activated || alone) && !suspect.shared && self.known;
+            let evidence = if sure { Evidence::Proven } else { Evidence::Likely };
+            Cause::new(suspect.instance, evidence)
         };
-        // Without edges only a snapshot in the attempt says who was active; see [`Finder`].
+        // Without edges only a snapshot in the attempt shows the active sources; see [`Causes`].
         let told = suspects.iter().filter(|_| self.edges());
         let mut causes: Vec<Cause> = told.map(cause).collect();
         // An `eventpoll` is active for a moment when an event of another source is handed over: all of
@@ -339,12 +338,12 @@ impl Fold {
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
         let outside = Outside {
-            told,
+            recorded: told,
             blocked_ns: edges.blocked_ns,
             nobody_ns: edges.nobody_ns,
             missing_ns: self.missing_ns,
         };
-        let ledger = Ledger::new(&model, &attempts, &outside);
+        let ledger = ledger::ledger(&model, &attempts, &outside);
         let mut sources = self.sources.finish();
         let unseen = unseen(&sources, &mut edges, &model, self.before_end.as_ref());
         join(&mut sources, &edges, &model, self.last_snapshot);

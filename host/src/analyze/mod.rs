@@ -22,24 +22,24 @@ pub mod waits;
 
 use std::collections::BTreeMap;
 
+use crate::report::{Attempt, Ledger, Power, Wait};
 use crate::session::decode::{Event, Model, Unreadable};
-use attempts::{Attempt, step_name};
+use attempts::step_name;
 use fold::Fold;
-use ledger::{Charge, Ledger};
+use ledger::Charge;
 use order::What;
-use power::Power;
 use sources::Tally;
 use spans::Span;
-use waits::Wait;
 
 /// What a trace comes to.
 #[derive(Clone, Debug, Default)]
 pub struct Analysis {
     /// The decoded session.
     pub model: Model,
-    /// Every attempt to suspend, in order, none overlapping another.
+    /// Every attempt to suspend, sorted by start, none overlapping another. Sources are known by their
+    /// number alone: `report` resolves the names.
     pub attempts: Vec<Attempt>,
-    /// Every wait for the wakeup count, by its begin.
+    /// Every wait for the wakeup count, sorted by start.
     pub waits: Vec<Wait>,
     /// Every source, by instance.
     pub sources: Vec<Tally>,
@@ -84,13 +84,6 @@ impl Analysis {
         }
         charges
     }
-
-    /// The name that was held longest, and for how long.
-    fn held_longest(&self) -> Option<(&[u8], u64)> {
-        let longest = self.sources.iter().max_by_key(|tally| tally.held_ns)?;
-        let name = self.model.name(longest.instance);
-        (longest.held_ns > 0).then_some((name, longest.held_ns))
-    }
 }
 
 /// Decodes and analyzes the trace in `bytes`.
@@ -124,6 +117,6 @@ pub fn analyze_to(bytes: &[u8], drawn: bool) -> Result<Analysis, Unreadable> {
         session.take(model, at, what);
     })?;
     let mut analysis = session.finish(model);
-    analysis.power = Power::new(readings, &analysis.model, &analysis.attempts);
+    analysis.power = power::power(readings, &analysis.model, &analysis.attempts);
     Ok(analysis)
 }

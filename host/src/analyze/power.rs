@@ -1,110 +1,89 @@
-//! What the batteries and chargers said.
+//! Batteries and chargers: when the device was on a charger, and how fast the battery drained off it.
 
 use std::collections::BTreeMap;
 
 use sleepwalk_trace::record::PowerSupply;
 use sleepwalk_trace::time::BootNanos;
 
-use super::attempts::{Attempt, Outcome};
-use super::spans::Span;
+use crate::report::{Attempt, Drain, Name, Power, Reading, Span};
 use crate::session::decode::Model;
 
-/// Supplies are read one after the other; what is nearer than this was read at one time.
+/// Power supplies are read one after the other; readings closer together than this are one.
 const TOGETHER_NS: u64 = 200_000_000;
 
-/// What the session tells of its power.
-#[derive(Clone, Debug, Default)]
-pub struct Power {
-    /// Every reading, in the order of time.
-    pub readings: Vec<(BootNanos, PowerSupply)>,
-    /// When it was on a charger.
-    pub charger: Vec<Span>,
-    /// Charge that left the batteries off the charger.
-    pub drain: Option<Drain>,
-}
-
-/// Charge that left, told apart by what the device did mostly between two readings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drain {
-    /// Time between readings of which it slept more than half.
-    pub asleep_ns: u64,
-    /// µAh that went in it.
-    pub asleep_uah: i64,
-    /// The rest.
-    pub awake_ns: u64,
-    /// µAh that went in it.
-    pub awake_uah: i64,
-}
-
-impl Power {
-    /// Out of the readings, in any order.
-    pub fn new(
-        mut readings: Vec<(BootNanos, PowerSupply)>,
-        model: &Model,
-        attempts: &[Attempt],
-    ) -> Self {
-        readings.sort_by_key(|(at, _)| *at);
-        let sleeps = Sleeps::new(attempts);
-        let mut power = Self { readings, ..Self::default() };
-        let mut supplies = BTreeMap::<u32, PowerSupply>::new();
-        // The last reading of each battery since it was off a charger.
-        let mut charges = BTreeMap::<u32, (BootNanos, i64)>::new();
-        let mut before: Option<(BootNanos, bool)> = None;
-        let mut rest = &power.readings[..];
-        while let Some((at, _)) = rest.first() {
-            let together = rest.partition_point(|(other, _)| other.since(*at) <= TOGETHER_NS);
-            let (now, later) = rest.split_at(together);
-            rest = later;
-            supplies.extend(now.iter().map(|(_, supply)| (supply.name, *supply)));
-            let fed = supplies.values().any(|supply| feeds(supply, model));
-            if let Some((since, true)) = before.filter(|_| fed) {
-                match power.charger.last_mut() {
-                    Some(last) if last.1 == since => last.1 = *at,
-                    _ => power.charger.push((since, *at)),
-                }
-            }
-            before = Some((*at, fed));
-            if fed {
-                charges.clear();
-                continue;
-            }
-            for (_, supply) in now.iter().filter(|(_, s)| model.text(s.kind) == b"Battery") {
-                let Some(charge) = supply.charge_uah else { continue };
-                let Some((since, had)) = charges.insert(supply.name, (*at, charge)) else {
-                    continue;
-                };
-                power.drain.get_or_insert_default().add(
-                    since,
-                    *at,
-                    had.saturating_sub(charge),
-                    &sleeps,
-                );
+/// From readings in any order.
+pub fn power(
+    mut recorded: Vec<(BootNanos, PowerSupply)>,
+    model: &Model,
+    attempts: &[Attempt],
+) -> Power {
+    recorded.sort_by_key(|(at, _)| *at);
+    let mut power = Power {
+        readings: recorded.iter().map(|(at, supply)| reading(*at, supply, model)).collect(),
+        ..Power::default()
+    };
+    let sleeps = Sleeps::new(attempts);
+    let mut latest = BTreeMap::<u32, PowerSupply>::new();
+    // The last reading of each battery since it was off a charger.
+    let mut charges = BTreeMap::<u32, (BootNanos, i64)>::new();
+    let mut before: Option<(BootNanos, bool)> = None;
+    let mut rest = &recorded[..];
+    while let Some((at, _)) = rest.first() {
+        let together = rest.partition_point(|(other, _)| other.since(*at) <= TOGETHER_NS);
+        let (now, later) = rest.split_at(together);
+        rest = later;
+        latest.extend(now.iter().map(|(_, supply)| (supply.name, *supply)));
+        let fed = latest.values().any(|supply| feeds(supply, model));
+        if let Some((since, true)) = before.filter(|_| fed) {
+            match power.charger.last_mut() {
+                Some(last) if last.end_ns == since => last.end_ns = *at,
+                _ => power.charger.push(Span { start_ns: since, end_ns: *at }),
             }
         }
-        power
+        before = Some((*at, fed));
+        if fed {
+            charges.clear();
+            continue;
+        }
+        for (_, supply) in now.iter().filter(|(_, s)| model.text(s.kind) == b"Battery") {
+            let Some(charge) = supply.charge_uah else { continue };
+            let Some((since, had)) = charges.insert(supply.name, (*at, charge)) else { continue };
+            let used_uah = had.saturating_sub(charge);
+            add(power.drain.get_or_insert_default(), since, *at, used_uah, &sleeps);
+        }
     }
+    let charger_ns = power.charger.iter().map(|span| span.end_ns.since(span.start_ns)).sum();
+    power.charger_ns = (!power.readings.is_empty()).then_some(charger_ns);
+    power
+}
 
-    /// How long it was on a charger; `None` where nothing was read.
-    pub fn charger_ns(&self) -> Option<u64> {
-        let whole = self.charger.iter().map(|(start, end)| end.since(*start)).sum();
-        (!self.readings.is_empty()).then_some(whole)
+fn reading(at_ns: BootNanos, supply: &PowerSupply, model: &Model) -> Reading {
+    let text = |id| String::from_utf8_lossy(model.text(id)).into_owned();
+    Reading {
+        at_ns,
+        name: Name::new(model.text(supply.name)),
+        kind: text(supply.kind),
+        status: text(supply.status),
+        capacity: supply.capacity,
+        charge_uah: supply.charge_uah,
+        current_ua: supply.current_ua,
+        online: supply.online.map(|online| online > 0),
     }
 }
 
-impl Drain {
-    fn add(&mut self, start: BootNanos, end: BootNanos, gone_uah: i64, sleeps: &Sleeps) {
-        let whole_ns = end.since(start);
-        let (ns, uah) = if sleeps.between(start, end) > whole_ns / 2 {
-            (&mut self.asleep_ns, &mut self.asleep_uah)
-        } else {
-            (&mut self.awake_ns, &mut self.awake_uah)
-        };
-        *ns = ns.saturating_add(whole_ns);
-        *uah = uah.saturating_add(gone_uah);
-    }
+/// Adds what a battery lost between two readings.
+fn add(drain: &mut Drain, start: BootNanos, end: BootNanos, used_uah: i64, sleeps: &Sleeps) {
+    let whole_ns = end.since(start);
+    let (ns, uah) = if sleeps.between(start, end) > whole_ns / 2 {
+        (&mut drain.asleep_ns, &mut drain.asleep_uah)
+    } else {
+        (&mut drain.awake_ns, &mut drain.awake_uah)
+    };
+    *ns = ns.saturating_add(whole_ns);
+    *uah = uah.saturating_add(used_uah);
 }
 
-/// Whether the device is fed: a charger delivers, or a battery is being charged.
+/// Whether a charger is online or a battery is charging.
 fn feeds(supply: &PowerSupply, model: &Model) -> bool {
     let battery = model.text(supply.kind) == b"Battery";
     let online = !battery && supply.online.is_some_and(|online| online > 0);
@@ -119,22 +98,22 @@ struct Sleeps {
 impl Sleeps {
     fn new(attempts: &[Attempt]) -> Self {
         let mut sum = 0u64;
-        let slept = attempts.iter().filter(|attempt| attempt.outcome == Outcome::Slept);
+        let slept = attempts.iter().filter(|attempt| attempt.wake.is_some());
         let until = slept.map(|attempt| {
-            sum = sum.saturating_add(attempt.stayed_ns);
-            (attempt.start, attempt.end, sum)
+            sum = sum.saturating_add(attempt.slept_ns);
+            (attempt.start_ns, attempt.end_ns, sum)
         });
         Self { until: until.collect() }
     }
 
-    /// Attempts that lie within, or began within, count whole: readings are taken around them.
+    /// Attempts that started within count whole: readings are taken around them.
     fn between(&self, start: BootNanos, end: BootNanos) -> u64 {
         let up_to = |at: BootNanos| {
-            let place = self.until.partition_point(|(begin, _, _)| *begin < at);
+            let place = self.until.partition_point(|(from, _, _)| *from < at);
             place.checked_sub(1).map_or(0, |place| self.until[place].2)
         };
-        // One that was under way at the first reading has its sleep after it.
-        let place = self.until.partition_point(|(begin, _, _)| *begin < start);
+        // The sleep of one under way at the first reading lies after it.
+        let place = self.until.partition_point(|(from, _, _)| *from < start);
         let under_way = place.checked_sub(1).map(|place| self.until[place]);
         let base = match under_way {
             Some((_, over, _)) if over > start => {

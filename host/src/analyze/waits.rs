@@ -6,28 +6,13 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::active::Active;
 use super::shares;
+use crate::report::{Blocker, Name, Wait};
 
 /// Sources told of one wait: the rest held it up for less.
 pub const BLOCKERS: usize = 8;
 
 /// Threads that are remembered; there is one that suspends, and perhaps a few that look.
 const THREADS: usize = 4_096;
-
-/// One blocking read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// It began, or the session did.
-    pub start: BootNanos,
-    /// It returned, or the session ended.
-    pub end: BootNanos,
-    /// The thread's id.
-    pub thread: u32,
-    /// What it returned; `None` where it had not.
-    pub idle: Option<bool>,
-    /// The sources active in it and their splits in ns, the longest first; no more than
-    /// [`BLOCKERS`].
-    pub blockers: Vec<(u32, u64)>,
-}
 
 #[derive(Debug)]
 struct Open {
@@ -95,7 +80,8 @@ impl Waits {
         let start = start?;
         let blockers = blockers(active.maybe_shares().into_iter());
         active.confirm();
-        self.over.push(Wait { start, end: at, thread, idle: Some(idle), blockers });
+        let idle = Some(idle);
+        self.over.push(Wait { start_ns: start, end_ns: at, thread, idle, blockers });
         Some(start)
     }
 
@@ -124,7 +110,7 @@ impl Waits {
             (instance, share.saturating_sub(before))
         });
         let blockers = blockers(shares);
-        self.over.push(Wait { start, end: at, thread, idle, blockers });
+        self.over.push(Wait { start_ns: start, end_ns: at, thread, idle, blockers });
         true
     }
 
@@ -153,17 +139,17 @@ impl Waits {
     /// The trace is over.
     pub fn finish(mut self, at: BootNanos, active: &mut Active) -> Vec<Wait> {
         self.gap(at, active);
-        self.over.sort_by_key(|wait| (wait.start, wait.end, wait.thread));
+        self.over.sort_by_key(|wait| (wait.start_ns, wait.end_ns, wait.thread));
         self.over
     }
 }
 
 /// Out of shares in 2⁻³² ns.
-fn blockers(parts: impl Iterator<Item = (u32, u128)>) -> Vec<(u32, u64)> {
+fn blockers(parts: impl Iterator<Item = (u32, u128)>) -> Vec<Blocker> {
     let whole = parts.map(|(instance, share)| (instance, shares::whole_ns(share)));
-    let mut blockers: Vec<_> = whole.filter(|(_, ns)| *ns > 0).collect();
-    blockers.sort_unstable_by_key(|(instance, ns)| (u64::MAX - ns, *instance));
-    blockers.truncate(BLOCKERS);
-    blockers.shrink_to_fit();
-    blockers
+    let mut whole: Vec<_> = whole.filter(|(_, ns)| *ns > 0).collect();
+    whole.sort_unstable_by_key(|(instance, ns)| (u64::MAX - ns, *instance));
+    whole.truncate(BLOCKERS);
+    let blocker = |(instance, share_ns)| Blocker { name: Name::default(), instance, share_ns };
+    whole.into_iter().map(blocker).collect()
 }

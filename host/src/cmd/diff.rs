@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
+use super::input;
+use super::output::OutputArgs;
 use crate::compare::diff;
 use crate::render::pages::diff as pages;
-use crate::render::{json, markdown, page};
+use crate::render::{json, markdown, terminal};
 use crate::report::By;
 
 /// Sources shown unless `--top` says otherwise.
@@ -19,59 +21,57 @@ const TOP: usize = 20;
 #[command(override_usage = "sleepwalk diff [OPTIONS] <BEFORE> <AFTER>\n       \
                             sleepwalk diff [OPTIONS] --before <TRACE>... --after <TRACE>...")]
 pub struct Args {
-    /// The trace before, and the trace after
+    /// The two trace files to compare; `-` reads standard input
     #[arg(num_args = 2, value_names = ["BEFORE", "AFTER"], required_unless_present = "before")]
     traces: Vec<PathBuf>,
-    /// The traces before: their median counts
+    /// Trace files from before the change; the median of each figure is compared
     #[arg(long, num_args = 1.., value_name = "TRACE", requires = "after", conflicts_with = "traces")]
     before: Vec<PathBuf>,
-    /// The traces after
+    /// Trace files from after the change
     #[arg(long, num_args = 1.., value_name = "TRACE", requires = "before")]
     after: Vec<PathBuf>,
-    /// The form
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// The file to write [default: standard output]
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Only the N sources that changed most [default: 20; all in JSON]
+    /// Show the N sources that changed most [default: 20; all in JSON]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
-/// As what the comparison is written.
+/// The format of the comparison.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// For people
+    /// Tables for a terminal
     Table,
-    /// For machines, by docs/diff.schema.json
+    /// JSON for programs (docs/diff.schema.json)
     Json,
-    /// To paste into a bug
+    /// Tables for a bug report
     Markdown,
 }
 
-/// Compares saved traces.
+/// Compares traces.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let (before, after) = match &args.traces[..] {
         [before, after] => (std::slice::from_ref(before), std::slice::from_ref(after)),
         _ => (&args.before[..], &args.after[..]),
     };
-    super::spare(args.output.as_deref(), before.iter().chain(after))?;
-    let before = super::traces(before, By::Name, None)?;
-    let after = super::traces(after, By::Name, None)?;
+    let traces = || before.iter().chain(after);
+    input::check_stdin(traces())?;
+    let output = args.output.open(traces())?;
+    let before = input::reports(before, By::Name, None)?;
+    let after = input::reports(after, By::Name, None)?;
     let mut diff = diff::diff(&before, &after);
     let top = args.top.unwrap_or(TOP);
     let text = match args.format {
-        Format::Table => {
-            let color = super::named(args.output.as_deref()).is_none() && super::color();
-            page::terminal(&pages::page(&diff, top), color)
-        }
+        Format::Table => terminal::render(&pages::page(&diff, top), args.output.look()),
         Format::Markdown => markdown::render(&pages::page(&diff, top)),
         Format::Json => {
             diff.sources.truncate(args.top.unwrap_or(usize::MAX));
             json::pretty(&diff)?
         }
     };
-    super::write(args.output.as_deref(), &text)?;
+    output.write_text(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,10 +7,16 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::adb::{Adb, Device, DeviceError, TMP};
-use crate::agent::{self, Agent, Installed};
-use crate::capture::DIR;
-use crate::cli::Target;
+use super::console;
+use super::exit::{self, NO_DEVICE};
+use super::look;
+use super::target::Target;
+use crate::device::adb::Device;
+use crate::device::agent::{self, Agent, Installed};
+use crate::device::call::Adb;
+use crate::device::error::DeviceError;
+use crate::device::paths::{DIR, TMP};
+use crate::fix;
 use crate::interrupt;
 use crate::render::json;
 use crate::text::escape;
@@ -20,31 +26,30 @@ use crate::text::escape;
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Another agent than the one that this program brings
+    /// Agent to use instead of the built-in one
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
 }
 
-/// One thing that a capture needs or profits from.
+/// The result of one check.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Check {
     name: String,
     state: State,
-    /// What there is.
+    /// The finding, or the error.
     found: String,
-    /// What can't be had without it.
+    /// The loss that it causes.
     #[serde(default)]
     lost: String,
-    /// What to do about it.
+    /// How to fix it.
     #[serde(default)]
-    #[serde(rename = "fix")]
-    mend: String,
+    fix: String,
 }
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
@@ -53,48 +58,52 @@ enum State {
     Missing,
 }
 
-/// What `sleepwalkd doctor --json` prints.
+/// The output of `sleepwalkd doctor --json`.
 #[derive(Deserialize)]
-struct AgentSays {
+struct AgentChecks {
     checks: Vec<Check>,
 }
 
-/// Checks everything from adb to the kernel. Nothing stays on the device.
+/// Checks everything from adb to the kernel. No file stays on the device.
 pub fn run(args: &Args) -> Result<ExitCode> {
     interrupt::watch()?;
     let mut checks = Vec::new();
     let checked = check(args, &mut checks);
     if let Err(error) = &checked {
-        let (what, mend) = whole_sentence(error);
         let name = NAMES.get(checks.len()).copied().unwrap_or("agent");
         checks.push(Check {
             name: name.to_owned(),
             state: State::Missing,
-            found: what,
-            lost: "everything: nothing can be recorded".to_owned(),
-            mend,
+            found: format!("{error:#}"),
+            lost: "all: this device cannot be recorded on".to_owned(),
+            fix: fix::remedy(error).unwrap_or_default().to_owned(),
         });
     }
     let can_record = matches!(checked, Ok(true));
     if args.json {
         let text = json!({"checks": checks, "can_record": can_record});
-        super::print(&json::pretty(&text)?)?;
+        console::print(&json::pretty(&text)?)?;
     } else {
-        super::print(&list(&checks, can_record))?;
+        console::print(&list(&checks, can_record))?;
     }
-    // The one that prints errors chooses the exit code too.
-    checked.map(|can_record| if can_record { ExitCode::SUCCESS } else { ExitCode::from(4) })
+    // An error is in the list already, and is not printed again.
+    Ok(match checked {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(NO_DEVICE),
+        Err(error) => ExitCode::from(exit::code(&error)),
+    })
 }
 
-/// The host's checks in their order: the first that fails is the one after those that passed.
+/// The host's checks as they run. The one that fails comes after those that passed.
 const NAMES: [&str; 6] = ["adb", "device", "machine", "root", "agent", "room"];
 
-/// Runs the checks, each on what those before it found; whether a capture is possible.
+/// Runs the checks, each with the results of those before it. Returns whether the device can be
+/// recorded on.
 fn check(args: &Args, checks: &mut Vec<Check>) -> Result<bool> {
     let mut pass = |found: String| {
         let name = NAMES.get(checks.len()).copied().unwrap_or_default().to_owned();
-        let (lost, mend) = (String::new(), String::new());
-        checks.push(Check { name, state: State::Ok, found, lost, mend });
+        let (lost, fix) = (String::new(), String::new());
+        checks.push(Check { name, state: State::Ok, found, lost, fix });
     };
     let adb = Adb::from_env();
     pass(adb.version()?);
@@ -108,7 +117,7 @@ fn check(args: &Args, checks: &mut Vec<Check>) -> Result<bool> {
     if interrupt::count() > 0 {
         bail!("interrupted");
     }
-    // One that was recorded with before can stay where it is.
+    // An agent from an earlier recording is used, and stays.
     let dir = if Installed::is_in(&device, &agent, DIR) {
         DIR.to_owned()
     } else {
@@ -116,10 +125,13 @@ fn check(args: &Args, checks: &mut Vec<Check>) -> Result<bool> {
     };
     let installed = Installed::new(&device, &agent, &dir)?;
     let output = installed.run("doctor --json")?;
-    let says: Option<AgentSays> = serde_json::from_str(&output.stdout).ok();
-    match says {
-        Some(says) => checks.extend(says.checks),
-        None if output.code == 4 => return Err(DeviceError::Agent(output.last_words()).into()),
+    let found: Option<AgentChecks> = serde_json::from_str(&output.stdout).ok();
+    match found {
+        Some(found) => checks.extend(found.checks),
+        None if output.code == 4 => {
+            let (serial, message) = (device.serial().to_owned(), output.last_words());
+            return Err(DeviceError::Agent { serial, message }.into());
+        }
         None => {
             bail!("the agent's doctor failed (exit code {}): {}", output.code, output.last_words())
         }
@@ -132,18 +144,8 @@ fn check(args: &Args, checks: &mut Vec<Check>) -> Result<bool> {
     }
 }
 
-/// What is wrong, and the mend where the error is of a kind that ends with one, behind a colon.
-fn whole_sentence(error: &anyhow::Error) -> (String, String) {
-    let told = format!("{error:#}");
-    let mends = error.downcast_ref::<DeviceError>().is_some_and(DeviceError::mends);
-    match told.rsplit_once(": ") {
-        Some((what, mend)) if mends => (what.to_owned(), mend.to_owned()),
-        _ => (told, String::new()),
-    }
-}
-
 fn list(checks: &[Check], can_record: bool) -> String {
-    let color = super::color();
+    let color = look::color();
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for check in checks {
@@ -155,15 +157,15 @@ fn list(checks: &[Check], can_record: bool) -> String {
         let state = if color { format!("\x1b[{style}m{state}\x1b[0m") } else { state.to_owned() };
         let (name, found) = (escape(check.name.as_bytes()), escape(check.found.as_bytes()));
         text += &format!("{state}  {name:<width$}  {found}\n");
-        for (key, said) in [("lost", &check.lost), ("mend", &check.mend)] {
-            if !said.is_empty() {
-                text += &format!("{:10}{:width$}  {key}: {}\n", "", "", escape(said.as_bytes()));
+        for (key, value) in [("lost", &check.lost), ("fix", &check.fix)] {
+            if !value.is_empty() {
+                text += &format!("{:10}{:width$}  {key}: {}\n", "", "", escape(value.as_bytes()));
             }
         }
     }
     text + if can_record {
         "\nThis device can be recorded on.\n"
     } else {
-        "\nThis device can't be recorded on.\n"
+        "\nThis device cannot be recorded on.\n"
     }
 }

@@ -1,56 +1,130 @@
-//! The file that a trace is brought to. It is begun before the capture, so that hours of capture do
-//! not end at a folder that can't be written to, and it has its name only once it is whole.
+//! Where a command writes its result.
 
+use std::fs::File;
+use std::io::{self, IsTerminal as _, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use tempfile::NamedTempFile;
 
-/// A file under way.
-#[derive(Debug)]
-pub struct Output {
-    path: PathBuf,
-    part: NamedTempFile,
+use super::look::look;
+use super::new_file::NewFile;
+use crate::fix::Fixable;
+use crate::interrupt;
+use crate::render::terminal::Look;
+
+/// `-o FILE` and `--force`.
+#[derive(clap::Args, Debug)]
+pub struct OutputArgs {
+    /// File to write; `-` is standard output [default: -]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace FILE if it exists
+    #[arg(long, requires = "output")]
     force: bool,
 }
 
-impl Output {
-    /// Begins the file; unless `force`, there must be none of its name.
-    pub fn begin(path: &Path, force: bool) -> Result<Self> {
-        if path.is_dir() {
-            bail!("{} is a folder: name a file in it with -o", path.display());
-        }
-        if !force && path.symlink_metadata().is_ok() {
-            bail!("{} exists already: name another with -o, or say --force", path.display());
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
+impl OutputArgs {
+    /// The file; `None` for standard output.
+    fn file(&self) -> Option<&Path> {
+        // By its own name standard output is not opened a second time, and `>>` keeps its meaning.
+        let stdout = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+        let path = self.output.as_deref()?;
+        (!stdout.iter().any(|name| path == Path::new(name))).then_some(path)
+    }
+
+    /// Whether the output goes to a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.file().is_none() && io::stdout().is_terminal()
+    }
+
+    /// The look of a page in the output.
+    pub fn look(&self) -> Look {
+        look(self.file())
+    }
+
+    /// Opens the output of a command that reads `inputs`. It must not overwrite one of them.
+    pub fn open<'a>(&self, inputs: impl IntoIterator<Item = &'a PathBuf>) -> Result<Sink> {
+        let Some(path) = self.file() else {
+            return Ok(Sink {
+                name: "standard output".to_owned(),
+                to: To::Stdout(io::stdout().lock()),
+            });
         };
-        if !folder.exists() {
-            bail!("there is no folder {}: make it, or name another file with -o", folder.display());
+        let name = path.display().to_string();
+        let real = path.canonicalize().ok();
+        if real.is_some() && inputs.into_iter().any(|input| input.canonicalize().ok() == real) {
+            bail!(Fixable::new(
+                format!("{name} is one of the files that this command reads"),
+                "name another file with -o",
+            ));
         }
-        let part =
-            tempfile::Builder::new().prefix(".sleepwalk-").suffix(".part").tempfile_in(folder);
-        let part = part.with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok(Self { path: path.to_owned(), part, force })
+        let to = if is_special(path) {
+            To::Special(File::create(path).with_context(|| name.clone())?)
+        } else {
+            let file = NewFile::create(path, self.force)?;
+            interrupt::remove_on_exit(file.part())?;
+            To::New(file)
+        };
+        Ok(Sink { name, to })
+    }
+}
+
+/// Whether `path` is written to in place: a device, a pipe, or an open file such as `/dev/stderr`.
+fn is_special(path: &Path) -> bool {
+    let Ok(found) = path.metadata() else { return false };
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok()).unwrap_or_default();
+    let is_open_file = folder == Path::new("/dev") || folder.starts_with("/proc");
+    is_open_file || !(found.is_file() || found.is_dir())
+}
+
+/// An output that was opened. A file gets its name when it is [finished](Sink::finish).
+pub struct Sink {
+    name: String,
+    to: To,
+}
+
+enum To {
+    Stdout(StdoutLock<'static>),
+    Special(File),
+    New(NewFile),
+}
+
+impl Sink {
+    /// The output's name in messages.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Where the bytes go meanwhile.
-    pub fn part(&self) -> &Path {
-        self.part.path()
+    /// Writes all of the result.
+    pub fn write_text(mut self, text: &str) -> Result<()> {
+        self.write_all(text.as_bytes()).with_context(|| self.name.clone())?;
+        self.finish()
     }
 
-    /// What the file will be called.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Completes the output.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush().with_context(|| self.name.clone())?;
+        match self.to {
+            To::Stdout(_) | To::Special(_) => Ok(()),
+            To::New(file) => file.finish().map(drop),
+        }
     }
 
-    /// Gives the file its name.
-    pub fn finish(self) -> Result<PathBuf> {
-        let Self { path, part, force } = self;
-        let named = if force { part.persist(&path) } else { part.persist_noclobber(&path) };
-        named.with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok(path)
+    fn writer(&mut self) -> &mut dyn Write {
+        match &mut self.to {
+            To::Stdout(out) => out,
+            To::Special(file) => file,
+            To::New(file) => file.file(),
+        }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer().flush()
     }
 }

@@ -3,15 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{Record, Stamped};
 
-use super::output::Output;
-use crate::adb::Device;
-use crate::capture::{self, DIR, Remote, State};
-use crate::cli::Target;
+use super::console;
+use super::input;
+use super::new_file::NewFile;
+use super::target::Target;
+use crate::device::adb::Device;
+use crate::device::files;
+use crate::device::paths::DIR;
+use crate::device::remote::Remote;
+use crate::device::state::State;
+use crate::fix::Fixable;
 use crate::interrupt;
 use crate::session::decode;
 use crate::text::one_line;
@@ -22,87 +28,89 @@ use crate::units::size;
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// The trace on the device, by its name or path [default: the newest]
+    /// Name or path of the trace on the device [default: the newest]
     remote: Option<String>,
-    /// The file here [default: of the same name, in this folder]
+    /// File to write [default: the trace's name, in this folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Overwrite a file that exists
+    /// Replace FILE if it exists
     #[arg(long)]
     force: bool,
-    /// Remove it from the device once it is here
+    /// Remove the trace from the device once it is copied
     #[arg(long = "rm")]
     remove: bool,
 }
 
-/// Brings a trace here and checks that it can be read.
+/// Copies a trace from the device, and checks that it can be read.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    interrupt::watch_and_give_up()?;
+    interrupt::watch_and_abort()?;
     let pulled = pull(args);
     if pulled.is_err() && interrupt::count() > 0 {
-        bail!("interrupted: nothing was brought");
+        bail!("interrupted: no trace was copied");
     }
     pulled
 }
 
 fn pull(args: &Args) -> Result<ExitCode> {
-    let device = super::connect(args.target.serial())?;
+    let device = args.target.connect()?;
     let remote = match &args.remote {
         Some(path) if path.contains('/') => path.clone(),
         Some(name) => format!("{DIR}/{name}"),
         None => {
-            let newest = capture::traces(&device)?.into_iter().next();
-            let serial = device.serial();
-            newest
-                .map(|name| format!("{DIR}/{name}"))
-                .with_context(|| format!("no trace lies on device {serial} in {DIR}: record one"))?
+            let Some(newest) = files::traces(&device)?.into_iter().next() else {
+                bail!(Fixable::new(
+                    format!("device {} has no trace in {DIR}", device.serial()),
+                    "record one with `sleepwalk record`",
+                ));
+            };
+            format!("{DIR}/{newest}")
         }
     };
     let name = remote.rsplit('/').next().unwrap_or_default();
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(name));
-    let output = Output::begin(&path, args.force)?;
+    let output = NewFile::create(&path, args.force)?;
     let bytes = fetch(&device, &remote, output.part())?;
-    // Checked under the name that it will have: that is the one in warnings.
-    super::decode(Path::new(name), &decode::load(output.part())?)?;
+    // Warnings show the name that the file will have.
+    input::analyze(Path::new(name), &decode::load(output.part())?, false)?;
     let path = output.finish()?;
     if args.remove {
         remove(&device, &remote)?;
     }
     let shown = one_line(&path.display().to_string());
-    super::print(&format!("{shown} ({})\n", size(bytes)))?;
+    console::print(&format!("{shown} ({})\n", size(bytes)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// So often a trace that is being written is brought, until nothing is missing in the copy.
+/// How many times a trace that is being written is copied, until the copy is complete.
 const TRIES: u32 = 5;
 
-/// Copies a trace here. A copy takes time, and the agent goes on meanwhile: what it wrote then may be
-/// missing in the copy, or half of it. Such a copy is made again.
+/// Copies a trace from the device. If the agent writes while the trace is copied, parts may be missing
+/// in the copy; then the trace is copied again.
 fn fetch(device: &Device, remote: &str, local: &Path) -> Result<u64> {
     let mut before = None;
     for left in (0..TRIES).rev() {
-        let bytes = capture::fetch(device, remote, local)?;
+        let bytes = files::fetch(device, remote, local)?;
         if interrupt::count() > 0 {
             bail!("interrupted");
         }
         let torn = torn(&decode::load(local)?);
-        // What does not change is missing on the device too.
+        // A part that is missing twice is missing on the device too.
         if torn.is_none() || torn == before {
             return Ok(bytes);
         }
         if left == 0 {
-            super::say(&format!(
-                "{remote} is written faster than it can be copied: what is missing in this copy is \
-                 on the device"
+            console::say(&format!(
+                "{remote} is written faster than it can be copied: parts that are missing in this \
+                 copy are on the device"
             ));
             return Ok(bytes);
         }
         before = torn;
     }
-    bail!("{remote} was not brought")
+    bail!("{remote} was not copied")
 }
 
-/// What is missing in the copy of a trace that has no end, if anything is.
+/// The damage of a trace that has no end, if there is any.
 fn torn(bytes: &[u8]) -> Option<Damage> {
     let mut reader = Reader::open(bytes).ok()?;
     let ends = |item| matches!(item, Item::Record(Stamped { record: Record::End(_), .. }));
@@ -111,12 +119,12 @@ fn torn(bytes: &[u8]) -> Option<Damage> {
     (!ended && damage != Damage::default()).then_some(damage)
 }
 
-/// Removes a trace from the device, with what lies beside it, unless it is still being written.
+/// Removes a trace from the device, and the files beside it, unless it is still being recorded.
 fn remove(device: &Device, trace: &str) -> Result<()> {
     let (dir, name) = trace.rsplit_once('/').unwrap_or((".", trace));
     let remote = Remote::new(device, dir, name.strip_suffix(".swk").unwrap_or(name));
     if remote.exists()? && !matches!(remote.state()?, State::Ended(_)) {
-        super::say(&format!("{trace} is still being recorded, and stays on the device"));
+        console::say(&format!("{trace} is still being recorded, and stays on the device"));
         return Ok(());
     }
     Ok(remote.remove(true)?)

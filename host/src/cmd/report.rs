@@ -1,73 +1,70 @@
 //! `sleepwalk report`.
 
-use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use super::Usage;
+use super::exit::Usage;
+use super::input;
+use super::output::OutputArgs;
 use crate::analyze::Analysis;
 use crate::compare::merge;
-use crate::render::pages::merged;
-use crate::render::table::Look;
-use crate::render::{csv, html, json, markdown, page, summary, table};
+use crate::fix::Fixable;
+use crate::render::pages::{merged, report as pages};
+use crate::render::terminal::Look;
+use crate::render::{csv, html, json, markdown, terminal};
 use crate::report::{self, By as Grouping, Report};
-use crate::session::decode;
 
-/// Sources in the table unless `--top` says otherwise.
+/// The number of sources in the table without `--top`.
 const TOP: usize = 20;
-
-/// A page is of one trace.
-const PAGE: Usage = Usage("--format html is for one trace, and not with --by device");
 
 /// Options of `report`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The trace; several are summed, if they are one device's
+    /// Trace files; `-` reads standard input. Traces of one device are added up
     #[arg(required = true, value_name = "TRACE")]
     traces: Vec<PathBuf>,
-    /// The form
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// The table, with `--format csv` [default: sources]
+    /// Table to write with `--format csv` [default: sources]
     #[arg(long, value_enum)]
     table: Option<Table>,
-    /// The file to write [default: standard output]
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Only the N most costly sources [default: 20 in the table and Markdown, else all]
+    /// Show the N most costly sources [default: 20 in tables and Markdown, else all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// How sources are listed [default: instance in JSON and CSV, else name]
+    /// How to group sources [default: instance in JSON and CSV, else name]
     #[arg(long, value_enum)]
     by: Option<By>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
-/// As what the report is written.
+/// The format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// Tables for a terminal
     Table,
-    /// For machines, by docs/report.schema.json
+    /// JSON for programs (docs/report.schema.json)
     Json,
-    /// For spreadsheets: one table
+    /// One table for a spreadsheet
     Csv,
-    /// To paste into a bug
+    /// Tables for a bug report
     Markdown,
-    /// One page for a browser, with a timeline; wants -o or a redirect
+    /// A page with a timeline for a browser; needs -o FILE or a redirect
     Html,
 }
 
-/// Which table of the report.
+/// A table of the report.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Table {
-    /// A row per source
+    /// One row per wakeup source
     Sources,
-    /// A row per attempt to suspend
+    /// One row per suspend attempt
     Attempts,
-    /// A row per time in which user space wanted to suspend and was blocked
+    /// One row per wait, in which user space wanted to suspend and was blocked
     Waits,
 }
 
@@ -81,28 +78,29 @@ impl From<Table> for csv::Table {
     }
 }
 
-/// How sources are listed.
+/// How sources are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum By {
-    /// Sources of one name as one
+    /// All sources of one name together
     Name,
-    /// Each on its own
+    /// Each source separately
     Instance,
-    /// By name, and devices beside each other
+    /// By name, with one column per device
     Device,
 }
 
-/// Reports on saved traces.
+/// Reports on traces.
 pub fn run(args: &Args) -> Result<ExitCode> {
     if args.table.is_some() && args.format != Format::Csv {
-        return Err(Usage("--table is for --format csv").into());
+        return Err(Usage("--table needs --format csv".to_owned()).into());
     }
-    super::spare(args.output.as_deref(), &args.traces)?;
+    input::check_stdin(&args.traces)?;
+    let output = args.output.open(&args.traces)?;
     let text = match &args.traces[..] {
         [path] if args.by != Some(By::Device) => one(args, path)?,
         _ => several(args)?,
     };
-    super::write(args.output.as_deref(), &text)?;
+    output.write_text(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -116,10 +114,6 @@ impl Args {
         }
     }
 
-    fn color(&self) -> bool {
-        super::named(self.output.as_deref()).is_none() && super::color()
-    }
-
     fn csv<'a>(&self, reports: impl IntoIterator<Item = &'a Report>) -> Result<String> {
         Ok(csv::render(reports, self.table.unwrap_or(Table::Sources).into())?)
     }
@@ -127,56 +121,61 @@ impl Args {
 
 fn one(args: &Args, path: &Path) -> Result<String> {
     let drawn = args.format == Format::Html;
-    if drawn && super::named(args.output.as_deref()).is_none() && io::stdout().is_terminal() {
-        bail!("an HTML report is no use on a terminal: name a file with -o FILE");
+    if drawn && args.output.is_terminal() {
+        bail!(Fixable::new("an HTML page cannot be shown on a terminal", "name a file with -o"));
     }
-    // The bytes are gone before anything is made of what they come to.
-    let analysis = super::decode_to(path, &decode::load(path)?, drawn)?;
+    // The bytes are freed before the report is built.
+    let analysis = input::analyze(path, &input::load(path)?, drawn)?;
     let by = args.grouping();
     Ok(match args.format {
-        Format::Table => as_table(&analysis, by, args.top, args.color()),
-        Format::Json => json::render(&report::build(&analysis, by, args.top))?,
+        Format::Table => as_table(&analysis, by, args.top, args.output.look()),
+        Format::Json => json::report(&report::build(&analysis, by, args.top))?,
         Format::Csv => args.csv([&report::build(&analysis, by, args.top)])?,
         Format::Markdown => {
             let report = report::build(&analysis, by, None);
-            markdown::render(&summary::page(&report, args.top.unwrap_or(TOP)))
+            markdown::render(&pages::page(&report, Some(args.top.unwrap_or(TOP))))
         }
         Format::Html => html::render(&report::build(&analysis, by, args.top))?,
     })
 }
 
 fn several(args: &Args) -> Result<String> {
-    // Before minutes are spent on reading them.
+    // Checked before minutes are spent on reading the traces.
     if args.format == Format::Html {
-        return Err(PAGE.into());
+        return Err(html_of_several());
     }
-    // Pages say how much `top` leaves out, and so need all.
+    // Pages show how many sources `top` leaves out, and so need all.
     let kept = if matches!(args.format, Format::Json | Format::Csv) { args.top } else { None };
-    let traces = super::traces(&args.traces, args.grouping(), kept)?;
+    let traces = input::reports(&args.traces, args.grouping(), kept)?;
     let reports = match args.by {
         Some(By::Device) => merge::by_device(traces, kept)?,
         _ => merge::merge(traces, kept)?,
     };
     let top = args.top.unwrap_or(TOP);
     Ok(match args.format {
-        Format::Table => page::terminal(&merged::page(&reports, top), args.color()),
-        Format::Json => json::pretty(&reports)?,
+        Format::Table => terminal::render(&merged::page(&reports, top), args.output.look()),
+        Format::Json => json::reports(&reports)?,
         Format::Csv => {
             let sessions = reports.devices.iter().flat_map(|device| &device.sessions);
             args.csv(sessions.map(|session| &session.report))?
         }
         Format::Markdown => markdown::render(&merged::page(&reports, top)),
-        Format::Html => return Err(PAGE.into()),
+        Format::Html => return Err(html_of_several()),
     })
 }
 
-/// The table, of the trace as a whole: it says how much `top` leaves out.
+/// An HTML page shows one trace.
+fn html_of_several() -> anyhow::Error {
+    Usage("--format html takes one trace, and not --by device".to_owned()).into()
+}
+
+/// The report as a page for a terminal.
 pub(super) fn as_table(
     analysis: &Analysis,
     by: Grouping,
     top: Option<usize>,
-    color: bool,
+    look: Look,
 ) -> String {
     let report = report::build(analysis, by, None);
-    table::render(&report, Look { color, top: top.unwrap_or(TOP) })
+    terminal::render(&pages::page(&report, Some(top.unwrap_or(TOP))), look)
 }

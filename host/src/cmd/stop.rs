@@ -2,10 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::capture::{self, DIR, Remote, State};
-use crate::cli::Target;
+use super::console;
+use super::target::Target;
+use crate::device::files;
+use crate::device::paths::DIR;
+use crate::device::remote::Remote;
+use crate::device::state::State;
+use crate::fix::Fixable;
 use crate::interrupt;
 
 /// Options of `stop`.
@@ -13,18 +18,18 @@ use crate::interrupt;
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// The trace that is being written, by its name [default: the one that is]
+    /// Name of the trace to complete [default: the one that is being recorded]
     trace: Option<String>,
 }
 
-/// Tells the agent to finish its trace, which stays on the device.
+/// Stops the agent. The trace stays on the device.
 pub fn run(args: &Args) -> Result<ExitCode> {
     interrupt::watch()?;
-    let device = super::connect(args.target.serial())?;
+    let device = args.target.connect()?;
     let serial = device.serial();
     let traces = match &args.trace {
         Some(trace) => vec![trace.clone()],
-        None => capture::traces(&device)?,
+        None => files::traces(&device)?,
     };
     let mut running = None;
     for trace in traces {
@@ -34,17 +39,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             break;
         }
     }
-    let remote = running.with_context(|| match &args.trace {
-        Some(trace) => format!(
-            "{trace} is not being recorded on device {serial}: `sleepwalk status` lists captures"
-        ),
-        None => format!("nothing is being recorded on device {serial}"),
-    })?;
+    let Some(remote) = running else {
+        let trace = args.trace.as_deref();
+        let problem = match trace {
+            Some(trace) => format!("{trace} is not being recorded on device {serial}"),
+            None => format!("no trace is being recorded on device {serial}"),
+        };
+        bail!(Fixable::new(problem, "run `sleepwalk status` to list the traces on the device"));
+    };
     match remote.stop()? {
         State::Ended(Some(0)) => {}
         State::Ended(code) => return Err(remote.failed(code)),
-        State::Starting | State::Capturing => bail!("{} goes on", remote.trace()),
+        State::Starting | State::Capturing => bail!("{} is still being recorded", remote.trace()),
     }
-    super::say(&format!("{} is ended: `sleepwalk pull` brings it", remote.trace()));
+    console::say(&format!("{} is complete; copy it with `sleepwalk pull`", remote.trace()));
     Ok(ExitCode::SUCCESS)
 }

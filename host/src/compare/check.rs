@@ -1,37 +1,37 @@
-//! Traces held against a policy: a gate.
+//! Traces checked against a policy: a gate.
 //!
-//! Every trace is judged by itself, so that a bad night does not hide among good ones. Rates are per
-//! hour of the session and not per hour awake: a device that sleeps better has fewer hours awake,
-//! and must not look worse for it.
+//! Every trace is judged on its own: a bad night does not hide among good ones. Rates are per hour of
+//! the session and not per hour awake, because a device that sleeps better has fewer hours awake and
+//! must not look worse for it.
 
 use serde::Serialize;
 
-use super::policy::{Glob, Percent, Policy, Rate, SourceLimits, Untold};
-use super::{Trace, flaws, outcome};
-use crate::report::{Name, Source};
+use super::policy::{Glob, Percent, Policy, Rate, SourceLimits, Unknown};
+use super::{Trace, flaws};
+use crate::report::{HookKind, Name, Outcome, Source};
 
 /// Names the keys and their meaning.
-pub const SCHEMA: &str = "sleepwalk.check/1";
+pub const SCHEMA: &str = "sleepwalk.check/2";
 
-/// How traces stand to a policy.
+/// The result of checking traces against a policy.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// No limit is broken, and none that counts is untold.
+    /// No limit is broken, and none is unknown unless the policy lets that pass.
     pub passed: bool,
-    /// The policy's file, as it was named.
+    /// The policy's file, as named on the command line.
     pub policy: String,
     /// Every trace.
     pub traces: Vec<Judged>,
-    /// Patterns that fit no source of any trace.
+    /// Patterns that match no source of any trace.
     pub unused: Vec<String>,
 }
 
 /// One trace, judged.
 #[derive(Clone, Debug, Serialize)]
 pub struct Judged {
-    /// The file, as it was named.
+    /// The file, as named on the command line.
     pub trace: String,
     /// Model of the device.
     pub device: String,
@@ -43,54 +43,54 @@ pub struct Judged {
     pub kept: u64,
     /// Limits that were broken.
     pub broken: Vec<Check>,
-    /// Limits that it can't tell.
-    pub untold: Vec<Check>,
+    /// Limits that the trace has no data for.
+    pub unknown: Vec<Check>,
 }
 
-/// One limit, held against one value.
+/// One limit and one value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Check {
     /// The limit's key, with its table.
     pub limit: String,
-    /// The source that it was held against; null where it is on the whole trace.
+    /// The source that it limits; null where it limits the whole trace.
     pub source: Option<Name>,
-    /// What was measured; null where the trace can't tell.
+    /// The measured value; null where the trace has no data for it.
     pub value: Option<f64>,
     /// The limit.
     pub bound: f64,
-    /// Of both.
+    /// The unit of both.
     pub unit: Unit,
-    /// Why the trace can't tell, or what is missing of it.
+    /// Why the value is unknown, or what is missing from the trace.
     pub why: Option<String>,
 }
 
-/// What a value counts.
+/// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// Of the session.
+    /// Per cent of the session.
     Percent,
-    /// Of the session.
+    /// Per hour of the session.
     PerHour,
-    /// Things.
+    /// A count.
     Count,
     /// Seconds.
     Seconds,
 }
 
-/// Holds each of `traces` against `policy`, which is called `name`.
+/// Checks each of `traces` against `policy`, whose file is `name`.
 pub fn check(name: &str, policy: &Policy, traces: &[Trace]) -> Verdict {
     let traces: Vec<_> = traces.iter().map(|trace| (trace, judge(policy, trace))).collect();
-    let lenient = policy.untold == Untold::Pass;
-    let good = |t: &Judged| t.broken.is_empty() && (lenient || t.untold.is_empty());
+    let lenient = policy.unknown == Unknown::Pass;
+    let good = |t: &Judged| t.broken.is_empty() && (lenient || t.unknown.is_empty());
     let globs = policy.benign.iter().chain(policy.source.iter().map(|named| &named.name));
     let unused = globs.filter(|glob| {
         let mut sources = traces.iter().flat_map(|(trace, _)| &trace.by_name);
-        !sources.any(|source| glob.fits(&source.name.name))
+        !sources.any(|source| glob.fits(&source.name.text()))
     });
     Verdict {
         schema: SCHEMA,
-        // Nothing at all has not passed.
+        // No trace, no pass.
         passed: !traces.is_empty() && traces.iter().all(|(_, judged)| good(judged)),
         policy: name.to_owned(),
         unused: unused.map(|glob| glob.text().to_owned()).collect(),
@@ -99,13 +99,13 @@ pub fn check(name: &str, policy: &Policy, traces: &[Trace]) -> Verdict {
 }
 
 const UNHOOKED: &str = "attempts to suspend were not watched";
-const UNRETURNED: &str = "what attempts returned was not watched";
-const NO_EDGES: &str = "without edges and waits, blocked time can't be told";
+const UNRETURNED: &str = "the return values of attempts were not watched";
+const NO_EDGES: &str = "blocked time is unknown without activations and waits";
 const NO_LENGTH: &str = "the session has no length";
 const NO_POWER: &str = "no power supply was read";
 
 /// A value, or why there is none.
-type Told = Result<f64, &'static str>;
+type Measured = Result<f64, &'static str>;
 
 fn judge(policy: &Policy, trace: &Trace) -> Judged {
     let session = &trace.report.session;
@@ -118,7 +118,7 @@ fn judge(policy: &Policy, trace: &Trace) -> Judged {
             attempts: trace.report.attempts.len() as u64,
             kept: 0,
             broken: Vec::new(),
-            untold: Vec::new(),
+            unknown: Vec::new(),
         },
     };
     judge.capture(policy);
@@ -136,9 +136,9 @@ impl Judge<'_> {
     fn capture(&mut self, policy: &Policy) {
         let (limits, session) = (&policy.capture, &self.trace.report.session);
         let seconds = session.duration_ns as f64 / 1e9;
-        let bound = limits.min_duration.0 as f64;
+        let bound = limits.min_duration.0;
         self.least("capture.min_duration", Ok(seconds), bound, Unit::Seconds);
-        let attempts = self.counted(self.trace.report.attempts.len() as u64, &["phase"]);
+        let attempts = self.counted(self.trace.report.attempts.len() as u64, &[HookKind::Phase]);
         let bound = limits.min_attempts as f64;
         self.least("capture.min_attempts", attempts, bound, Unit::Count);
         let lost = session.lost_events as f64;
@@ -164,24 +164,28 @@ impl Judge<'_> {
         self.percent("session.max_blocked_percent", blocked, limits.max_blocked_percent);
         let idle = ledger.not_trying_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
         self.percent("session.max_not_trying_percent", idle, limits.max_not_trying_percent);
-        let nobody = self.share(ledger.unattributed_ns);
-        self.percent("session.max_unattributed_percent", nobody, limits.max_unattributed_percent);
-        let outcomes = ["phase", "return"];
-        let aborts = self.rate(outcome(report, "aborted"), &outcomes);
+        let unattributed = self.share(ledger.unattributed_ns);
+        self.percent(
+            "session.max_unattributed_percent",
+            unattributed,
+            limits.max_unattributed_percent,
+        );
+        let outcomes = [HookKind::Phase, HookKind::Return];
+        let aborts = self.rate(report.count(Outcome::Aborted), &outcomes);
         self.per_hour("session.max_aborts_per_hour", aborts, limits.max_aborts_per_hour);
-        let wakes = self.rate(outcome(report, "slept"), &["phase"]);
+        let wakes = self.rate(report.count(Outcome::Slept), &[HookKind::Phase]);
         self.per_hour("session.max_wakes_per_hour", wakes, limits.max_wakes_per_hour);
         let bound = |limit: Option<u64>| limit.map(|limit| limit as f64);
-        let no_sleep = self.counted(outcome(report, "no_sleep"), &outcomes);
+        let no_sleep = self.counted(report.count(Outcome::NoSleep), &outcomes);
         self.most("session.max_no_sleep", no_sleep, bound(limits.max_no_sleep), Unit::Count);
-        let failed = self.counted(outcome(report, "failed"), &outcomes);
+        let failed = self.counted(report.count(Outcome::Failed), &outcomes);
         self.most("session.max_failed", failed, bound(limits.max_failed), Unit::Count);
     }
 
     fn sources(&mut self, policy: &Policy) {
         let trace = self.trace;
         for source in &trace.by_name {
-            let fits = |glob: &Glob| glob.fits(&source.name.name);
+            let fits = |glob: &Glob| glob.fits(&source.name.text());
             let named = policy.source.iter().find(|named| fits(&named.name));
             let benign = policy.benign.iter().any(fits);
             match named {
@@ -196,10 +200,11 @@ impl Judge<'_> {
     }
 
     fn source(&mut self, table: &str, source: &Source, limits: &SourceLimits) {
-        let blocked = source.blocked_share_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
-        let held = self.share(source.held_ns);
-        let aborts = self.rate(source.aborts, &["phase", "return"]);
-        let wakes = self.rate(source.wakes, &["phase"]);
+        let sum = &source.sum;
+        let blocked = sum.blocked_share_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
+        let held = self.share(sum.held_ns);
+        let aborts = self.rate(sum.aborts, &[HookKind::Phase, HookKind::Return]);
+        let wakes = self.rate(sum.wakes, &[HookKind::Phase]);
         let percent = |limit: Option<Percent>| limit.map(|limit| limit.0);
         let rate = |limit: Option<Rate>| limit.map(|limit| limit.0);
         for (key, value, bound, unit) in [
@@ -216,9 +221,9 @@ impl Judge<'_> {
                     check.source = Some(source.name.clone());
                     self.settle(check, value <= bound);
                 }
-                // It is the trace that can't tell: once is enough, and not for each source.
-                Err(why) if !self.out.untold.iter().any(|check| check.limit == limit) => {
-                    self.untold(&limit, bound, unit, why);
+                // The trace has no data for any source: once is enough.
+                Err(why) if !self.out.unknown.iter().any(|check| check.limit == limit) => {
+                    self.unknown(&limit, bound, unit, why);
                 }
                 Err(_) => {}
             }
@@ -226,49 +231,49 @@ impl Judge<'_> {
     }
 
     /// Whether all of these were watched.
-    fn watched(&self, hooks: &[&str]) -> Result<(), &'static str> {
-        match hooks.iter().find(|hook| !self.trace.watched(hook)) {
+    fn watched(&self, hooks: &[HookKind]) -> Result<(), &'static str> {
+        match hooks.iter().find(|hook| !self.trace.report.session.watched(hook)) {
             None => Ok(()),
-            Some(&"return") => Err(UNRETURNED),
+            Some(HookKind::Return) => Err(UNRETURNED),
             Some(_) => Err(UNHOOKED),
         }
     }
 
-    fn counted(&self, n: u64, hooks: &[&str]) -> Told {
+    fn counted(&self, n: u64, hooks: &[HookKind]) -> Measured {
         self.watched(hooks).map(|()| n as f64)
     }
 
-    fn share(&self, ns: u64) -> Told {
+    fn share(&self, ns: u64) -> Measured {
         let whole = self.trace.report.session.duration_ns;
         if whole == 0 { Err(NO_LENGTH) } else { Ok(ns as f64 / whole as f64 * 100.0) }
     }
 
-    fn rate(&self, n: u64, hooks: &[&str]) -> Told {
+    fn rate(&self, n: u64, hooks: &[HookKind]) -> Measured {
         self.watched(hooks)?;
         let whole = self.trace.report.session.duration_ns;
         if whole == 0 { Err(NO_LENGTH) } else { Ok(n as f64 / (whole as f64 / 3_600e9)) }
     }
 
-    fn percent(&mut self, limit: &str, value: Told, bound: Option<Percent>) {
+    fn percent(&mut self, limit: &str, value: Measured, bound: Option<Percent>) {
         self.most(limit, value, bound.map(|bound| bound.0), Unit::Percent);
     }
 
-    fn per_hour(&mut self, limit: &str, value: Told, bound: Option<Rate>) {
+    fn per_hour(&mut self, limit: &str, value: Measured, bound: Option<Rate>) {
         self.most(limit, value, bound.map(|bound| bound.0), Unit::PerHour);
     }
 
-    fn most(&mut self, limit: &str, value: Told, bound: Option<f64>, unit: Unit) {
+    fn most(&mut self, limit: &str, value: Measured, bound: Option<f64>, unit: Unit) {
         let Some(bound) = bound else { return };
         match value {
             Ok(value) => self.settle(at(limit, Some(value), bound, unit), value <= bound),
-            Err(why) => self.untold(limit, bound, unit, why),
+            Err(why) => self.unknown(limit, bound, unit, why),
         }
     }
 
-    fn least(&mut self, limit: &str, value: Told, bound: f64, unit: Unit) {
+    fn least(&mut self, limit: &str, value: Measured, bound: f64, unit: Unit) {
         match value {
             Ok(value) => self.settle(at(limit, Some(value), bound, unit), value >= bound),
-            Err(why) => self.untold(limit, bound, unit, why),
+            Err(why) => self.unknown(limit, bound, unit, why),
         }
     }
 
@@ -276,9 +281,9 @@ impl Judge<'_> {
         if kept { self.out.kept += 1 } else { self.out.broken.push(check) }
     }
 
-    fn untold(&mut self, limit: &str, bound: f64, unit: Unit, why: &str) {
+    fn unknown(&mut self, limit: &str, bound: f64, unit: Unit, why: &str) {
         let check = Check { why: Some(why.to_owned()), ..at(limit, None, bound, unit) };
-        self.out.untold.push(check);
+        self.out.unknown.push(check);
     }
 }
 

@@ -1,6 +1,6 @@
-//! What got better or worse between two sides of one or more traces each.
+//! Changes between two sides of one or more traces each.
 //!
-//! Sessions differ in length, so nothing is compared as it is: times and counts are taken per hour
+//! Sessions differ in length, so nothing is compared directly: times and counts are taken per hour
 //! awake and per attempt, lines of the ledger as shares of the session. Where a side has several
 //! traces its median counts, and its range says how much that is worth.
 
@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Trace, device, distinct, doubts, kernel, listed, outcome, snapshots};
-use crate::report::{Ledger, Name, Source as Reported};
+use super::{Trace, device, distinct, doubts, kernel, listed, snapshots};
+use crate::report::{HookKind, Line, Name, Outcome, Source, Sum};
 
 /// Names the keys and their meaning.
-pub const SCHEMA: &str = "sleepwalk.diff/1";
+pub const SCHEMA: &str = "sleepwalk.diff/2";
 
 /// One side against the other.
 #[derive(Clone, Debug, Serialize)]
@@ -24,24 +24,24 @@ pub struct Diff {
     pub before: Side,
     /// The traces after it.
     pub after: Side,
-    /// What can't be compared, and why.
+    /// Reasons why the sides, or some of their numbers, cannot be compared.
     pub warnings: Vec<String>,
     /// Lines of the ledger, the greatest change first.
-    pub ledger: Vec<Line>,
+    pub ledger: Vec<LineChange>,
     /// Attempts, the greatest change first.
-    pub attempts: Vec<Outcome>,
+    pub attempts: Vec<AttemptChange>,
     /// Sources by name, the greatest change first.
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceChange>,
 }
 
 /// The traces of one side.
 #[derive(Clone, Debug, Serialize)]
 pub struct Side {
-    /// Files, as they were named.
+    /// Files, as named on the command line.
     pub traces: Vec<String>,
     /// The sum of their sessions.
     pub duration_ns: u64,
-    /// The part of it that was not slept; null where a trace does not tell.
+    /// The part of it that was not asleep; null where a trace does not know.
     pub awake_ns: Option<u64>,
     /// Attempts in all of them.
     pub attempts: u64,
@@ -60,11 +60,11 @@ pub struct Spread {
     pub min: f64,
     /// The greatest.
     pub max: f64,
-    /// Traces that tell it.
+    /// Traces that know it.
     pub traces: u64,
 }
 
-/// A measure before and after; what no trace of a side tells is null.
+/// A measure before and after; null where no trace of a side knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Measure {
     /// Before.
@@ -77,20 +77,42 @@ pub struct Measure {
     pub change_percent: Option<f64>,
 }
 
+/// A part of the session's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// All but [`Line::Asleep`].
+    Awake,
+    /// A line of the ledger.
+    #[serde(untagged)]
+    Line(Line),
+}
+
 /// A line of the ledger.
 #[derive(Clone, Debug, Serialize)]
-pub struct Line {
-    /// The ledger's key without its unit; `awake` is all but `asleep`.
-    pub line: &'static str,
+pub struct LineChange {
+    /// Which.
+    pub line: Part,
     /// Per cent of the session.
     pub percent: Measure,
 }
 
+/// Attempts that are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// Every attempt.
+    All,
+    /// Those of one outcome.
+    #[serde(untagged)]
+    Outcome(Outcome),
+}
+
 /// Attempts of one outcome.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// Which; `all` is all of them.
-    pub outcome: &'static str,
+pub struct AttemptChange {
+    /// Which.
+    pub outcome: Group,
     /// Attempts per hour awake.
     pub per_awake_hour: Measure,
     /// Per cent of all attempts.
@@ -111,8 +133,8 @@ pub enum Presence {
 
 /// All sources of one name.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the fields are those of report::Source, per what the name says")]
-pub struct Source {
+#[expect(missing_docs, reason = "the fields are those of report::Sum, per unit in the name")]
+pub struct SourceChange {
     #[serde(flatten)]
     pub name: Name,
     /// Whether both sides have it.
@@ -129,29 +151,17 @@ pub struct Source {
     pub wakes_per_attempt: Measure,
 }
 
-/// Outcomes that attempts have, and all of them.
-const OUTCOMES: [&str; 6] = ["all", "slept", "no_sleep", "aborted", "failed", "unknown"];
-
 /// Nanoseconds in an hour.
 const HOUR: f64 = 3_600e9;
 
 /// `before` against `after`.
 pub fn diff(before: &[Trace], after: &[Trace]) -> Diff {
     let sides = Sides { before: index(before), after: index(after) };
-    let mut ledger: Vec<_> = LINES
-        .iter()
-        .map(|&(line, of)| {
-            let share = |t: &Trace| {
-                // Without a look at attempts no line is what it says.
-                t.awake_ns()?;
-                let whole = t.report.session.duration_ns;
-                ratio(of(&t.report.ledger, whole)?, whole as f64 / 100.0)
-            };
-            Line { line, percent: sides.measure(|i| share(i.trace)) }
-        })
-        .collect();
+    let parts = [Part::Awake].into_iter().chain(Line::ALL.map(Part::Line));
+    let mut ledger: Vec<_> = parts.map(|part| sides.part(part)).collect();
     ledger.sort_by_key(|line| Reverse(size(&line.percent)));
-    let mut attempts: Vec<_> = OUTCOMES.iter().map(|&key| sides.outcome(key)).collect();
+    let groups = [Group::All].into_iter().chain(Outcome::ALL.map(Group::Outcome));
+    let mut attempts: Vec<_> = groups.map(|group| sides.attempts(group)).collect();
     attempts.sort_by_key(|o| Reverse(size(&o.per_awake_hour)));
     Diff {
         schema: SCHEMA,
@@ -163,20 +173,6 @@ pub fn diff(before: &[Trace], after: &[Trace]) -> Diff {
         sources: sides.sources(mixed(before.iter().chain(after))),
     }
 }
-
-type OfLedger = fn(&Ledger, u64) -> Option<u64>;
-
-const LINES: [(&str, OfLedger); 9] = [
-    ("awake", |l, whole| Some(whole.saturating_sub(l.asleep_ns))),
-    ("asleep", |l, _| Some(l.asleep_ns)),
-    ("suspending", |l, _| Some(l.suspending_ns)),
-    ("resuming", |l, _| Some(l.resuming_ns)),
-    ("aborted", |l, _| Some(l.aborted_ns)),
-    ("blocked", |l, _| l.blocked_ns),
-    ("not_trying", |l, _| l.not_trying_ns),
-    ("untold", |l, _| l.untold_ns),
-    ("unattributed", |l, _| Some(l.unattributed_ns)),
-];
 
 fn side(traces: &[Trace]) -> Side {
     let all = || traces.iter();
@@ -191,9 +187,9 @@ fn side(traces: &[Trace]) -> Side {
     }
 }
 
-/// A total order of how great a change is: what can't be told comes last.
+/// Sorts by how great a change is: unknown ones last.
 fn size(measure: &Measure) -> u64 {
-    // Floats that are not negative are in the order of their bits.
+    // Floats that are not negative sort by their bits.
     measure.change.map_or(0, |change| change.abs().to_bits())
 }
 
@@ -217,7 +213,7 @@ impl Spread {
 /// A trace with its sources by name.
 struct Indexed<'a> {
     trace: &'a Trace,
-    sources: BTreeMap<&'a [u8], &'a Reported>,
+    sources: BTreeMap<&'a [u8], &'a Source>,
 }
 
 fn index(traces: &[Trace]) -> Vec<Indexed<'_>> {
@@ -225,18 +221,18 @@ fn index(traces: &[Trace]) -> Vec<Indexed<'_>> {
     traces.iter().map(of).collect()
 }
 
-fn by_name(trace: &Trace) -> BTreeMap<&[u8], &Reported> {
+fn by_name(trace: &Trace) -> BTreeMap<&[u8], &Source> {
     trace.by_name.iter().map(|source| (&source.name.bytes[..], source)).collect()
 }
 
-/// What rates are taken by; 0, and so no rate, where attempts were not watched.
+/// The divisors of rates; 0, and so no rate, where attempts were not watched.
 impl Indexed<'_> {
     fn awake_hours(&self) -> f64 {
         self.trace.awake_ns().unwrap_or(0) as f64 / HOUR
     }
 
     fn attempts(&self) -> f64 {
-        let watched = self.trace.watched("phase");
+        let watched = self.trace.report.session.watched(&HookKind::Phase);
         if watched { self.trace.report.attempts.len() as f64 } else { 0.0 }
     }
 }
@@ -260,20 +256,34 @@ impl Sides<'_> {
         }
     }
 
-    fn outcome(&self, key: &'static str) -> Outcome {
-        let of = |i: &Indexed<'_>| match key {
-            "all" => i.trace.report.attempts.len() as u64,
-            _ => outcome(&i.trace.report, key),
+    fn part(&self, part: Part) -> LineChange {
+        let share = |t: &Trace| {
+            // No line is known where attempts were not watched.
+            let awake_ns = t.awake_ns()?;
+            let whole = t.report.session.duration_ns;
+            let ns = match part {
+                Part::Awake => awake_ns,
+                Part::Line(line) => t.report.ledger.line(line)?,
+            };
+            ratio(ns, whole as f64 / 100.0)
         };
-        Outcome {
-            outcome: key,
+        LineChange { line: part, percent: self.measure(|i| share(i.trace)) }
+    }
+
+    fn attempts(&self, group: Group) -> AttemptChange {
+        let of = |i: &Indexed<'_>| match group {
+            Group::All => i.trace.report.attempts.len() as u64,
+            Group::Outcome(outcome) => i.trace.report.count(outcome),
+        };
+        AttemptChange {
+            outcome: group,
             per_awake_hour: self.measure(|i| ratio(of(i), i.awake_hours())),
             percent: self.measure(|i| ratio(of(i), i.attempts() / 100.0)),
         }
     }
 
     /// Without costs where they are of different kinds.
-    fn sources(&self, mixed: bool) -> Vec<Source> {
+    fn sources(&self, mixed: bool) -> Vec<SourceChange> {
         let mut names = BTreeMap::new();
         for source in self.before.iter().chain(&self.after).flat_map(|i| i.sources.values()) {
             names.insert(&source.name.bytes[..], &source.name);
@@ -286,7 +296,7 @@ impl Sides<'_> {
         sources
     }
 
-    fn source(&self, name: &Name, mixed: bool) -> Source {
+    fn source(&self, name: &Name, mixed: bool) -> SourceChange {
         let has =
             |side: &[Indexed<'_>]| side.iter().any(|i| i.sources.contains_key(&name.bytes[..]));
         let presence = match (has(&self.before), has(&self.after)) {
@@ -294,21 +304,21 @@ impl Sides<'_> {
             (_, false) => Presence::Vanished,
             _ => Presence::Both,
         };
-        // A source that a trace does not have was nothing in it.
-        let of = |i: &Indexed<'_>, value: fn(&Reported) -> u64| {
-            i.sources.get(&name.bytes[..]).map_or(0, |source| value(source))
+        // A source missing from a trace counts as 0 there.
+        let of = |i: &Indexed<'_>, value: fn(&Sum) -> u64| {
+            i.sources.get(&name.bytes[..]).map_or(0, |source| value(&source.sum))
         };
         let hour = |value| self.measure(|i| ratio(of(i, value), i.awake_hours()));
         let attempt = |value| self.measure(|i| ratio(of(i, value), i.attempts()));
         let blocked = |base: fn(&Indexed<'_>) -> f64| {
             self.measure(|i| {
-                let told = i.trace.tells_blocked();
-                let share = told.then(|| of(i, |s| s.blocked_share_ns.unwrap_or(0)));
+                let known = i.trace.report.ledger.knows_blocked();
+                let share = known.then(|| of(i, |s| s.blocked_share_ns.unwrap_or(0)));
                 ratio(share?, base(i))
             })
         };
-        let cost = |measure: Measure| if mixed { Measure::UNTOLD } else { measure };
-        Source {
+        let cost = |measure: Measure| if mixed { Measure::UNKNOWN } else { measure };
+        SourceChange {
             name: name.clone(),
             presence,
             cost_ns_per_awake_hour: cost(hour(|s| s.cost_ns)),
@@ -326,16 +336,17 @@ impl Sides<'_> {
 }
 
 impl Measure {
-    const UNTOLD: Self = Self { before: None, after: None, change: None, change_percent: None };
+    const UNKNOWN: Self = Self { before: None, after: None, change: None, change_percent: None };
 }
 
-/// Whether some traces tell blocked time and others don't.
-fn mixed<'a>(mut traces: impl Iterator<Item = &'a Trace>) -> bool {
-    let first = traces.next().map(Trace::tells_blocked);
-    traces.any(|trace| Some(trace.tells_blocked()) != first)
+/// Whether some traces know blocked time and others do not.
+fn mixed<'a>(traces: impl Iterator<Item = &'a Trace>) -> bool {
+    let mut known = traces.map(|trace| trace.report.ledger.knows_blocked());
+    let first = known.next();
+    known.any(|knows| Some(knows) != first)
 }
 
-/// What traces must have in common.
+/// A fact that traces must have in common.
 type Fact = fn(&Trace) -> String;
 
 fn warnings(before: &[Trace], after: &[Trace]) -> Vec<String> {
@@ -355,7 +366,8 @@ fn warnings(before: &[Trace], after: &[Trace]) -> Vec<String> {
     }
     if mixed(before.iter().chain(after)) {
         warnings.push(
-            "some traces tell blocked time and some do not, having no edges or waits: costs are of              different kinds and are not compared"
+            "blocked time is unknown in some traces, without activations or waits: costs are not \
+             compared"
                 .to_owned(),
         );
     }
@@ -372,7 +384,7 @@ fn warnings(before: &[Trace], after: &[Trace]) -> Vec<String> {
         }
     }
     for trace in after.iter().filter(|t| before.iter().any(|b| same(b, t))) {
-        warnings.push(format!("{} stands on both sides", trace.file));
+        warnings.push(format!("{} is on both sides", trace.file));
     }
     warnings
 }

@@ -1,5 +1,5 @@
-//! Reports → what several of them come to: [`merge`]d into one, one side held against another
-//! ([`diff`]), or each held against a [`policy`] ([`check`]). Pure, like what comes before it.
+//! Several reports: [`merge`]d into one, one side against another ([`diff`]), or each against a
+//! [`policy`] ([`check`]). Pure.
 
 pub mod check;
 pub mod diff;
@@ -8,46 +8,30 @@ pub mod policy;
 
 use std::collections::BTreeSet;
 
-use crate::report::{Report, Session, Source};
+use crate::report::{HookKind, Report, Session, Source, Warning};
 use crate::text::escape;
-use crate::units::{count, time};
+use crate::units::{count, damage, time};
 
 /// One trace, reported on.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// The file, as it was named.
+    /// The file, as named on the command line.
     pub file: String,
     /// Its report.
     pub report: Report,
-    /// All its sources by name. They are not the sums of `report`'s where that has instances: an
-    /// attempt that two sources of one name aborted is one abort of the name.
+    /// All its sources by name; see [`by_name`](crate::report::by_name).
     pub by_name: Vec<Source>,
 }
 
 impl Trace {
-    /// Time that was not slept; `None` where attempts were not watched, so that sleep looks like none.
+    /// Time not asleep; `None` where attempts were not watched, and with them sleep.
     fn awake_ns(&self) -> Option<u64> {
         let awake = self.report.session.duration_ns.saturating_sub(self.report.ledger.asleep_ns);
-        self.watched("phase").then_some(awake)
-    }
-
-    /// Whether time outside attempts is told apart.
-    fn tells_blocked(&self) -> bool {
-        self.report.ledger.blocked_ns.is_some()
-    }
-
-    /// Whether this was watched: `phase`, `return`, …
-    fn watched(&self, what: &str) -> bool {
-        self.report.session.hooks.iter().any(|hook| hook.what == what && !hook.how.is_empty())
+        self.report.session.watched(&HookKind::Phase).then_some(awake)
     }
 }
 
-/// Attempts of one outcome.
-fn outcome(report: &Report, outcome: &str) -> u64 {
-    report.attempts.iter().filter(|attempt| attempt.outcome == outcome).count() as u64
-}
-
-/// What traces have, each once.
+/// The values of all traces, each once.
 fn distinct(traces: &[&Trace], of: impl Fn(&Trace) -> String) -> BTreeSet<String> {
     traces.iter().map(|trace| of(trace)).collect()
 }
@@ -78,7 +62,7 @@ fn or_unknown(text: &str) -> &str {
     if text.is_empty() { "unknown" } else { text }
 }
 
-/// What puts a trace's numbers in doubt beside others, in words.
+/// Reasons to doubt a trace's numbers beside others, in words.
 fn doubts(trace: &Trace) -> Vec<String> {
     let session = &trace.report.session;
     let mut doubts = flaws(session);
@@ -88,7 +72,7 @@ fn doubts(trace: &Trace) -> Vec<String> {
     if session.boot_id.is_empty() {
         doubts.push("its boot is unknown".to_owned());
     }
-    if !trace.watched("phase") {
+    if !session.watched(&HookKind::Phase) {
         doubts.push("attempts to suspend were not watched".to_owned());
     }
     if let Some(ns @ 1..) = trace.report.power.charger_ns {
@@ -97,22 +81,15 @@ fn doubts(trace: &Trace) -> Vec<String> {
     doubts
 }
 
-/// What is missing of a session, in words; empty where it is whole. Lost events are not among it.
+/// The missing parts of a session, in words; empty where it is whole. Lost events are not among them.
 fn flaws(session: &Session) -> Vec<String> {
-    let s = session;
-    let counts = [
-        (s.damaged_bytes, "byte", "unreadable"),
-        (s.missing_chunks, "chunk", "missing"),
-        (s.bad_records, "record", "undecoded"),
-        (s.dropped_chunks, "chunk", "dropped to keep it small"),
-        (s.truncated_snapshots, "snapshot", "without some sources"),
-        (s.orphaned_snapshots, "snapshot", "unusable"),
-    ];
-    let mut flaws = Vec::new();
-    if s.end_reason.is_none() {
-        flaws.push("it did not end in order".to_owned());
-    }
-    let counted = counts.iter().filter(|(n, ..)| *n > 0);
-    flaws.extend(counted.map(|(n, noun, how)| format!("{} {how}", count(*n, noun))));
-    flaws
+    let missing = session.warnings().into_iter().filter(Warning::incomplete);
+    let words = missing.map(|warning| match warning {
+        Warning::DroppedChunks(n) => format!("{} dropped to keep it small", count(n, "chunk")),
+        Warning::TruncatedSnapshots(n) => format!("{} without some sources", count(n, "snapshot")),
+        Warning::OrphanedSnapshots(n) => format!("{} unusable", count(n, "snapshot")),
+        Warning::Damaged { bytes, chunks, records, .. } => damage(bytes, chunks, records),
+        _ => "it did not end cleanly".to_owned(),
+    });
+    words.collect()
 }

@@ -1,24 +1,23 @@
-//! The limits that a capture is held to: a TOML file. `docs/policy.example.toml` has every key.
+//! The limits for a capture: a TOML file. `docs/policy.example.toml` has every key.
 //!
-//! A gate that quietly lets things pass is worse than none. So a key that is not known is an error, a
-//! capture must have a least length and number of attempts, and it must be whole unless the policy
-//! says otherwise.
+//! A gate that quietly lets things pass is worse than none: an unknown key is an error, the policy must
+//! set the least length and number of attempts, and a capture must be whole unless the policy says
+//! otherwise.
 
 use glob::Pattern;
 use serde::Deserialize;
+use sleepwalk_trace::units::positive_duration;
 use thiserror::Error;
 
-use crate::units::parse_duration;
-
-/// What is wrong with a policy.
+/// An error in a policy.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("line {line}, `{text}`: {why}")]
 pub struct PolicyError {
     /// From 1.
     pub line: usize,
-    /// What stands there.
+    /// The line's text.
     pub text: String,
-    /// What is wrong with it.
+    /// The error.
     pub why: String,
 }
 
@@ -26,48 +25,48 @@ pub struct PolicyError {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// Whether a limit that a trace can't tell breaks the policy.
+    /// Whether a limit that the trace has no data for breaks the policy.
     #[serde(default)]
-    pub untold: Untold,
-    /// Sources that [`Policy::each_source`] does not bind.
+    pub unknown: Unknown,
+    /// Sources that [`Policy::each_source`] does not limit.
     #[serde(default)]
     pub benign: Vec<Glob>,
-    /// What a capture must be to be judged at all.
-    pub capture: Capture,
-    /// On the whole session.
+    /// The least capture that can be judged.
+    pub capture: CaptureLimits,
+    /// Limits on the whole session.
     #[serde(default)]
-    pub session: Session,
-    /// On every source that is neither benign nor bound by its name.
+    pub session: SessionLimits,
+    /// Limits on every source that is neither benign nor limited by its name.
     #[serde(default)]
     pub each_source: SourceLimits,
-    /// On sources by name: the first whose pattern fits binds, and it alone.
+    /// Limits on sources by name: only the first whose pattern matches counts.
     #[serde(default)]
-    pub source: Vec<Named>,
+    pub source: Vec<NamedLimits>,
 }
 
-/// What becomes of a limit that a trace can't tell.
+/// The treatment of a limit that the trace has no data for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Untold {
-    /// It counts as broken: what was not seen was not kept.
+pub enum Unknown {
+    /// It counts as broken.
     #[default]
     Fail,
     /// It is listed, and passes.
     Pass,
 }
 
-/// What a capture must be to be judged at all.
+/// The least capture that can be judged.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Capture {
+pub struct CaptureLimits {
     /// The least length.
     pub min_duration: Seconds,
     /// The least number of attempts to suspend.
     pub min_attempts: u64,
-    /// Events that may be lost; none, unless said.
+    /// Events that may be lost; 0 by default.
     #[serde(default)]
     pub max_lost_events: u64,
-    /// It must have ended in order, undamaged, with every source in every snapshot; unless said.
+    /// It must have ended cleanly, undamaged, with every source in every snapshot; true by default.
     #[serde(default = "yes")]
     pub whole: bool,
     /// The most time on a charger.
@@ -78,35 +77,35 @@ fn yes() -> bool {
     true
 }
 
-/// On the whole session.
+/// Limits on the whole session.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Session {
-    /// Time that was not slept.
+pub struct SessionLimits {
+    /// Time not asleep.
     pub max_awake_percent: Option<Percent>,
     /// Time in which a source blocked the device.
     pub max_blocked_percent: Option<Percent>,
-    /// Awake time in which nobody asked to suspend.
+    /// Awake time in which nothing tried to suspend.
     pub max_not_trying_percent: Option<Percent>,
-    /// Time that was charged to nobody.
+    /// Time that could not be charged to a source.
     pub max_unattributed_percent: Option<Percent>,
     /// Aborted attempts per hour.
     pub max_aborts_per_hour: Option<Rate>,
     /// Sleeps that ended, per hour.
     pub max_wakes_per_hour: Option<Rate>,
-    /// Attempts of which the kernel says success, and which did not sleep.
+    /// Attempts that the kernel reported as a success and that never slept.
     pub max_no_sleep: Option<u64>,
-    /// Attempts that failed with another error than a pending wakeup.
+    /// Attempts that failed with an error other than a pending wakeup.
     pub max_failed: Option<u64>,
 }
 
-/// On one source, or all sources of one name.
+/// Limits on one source, or all sources of one name.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceLimits {
-    /// Its split of the blocked time.
+    /// Its share of the blocked time.
     pub max_blocked_percent: Option<Percent>,
-    /// Time in which it was active.
+    /// Time active.
     pub max_held_percent: Option<Percent>,
     /// Attempts that it aborted, per hour.
     pub max_aborts_per_hour: Option<Rate>,
@@ -114,11 +113,12 @@ pub struct SourceLimits {
     pub max_wakes_per_hour: Option<Rate>,
 }
 
-/// On sources by name. (Serde can't flatten and deny unknown keys, so the limits stand here again.)
+/// Limits on sources by name. Serde cannot both flatten and deny unknown keys, so the limits are here
+/// again.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Named {
-    /// Which.
+pub struct NamedLimits {
+    /// The sources' names.
     pub name: Glob,
     max_blocked_percent: Option<Percent>,
     max_held_percent: Option<Percent>,
@@ -126,7 +126,7 @@ pub struct Named {
     max_wakes_per_hour: Option<Rate>,
 }
 
-impl Named {
+impl NamedLimits {
     /// Its limits.
     pub fn limits(&self) -> SourceLimits {
         SourceLimits {
@@ -166,16 +166,16 @@ impl TryFrom<f64> for Rate {
     }
 }
 
-/// Written as `90s`, `10m` or `8h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// A duration, written as `90s`, `10m` or `8h`, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Seconds(pub u64);
+pub struct Seconds(pub f64);
 
 impl TryFrom<String> for Seconds {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        parse_duration(&text).map(|duration| Self(duration.as_secs()))
+        positive_duration(&text).map(|duration| Self(duration.as_secs_f64()))
     }
 }
 
@@ -189,13 +189,13 @@ impl TryFrom<String> for Glob {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let pattern = Pattern::new(&text);
-        pattern.map(Self).map_err(|e| format!("`{text}` is no pattern: {}", e.msg))
+        pattern.map(Self).map_err(|e| format!("`{text}` is not a pattern: {}", e.msg))
     }
 }
 
 impl Glob {
-    /// Whether `name` is meant. Some names look like patterns, `[timerfd]` for one: what equals the
-    /// pattern is always meant.
+    /// Whether `name` matches. Some names look like patterns, such as `[timerfd]`: a name that equals
+    /// the pattern always matches.
     pub fn fits(&self, name: &str) -> bool {
         self.0.as_str() == name || self.0.matches(name)
     }
@@ -232,15 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_strict() {
+    fn defaults_are_strict() {
         let policy = Policy::parse(CAPTURE).expect("a policy");
-        assert_eq!((policy.untold, policy.capture.max_lost_events), (Untold::Fail, 0));
+        assert_eq!((policy.unknown, policy.capture.max_lost_events), (Unknown::Fail, 0));
         assert!(policy.capture.whole);
-        assert_eq!(policy.capture.min_duration, Seconds(600));
+        assert_eq!(policy.capture.min_duration, Seconds(600.0));
     }
 
     #[test]
-    fn a_policy_without_a_least_capture_is_refused() {
+    fn a_policy_must_set_the_least_capture() {
         let error = Policy::parse("").expect_err("nothing");
         assert!(error.why.contains("`capture`"), "{error}");
         let error = Policy::parse("[capture]\nmin_duration = \"1m\"\n").expect_err("no attempts");
@@ -258,7 +258,7 @@ mod tests {
             ("[session]\nmax_wakes_per_hour = inf", "max_wakes_per_hour = inf", "from 0"),
             ("[session]\nmax_failed = -1", "max_failed = -1", "invalid value"),
             ("[each_sauce]\n", "[each_sauce]", "unknown field `each_sauce`"),
-            ("[[source]]\nname = \"a[\"", "name = \"a[\"", "is no pattern"),
+            ("[[source]]\nname = \"a[\"", "name = \"a[\"", "is not a pattern"),
             ("[[source]]\nname = \"a\"\nmax = 1", "max = 1", "unknown field `max`"),
             ("[[source]]\nmax_held_percent = 1", "[[source]]", "`name`"),
             ("max_lost_events = 1\nmax_lost_events = 2", "max_lost_events = 2", "duplicate key"),
@@ -272,13 +272,16 @@ mod tests {
         }
         let error = Policy::parse(&format!("benign = [\n  \"a*\",\n  \"b[\",\n]\n{CAPTURE}"));
         let error = error.expect_err("a bad pattern");
-        assert!(error.text == "benign = [" && error.why.contains("`b[` is no pattern"), "{error}");
+        assert!(
+            error.text == "benign = [" && error.why.contains("`b[` is not a pattern"),
+            "{error}"
+        );
         let error = Policy::parse(&CAPTURE.replace("10m", "10"));
         assert!(error.expect_err("no unit").to_string().contains("min_duration = \"10\""));
     }
 
     #[test]
-    fn a_name_that_looks_like_a_pattern_means_itself_too() {
+    fn a_pattern_matches_itself_as_a_name() {
         let glob = |text: &str| Glob::try_from(text.to_owned()).expect("a pattern");
         assert!(glob("[timerfd]").fits("[timerfd]") && glob("[timerfd]").fits("t"));
         assert!(glob("[[]timerfd]").fits("[timerfd]") && !glob("[[]timerfd]").fits("t"));

@@ -172,9 +172,9 @@ impl<W: Write> Export<'_, W> {
 
     /// Attempts that ended before `at`: each stands at its end.
     fn ended(&mut self, at: u64) -> io::Result<()> {
-        while let Some(attempt) = self.attempts.as_slice().first().filter(|a| a.end_ns < at) {
+        while let Some(attempt) = self.attempts.as_slice().first().filter(|a| a.end_ns.0 < at) {
             self.attempts.next();
-            self.line(&Line::Attempt { at_ns: attempt.end_ns, attempt })?;
+            self.line(&Line::Attempt { at_ns: attempt.end_ns.0, attempt })?;
         }
         Ok(())
     }
@@ -279,7 +279,7 @@ impl<W: Write> Export<'_, W> {
             self.line(&Line::Wait { at_ns, thread, start_ns, end_ns: None, idle: None })?;
         }
         for attempt in std::mem::take(&mut self.attempts) {
-            self.line(&Line::Attempt { at_ns: attempt.end_ns, attempt })?;
+            self.line(&Line::Attempt { at_ns: attempt.end_ns.0, attempt })?;
         }
         let reason = self.model.finish.as_ref().map(|end| end.reason.as_str());
         self.line(&Line::End { at_ns, reason })?;

@@ -1,10 +1,10 @@
 //! Tables for spreadsheets and data frames: RFC 4180, one row per source, attempt or wait, units in
-//! the columns' names, empty where a capture can't tell.
+//! the columns' names, empty where a value is unknown.
 //!
-//! Texts from the device are escaped as in [`crate::text`], and `;` is `\x3b`: a spreadsheet that
-//! takes it for the end of a cell would read another cell from the rest. What a spreadsheet would run
-//! as a formula has a `'` in front, and so has what begins with `'`. To have a name's bytes back, take
-//! one `'` from the front if there is one, and undo the escapes.
+//! Strings from the device are escaped as in [`crate::text`], and `;` is `\x3b`: a spreadsheet that
+//! takes it for the end of a cell would read another cell from the rest. A cell that a spreadsheet
+//! would run as a formula, or that starts with `'`, has a `'` in front. To get a name's bytes back,
+//! remove one `'` from the front if there is one, and undo the escapes.
 
 use csv::{Error, Terminator, Writer, WriterBuilder};
 
@@ -116,24 +116,24 @@ fn source(s: &Source) -> [String; SOURCES.len()] {
     [
         cell(&s.name.bytes),
         s.name_cut.to_string(),
-        told(s.instance),
-        s.instances.to_string(),
-        told(s.address_id),
-        s.first_ns.to_string(),
-        s.last_ns.to_string(),
+        known(s.instance),
+        s.sum.instances.to_string(),
+        known(s.address_id),
+        s.first_ns.0.to_string(),
+        s.last_ns.0.to_string(),
         s.born.to_string(),
         s.died.to_string(),
-        s.held_ns.to_string(),
-        told(s.blocked_share_ns),
-        told(s.blocked_sole_ns),
-        s.aborts.to_string(),
-        s.abort_ns.to_string(),
-        s.wakes.to_string(),
-        s.after_wake_ns.to_string(),
-        s.cost_ns.to_string(),
-        s.activations.to_string(),
-        s.events.to_string(),
-        s.expiries.to_string(),
+        s.sum.held_ns.to_string(),
+        known(s.sum.blocked_share_ns),
+        known(s.sum.blocked_sole_ns),
+        s.sum.aborts.to_string(),
+        s.sum.abort_ns.to_string(),
+        s.sum.wakes.to_string(),
+        s.sum.after_wake_ns.to_string(),
+        s.sum.cost_ns.to_string(),
+        s.sum.activations.to_string(),
+        s.sum.events.to_string(),
+        s.sum.expiries.to_string(),
         s.active_at_end.to_string(),
     ]
 }
@@ -145,19 +145,19 @@ fn attempts(out: &mut Out, session: &[String; 3], report: &Report) -> Result<(),
         let irq_name = wake.and_then(|wake| wake.irq_name.as_ref());
         let cells: [String; ATTEMPTS.len()] = [
             a.index.to_string(),
-            a.start_ns.to_string(),
-            a.end_ns.to_string(),
-            a.mode.to_owned(),
-            a.outcome.to_owned(),
-            a.stage.to_owned(),
-            told(a.errno),
+            a.start_ns.0.to_string(),
+            a.end_ns.0.to_string(),
+            a.mode.to_string(),
+            a.outcome.to_string(),
+            a.stage.to_string(),
+            known(a.errno),
             a.slept_ns.to_string(),
             a.s2idle_entries.to_string(),
             joined(a.causes.iter().map(|cause| &cause.name)),
-            told(wake.and_then(|wake| wake.irq)),
+            known(wake.and_then(|wake| wake.irq)),
             irq_name.map(|name| cell(name.as_bytes())).unwrap_or_default(),
             source.map(|source| cell(&source.name.bytes)).unwrap_or_default(),
-            wake.map(|wake| wake.evidence.to_owned()).unwrap_or_default(),
+            wake.map(|wake| wake.evidence.to_string()).unwrap_or_default(),
         ];
         row(out, session, cells)?;
     }
@@ -168,10 +168,10 @@ fn waits(out: &mut Out, session: &[String; 3], report: &Report) -> Result<(), Er
     for w in &report.waits {
         let shares: Vec<_> = w.blockers.iter().map(|b| b.share_ns.to_string()).collect();
         let cells: [String; WAITS.len()] = [
-            w.start_ns.to_string(),
-            w.end_ns.to_string(),
+            w.start_ns.0.to_string(),
+            w.end_ns.0.to_string(),
             w.thread.to_string(),
-            told(w.idle),
+            known(w.idle),
             joined(w.blockers.iter().map(|blocker| &blocker.name)),
             shares.join("; "),
         ];
@@ -180,16 +180,16 @@ fn waits(out: &mut Out, session: &[String; 3], report: &Report) -> Result<(), Er
     Ok(())
 }
 
-fn told(value: Option<impl ToString>) -> String {
+fn known(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// Several names in one cell: `; ` stands in none of them.
+/// Several names in one cell: none of them contains `; `.
 fn joined<'a>(names: impl Iterator<Item = &'a Name>) -> String {
     names.map(|name| cell(&name.bytes)).collect::<Vec<_>>().join("; ")
 }
 
-/// A text from the device.
+/// A string from the device.
 fn cell(bytes: &[u8]) -> String {
     let text = escape(bytes).replace(';', "\\x3b");
     // Some spreadsheets pass over blanks, and take the full-width signs for the common ones.
@@ -200,7 +200,7 @@ fn cell(bytes: &[u8]) -> String {
     }
 }
 
-/// The bytes that a cell of one name stands for; `None` where no such cell is ever written.
+/// The bytes of the name in a cell; `None` where no such cell is ever written.
 pub fn bytes_of(cell: &str) -> Option<Vec<u8>> {
     crate::text::unescape(cell.strip_prefix('\'').unwrap_or(cell))
 }

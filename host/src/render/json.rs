@@ -4,12 +4,75 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::report::Report;
+use super::findings;
+use crate::compare::merge::{Device, DeviceSession, Reports};
+use crate::report::{Finding, Report};
 use crate::text::hidden;
 
+/// A report with its findings in words.
+#[derive(Serialize)]
+struct Worded<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    findings: Vec<WordedFinding<'a>>,
+}
+
+#[derive(Serialize)]
+struct WordedFinding<'a> {
+    #[serde(flatten)]
+    finding: &'a Finding,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct WordedReports<'a> {
+    schema: &'static str,
+    devices: Vec<WordedDevice<'a>>,
+}
+
+#[derive(Serialize)]
+struct WordedDevice<'a> {
+    #[serde(flatten)]
+    device: &'a Device,
+    sessions: Vec<WordedSession<'a>>,
+}
+
+#[derive(Serialize)]
+struct WordedSession<'a> {
+    #[serde(flatten)]
+    session: &'a DeviceSession,
+    report: Worded<'a>,
+}
+
+impl<'a> Worded<'a> {
+    fn new(report: &'a Report) -> Self {
+        let worded = |finding| WordedFinding {
+            finding,
+            text: findings::text(finding, report.session.duration_ns),
+        };
+        Self { report, findings: report.findings.iter().map(worded).collect() }
+    }
+}
+
+impl<'a> WordedDevice<'a> {
+    fn new(device: &'a Device) -> Self {
+        let worded = |session: &'a DeviceSession| WordedSession {
+            session,
+            report: Worded::new(&session.report),
+        };
+        Self { device, sessions: device.sessions.iter().map(worded).collect() }
+    }
+}
+
 /// The report as JSON, with a line end.
-pub fn render(report: &Report) -> Result<String, serde_json::Error> {
-    pretty(report)
+pub fn report(report: &Report) -> Result<String, serde_json::Error> {
+    pretty(&Worded::new(report))
+}
+
+/// Several reports as JSON, with a line end.
+pub fn reports(reports: &Reports) -> Result<String, serde_json::Error> {
+    let devices = reports.devices.iter().map(WordedDevice::new).collect();
+    pretty(&WordedReports { schema: reports.schema, devices })
 }
 
 /// `value` as JSON on several lines, with a line end.
@@ -19,9 +82,8 @@ pub fn pretty(value: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(text)
 }
 
-/// JSON that drives no terminal and turns no line around: what is [`hidden`] stands as `\uXXXX`,
-/// which means the same. Outside strings JSON is ASCII, and within them ASCII's controls but DEL are
-/// escaped already.
+/// Escapes [`hidden`] characters as `\uXXXX`, so that the JSON neither drives a terminal nor reverses a
+/// line. JSON is ASCII outside strings, and escapes ASCII's controls except DEL within them.
 pub fn harmless(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -42,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_characters_are_escaped_and_mean_the_same() {
+    fn hidden_characters_are_escaped() {
         let name = "a\u{9b}31m\x7f\u{85}\u{202e}\u{2066}\u{200b}\u{e0041}\x1b\"\\ größe 名前 😀";
         let text = pretty(&[name]).expect("JSON");
         assert!(

@@ -1,69 +1,74 @@
-//! Words that all forms of the report say alike. Names are escaped for a terminal; Markdown and CSV
-//! make them harmless in their own way.
+//! Words that all reports share.
 
-use crate::report::{Ledger, Name, Source};
-use crate::text::escape;
-use crate::units::errno;
+use super::page::{Piece, Text, UNKNOWN, name, quote, words};
+use crate::report::{Line, Outcome, Source};
+use crate::units::{count, errno};
 
-/// Outcomes in the order in which they are shown, and their words.
-pub const OUTCOMES: [(&str, &str); 5] = [
-    ("slept", "slept"),
-    ("no_sleep", "did not sleep"),
-    ("aborted", "aborted"),
-    ("failed", "failed"),
-    ("unknown", "unfinished"),
-];
-
-/// The place of an outcome among [`OUTCOMES`].
-pub fn order(outcome: &str) -> usize {
-    OUTCOMES.iter().position(|(key, _)| *key == outcome).unwrap_or(OUTCOMES.len() - 1)
-}
-
-/// `: 3 slept, 1 failed`, out of how often each of [`OUTCOMES`] came; nothing if none did.
-pub fn outcomes(counts: [u64; OUTCOMES.len()]) -> String {
-    let told = counts.iter().zip(OUTCOMES).filter(|(n, _)| **n > 0);
-    let told: Vec<_> = told.map(|(n, (_, word))| format!("{n} {word}")).collect();
-    if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
-}
-
-/// What the ledger's `untold` line holds.
-pub fn untold(ledger: &Ledger) -> &'static str {
-    match ledger.blocked_ns {
-        Some(_) => "missing, or not told apart",
-        None => "awake, outside attempts",
+/// The words for an outcome.
+pub fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Slept => "slept",
+        Outcome::NoSleep => "did not sleep",
+        Outcome::Aborted => "aborted",
+        Outcome::Failed => "failed",
+        Outcome::Unfinished => "unfinished",
     }
 }
 
-/// Whether a source did anything in the session.
-pub fn busy(source: &Source) -> bool {
-    source.cost_ns != 0 || source.held_ns != 0 || source.events != 0 || source.aborts != 0
+/// `16 attempts to suspend: 3 slept, 1 failed`, from the count of each of [`Outcome::ALL`].
+pub fn attempts(counts: [u64; 5]) -> String {
+    let all: u64 = counts.iter().sum();
+    let some = counts.iter().zip(Outcome::ALL).filter(|(n, _)| **n > 0);
+    let some: Vec<_> = some.map(|(n, of)| format!("{n} {}", outcome(of))).collect();
+    let some = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
+    format!("{} to suspend{some}", count(all, "attempt"))
 }
 
-/// A source, and which of its name it is or how many there are.
-pub fn source(source: &Source) -> String {
+/// The words for a line of the ledger, and their meaning.
+pub fn line(line: Line) -> (&'static str, &'static str) {
+    match line {
+        Line::Asleep => ("asleep", "in machine_suspend"),
+        Line::Suspending => ("going to sleep", "attempts that slept, up to machine_suspend"),
+        Line::Resuming => ("waking up", "attempts that slept, after machine_suspend"),
+        Line::Aborted => ("attempts that did not sleep", "charged to the sources that ended them"),
+        Line::Blocked => {
+            ("blocked by a source", "user space waited to suspend, charged to the active sources")
+        }
+        Line::NotTrying => ("awake, nothing tried to suspend", "outside attempts and waits"),
+        Line::Unknown => {
+            ("reason unknown", "records are missing, or activations or waits were not recorded")
+        }
+        Line::Unattributed => ("of which charged to no source", ""),
+    }
+}
+
+/// A model, or the words for none.
+pub fn device(model: &str) -> Text {
+    if model.is_empty() { words("unnamed device") } else { quote(model) }
+}
+
+/// A source with its instance, or with how many of its name there are.
+pub fn source(source: &Source) -> Text {
     let mut text = name(&source.name);
     if source.name_cut {
-        text.push('…');
+        text.push(Piece::Words("…".to_owned()));
     }
     match source.instance {
-        Some(instance) => text += &format!(" #{instance}"),
-        None if source.instances > 1 => text += &format!(" ({})", source.instances),
+        Some(instance) => text.push(Piece::Words(format!(" [{instance}]"))),
+        None if source.sum.instances > 1 => {
+            text.push(Piece::Words(format!(" ×{}", source.sum.instances)))
+        }
         None => {}
     }
     text
 }
 
-/// A source's name.
-pub fn name(name: &Name) -> String {
-    if name.bytes.is_empty() { "(no name)".to_owned() } else { escape(&name.bytes) }
-}
-
-/// What a capture can't tell.
-pub fn unknown() -> String {
-    "–".to_owned()
+/// The words for a key of the report, such as `suspend_noirq`.
+pub fn spaced(key: impl ToString) -> String {
+    key.to_string().replace('_', " ")
 }
 
 /// `pm_suspend`'s return value.
 pub fn returned(value: Option<i32>) -> String {
-    value.map_or_else(unknown, errno)
+    value.map_or_else(|| UNKNOWN.to_owned(), errno)
 }

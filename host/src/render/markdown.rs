@@ -1,13 +1,13 @@
 //! A page as Markdown, to paste into a bug.
 //!
-//! What a device says may hold anything, and the one place where GitHub's Markdown leaves text alone
-//! is a code span: a backslash before `@` still mentions someone, and `www.` needs no brackets to be a
-//! link. So every name is a code span, and of other words those that hold anything but letters,
-//! digits and plain punctuation. In spans stand the escapes of [`crate::text`], with two more: a
-//! backtick, which would end the span, is `\x60`, and a pipe, which would end the cell, `\x7c`. As in
-//! the terminal a backslash of the name is doubled, so that undoing the escapes gives its bytes back.
+//! A name may hold anything, and the one place where GitHub's Markdown leaves text alone is a code
+//! span: a backslash before `@` still mentions someone, and `www.` needs no brackets to be a link. So
+//! every name and every quote is a code span with the escapes of [`crate::text`] in it, and two more:
+//! a backtick, which would end the span, is `\x60`, and a pipe, which would end the cell, `\x7c`. A
+//! backslash of a name is doubled, so that undoing the escapes gives its bytes back. Our own words
+//! hold no markup.
 
-use super::page::{Align, Block, Page, Piece, Table};
+use super::page::{Align, Block, Cell, Column, Item, Mark, Page, Piece, Table};
 use crate::text::{escape, one_line};
 
 /// The page, with a line end.
@@ -19,37 +19,72 @@ pub fn render(page: &Page) -> String {
         }
         match block {
             Block::Title(text) => out += &format!("## {}\n", inert(text)),
-            Block::Heading(text) => out += &format!("### {}\n", inert(text)),
-            Block::Line(text) => out += &format!("{}\n", inert(text)),
-            Block::Items(items) => {
-                out.extend(items.iter().map(|item| format!("- {}\n", inert(item))));
-            }
+            Block::Heading(_, text) => out += &format!("### {}\n", inert(text)),
+            Block::Line(text) | Block::Note(text) => out += &format!("{}\n", inert(text)),
+            Block::Items(items, _) => out.extend(items.iter().map(item)),
             Block::Table(table) => rows(&mut out, table),
         }
     }
     out
 }
 
+fn item(item: &Item) -> String {
+    let text = inert(&item.text);
+    match item.mark {
+        Mark::High | Mark::Medium | Mark::Low => format!("- {}: {text}\n", item.mark.word()),
+        Mark::Broken | Mark::Doubt | Mark::Plain => format!("- {text}\n"),
+    }
+}
+
 fn rows(out: &mut String, table: &Table) {
-    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    *out += &line(table.head.iter().map(|(name, _)| prose(name)).collect());
-    let rule = table.head.iter().map(|(_, align)| match align {
+    // A bar is for the eye alone.
+    let drawn = |at: &usize| !table.rows.iter().any(|row| matches!(row.cells[*at], Cell::Bar(..)));
+    let columns: Vec<usize> = (0..table.columns.len()).filter(drawn).collect();
+    let mut line = |cell: &dyn Fn(usize) -> String| {
+        let cells: Vec<_> = columns.iter().map(|at| cell(*at)).collect();
+        *out += &format!("| {} |\n", cells.join(" | "));
+    };
+    let column = |at: usize| -> &Column { &table.columns[at] };
+    line(&|at| trusted(column(at).head));
+    line(&|at| match column(at).align {
         Align::Left => ":--".to_owned(),
         Align::Right => "--:".to_owned(),
     });
-    *out += &line(rule.collect());
     for row in &table.rows {
-        *out += &line(row.iter().map(|cell| inert(cell)).collect());
+        line(&|at| cell(&row.cells[at]));
+    }
+    let legend = Table::legend(&table.columns);
+    if !legend.is_empty() {
+        *out += &format!("\n{}\n", trusted(&legend));
+    }
+}
+
+fn cell(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(text) => inert(text),
+        Cell::Number(shown, _) => trusted(shown),
+        Cell::Names(names, more) => {
+            let names: Vec<_> = names.iter().map(|name| inert(name)).collect();
+            let more = if *more > 0 { format!(", +{more}") } else { String::new() };
+            names.join(", ") + &more
+        }
+        Cell::Bar(..) => String::new(),
     }
 }
 
 fn inert(text: &[Piece]) -> String {
     let pieces = text.iter().map(|piece| match piece {
-        Piece::Words(words) => prose(words),
+        Piece::Words(words) => trusted(words),
+        Piece::Quote(text) => span(&one_line(text)),
         Piece::Name(bytes) if bytes.is_empty() => "(no name)".to_owned(),
         Piece::Name(bytes) => span(&escape(bytes)),
     });
     pieces.collect()
+}
+
+/// Our own words hold no markup, and no tag (`<0.1 %` is none). A pipe would end a cell.
+fn trusted(words: &str) -> String {
+    words.replace('|', "&#124;")
 }
 
 /// A code span. Spaces at its ends or beside each other would get lost.
@@ -71,76 +106,13 @@ fn span(text: &str) -> String {
     out
 }
 
-/// Words that are left as they are where they mean nothing in Markdown; each run of others is a
-/// span.
-fn prose(text: &str) -> String {
-    let text = one_line(text);
-    let mut out = Vec::new();
-    let mut coded = Vec::new();
-    for word in text.split(' ') {
-        if means_nothing(word) {
-            if !coded.is_empty() {
-                out.push(span(&std::mem::take(&mut coded).join(" ")));
-            }
-            out.push(word.to_owned());
-        } else {
-            coded.push(word);
-        }
-    }
-    if !coded.is_empty() {
-        out.push(span(&coded.join(" ")));
-    }
-    out.join(" ")
-}
-
-/// Whether GitHub makes nothing of a word: no markup, no address, no reference. A point is in
-/// numbers or at the end, for `www.example` is a link; and what looks like a commit's hash is one.
-fn means_nothing(word: &str) -> bool {
-    let body = word.trim_end_matches(['.', ',', ':', ';', ')', '?']).trim_start_matches('(');
-    if body.is_empty() {
-        return word.is_empty() || word == "," || word == ".";
-    }
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let hash = |part: &str| part.len() >= 7 && part.bytes().all(|b| b.is_ascii_hexdigit());
-    let number = digits(body);
-    if body.split('-').any(|part| hash(part) && !digits(part)) {
-        return false;
-    }
-    // "1." at the begin of a line is a list.
-    if number && body.len() < word.len() {
-        return !word.ends_with(['.', ')']);
-    }
-    if body.strip_prefix('-').is_some_and(digits) {
-        return true;
-    }
-    let mut before = ' ';
-    let mut chars = body.chars().peekable();
-    while let Some(c) = chars.next() {
-        let next = chars.peek().copied();
-        let between = |kind: fn(&char) -> bool| kind(&before) && next.as_ref().is_some_and(kind);
-        let plain = match c {
-            '.' => between(char::is_ascii_digit),
-            // Not `GH-12`, which is an issue.
-            '-' => between(char::is_ascii_alphabetic),
-            c if c.is_ascii() => c.is_ascii_alphanumeric() || c == '%' || c == '\'',
-            // Letters, and signs like × and …; what is hidden is escaped already.
-            _ => true,
-        };
-        if !plain {
-            return false;
-        }
-        before = c;
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    /// The bytes that a name's span stands for.
+    /// The bytes of the name in a span.
     fn back(span: &str) -> Vec<u8> {
         crate::text::unescape(&span[1..span.len() - 1]).expect("escapes")
     }
@@ -169,29 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn of_words_only_the_plain_stay_outside_a_span() {
-        for (words, text) in [
-            ("3 of 4 sleeps, 12.5 % of 1 h 02 m.", "3 of 4 sleeps, 12.5 % of 1 h 02 m."),
-            ("woken by @user now", "woken by `@user` now"),
-            ("see www.evil.example and http://x.y", "see `www.evil.example` and `http://x.y`"),
-            ("a <b>bold</b> b|c #12", "a `<b>bold</b> b\\x7cc #12`"),
-            ("commit deadbeef1 of GH-12", "commit `deadbeef1` of `GH-12`"),
-            ("1. a", "`1.` a"),
-            ("3 failed (2 with -19): -1 -x", "3 failed (2 with -19): -1 `-x`"),
-            ("a user-space wakelock", "a user-space wakelock"),
-            ("deadbeef-face -a b- c--d", "`deadbeef-face -a b- c--d`"),
-            ("a\nb", "`a\\nb`"),
-            ("no_sleep, *all*", "`no_sleep, *all*`"),
-            ("größe × 2 … –", "größe × 2 … –"),
-            ("- + # > = :", "`- + # > = :`"),
-        ] {
-            assert_eq!(prose(words), text);
-        }
+    fn our_words_are_text_and_quotes_are_code() {
+        let text = [Piece::Words("<0.1 % of ".to_owned()), Piece::Quote("a\n@b|".to_owned())];
+        assert_eq!(inert(&text), "<0.1 % of `a\\n@b\\x7c`");
     }
 
     proptest! {
         #[test]
-        fn a_span_is_never_left_and_gives_the_bytes_back(
+        fn a_span_gives_the_bytes_back(
             name in proptest::collection::vec(any::<u8>(), 1..40)
         ) {
             let span = shown(&name);
@@ -201,13 +158,10 @@ mod tests {
         }
 
         #[test]
-        fn nothing_of_words_drives_markdown(text in ".{0,60}") {
-            let out = prose(&text);
-            prop_assert!(!out.contains(['|', '\n', '\r']));
-            // Every second part is inside a span.
-            for outside in out.split('`').step_by(2) {
-                prop_assert!(!outside.contains(['<', '>', '@', '#', '[', ']', '*', '_', '\\', '~', '&', '/']));
-            }
+        fn a_quote_stays_in_its_span(text in ".{1,60}") {
+            let span = inert(&[Piece::Quote(text)]);
+            let inner = &span[1..span.len() - 1];
+            prop_assert!(!inner.contains(['`', '|', '\n', '\r']) && !inner.is_empty());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod csv;
 
+pub mod findings;
 pub mod html;
 pub mod json;
 pub mod labels;
@@ -10,6 +11,4 @@ pub mod markdown;
 pub mod page;
 pub mod pages;
 pub mod records;
-pub mod summary;
-pub mod table;
 pub mod terminal;

@@ -1,15 +1,16 @@
-//! A page made of headings, lines, lists and tables, which the terminal and Markdown show each in
-//! their way. What is said is decided once; how it is made harmless is each form's own.
+//! A page made of headings, lines, lists and tables, which every skin draws in its own way: the
+//! terminal, Markdown and HTML show the same sections, columns and words.
 
-use super::terminal::{WIDTH, columns, wrap};
-use crate::report::Name;
-use crate::text::{escape, fit, one_line};
+use crate::report::{Line, Name};
+use crate::units::{many, time};
 
 /// A part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// Words. They may hold what a device said, and no form trusts them.
+    /// Our own words, which every skin trusts.
     Words(String),
+    /// Text from a device, a file or a policy, which no skin trusts.
+    Quote(String),
     /// The name of a source.
     Name(Vec<u8>),
 }
@@ -17,42 +18,218 @@ pub enum Piece {
 /// Pieces that follow each other without a gap.
 pub type Text = Vec<Piece>;
 
-/// Words alone.
+/// Our own words alone.
 pub fn words(text: impl Into<String>) -> Text {
     vec![Piece::Words(text.into())]
 }
 
-/// A name alone.
-pub fn name(name: &Name) -> Text {
-    vec![Piece::Name(name.bytes.clone())]
+/// Text from outside alone; nothing where it is empty.
+pub fn quote(text: impl Into<String>) -> Text {
+    Some(text.into()).filter(|text| !text.is_empty()).map(Piece::Quote).into_iter().collect()
 }
 
-pub use super::terminal::Align;
+/// A name alone.
+pub fn name(name: &Name) -> Text {
+    vec![Piece::Name(name.bytes.to_vec())]
+}
+
+/// How much an item of a list matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// A finding of high severity.
+    High,
+    /// A finding of medium severity.
+    Medium,
+    /// A finding of low severity.
+    Low,
+    /// A broken limit.
+    Broken,
+    /// A reason to doubt the numbers.
+    Doubt,
+    /// Neither.
+    Plain,
+}
+
+impl Mark {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+            Self::Doubt => "doubt",
+            Self::Broken | Self::Plain => "",
+        }
+    }
+}
+
+/// An item of a list.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// How much it matters.
+    pub mark: Mark,
+    /// The sentence.
+    pub text: Text,
+    /// The time that a fix would save.
+    pub gain_ns: Option<u64>,
+}
+
+impl Item {
+    /// An item that is a sentence alone.
+    pub fn new(mark: Mark, text: Text) -> Self {
+        Self { mark, text, gain_ns: None }
+    }
+}
+
+/// On which side a column's cells are flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its head.
+    pub head: &'static str,
+    /// An explanation for the reader; empty where the head needs none.
+    pub meaning: &'static str,
+    /// The side of its cells.
+    pub align: Align,
+    /// The terminal leaves the column out where the table would be too wide with it.
+    pub spare: bool,
+}
+
+impl Column {
+    /// A column of text.
+    pub const fn text(head: &'static str) -> Self {
+        Self { head, meaning: "", align: Align::Left, spare: false }
+    }
+
+    /// A column of numbers.
+    pub const fn number(head: &'static str) -> Self {
+        Self { align: Align::Right, ..Self::text(head) }
+    }
+
+    /// The column with an explanation.
+    pub const fn meaning(self, meaning: &'static str) -> Self {
+        Self { meaning, ..self }
+    }
+
+    /// The column as one that may be left out.
+    pub const fn spare(self) -> Self {
+        Self { spare: true, ..self }
+    }
+}
+
+/// A cell of a table.
+#[derive(Clone, Debug)]
+pub enum Cell {
+    /// Text.
+    Text(Text),
+    /// A number: as it reads, and as it sorts.
+    Number(String, u64),
+    /// The first names of a list, and how many more there are.
+    Names(Vec<Text>, usize),
+    /// A bar: the part of the whole, from 0 to 1, that a line of the ledger is.
+    Bar(f64, Line),
+}
+
+/// A value that the trace does not have.
+pub const UNKNOWN: &str = "–";
+
+impl Cell {
+    /// Our own words.
+    pub fn words(text: impl Into<String>) -> Self {
+        Self::Text(words(text))
+    }
+
+    /// A count; a zero is only a dot, so that the others stand out.
+    pub fn count(n: u64) -> Self {
+        Self::Number(if n == 0 { "·".to_owned() } else { many(n) }, n)
+    }
+
+    /// A time, likewise.
+    pub fn time(ns: u64) -> Self {
+        Self::Number(if ns == 0 { "·".to_owned() } else { time(ns) }, ns)
+    }
+
+    /// A time that may be unknown.
+    pub fn known_time(ns: Option<u64>) -> Self {
+        ns.map_or_else(|| Self::Number(UNKNOWN.to_owned(), 0), Self::time)
+    }
+}
+
+/// How a row differs from the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// Nothing happened.
+    Idle,
+    /// The sum of the rows above it, or a part of them.
+    Sum,
+}
+
+/// A row of a table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its cells, one for each column.
+    pub cells: Vec<Cell>,
+    /// How it differs.
+    pub kind: Kind,
+    /// An explanation, for the skins that have room for it.
+    pub meaning: &'static str,
+}
+
+impl<const N: usize> From<[Cell; N]> for Row {
+    fn from(cells: [Cell; N]) -> Self {
+        Self { cells: cells.into(), kind: Kind::Plain, meaning: "" }
+    }
+}
 
 /// Rows of cells under a head.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// The columns.
-    pub head: Vec<(&'static str, Align)>,
+    pub columns: Vec<Column>,
     /// The rows, each as long as the head.
-    pub rows: Vec<Vec<Text>>,
-    /// The column that is cut first where the table is too wide.
-    pub gives_way: usize,
+    pub rows: Vec<Row>,
 }
 
 /// A part of a page.
 #[derive(Clone, Debug)]
 pub enum Block {
-    /// What the page is about.
+    /// The subject of the page.
     Title(Text),
-    /// Begins a section.
-    Heading(Text),
+    /// The start of a section.
+    Heading(Section, Text),
     /// A paragraph.
     Line(Text),
-    /// A list.
-    Items(Vec<Text>),
+    /// A remark.
+    Note(Text),
+    /// A list, and how many of its items are shown at first.
+    Items(Vec<Item>, usize),
     /// A table.
     Table(Table),
+}
+
+/// The sections that a skin may add to; the others are alike to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Section {
+    /// The conclusions.
+    Findings,
+    /// Where the time went.
+    Ledger,
+    /// The sources by their cost.
+    Ranking,
+    /// Any other.
+    #[default]
+    Other,
 }
 
 /// A page.
@@ -63,79 +240,62 @@ pub struct Page {
 }
 
 impl Page {
-    /// Begins a section.
-    pub fn heading(&mut self, heading: impl Into<String>) {
-        self.blocks.push(Block::Heading(words(heading)));
+    /// The subject of the page.
+    pub fn title(&mut self, text: Text) {
+        self.blocks.push(Block::Title(text));
     }
 
-    /// A paragraph.
+    /// Starts a section.
+    pub fn heading(&mut self, heading: impl Into<String>) {
+        self.section(Section::Other, heading);
+    }
+
+    /// Starts a section that skins know.
+    pub fn section(&mut self, section: Section, heading: impl Into<String>) {
+        self.blocks.push(Block::Heading(section, words(heading)));
+    }
+
+    /// A paragraph of our own words.
     pub fn line(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Line(words(text)));
     }
 
-    /// A section that is a list; none without items.
-    pub fn list(&mut self, heading: &str, items: Vec<Text>) {
+    /// A remark of our own words.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.blocks.push(Block::Note(words(text)));
+    }
+
+    /// A list; none without items.
+    pub fn items(&mut self, mark: Mark, sentences: impl IntoIterator<Item = Text>) {
+        let items: Vec<_> = sentences.into_iter().map(|text| Item::new(mark, text)).collect();
         if !items.is_empty() {
+            self.blocks.push(Block::Items(items, usize::MAX));
+        }
+    }
+
+    /// A section that is a list; none without items.
+    pub fn list(&mut self, heading: &str, mark: Mark, sentences: Vec<Text>) {
+        if !sentences.is_empty() {
             self.heading(heading);
-            self.blocks.push(Block::Items(items));
+            self.items(mark, sentences);
         }
     }
 
     /// A table; none without rows.
-    pub fn table<const N: usize>(
-        &mut self,
-        head: [(&'static str, Align); N],
-        gives_way: usize,
-        rows: Vec<[Text; N]>,
-    ) {
+    pub fn table(&mut self, columns: &[Column], rows: impl IntoIterator<Item = impl Into<Row>>) {
+        let rows: Vec<Row> = rows.into_iter().map(Into::into).collect();
         if !rows.is_empty() {
-            let rows = rows.into_iter().map(Vec::from).collect();
-            self.blocks.push(Block::Table(Table { head: head.to_vec(), rows, gives_way }));
+            self.blocks.push(Block::Table(Table { columns: columns.to_vec(), rows }));
         }
     }
 }
 
-/// The page for a terminal, with a line end.
-pub fn terminal(page: &Page, color: bool) -> String {
-    let mut out = String::new();
-    let paint = |style: &str, text: &str| match color {
-        true if !text.is_empty() => format!("\x1b[{style}m{text}\x1b[0m"),
-        _ => text.to_owned(),
-    };
-    let mut line = |line: &str| {
-        out.push_str(line);
-        out.push('\n');
-    };
-    for block in &page.blocks {
-        match block {
-            Block::Title(text) => line(&paint("1", &fit(&plain(text), WIDTH))),
-            Block::Heading(text) => {
-                line("");
-                line(&paint("1", &fit(&plain(text), WIDTH)));
-            }
-            Block::Line(text) => wrap("", &plain(text)).iter().for_each(|text| line(text)),
-            Block::Items(items) => {
-                let lines = items.iter().flat_map(|item| wrap("  · ", &plain(item)));
-                lines.for_each(|text| line(&text));
-            }
-            Block::Table(table) => {
-                let rows =
-                    table.rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect());
-                for (index, text) in columns(&table.head, rows, table.gives_way).iter().enumerate()
-                {
-                    line(&if index == 0 { paint("2", text) } else { text.clone() });
-                }
-            }
-        }
+impl Table {
+    /// The explanations of `columns` as one remark.
+    pub fn legend<'a>(columns: impl IntoIterator<Item = &'a Column>) -> String {
+        let explained = columns.into_iter().filter(|column| !column.meaning.is_empty());
+        let explained: Vec<_> =
+            explained.map(|column| format!("{}: {}", column.head, column.meaning)).collect();
+        explained.join("; ")
     }
-    out
-}
-
-fn plain(text: &[Piece]) -> String {
-    let pieces = text.iter().map(|piece| match piece {
-        Piece::Words(words) => one_line(words),
-        Piece::Name(bytes) if bytes.is_empty() => "(no name)".to_owned(),
-        Piece::Name(bytes) => escape(bytes),
-    });
-    pieces.collect()
 }

@@ -1,8 +1,8 @@
-//! `dump`: a trace as it is, one JSON object a line.
+//! `dump`: the records of a trace, one JSON object a line, in the order of the file.
 //!
-//! Beside the records there are lines of the kinds `chunk` (with the clocks at its commit) and
-//! `gap`, which stand where they stand in the file. Snapshots give absolute values for the sources
-//! that changed; where the base of the differences is lost, `changed` is null.
+//! Lines of the kinds `chunk` (with the clocks at its commit) and `gap` mark chunks and missing ones.
+//! A snapshot lists the absolute values of the sources that changed; `changed` is null if the snapshot
+//! that its differences refer to is lost.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -10,7 +10,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, EDGE_SHARED, Hook, Reason, Record, STATE_AUTOSLEEP, Snapshot, Stamped, Waiters,
+    EDGE_ACTIVE, EDGE_SHARED, Hook, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot, Stamped,
+    Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
@@ -18,7 +19,8 @@ use super::json::harmless;
 use crate::report::hex;
 use crate::session::decode::Unreadable;
 
-/// Writes all of `bytes` to `out`; returns what could not be read.
+/// Writes every record of the trace in `bytes` to `out`. Returns the damage that was skipped, or why the
+/// trace is unreadable.
 pub fn write(bytes: &[u8], out: &mut impl Write) -> Result<Result<Damage, Unreadable>, io::Error> {
     let mut reader = match Reader::open(bytes) {
         Ok(reader) => reader,
@@ -36,7 +38,7 @@ pub fn write(bytes: &[u8], out: &mut impl Write) -> Result<Result<Damage, Unread
                 "realtime_ns": header.clocks.real.0,
             }),
             Item::Gap => {
-                state.replay.forget();
+                state.deltas.forget();
                 json!({"kind": "gap"})
             }
             Item::Record(stamped) => {
@@ -52,39 +54,30 @@ pub fn write(bytes: &[u8], out: &mut impl Write) -> Result<Result<Damage, Unread
 
 #[derive(Default)]
 struct State {
-    replay: DeltaDecoder,
-    texts: BTreeMap<u32, Vec<u8>>,
+    deltas: DeltaDecoder,
+    strings: BTreeMap<u32, Vec<u8>>,
 }
 
 impl State {
     fn line(&mut self, stamped: &Stamped) -> Value {
         let mut line = Map::new();
         let (kind, body) = match &stamped.record {
-            Record::Session(s) => (
-                "session",
-                json!({
-                    "agent": s.agent, "device": s.device, "kernel": s.kernel,
-                    "machine": s.machine, "page_size": s.page_size, "boot_id": s.boot_id,
-                    "fingerprint": s.fingerprint, "serial": s.serial, "source": s.source,
-                    "hooks": hooks(&s.hooks),
-                    "interval_ns": s.interval_ns, "edges": s.edges,
-                }),
-            ),
-            Record::String(text) => {
-                self.texts.insert(text.id, text.bytes.clone());
-                ("string", with_bytes(json!({"id": text.id}), "text", &text.bytes))
+            Record::Session(s) => ("session", session(s)),
+            Record::String(string) => {
+                self.strings.insert(string.id, string.bytes.clone());
+                ("string", with_bytes(json!({"id": string.id}), "text", &string.bytes))
             }
             Record::Source(s) => {
                 let body = json!({
                     "instance": s.instance, "name_id": s.name, "name_cut": s.name_cut,
                     "id": s.id, "address": s.address, "name_pointer": s.name_pointer,
                 });
-                ("source", self.with_text(body, "name", s.name))
+                ("source", self.with_string(body, "name", s.name))
             }
             Record::Snapshot(snapshot) => ("snapshot", self.snapshot(stamped, snapshot)),
             Record::Phase(p) => {
                 let body = json!({"value": p.value, "begin": p.begin});
-                ("phase", self.with_text(body, "action", p.action))
+                ("phase", self.with_string(body, "action", p.action))
             }
             Record::Return(r) => ("return", json!({"errno": r.errno})),
             Record::Lost(lost) => ("lost", json!({"events": lost.events})),
@@ -108,8 +101,8 @@ impl State {
             Record::WaitEnd(w) => ("wait_end", json!({"thread": w.thread, "idle": w.idle})),
             Record::CountWrite(s) => ("count_write", json!({"thread": s.thread, "saved": s.saved})),
             Record::Irq(irq) => {
-                let body = self.with_text(json!({"number": irq.number}), "name", irq.name);
-                ("irq", self.with_text(body, "chip", irq.chip))
+                let body = self.with_string(json!({"number": irq.number}), "name", irq.name);
+                ("irq", self.with_string(body, "chip", irq.chip))
             }
             Record::Wake(wake) => ("wake", json!({"irq": wake.irq})),
             Record::PowerSupply(s) => {
@@ -117,21 +110,21 @@ impl State {
                     "capacity": s.capacity, "charge_uah": s.charge_uah,
                     "current_ua": s.current_ua, "online": s.online,
                 });
-                let body = self.with_text(body, "name", s.name);
-                let body = self.with_text(body, "type", s.kind);
-                ("power_supply", self.with_text(body, "status", s.status))
+                let body = self.with_string(body, "name", s.name);
+                let body = self.with_string(body, "type", s.kind);
+                ("power_supply", self.with_string(body, "status", s.status))
             }
-            Record::Waiters(waiters) => ("waiters", as_json(waiters)),
+            Record::Waiters(w) => ("waiters", waiters(w)),
             Record::SuspendStats(stats) => {
                 let counters = stats
                     .counters
                     .iter()
-                    .map(|(name, value)| self.with_text(json!({"value": value}), "name", *name));
+                    .map(|(name, value)| self.with_string(json!({"value": value}), "name", *name));
                 let body = json!({
                     "counters": counters.collect::<Vec<_>>(), "last_errno": stats.last_errno,
                 });
-                let body = self.with_text(body, "last_device", stats.last_device);
-                ("suspend_stats", self.with_text(body, "last_step", stats.last_step))
+                let body = self.with_string(body, "last_device", stats.last_device);
+                ("suspend_stats", self.with_string(body, "last_step", stats.last_step))
             }
         };
         line.insert("kind".to_owned(), kind.into());
@@ -142,15 +135,15 @@ impl State {
         Value::Object(line)
     }
 
-    fn with_text(&self, body: Value, key: &str, id: u32) -> Value {
-        match self.texts.get(&id) {
+    fn with_string(&self, body: Value, key: &str, id: u32) -> Value {
+        match self.strings.get(&id) {
             Some(bytes) => with_bytes(body, key, bytes),
             None => with(body, key, Value::Null),
         }
     }
 
     fn snapshot(&mut self, stamped: &Stamped, snapshot: &Snapshot) -> Value {
-        let states = self.replay.apply(stamped.at, snapshot).ok();
+        let states = self.deltas.apply(stamped.at, snapshot).ok();
         let changed = states.map(|states| {
             let changed = snapshot.changed.iter();
             let known = changed.filter_map(|delta| {
@@ -167,9 +160,18 @@ impl State {
     }
 }
 
-fn as_json(waiters: &Waiters) -> Value {
-    let Waiters { how, why, took_ns, seen, threads } = waiters;
+fn waiters(w: &Waiters) -> Value {
+    let Waiters { how, why, took_ns, seen, threads } = w;
     json!({"how": how, "why": why, "took_ns": took_ns, "seen": seen, "threads": threads})
+}
+
+fn session(s: &Session) -> Value {
+    json!({
+        "agent": s.agent, "device": s.device, "kernel": s.kernel, "machine": s.machine,
+        "page_size": s.page_size, "boot_id": s.boot_id, "fingerprint": s.fingerprint,
+        "serial": s.serial, "source": s.source, "hooks": hooks(&s.hooks),
+        "interval_ns": s.interval_ns, "edges": s.edges,
+    })
 }
 
 fn hooks(hooks: &[Hook]) -> Value {
@@ -188,7 +190,7 @@ fn source_state(instance: u32, state: &SourceState) -> Value {
     })
 }
 
-/// Bytes as text, and in hex too where they are no UTF-8: nothing is lost.
+/// Bytes as text, and in hex too if they are not UTF-8, so that no byte is lost.
 fn with_bytes(body: Value, key: &str, bytes: &[u8]) -> Value {
     let body = with(body, key, String::from_utf8_lossy(bytes).into());
     match std::str::from_utf8(bytes) {
@@ -204,7 +206,7 @@ fn with(mut body: Value, key: &str, value: Value) -> Value {
     body
 }
 
-/// A reason's name.
+/// The name of a snapshot's reason.
 pub fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Start => "start",

@@ -1,4 +1,4 @@
-//! A made-up device behind a made-up adb: a temporary folder, and shell scripts in `tests/fake-adb`.
+//! A fake device behind a fake adb: a temporary folder, and shell scripts in `tests/fake-adb`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use sleepwalk_trace::chunk::crc32c;
 
 use super::{complaint, everyday, stderr};
 
-/// A device with all that is needed, to take something away from.
+/// A device that has everything a capture needs. Tests take parts away.
 pub struct Fake {
     pub dir: tempfile::TempDir,
 }
@@ -98,7 +98,7 @@ impl Fake {
         fs::read_to_string(self.path("calls")).unwrap_or_default()
     }
 
-    /// What lies on the device, apart from folders.
+    /// The names of all files and folders on the device.
     pub fn left(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path(ON_DEVICE)) else { return Vec::new() };
         let inside = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
@@ -113,7 +113,7 @@ impl Fake {
         left
     }
 
-    /// Nothing lies on the device, nothing runs there, and no file was begun here.
+    /// Checks that no file is on the device, no process runs there, and no file was begun on the host.
     pub fn is_clean(&self) {
         assert_eq!(self.left(), [""; 0]);
         self.runs_nothing();
@@ -132,7 +132,7 @@ impl Fake {
         }
     }
 
-    /// Processes that belong to this device.
+    /// The processes of this device.
     pub fn running(&self) -> Vec<String> {
         let marker = format!("FAKE={}", self.dir.path().display());
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -143,7 +143,7 @@ impl Fake {
         ours.map(|p| fs::read_to_string(p.path().join("cmdline")).unwrap_or_default()).collect()
     }
 
-    /// `record` fails so, and leaves nothing.
+    /// Checks that `record` fails with this code and message, and leaves no files.
     pub fn record_fails(&self, code: i32, words: &str) {
         let output = self.record(&[]);
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));

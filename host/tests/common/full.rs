@@ -1,55 +1,25 @@
-//! Reports with every field filled, as no trace that is made here has them.
+//! Reports with every field filled, which no trace made here has.
 
 use sleepwalk::compare::Trace;
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Drain, Finding, Hook, Ledger, Name, Overhead, Power, Reading, Report,
-    SCHEMA, Session, Source, Step, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger, Mode,
+    Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, Stage,
+    Step, Sum, Wait, Wake, WakeSource, Walks,
 };
+use sleepwalk_trace::time::{BootNanos, RealNanos};
 
 use super::S;
 
-/// A name that drives terminals, spreadsheets, Markdown and JSON, if it is let.
+/// A name that attacks terminals, spreadsheets, Markdown and JSON.
 pub const HOSTILE: &[u8] =
     b"=cmd|'/C calc'!A0;@everyone `x` <img src=x> [a](http://b.example)\r\n# \x1b[31m\xff\"\\,\xe2\x80\xae";
 
+fn at(seconds: u64) -> BootNanos {
+    BootNanos(seconds * S)
+}
+
 /// An hour: half of it asleep, a tenth blocked by two sources.
 pub fn report() -> Report {
-    let name = |name: &[u8]| Name::new(name);
-    let attempt = |index: u64, outcome, stage, errno| Attempt {
-        index,
-        start_ns: (1_000 + 100 * index) * S,
-        end_ns: (1_090 + 100 * index) * S,
-        mode: "s2idle",
-        outcome,
-        stage,
-        errno,
-        slept_ns: 0,
-        steps: vec![
-            Step { step: "freeze_processes", start_ns: 1_000 * S, end_ns: Some(1_001 * S) },
-            Step { step: "dpm_suspend", start_ns: 1_001 * S, end_ns: None },
-        ],
-        s2idle_entries: 0,
-        causes: Vec::new(),
-        wake: None,
-    };
-    let mut attempts = vec![
-        attempt(0, "slept", "machine", Some(0)),
-        attempt(1, "aborted", "freeze", Some(-16)),
-        attempt(2, "no_sleep", "machine", Some(0)),
-        attempt(3, "failed", "suspend", Some(-19)),
-        attempt(4, "unknown", "sync", None),
-    ];
-    attempts[0].slept_ns = 90 * S;
-    attempts[0].s2idle_entries = 2;
-    attempts[0].wake = Some(Wake {
-        irq: Some(42),
-        irq_name: Some("=rtc@0".to_owned()),
-        source: Some(WakeSource { name: name(b"rtc0"), instance: 1 }),
-        evidence: "proven",
-    });
-    attempts[1].causes = [(HOSTILE, 0), (&b"wlan_rx"[..], 2)]
-        .map(|(n, instance)| Cause { name: name(n), instance, evidence: "likely" })
-        .to_vec();
     Report {
         schema: SCHEMA,
         session: session(),
@@ -60,55 +30,18 @@ pub fn report() -> Report {
             aborted_ns: 170 * S,
             blocked_ns: Some(360 * S),
             not_trying_ns: Some(1_140 * S),
-            untold_ns: Some(100 * S),
+            unknown_ns: Some(100 * S),
             unattributed_ns: 36 * S,
         },
-        attempts,
-        waits: vec![
-            Wait {
-                start_ns: 2_000 * S,
-                end_ns: 2_360 * S,
-                thread: 77,
-                idle: Some(true),
-                blockers: vec![
-                    Blocker { name: name(HOSTILE), instance: 0, share_ns: 300 * S },
-                    Blocker { name: name(b"wlan_rx"), instance: 2, share_ns: 60 * S },
-                ],
-            },
-            Wait {
-                start_ns: 3_000 * S,
-                end_ns: 3_000 * S,
-                thread: 77,
-                idle: None,
-                blockers: Vec::new(),
-            },
-        ],
+        attempts: attempts(),
+        waits: waits(),
         sources: vec![
             source(HOSTILE, 0, 300, 1, 0),
             source(b"rtc0", 1, 0, 0, 1),
             source(b"wlan_rx", 2, 60, 1, 0),
         ],
         sources_left_out: 3,
-        power: Power {
-            readings: vec![Reading {
-                at_ns: 1_000 * S,
-                name: name(b"battery"),
-                kind: "Battery".to_owned(),
-                status: "Discharging".to_owned(),
-                capacity: Some(88),
-                charge_uah: Some(3_100_000),
-                current_ua: Some(-180_000),
-                online: Some(false),
-            }],
-            charger_ns: Some(0),
-            drain: Some(Drain {
-                asleep_ns: 1_800 * S,
-                asleep_uah: 3_000,
-                awake_ns: 1_800 * S,
-                awake_uah: 90_000,
-            }),
-            ..Power::default()
-        },
+        power: power(),
         overhead: Some(Overhead {
             agent_cpu_ns: 900_000_000,
             agent_start_cpu_ns: 700_000_000,
@@ -116,21 +49,119 @@ pub fn report() -> Report {
             bytes_written: 123_456,
         }),
         findings: vec![Finding {
-            severity: "high",
-            text: format!("{} blocked 5 m 00 s", sleepwalk::text::escape(HOSTILE)),
-            sources: vec![String::from_utf8_lossy(HOSTILE).into_owned()],
+            kind: FindingKind::Blocker {
+                source: Name::new(HOSTILE),
+                share_ns: 300 * S,
+                alone_ns: 300 * S,
+                blocked_ns: 360 * S,
+            },
+            severity: Severity::High,
             gain_ns: Some(300 * S),
         }],
     }
 }
 
+/// One attempt of every outcome.
+fn attempts() -> Vec<Attempt> {
+    let attempt = |index: u64, outcome, stage, errno| Attempt {
+        index,
+        start_ns: at(1_000 + 100 * index),
+        end_ns: at(1_090 + 100 * index),
+        mode: Mode::S2idle,
+        outcome,
+        stage,
+        errno,
+        slept_ns: 0,
+        steps: vec![
+            Step { step: "freeze_processes", start_ns: at(1_000), end_ns: Some(at(1_001)) },
+            Step { step: "dpm_suspend", start_ns: at(1_001), end_ns: None },
+        ],
+        s2idle_entries: 0,
+        causes: Vec::new(),
+        wake: None,
+        suspending_ns: 0,
+        after_wake_ns: 0,
+    };
+    let mut attempts = vec![
+        attempt(0, Outcome::Slept, Stage::Machine, Some(0)),
+        attempt(1, Outcome::Aborted, Stage::Freeze, Some(-16)),
+        attempt(2, Outcome::NoSleep, Stage::Machine, Some(0)),
+        attempt(3, Outcome::Failed, Stage::Suspend, Some(-19)),
+        attempt(4, Outcome::Unfinished, Stage::Sync, None),
+    ];
+    attempts[0].slept_ns = 90 * S;
+    attempts[0].s2idle_entries = 2;
+    attempts[0].wake = Some(Wake {
+        irq: Some(42),
+        irq_name: Some("=rtc@0".to_owned()),
+        source: Some(WakeSource { name: Name::new(b"rtc0"), instance: 1 }),
+        evidence: Evidence::Proven,
+    });
+    attempts[1].causes = [(HOSTILE, 0), (&b"wlan_rx"[..], 2)]
+        .map(|(n, instance)| Cause { name: Name::new(n), instance, evidence: Evidence::Likely })
+        .to_vec();
+    attempts
+}
+
+fn waits() -> Vec<Wait> {
+    vec![
+        Wait {
+            start_ns: at(2_000),
+            end_ns: at(2_360),
+            thread: 77,
+            idle: Some(true),
+            blockers: vec![
+                Blocker { name: Name::new(HOSTILE), instance: 0, share_ns: 300 * S },
+                Blocker { name: Name::new(b"wlan_rx"), instance: 2, share_ns: 60 * S },
+            ],
+        },
+        Wait {
+            start_ns: at(3_000),
+            end_ns: at(3_000),
+            thread: 77,
+            idle: None,
+            blockers: Vec::new(),
+        },
+    ]
+}
+
+fn power() -> Power {
+    Power {
+        readings: vec![Reading {
+            at_ns: at(1_000),
+            name: Name::new(b"battery"),
+            kind: "Battery".to_owned(),
+            status: "Discharging".to_owned(),
+            capacity: Some(88),
+            charge_uah: Some(3_100_000),
+            current_ua: Some(-180_000),
+            online: Some(false),
+        }],
+        charger_ns: Some(0),
+        drain: Some(Drain {
+            asleep_ns: 1_800 * S,
+            asleep_uah: 3_000,
+            awake_ns: 1_800 * S,
+            awake_uah: 90_000,
+        }),
+        ..Power::default()
+    }
+}
+
 fn session() -> Session {
-    let hooks = ["phase", "return", "edge", "wait", "save", "wake"];
+    let hooks = [
+        HookKind::Phase,
+        HookKind::Return,
+        HookKind::Edge,
+        HookKind::Wait,
+        HookKind::CountWrite,
+        HookKind::Wake,
+    ];
     Session {
-        start_ns: 1_000 * S,
-        end_ns: 4_600 * S,
+        start_ns: at(1_000),
+        end_ns: at(4_600),
         duration_ns: 3_600 * S,
-        start_realtime_ns: 1_772_359_211 * S as i64,
+        start_realtime_ns: RealNanos(1_772_359_211 * S as i64),
         device: "Pixel 6 @everyone".to_owned(),
         kernel: "6.12.23-android16-5".to_owned(),
         machine: "aarch64".to_owned(),
@@ -139,9 +170,7 @@ fn session() -> Session {
         serial: "1A2B3C".to_owned(),
         agent: "0.0.0".to_owned(),
         source: "kfunc".to_owned(),
-        hooks: hooks
-            .map(|what| Hook { what: what.to_owned(), how: "tp_btf".into(), why: String::new() })
-            .to_vec(),
+        hooks: hooks.map(|what| Hook { what, how: "tp_btf".into(), why: String::new() }).to_vec(),
         edges: true,
         snapshots: 70,
         records: 1_000,
@@ -166,23 +195,25 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
         name: Name::new(name),
         name_cut: false,
         instance: Some(instance),
-        instances: 1,
         address_id: Some(instance),
-        first_ns: 1_000 * S,
-        last_ns: 4_600 * S,
+        first_ns: at(1_000),
+        last_ns: at(4_600),
         born: false,
         died: false,
-        held_ns: 2 * blocked_s * S,
-        blocked_share_ns: Some(blocked_s * S),
-        blocked_sole_ns: Some(blocked_s * S / 2),
-        aborts,
-        abort_ns: aborts * 45 * S,
-        wakes,
-        after_wake_ns: wakes * 5 * S,
-        cost_ns: (blocked_s + aborts * 45 + wakes * 5) * S,
-        activations: 1 + aborts,
-        events: 2 + wakes,
-        expiries: 0,
+        sum: Sum {
+            instances: 1,
+            held_ns: 2 * blocked_s * S,
+            blocked_share_ns: Some(blocked_s * S),
+            blocked_sole_ns: Some(blocked_s * S / 2),
+            aborts,
+            abort_ns: aborts * 45 * S,
+            wakes,
+            after_wake_ns: wakes * 5 * S,
+            cost_ns: (blocked_s + aborts * 45 + wakes * 5) * S,
+            activations: 1 + aborts,
+            events: 2 + wakes,
+            expiries: 0,
+        },
         active_at_end: false,
         spans: Vec::new(),
     }

@@ -36,7 +36,7 @@ pub struct Maker {
     pub now: u64,
     /// How much of it was slept with the clock stopped.
     pub suspended: u64,
-    texts: BTreeMap<Vec<u8>, u32>,
+    strings: BTreeMap<Vec<u8>, u32>,
     states: BTreeMap<u32, SourceState>,
     snapshots: u64,
     /// Activations and deactivations are recorded.
@@ -67,7 +67,7 @@ impl Maker {
             differ: DeltaEncoder::default(),
             now,
             suspended: 300 * S,
-            texts: BTreeMap::new(),
+            strings: BTreeMap::new(),
             states: BTreeMap::new(),
             snapshots: 0,
             edges,
@@ -102,11 +102,11 @@ impl Maker {
     }
 
     fn text(&mut self, bytes: &[u8]) -> u32 {
-        let next = self.texts.len() as u32;
-        if let Some(id) = self.texts.get(bytes) {
+        let next = self.strings.len() as u32;
+        if let Some(id) = self.strings.get(bytes) {
             return *id;
         }
-        self.texts.insert(bytes.to_vec(), next);
+        self.strings.insert(bytes.to_vec(), next);
         self.push(Record::String(StringDef { id: next, bytes: bytes.to_vec() }));
         next
     }
@@ -380,7 +380,7 @@ pub fn everyday() -> Vec<u8> {
     for _ in 0..5 {
         m.wait(2 * S).aborted_in_sync(modem, 120 * MS);
     }
-    // Two at once: which of them it was can't be told.
+    // Two at once: which one it was cannot be known.
     m.activate(wlan);
     m.wait(S).aborted_in_sync(modem, 40 * MS);
     m.wait(2 * S).relax(wlan);
@@ -465,14 +465,17 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("output is UTF-8")
 }
 
-/// Its one line on standard error.
+/// The one error or warning on standard error, with its `fix: …` line if there is one.
 pub fn complaint(output: &Output) -> String {
-    let said = stderr(output);
-    assert!(said.starts_with("sleepwalk: ") && said.lines().count() == 1, "{said:?}");
-    said.trim_end().to_owned()
+    let text = stderr(output);
+    let lines: Vec<&str> = text.lines().collect();
+    let is_fix = |line: &&str| line.starts_with("fix: ");
+    assert!(text.starts_with("sleepwalk: "), "{text:?}");
+    assert!(lines.len() == 1 || lines.len() == 2 && lines.last().is_some_and(is_fix), "{text:?}");
+    text.trim_end().to_owned()
 }
 
-/// Compares with a file under `tests/golden`; `SLEEPWALK_BLESS=1` writes it anew.
+/// Compares with a file under `tests/golden`; `SLEEPWALK_BLESS=1` updates it.
 pub fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("SLEEPWALK_BLESS").is_some() {
@@ -481,7 +484,7 @@ pub fn golden(name: &str, text: &str) {
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         wanted == text,
-        "{name} differs; SLEEPWALK_BLESS=1 writes it anew. Now:\n{text}\nThen:\n{wanted}"
+        "{name} differs; SLEEPWALK_BLESS=1 updates it. Now:\n{text}\nThen:\n{wanted}"
     );
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A stand-in for the agent. $FAKE/version is what it says it is, $FAKE/canned the trace it writes,
-# $FAKE/fails how it fails.
+# A fake agent. $FAKE/version is the version that it reports, $FAKE/canned the trace that it writes,
+# $FAKE/fails its error.
 case $1 in
     version)
         cat "$FAKE/version"
@@ -14,7 +14,11 @@ case $1 in
         [ -f "$FAKE/fails" ] && { cat "$FAKE/fails" >&2; exit "$(cat "$FAKE/code")"; }
         [ "$2" = -o ] && out=$3
         left=600
-        [ "$4" = -d ] && left=$((${5%s} * 10))
+        [ "$4" = -d ] && case $5 in
+            *ms) left=$((${5%ms} / 100)) ;;
+            *m) left=$((${5%m} * 600)) ;;
+            *) left=$((${5%s} * 10)) ;;
+        esac
         end() {
             cp "$FAKE/canned" "$out"
             exit 0

@@ -1,13 +1,13 @@
-//! Attempts to suspend as ftrace tells them, without a word of ours.
+//! Attempts to suspend as ftrace shows them, without data of ours.
 
-use crate::ftrace::{Event, What};
+use crate::ftrace::{Event, Kind};
 
 /// One call of `pm_suspend`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// CLOCK_BOOTTIME of its begin and its return, in ns.
     pub span_ns: (u64, u64),
-    /// What it returned.
+    /// Its return value.
     pub errno: i32,
     /// The step that it came to, as the report names it.
     pub stage: &'static str,
@@ -48,9 +48,9 @@ pub fn of(events: &[Event]) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     let mut phases: Vec<(u64, &str, bool)> = Vec::new();
     for event in events {
-        match &event.what {
-            What::Phase { action, begin, .. } => phases.push((event.at_ns, action, *begin)),
-            What::Return(errno) => {
+        match &event.kind {
+            Kind::Phase { action, begin, .. } => phases.push((event.at_ns, action, *begin)),
+            Kind::Return(errno) => {
                 attempts.push(attempt(&phases, event.at_ns, *errno));
                 phases.clear();
             }
@@ -85,18 +85,18 @@ mod tests {
     fn attempts_out_of_phases() {
         let phase = |at_ns, action: &str, begin| Event {
             at_ns,
-            what: What::Phase { action: action.into(), value: 1, begin },
+            kind: Kind::Phase { action: action.into(), value: 1, begin },
         };
         let events = [
             phase(1, "suspend_enter", true),
             phase(2, "sync_filesystems", true),
             phase(3, "sync_filesystems", false),
-            Event { at_ns: 4, what: What::Return(-1) },
+            Event { at_ns: 4, kind: Kind::Return(-1) },
             phase(10, "suspend_enter", true),
             phase(11, "machine_suspend", true),
             phase(2_000_011, "machine_suspend", false),
             phase(2_000_012, "dpm_resume", true),
-            Event { at_ns: 2_000_020, what: What::Return(0) },
+            Event { at_ns: 2_000_020, kind: Kind::Return(0) },
         ];
         let [refused, slept] = &of(&events)[..] else { panic!("two attempts") };
         assert_eq!((refused.errno, refused.stage, refused.outcome()), (-1, "prepare", "failed"));

@@ -4,8 +4,7 @@
 
 use anyhow::Result;
 
-use crate::Device;
-use crate::device::{FOLDER, Running};
+use sleepwalk_vdev::{Device, Program};
 
 /// `UHID_CREATE2` and `UHID_INPUT2`, `include/uapi/linux/uhid.h`.
 const CREATE2: u32 = 11;
@@ -26,7 +25,7 @@ const DESCRIPTOR: [u8; 35] = [
 #[derive(Debug)]
 pub struct Battery<'a> {
     device: &'a Device,
-    _keyboard: Running<'a>,
+    _keyboard: Program<'a>,
     /// Its folder in sysfs.
     pub folder: String,
     /// Its name there.
@@ -40,7 +39,7 @@ impl<'a> Battery<'a> {
         for (name, bytes) in [("create", create(unique)), ("keyboard.sh", SCRIPT.into())] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes)?;
-            device.push(&path, &format!("{FOLDER}/{name}"))?;
+            device.push(&[path])?;
         }
         device.sh("modprobe uhid; modprobe hid_generic; rm -f levels; mkfifo levels")?;
         let keyboard = device.start("sh keyboard.sh", "ready")?;
@@ -58,9 +57,9 @@ impl<'a> Battery<'a> {
     /// Gives it another charge, and waits until sysfs has it.
     pub fn set(&self, percent: u8) -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let path = folder.path().join("level");
+        let path = folder.path().join(format!("level-{percent}"));
         std::fs::write(&path, input(percent))?;
-        self.device.push(&path, &format!("{FOLDER}/level-{percent}"))?;
+        self.device.push(&[path])?;
         self.device.sh(&format!(
             "echo level-{percent} > levels; until [ \"$(cat {}/capacity)\" = {percent} ]; do \
              sleep 0.1; done",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::ftrace::{Event, What};
+use crate::ftrace::{Event, Kind};
 use crate::trace::Trace;
 
 /// Both stamp inside one tracepoint or function, one after the other. It is some µs, but an emulated
@@ -12,17 +12,17 @@ use crate::trace::Trace;
 /// one clock.
 pub const TOLERANCE_NS: u64 = 250_000_000;
 
-/// What happens to one thing happens in one order, whichever CPU it is on; between things there is
+/// The events of one thing have one order, whichever CPU they are on; between things there is
 /// none to compare.
 fn by_thing(events: &[Event]) -> BTreeMap<String, Vec<&Event>> {
     let mut things: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
     for event in events {
-        let thing = match &event.what {
-            What::Phase { .. } | What::Return(_) => "attempts".to_owned(),
-            What::Edge { name, .. } => format!("source {name}"),
-            What::WaitBegin { thread } | What::WaitEnd { thread, .. } => format!("wait {thread}"),
-            What::Save { thread, .. } => format!("save {thread}"),
-            What::Wake(_) => "wakes".to_owned(),
+        let thing = match &event.kind {
+            Kind::Phase { .. } | Kind::Return(_) => "attempts".to_owned(),
+            Kind::Edge { name, .. } => format!("source {name}"),
+            Kind::WaitBegin { thread } | Kind::WaitEnd { thread, .. } => format!("wait {thread}"),
+            Kind::Save { thread, .. } => format!("save {thread}"),
+            Kind::Wake(_) => "wakes".to_owned(),
         };
         things.entry(thing).or_default().push(event);
     }
@@ -39,9 +39,9 @@ pub fn same_as_ftrace(kernel: &[Event], trace: &Trace, least: &[(&str, usize)]) 
     ensure!(things(&ours) == things(&kernel), "{:?}, {:?}", things(&ours), things(&kernel));
     for (thing, kernel) in &kernel {
         let ours = ours.get(thing).with_context(|| format!("{thing} is missing"))?;
-        let what = |events: &[&Event]| events.iter().map(|e| e.what.clone()).collect::<Vec<_>>();
-        let (our_whats, kernel_whats) = (what(ours), what(kernel));
-        ensure!(our_whats == kernel_whats, "{thing}: {our_whats:?}, ftrace {kernel_whats:?}");
+        let kinds = |events: &[&Event]| events.iter().map(|e| e.kind.clone()).collect::<Vec<_>>();
+        let (our_kinds, kernel_kinds) = (kinds(ours), kinds(kernel));
+        ensure!(our_kinds == kernel_kinds, "{thing}: {our_kinds:?}, ftrace {kernel_kinds:?}");
         for (our, kernel) in ours.iter().zip(kernel) {
             let apart = our.at_ns.abs_diff(kernel.at_ns);
             ensure!(apart < TOLERANCE_NS, "{our:?} and {kernel:?} are {apart} ns apart");

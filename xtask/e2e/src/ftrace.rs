@@ -13,13 +13,13 @@ const AHEAD: &str = "/sys/kernel/tracing/instances/e2e-ahead";
 pub struct Event {
     /// CLOCK_BOOTTIME in ns; ftrace prints µs.
     pub at_ns: u64,
-    /// What.
-    pub what: What,
+    /// Its kind and its values.
+    pub kind: Kind,
 }
 
-/// What ftrace saw.
+/// An event's kind, and its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum Kind {
     /// `power:suspend_resume`.
     Phase {
         /// The step.
@@ -49,28 +49,28 @@ pub enum What {
     WaitEnd {
         /// Its id.
         thread: u32,
-        /// What was returned.
+        /// The return value.
         idle: bool,
     },
     /// `pm_save_wakeup_count` returned.
     Save {
         /// The thread's id.
         thread: u32,
-        /// What was returned.
+        /// The return value.
         saved: bool,
     },
     /// `pm_system_irq_wakeup` was called for this interrupt.
     Wake(u32),
 }
 
-impl What {
+impl Kind {
     /// Belongs to an attempt itself: a phase or a return.
     pub fn of_attempt(&self) -> bool {
         matches!(self, Self::Phase { .. } | Self::Return(_))
     }
 }
 
-/// ftrace at work; [`Ftrace::stop`] says what it saw.
+/// ftrace at work; [`Ftrace::stop`] returns its events.
 #[derive(Debug)]
 pub struct Ftrace<'a> {
     device: &'a Device,
@@ -105,12 +105,12 @@ impl<'a> Ftrace<'a> {
         count(&stats)
     }
 
-    /// What it saw, in order.
+    /// Stops, and returns the events, sorted by time.
     pub fn stop(self) -> Result<Vec<Event>> {
         self.device.sh(&format!(
             "cd {TRACING}; echo 0 > tracing_on; cat trace > {}/ftrace.txt; echo 0 > events/enable
              echo > kprobe_events",
-            crate::device::FOLDER
+            sleepwalk_vdev::FOLDER
         ))?;
         parse(&String::from_utf8_lossy(&self.device.pull("ftrace.txt")?))
     }
@@ -169,26 +169,26 @@ fn event(line: &str) -> Option<Event> {
     let (name, rest) = rest.split_once(": ")?;
     let thread = || head.split_once(" [")?.0.trim_end().rsplit_once('-')?.1.parse().ok();
     let value = |key| rest.rsplit_once(key)?.1.trim().parse::<u32>().ok();
-    let what = match name {
+    let kind = match name {
         "wakeup_source_activate" | "wakeup_source_deactivate" => {
             let (source, state) = rest.rsplit_once(" state=0x")?;
             let state = u32::from_str_radix(state.trim(), 16).ok()?;
-            What::Edge { name: source.to_owned(), state, active: name == "wakeup_source_activate" }
+            Kind::Edge { name: source.to_owned(), state, active: name == "wakeup_source_activate" }
         }
-        "e2e_wait" if value("block=")? != 0 => What::WaitBegin { thread: thread()? },
-        "e2e_waited" => What::WaitEnd { thread: thread()?, idle: value("ret=")? != 0 },
-        "e2e_save" => What::Save { thread: thread()?, saved: value("ret=")? != 0 },
-        "e2e_wake" => What::Wake(value("irq=")?),
+        "e2e_wait" if value("block=")? != 0 => Kind::WaitBegin { thread: thread()? },
+        "e2e_waited" => Kind::WaitEnd { thread: thread()?, idle: value("ret=")? != 0 },
+        "e2e_save" => Kind::Save { thread: thread()?, saved: value("ret=")? != 0 },
+        "e2e_wake" => Kind::Wake(value("irq=")?),
         "suspend_resume" => {
             let (action, rest) = rest.rsplit_once('[')?;
             let (value, edge) = rest.split_once("] ")?;
             let begin = edge.trim() == "begin";
-            What::Phase { action: action.to_owned(), value: value.parse().ok()?, begin }
+            Kind::Phase { action: action.to_owned(), value: value.parse().ok()?, begin }
         }
-        "e2e_return" => What::Return(rest.rsplit_once("ret=")?.1.trim().parse().ok()?),
+        "e2e_return" => Kind::Return(rest.rsplit_once("ret=")?.1.trim().parse().ok()?),
         _ => return None,
     };
-    Some(Event { at_ns: at_us * 1_000, what })
+    Some(Event { at_ns: at_us * 1_000, kind })
 }
 
 #[cfg(test)]
@@ -202,15 +202,15 @@ mod tests {
             \x20  sh-257     [000] d..1.  1017.500000: e2e_return: (state_store+0x90/0x140 <- pm_suspend) ret=-16\n\
             \x20  a-b-12     [001] d..1.  1018.000001: wakeup_source_deactivate: a b: c state=0x1ffff\n\
             \x20  a-b-12     [001] d..1.  1018.000002: e2e_waited: (x+0x1/0x2 <- pm_get_wakeup_count) ret=1\n";
-        let phase = What::Phase { action: "suspend_enter".into(), value: 1, begin: true };
+        let phase = Kind::Phase { action: "suspend_enter".into(), value: 1, begin: true };
         let expected = [
-            Event { at_ns: 1_017_470_310_000, what: phase },
-            Event { at_ns: 1_017_500_000_000, what: What::Return(-16) },
+            Event { at_ns: 1_017_470_310_000, kind: phase },
+            Event { at_ns: 1_017_500_000_000, kind: Kind::Return(-16) },
             Event {
                 at_ns: 1_018_000_001_000,
-                what: What::Edge { name: "a b: c".into(), state: 0x1_ffff, active: false },
+                kind: Kind::Edge { name: "a b: c".into(), state: 0x1_ffff, active: false },
             },
-            Event { at_ns: 1_018_000_002_000, what: What::WaitEnd { thread: 12, idle: true } },
+            Event { at_ns: 1_018_000_002_000, kind: Kind::WaitEnd { thread: 12, idle: true } },
         ];
         assert_eq!(parse(text).unwrap(), expected);
         assert!(parse("nonsense\n").is_err());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 
-use crate::ftrace::{Event, What};
+use crate::ftrace::{Event, Kind};
 
 /// One hold that both saw, as the difference of our stamps and ftrace's in ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn holds(kernel: &[Event], ours: &[Event]) -> Result<Vec<Hold>> {
 fn edges(events: &[Event]) -> BTreeMap<&str, Vec<(i64, bool)>> {
     let mut edges: BTreeMap<&str, Vec<(i64, bool)>> = BTreeMap::new();
     for event in events {
-        if let What::Edge { name, active, .. } = &event.what {
+        if let Kind::Edge { name, active, .. } = &event.kind {
             edges.entry(name).or_default().push((event.at_ns as i64, *active));
         }
     }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn edge(at_ns: u64, name: &str, active: bool) -> Event {
-        Event { at_ns, what: What::Edge { name: name.into(), state: 0, active } }
+        Event { at_ns, kind: Kind::Edge { name: name.into(), state: 0, active } }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What the end-to-end tests need: the device over adb, and the kernel's own word to compare with.
+//! Shared by the end-to-end tests: the device over adb, and the kernel's own data to compare with.
 //!
 //! `cargo xtask test` builds everything, boots the virtual device and names it in the environment.
 //! The tests speak to the device through adb alone, and take as true only what ftrace, debugfs and
-//! sysfs say.
+//! sysfs have.
 
 pub mod attempts;
 pub mod battery;
@@ -17,7 +17,7 @@ pub mod trace;
 
 use anyhow::{Result, ensure};
 
-pub use device::Device;
+pub use sleepwalk_vdev::Device;
 
 use ftrace::{Event, Ftrace};
 use trace::Trace;
@@ -38,9 +38,9 @@ pub fn capture_with(
     let ftrace = Ftrace::start(device)?;
     let ran = device.sh(script);
     let kernel = ftrace.stop()?;
-    let (_, well) = agent.stop()?;
+    let stopped = agent.stop();
     ran?;
-    ensure!(well, "the agent failed");
+    stopped?;
     let trace = Trace::read(&device.pull("a.swk")?)?;
     ensure!(trace.complete(), "the trace has no end");
     Ok((kernel, trace))

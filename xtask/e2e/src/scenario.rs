@@ -8,9 +8,9 @@ use sleepwalk_trace::record::{EDGE_ACTIVE, Record};
 
 use crate::attempts::{self, Attempt};
 use crate::compare::{TOLERANCE_NS, same_as_ftrace};
-use crate::ftrace::{Event, What};
+use crate::ftrace::{Event, Kind};
 use crate::trace::Trace;
-use crate::{Device, capture};
+use crate::{Device, capture, device};
 
 const SCRIPT: &str = "modprobe pm-notifier-error-inject; \
     ./sleepwalk-workload scenario > scenario.jsonl; status=$?; \
@@ -53,7 +53,7 @@ fn every_end_occurred(attempts: &[Attempt], sync: &str) -> Result<()> {
     let ends = [
         // A notifier: after the sync and before the freezer.
         (-1, "prepare", "failed"),
-        // `pm_test` at freezer and at devices: the kernel says success.
+        // `pm_test` at freezer and at devices: the kernel reports success.
         (0, "freeze", "no_sleep"),
         (0, "suspend", "no_sleep"),
         (-16, sync, "aborted"),
@@ -79,9 +79,9 @@ fn waits_occurred(kernel: &[Event], attempts: &[Attempt]) -> Result<()> {
     let mut begun = None;
     let mut waits = Vec::new();
     for event in kernel {
-        match event.what {
-            What::WaitBegin { .. } => begun = Some(event.at_ns),
-            What::WaitEnd { idle, .. } => {
+        match event.kind {
+            Kind::WaitBegin { .. } => begun = Some(event.at_ns),
+            Kind::WaitEnd { idle, .. } => {
                 ensure!(idle, "a wait was broken off at {}", event.at_ns);
                 waits.extend(begun.take().map(|begin| (begin, event.at_ns)));
             }
@@ -90,7 +90,7 @@ fn waits_occurred(kernel: &[Event], attempts: &[Attempt]) -> Result<()> {
     }
     let edge = |wanted: &str, up: bool| {
         let hit = kernel.iter().find(|e| {
-            matches!(&e.what, What::Edge { name, active, .. } if name == wanted && *active == up)
+            matches!(&e.kind, Kind::Edge { name, active, .. } if name == wanted && *active == up)
         });
         hit.map(|e| e.at_ns).with_context(|| format!("no edge of {wanted}, active: {up}"))
     };
@@ -110,7 +110,7 @@ fn waits_occurred(kernel: &[Event], attempts: &[Attempt]) -> Result<()> {
     Ok(())
 }
 
-/// A source that no snapshot at the ends has: only its edges tell of it.
+/// A source that no snapshot at the ends has: only its edges show it.
 fn lived_and_died(trace: &Trace) -> Result<()> {
     let snapshots = trace.snapshots()?;
     for snapshot in [snapshots.first(), snapshots.last()].into_iter().flatten() {
@@ -131,7 +131,7 @@ fn twins_are_two(trace: &Trace) -> Result<()> {
 
 /// How often each source of that name was activated; without those that never were.
 fn active_instances(trace: &Trace, name: &[u8]) -> Vec<usize> {
-    let texts = trace.texts();
+    let strings = trace.strings();
     let activations = |instance: u32| {
         let of = |record: &Record| matches!(record, Record::Edge(e) if e.source == instance && e.flags & EDGE_ACTIVE != 0);
         trace.records.iter().filter(|stamped| of(&stamped.record)).count()
@@ -139,7 +139,7 @@ fn active_instances(trace: &Trace, name: &[u8]) -> Vec<usize> {
     let named = trace
         .names()
         .into_iter()
-        .filter(|(_, text)| texts.get(text).is_some_and(|bytes| bytes == name));
+        .filter(|(_, text)| strings.get(text).is_some_and(|bytes| bytes == name));
     named.map(|(instance, _)| activations(instance)).filter(|count| *count > 0).collect()
 }
 
@@ -148,9 +148,10 @@ fn reported(device: &Device, kernel: &[Attempt]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("a.swk");
     fs::write(&file, device.pull("a.swk")?)?;
-    let output = device.sleepwalk().args(["report", "--format", "json"]).arg(&file).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "sleepwalk report: {said}");
+    let output =
+        device::sleepwalk(device)?.args(["report", "--format", "json"]).arg(&file).output()?;
+    let printed = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "sleepwalk report: {printed}");
     let report: Value = serde_json::from_slice(&output.stdout)?;
     let attempts = report["attempts"].as_array().context("the report has no attempts")?;
     let ours: Vec<_> = attempts

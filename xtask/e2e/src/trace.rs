@@ -7,7 +7,7 @@ use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{EDGE_ACTIVE, Record, Session, Snapshot, Stamped, next_state};
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
-use crate::ftrace::{Event, What};
+use crate::ftrace::{Event, Kind};
 
 /// A trace without damage.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Trace {
 pub struct Sources {
     /// CLOCK_BOOTTIME in ns.
     pub at_ns: u64,
-    /// As it stands in the trace.
+    /// As it is in the trace.
     pub snapshot: Snapshot,
     /// Names are unique in the tests that use this.
     pub by_name: BTreeMap<Vec<u8>, SourceState>,
@@ -45,7 +45,7 @@ impl Trace {
         matches!(self.records.last(), Some(Stamped { record: Record::End(_), .. }))
     }
 
-    /// What it begins with.
+    /// Its first record.
     pub fn session(&self) -> Result<&Session> {
         match self.records.first().map(|stamped| &stamped.record) {
             Some(Record::Session(session)) => Ok(session),
@@ -59,32 +59,32 @@ impl Trace {
     }
 
     /// Strings by number.
-    pub fn texts(&self) -> BTreeMap<u32, Vec<u8>> {
-        let texts = self.records.iter().filter_map(|r| match &r.record {
+    pub fn strings(&self) -> BTreeMap<u32, Vec<u8>> {
+        let strings = self.records.iter().filter_map(|r| match &r.record {
             Record::String(text) => Some((text.id, text.bytes.clone())),
             _ => None,
         });
-        texts.collect()
+        strings.collect()
     }
 
-    /// What ftrace has too, in the form that it has it in, in order.
+    /// The events that ftrace has too, in its form, sorted by time.
     pub fn events(&self) -> Result<Vec<Event>> {
-        let (texts, names) = (self.texts(), self.names());
+        let (strings, names) = (self.strings(), self.names());
         let text = |id: &u32| {
-            let bytes = texts.get(id).with_context(|| format!("text {id} is not defined"))?;
+            let bytes = strings.get(id).with_context(|| format!("text {id} is not defined"))?;
             Ok::<_, anyhow::Error>(String::from_utf8_lossy(bytes).into_owned())
         };
         let mut events = Vec::new();
         let mut left = None;
         for stamped in &self.records {
-            let what = match &stamped.record {
-                Record::Phase(phase) => What::Phase {
+            let kind = match &stamped.record {
+                Record::Phase(phase) => Kind::Phase {
                     action: text(&phase.action)?,
                     value: phase.value,
                     begin: phase.begin,
                 },
                 Record::Return(returned) => {
-                    What::Return(returned.errno.context("a return without errno")?)
+                    Kind::Return(returned.errno.context("a return without errno")?)
                 }
                 Record::Edge(edge) => {
                     let active = edge.flags & EDGE_ACTIVE != 0;
@@ -93,15 +93,15 @@ impl Trace {
                     left = Some(state);
                     let name =
                         names.get(&edge.source).context("an edge's source is not defined")?;
-                    What::Edge { name: text(name)?, state, active }
+                    Kind::Edge { name: text(name)?, state, active }
                 }
-                Record::WaitBegin(wait) => What::WaitBegin { thread: wait.thread },
-                Record::WaitEnd(wait) => What::WaitEnd { thread: wait.thread, idle: wait.idle },
-                Record::CountWrite(save) => What::Save { thread: save.thread, saved: save.saved },
-                Record::Wake(wake) => What::Wake(wake.irq),
+                Record::WaitBegin(wait) => Kind::WaitBegin { thread: wait.thread },
+                Record::WaitEnd(wait) => Kind::WaitEnd { thread: wait.thread, idle: wait.idle },
+                Record::CountWrite(save) => Kind::Save { thread: save.thread, saved: save.saved },
+                Record::Wake(wake) => Kind::Wake(wake.irq),
                 _ => continue,
             };
-            events.push(Event { at_ns: stamped.at.0, what });
+            events.push(Event { at_ns: stamped.at.0, kind });
         }
         Ok(events)
     }
@@ -123,14 +123,14 @@ impl Trace {
 
     /// The snapshots with every source's state.
     pub fn snapshots(&self) -> Result<Vec<Sources>> {
-        let texts = self.texts();
+        let strings = self.strings();
         let names = self.names();
         let mut replay = DeltaDecoder::default();
         let mut snapshots = Vec::new();
         for stamped in &self.records {
             let Record::Snapshot(snapshot) = &stamped.record else { continue };
             let states = replay.apply(stamped.at, snapshot)?;
-            let named = states.iter().map(|(i, state)| (texts[&names[i]].clone(), *state));
+            let named = states.iter().map(|(i, state)| (strings[&names[i]].clone(), *state));
             let by_name = named.collect();
             snapshots.push(Sources { at_ns: stamped.at.0, snapshot: snapshot.clone(), by_name });
         }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use sleepwalk_e2e::capture;
 use sleepwalk_e2e::compare::TOLERANCE_NS;
-use sleepwalk_e2e::ftrace::{Event, What};
+use sleepwalk_e2e::ftrace::{Event, Kind};
 use sleepwalk_e2e::trace::{Sources, Trace};
-use sleepwalk_e2e::{Device, debugfs};
+use sleepwalk_e2e::{Device, debugfs, device};
 use sleepwalk_trace::record::{Reason, Record};
 
 fn returns(events: &[Event]) -> Vec<i32> {
-    let errno = |e: &Event| if let What::Return(errno) = e.what { Some(errno) } else { None };
+    let errno = |e: &Event| if let Kind::Return(errno) = e.kind { Some(errno) } else { None };
     events.iter().filter_map(errno).collect()
 }
 
@@ -20,15 +20,15 @@ fn record(device: &Device, script: &str) -> Result<(Vec<Event>, Vec<Event>, Trac
     let (mut kernel, trace) = capture(device, script)?;
     let mut ours = trace.events()?;
     for events in [&mut kernel, &mut ours] {
-        events.retain(|event| event.what.of_attempt());
+        events.retain(|event| event.kind.of_attempt());
     }
     Ok((kernel, ours, trace))
 }
 
 /// Same events in the same order, at the same time.
 fn assert_same(kernel: &[Event], ours: &[Event]) {
-    let what = |events: &[Event]| events.iter().map(|e| e.what.clone()).collect::<Vec<_>>();
-    assert_eq!(what(ours), what(kernel));
+    let kinds = |events: &[Event]| events.iter().map(|e| e.kind.clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(ours), kinds(kernel));
     for (our, kernel) in ours.iter().zip(kernel) {
         let apart = our.at_ns.abs_diff(kernel.at_ns);
         assert!(apart < TOLERANCE_NS, "{our:?} and {kernel:?} are {apart} ns apart");
@@ -36,22 +36,22 @@ fn assert_same(kernel: &[Event], ours: &[Event]) {
 }
 
 #[test]
-fn every_phase_and_return_of_slept_attempts_is_ftraces() -> Result<()> {
-    let device = Device::get()?;
+fn phases_of_slept_attempts_match_ftrace() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let (kernel, ours, _) =
         record(&device, "./sleepwalk-workload suspend --times 2 --alarm 2s --gap 200ms")?;
     assert_eq!(returns(&kernel), [0, 0]);
     assert_same(&kernel, &ours);
     let slept =
-        |e: &&Event| matches!(&e.what, What::Phase { action, .. } if action == "machine_suspend");
+        |e: &&Event| matches!(&e.kind, Kind::Phase { action, .. } if action == "machine_suspend");
     ensure!(kernel.iter().filter(slept).count() >= 4, "nothing slept");
     Ok(())
 }
 
 #[test]
-fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> {
-    let device = Device::get()?;
-    // As Android does: read wakeup_count, write it back, suspend. What is activated after the write
+fn an_aborted_attempt_has_the_kernels_errno() -> Result<()> {
+    let device = device::with_kfuncs()?;
+    // As Android does: read wakeup_count, write it back, suspend. A source that is activated after the write
     // aborts the attempt. The alarm is for a kernel that sleeps all the same.
     let script = "echo +10 > /sys/class/rtc/rtc0/wakealarm; \
         cat /sys/power/wakeup_count > count; cat count > /sys/power/wakeup_count; \
@@ -75,8 +75,8 @@ fn an_attempt_aborted_by_an_active_source_has_the_kernels_errno() -> Result<()> 
 }
 
 #[test]
-fn the_demo_workload_is_recorded_attempt_by_attempt() -> Result<()> {
-    let device = Device::get()?;
+fn the_demo_is_recorded_attempt_by_attempt() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let (kernel, ours, trace) = record(&device, "./sleepwalk-workload demo --for 20s > demo.out")?;
     assert_same(&kernel, &ours);
     let errnos = returns(&kernel);
@@ -88,8 +88,8 @@ fn the_demo_workload_is_recorded_attempt_by_attempt() -> Result<()> {
 }
 
 #[test]
-fn an_attempt_that_pm_test_ends_says_success_and_never_reaches_the_machine() -> Result<()> {
-    let device = Device::get()?;
+fn pm_test_ends_an_attempt_before_the_machine() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let script = "echo freezer > /sys/power/pm_test; echo mem > /sys/power/state; \
         echo none > /sys/power/pm_test";
     let (kernel, ours, _) = record(&device, script)?;
@@ -100,7 +100,7 @@ fn an_attempt_that_pm_test_ends_says_success_and_never_reaches_the_machine() -> 
 
 #[test]
 fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     // Held once, then idle for long enough that debugfs and a tick see the same.
     let script = "./sleepwalk-workload source --name holder --after 3s --hold 1500ms --times 2 & \
         sleep 6; cat /sys/kernel/debug/wakeup_sources > then.txt; wait";
@@ -126,13 +126,13 @@ fn held_time_in_the_snapshots_is_debugfss() -> Result<()> {
 }
 
 #[test]
-fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
-    let device = Device::get()?;
+fn an_attempts_snapshot_precedes_the_freeze() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let (kernel, _, trace) =
         record(&device, "./sleepwalk-workload suspend --times 4 --alarm 1s --gap 200ms")?;
     let at = |wanted: &str, wanted_begin: bool| {
-        let hits = kernel.iter().filter(move |e| match &e.what {
-            What::Phase { action, begin, .. } => action == wanted && *begin == wanted_begin,
+        let hits = kernel.iter().filter(move |e| match &e.kind {
+            Kind::Phase { action, begin, .. } => action == wanted && *begin == wanted_begin,
             _ => false,
         });
         hits.map(|e| e.at_ns).collect::<Vec<_>>()
@@ -147,10 +147,10 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
         let in_time = attempts.any(|(enter, freeze)| {
             (enter.saturating_sub(TOLERANCE_NS)..*freeze).contains(&begin.at_ns)
         });
-        // How far the agent gets before the freeze is the machine's affair; that it says so is ours.
+        // How far the agent gets before the freeze is the machine's affair; that it marks the snapshot is ours.
         ensure!(
             in_time != begin.snapshot.late,
-            "the snapshot at {} says late: {}, where {entered:?} {frozen:?}",
+            "the snapshot at {} is marked late: {}, where {entered:?} {frozen:?}",
             begin.at_ns,
             begin.snapshot.late
         );
@@ -159,8 +159,8 @@ fn snapshots_of_an_attempts_begin_are_taken_before_the_freeze() -> Result<()> {
 }
 
 #[test]
-fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
-    let device = Device::get()?;
+fn events_lost_to_a_full_ring_are_counted() -> Result<()> {
+    let device = device::with_kfuncs()?;
     // While the agent stands still, attempts that a notifier refuses at once fill the ring: it holds
     // some 22,000 of their events, and each of them gives four.
     let script = "modprobe pm-notifier-error-inject; \
@@ -179,12 +179,12 @@ fn events_that_find_the_ring_full_are_counted_to_the_last() -> Result<()> {
 }
 
 #[test]
-fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
-    let device = Device::get()?;
+fn a_killed_agent_leaves_all_written_records() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let agent = device.start("./sleepwalkd record -o a.swk --interval 200ms", "ready")?;
     std::thread::sleep(Duration::from_secs(3));
     agent.signal("KILL")?;
-    let _ = agent.wait()?;
+    let _ = agent.try_wait()?;
     let trace = Trace::read(&device.pull("a.swk")?)?;
     ensure!(!trace.complete(), "it was killed");
     let ticks = trace.snapshots()?.len();
@@ -193,8 +193,8 @@ fn a_killed_agent_leaves_every_record_that_it_wrote() -> Result<()> {
 }
 
 #[test]
-fn nothing_is_lost_and_the_capture_says_what_it_cost() -> Result<()> {
-    let device = Device::get()?;
+fn nothing_is_lost_and_the_cost_is_recorded() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let (kernel, ours, trace) =
         record(&device, "./sleepwalk-workload suspend --times 2 --alarm 1s --gap 1s")?;
     assert_eq!(ours.len(), kernel.len());

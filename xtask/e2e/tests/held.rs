@@ -1,10 +1,11 @@
 //! Our held times against ftrace's.
 
 use anyhow::{Result, ensure};
-use sleepwalk_e2e::Device;
-use sleepwalk_e2e::ftrace::{Ahead, Ftrace, What};
+use sleepwalk_e2e::device;
+use sleepwalk_e2e::ftrace::{Ahead, Ftrace, Kind};
 use sleepwalk_e2e::held::{Hold, holds, percentile};
 use sleepwalk_e2e::trace::Trace;
+use sleepwalk_vdev::Device;
 
 /// Held times may differ by so much at the median.
 const MEDIAN_NS: i64 = 20_000;
@@ -19,13 +20,13 @@ fn record(device: &Device, script: &str) -> Result<Vec<Hold>> {
     device.sh("rm -f a.swk")?;
     let agent = device.start("./sleepwalkd record -o a.swk", "ready")?;
     let ran = device.sh(script);
-    let (_, well) = agent.stop()?;
+    let stopped = agent.stop();
     let mut kernel = ftrace.stop()?;
     ran?;
-    ensure!(well, "the agent failed");
+    stopped?;
     let mut ours = Trace::read(&device.pull("a.swk")?)?.events()?;
     for events in [&mut kernel, &mut ours] {
-        events.retain(|e| matches!(&e.what, What::Edge { name, .. } if name.starts_with("held")));
+        events.retain(|e| matches!(&e.kind, Kind::Edge { name, .. } if name.starts_with("held")));
     }
     holds(&kernel, &ours)
 }
@@ -50,7 +51,7 @@ fn agree(what: &str, holds: &[Hold], least: usize) -> Result<()> {
 /// The first activation of a source sends its name too, which must not delay its stamp.
 #[test]
 fn held_time_is_ftraces() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let script = "for n in 0 1 2 3 4 5 6 7; do sleep 1 | \
         ./sleepwalk-workload sources --count 10 --prefix held$n --churn 20 --for 550ms \
         > sources.txt; done";

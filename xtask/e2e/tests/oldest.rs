@@ -3,11 +3,11 @@
 
 use anyhow::{Result, ensure};
 use sleepwalk_e2e::snapshot::{compare, snapshot};
-use sleepwalk_e2e::{Device, scenario};
+use sleepwalk_e2e::{device, scenario};
 
 #[test]
-fn everything_in_the_scenario_is_ftraces_by_what_auto_gives() -> Result<()> {
-    let trace = scenario::check(&Device::oldest()?, "freeze")?;
+fn the_scenario_matches_ftrace_on_auto() -> Result<()> {
+    let trace = scenario::check(&device::oldest()?, "freeze")?;
     assert_eq!(trace.session()?.source, "debugfs");
     let hooks = ["tp_btf", "kretprobe", "tp_btf", "kretprobe", "kretprobe", "kprobe"];
     assert_eq!(trace.hows()?, hooks);
@@ -16,7 +16,7 @@ fn everything_in_the_scenario_is_ftraces_by_what_auto_gives() -> Result<()> {
 
 #[test]
 fn snapshots_say_what_debugfs_says() -> Result<()> {
-    let device = Device::oldest()?;
+    let device = device::oldest()?;
     let _idle = device.start("./sleepwalk-workload sources --count 40 --prefix idle", "ready")?;
     assert_eq!(snapshot(&device, "")?["source"], "debugfs");
     for source in ["debugfs", "sysfs"] {
@@ -28,19 +28,22 @@ fn snapshots_say_what_debugfs_says() -> Result<()> {
 }
 
 #[test]
-fn a_source_of_snapshots_that_this_kernel_lacks_is_refused_by_name() -> Result<()> {
-    let device = Device::oldest()?;
+fn a_missing_snapshot_source_is_refused_by_name() -> Result<()> {
+    let device = device::oldest()?;
     for (source, lacks) in
         [("kfunc", "bpf_wakeup_sources_read_lock"), ("kallsyms", "CONFIG_KALLSYMS_ALL")]
     {
         let refused = device.try_sh(&format!("./sleepwalkd snapshot --source {source}"))?;
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned()
+        let printed = String::from_utf8_lossy(&refused.stderr).into_owned()
             + &String::from_utf8_lossy(&refused.stdout);
-        ensure!(!refused.status.success() && said.contains(lacks), "--source {source}: {said}");
+        ensure!(
+            !refused.status.success() && printed.contains(lacks),
+            "--source {source}: {printed}"
+        );
     }
     let doctor = device.sh("./sleepwalkd doctor")?;
     let line = doctor.lines().find(|line| line.starts_with("degraded  snapshots"));
-    let told = ["debugfs: ", "no walk: ", "CONFIG_KALLSYMS_ALL"];
-    ensure!(line.is_some_and(|line| told.iter().all(|part| line.contains(part))), "{doctor}");
+    let reasons = ["debugfs: ", "no walk: ", "CONFIG_KALLSYMS_ALL"];
+    ensure!(line.is_some_and(|line| reasons.iter().all(|part| line.contains(part))), "{doctor}");
     Ok(())
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sleepwalk_e2e::Device;
 use sleepwalk_e2e::debugfs::{self, Line};
+use sleepwalk_e2e::device;
 use sleepwalk_e2e::snapshot::{compare, name, number, snapshot, sources};
 use sleepwalk_e2e::trace::{Sources, Trace};
 use sleepwalk_trace::record::Record;
 
 #[test]
-fn every_source_in_debugfs_is_in_our_snapshot_with_equal_counters() -> Result<()> {
-    let device = Device::get()?;
+fn a_snapshot_has_all_counters_of_debugfs() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let program = "./sleepwalk-workload sources --count 300 --prefix busy --churn 100";
     let _busy = device.start(program, "ready")?;
     let _idle = device.start("./sleepwalk-workload sources --count 300 --prefix idle", "ready")?;
@@ -26,8 +26,8 @@ fn every_source_in_debugfs_is_in_our_snapshot_with_equal_counters() -> Result<()
 }
 
 #[test]
-fn an_active_source_is_active_and_held_as_long_as_debugfs_says() -> Result<()> {
-    let device = Device::get()?;
+fn an_active_source_is_held_as_in_debugfs() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let _held =
         device.start("./sleepwalk-workload source --name held_long --hold 20s", "activate")?;
     std::thread::sleep(std::time::Duration::from_secs(2));
@@ -46,7 +46,7 @@ fn an_active_source_is_active_and_held_as_long_as_debugfs_says() -> Result<()> {
 
 #[test]
 fn ids_are_those_of_sysfs() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let _sources = device.start("./sleepwalk-workload sources --count 20 --prefix id", "ready")?;
     let listing =
         device.sh("for d in /sys/class/wakeup/*; do echo ${d##*/wakeup} $(cat $d/name); done")?;
@@ -61,8 +61,8 @@ fn ids_are_those_of_sysfs() -> Result<()> {
 }
 
 #[test]
-fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
-    let device = Device::get()?;
+fn names_are_kept_to_the_byte() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let long = "n".repeat(127);
     let longer = "m".repeat(200);
     // As the shell's printf takes them, and the bytes that they are.
@@ -76,7 +76,7 @@ fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
         (long.clone(), long.into_bytes()),
         (longer.clone(), longer.into_bytes()),
     ];
-    // The first tells these sources to a snapshot, the second meets them in edges.
+    // The first has these sources in a snapshot, the second meets them in edges.
     let late = device.start("./sleepwalkd record -o a.swk --interval 1h", "ready")?;
     let mut running = Vec::new();
     for (shell, _) in &names {
@@ -88,10 +88,9 @@ fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
     let kernel = debugfs::read(&device)?;
     // Every one ends, so that no snapshot of the trace has seen it.
     drop(running);
-    let (_, well) = late.stop()?;
-    ensure!(well, "the agent failed");
+    late.stop()?;
     let trace = Trace::read(&device.pull("a.swk")?)?;
-    let texts = trace.texts();
+    let strings = trace.strings();
     let shown: Vec<_> =
         trace.snapshots()?.into_iter().flat_map(|s| s.by_name.into_keys()).collect();
     for (_, bytes) in &names {
@@ -102,7 +101,7 @@ fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
         let source = source.with_context(|| format!("{shown_as:?} is missing"))?;
         assert_eq!(source["name_cut"], cut, "{source}");
         let met = trace.records.iter().find_map(|r| match &r.record {
-            Record::Source(source) if texts[&source.name] == kept => Some(source),
+            Record::Source(source) if strings[&source.name] == kept => Some(source),
             _ => None,
         });
         let met = met.with_context(|| format!("{shown_as:?} is in no edge"))?;
@@ -118,8 +117,8 @@ fn names_are_kept_to_the_byte_in_snapshots_and_edges() -> Result<()> {
 }
 
 #[test]
-fn more_sources_than_there_is_room_for_are_counted() -> Result<()> {
-    let device = Device::get()?;
+fn sources_beyond_the_room_are_counted() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let _sources = device.start("./sleepwalk-workload sources --count 50 --prefix c", "ready")?;
     let kernel = debugfs::read(&device)?.len() as u64;
     let ours = snapshot(&device, "--max-sources 10")?;
@@ -127,15 +126,18 @@ fn more_sources_than_there_is_room_for_are_counted() -> Result<()> {
     assert_eq!(number(&ours, "stored"), 10);
     assert_eq!(sources(&ours)?.len(), 10);
     let warned = device.try_sh("./sleepwalkd snapshot --max-sources 10")?;
-    let said = String::from_utf8_lossy(&warned.stderr).into_owned()
+    let printed = String::from_utf8_lossy(&warned.stderr).into_owned()
         + &String::from_utf8_lossy(&warned.stdout);
-    ensure!(said.contains(&format!("{} of {kernel} sources had no room", kernel - 10)), "{said}");
+    ensure!(
+        printed.contains(&format!("{} of {kernel} sources had no room", kernel - 10)),
+        "{printed}"
+    );
     Ok(())
 }
 
 #[test]
-fn one_walk_takes_more_than_four_thousand_sources() -> Result<()> {
-    let device = Device::get()?;
+fn one_walk_takes_over_four_thousand_sources() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let _sources = device.start("./sleepwalk-workload sources --count 4200 --prefix m", "ready")?;
     let kernel = debugfs::read(&device)?.len() as u64;
     ensure!(kernel > 4200, "debugfs has {kernel}");
@@ -148,8 +150,10 @@ fn one_walk_takes_more_than_four_thousand_sources() -> Result<()> {
 }
 
 #[test]
-fn every_source_of_snapshots_says_what_debugfs_says() -> Result<()> {
-    for (device, best) in [(Device::get()?, "kfunc"), (Device::without_kfuncs()?, "kallsyms")] {
+fn each_snapshot_source_matches_debugfs() -> Result<()> {
+    for (device, best) in
+        [(device::with_kfuncs()?, "kfunc"), (device::without_kfuncs()?, "kallsyms")]
+    {
         let _idle =
             device.start("./sleepwalk-workload sources --count 40 --prefix idle", "ready")?;
         // Two of one name.
@@ -173,23 +177,24 @@ fn every_source_of_snapshots_says_what_debugfs_says() -> Result<()> {
 }
 
 #[test]
-fn a_capture_goes_by_the_best_source_there_is_and_says_so() -> Result<()> {
-    for (device, best) in [(Device::get()?, "kfunc"), (Device::without_kfuncs()?, "kallsyms")] {
+fn a_capture_uses_and_names_the_best_source() -> Result<()> {
+    for (device, best) in
+        [(device::with_kfuncs()?, "kfunc"), (device::without_kfuncs()?, "kallsyms")]
+    {
         for (asked, expected) in [("auto", best), ("debugfs", "debugfs"), ("sysfs", "sysfs")] {
             let agent = device
                 .start(&format!("./sleepwalkd record -o {asked}.swk --source {asked}"), "ready")?;
             device.sh("sleep 2 | ./sleepwalk-workload demo > demo.jsonl")?;
-            let (_, well) = agent.stop()?;
-            ensure!(well, "the agent failed");
+            agent.stop()?;
             let trace = Trace::read(&device.pull(&format!("{asked}.swk"))?)?;
             assert_eq!(trace.session()?.source, expected);
             let hooks = ["tp_btf", "fexit", "tp_btf", "fexit", "fexit", "fentry"];
             assert_eq!(trace.hows()?, hooks, "both kernels take the first choice of each");
             // Whatever snapshots come from, edges have their names.
-            let texts = trace.texts();
+            let strings = trace.strings();
             let names = trace.names();
             let edges = trace.records.iter().filter_map(|r| match &r.record {
-                Record::Edge(edge) => texts.get(names.get(&edge.source)?).map(Vec::as_slice),
+                Record::Edge(edge) => strings.get(names.get(&edge.source)?).map(Vec::as_slice),
                 _ => None,
             });
             let edges: BTreeSet<_> = edges.collect();
@@ -209,8 +214,8 @@ const MET: usize = 10;
 /// Sources come and go as fast as this kernel lets them, while a walk that takes no lock is done over
 /// and over, until some have vanished right under it.
 #[test]
-fn a_walk_without_the_lock_is_whole_or_says_that_it_is_not() -> Result<()> {
-    let device = Device::without_kfuncs()?;
+fn an_unlocked_walk_is_whole_or_marked_broken() -> Result<()> {
+    let device = device::without_kfuncs()?;
     let _steady =
         device.start("./sleepwalk-workload sources --count 40 --prefix steady", "ready")?;
     let _held =
@@ -222,16 +227,13 @@ fn a_walk_without_the_lock_is_whole_or_says_that_it_is_not() -> Result<()> {
     let record = "env SLEEPWALK_LOG=debug ./sleepwalkd record -o a.swk --source kallsyms";
     let mut agent = device.start(&format!("{record} --interval 1ms"), "ready")?;
     std::thread::sleep(std::time::Duration::from_secs(10));
-    let met = |said: &str| said.lines().filter(|l| l.contains("changed under the walk")).count();
-    let mut said = String::new();
-    while met(&said) < MET {
-        let line = agent.line()?;
-        ensure!(!line.is_empty(), "only {} walks met a change: {said}", met(&said));
-        said += &(line + "\n");
+    let met =
+        |printed: &str| printed.lines().filter(|l| l.contains("changed under the walk")).count();
+    let mut printed = String::new();
+    while met(&printed) < MET {
+        printed += &(agent.line()? + "\n");
     }
-    let (rest, well) = agent.stop()?;
-    said += &rest;
-    ensure!(well, "the agent failed: {said}");
+    printed += &agent.stop()?;
     flicker.stop()?;
     let after = debugfs::read(&device)?;
     let unchanged: Vec<_> = unchanged
@@ -248,7 +250,7 @@ fn a_walk_without_the_lock_is_whole_or_says_that_it_is_not() -> Result<()> {
     let trace = Trace::read(&device.pull("a.swk")?)?;
     let snapshots = trace.snapshots()?;
     let broken = snapshots.iter().filter(|s| s.snapshot.broken).count();
-    println!("{} snapshots, {broken} broken; {} walks begun anew", snapshots.len(), met(&said));
+    println!("{} snapshots, {broken} broken; {} walks begun again", snapshots.len(), met(&printed));
     ensure!(snapshots.len() > 100, "only {} snapshots", snapshots.len());
     let gone: usize = snapshots.iter().map(|s| s.snapshot.gone.len()).sum();
     ensure!(gone > 50, "only {gone} sources went away between two snapshots");

@@ -1,14 +1,13 @@
 //! The trace as a file: bounded, and whole at every instant.
 
-use std::process::Command;
-
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use sleepwalk_e2e::device::{FOLDER, variable};
+use sleepwalk_e2e::device::variable;
 use sleepwalk_e2e::trace::Trace;
-use sleepwalk_e2e::{Device, debugfs};
+use sleepwalk_e2e::{Device, debugfs, device};
 use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{EDGE_ACTIVE, Record};
+use sleepwalk_vdev::{DEADLINE, FOLDER, Kernel, Vdev};
 
 /// The file's length at each look, in bytes.
 fn lengths(device: &Device, file: &str, looks: u32) -> Result<Vec<u64>> {
@@ -31,14 +30,13 @@ const LIMIT: u64 = 256 << 10;
 const BUSY: &str = "./sleepwalk-workload sources --count 100 --prefix busy --churn 1000000";
 
 #[test]
-fn a_trace_that_is_full_ends_in_order_and_never_exceeds_its_bound() -> Result<()> {
-    let device = Device::get()?;
+fn a_full_trace_ends_within_its_bound() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let agent =
         device.start("./sleepwalkd record -o a.swk --max-size 256K --interval 1h", "ready")?;
     let _busy = device.start(BUSY, "ready")?;
     let lengths = lengths(&device, "a.swk", 20)?;
-    let (said, well) = agent.wait()?;
-    ensure!(well, "{said}");
+    agent.wait()?;
     ensure!(lengths.iter().all(|length| *length <= LIMIT), "{lengths:?}");
     let bytes = device.pull("a.swk")?;
     let length = bytes.len() as u64;
@@ -54,16 +52,15 @@ fn a_trace_that_is_full_ends_in_order_and_never_exceeds_its_bound() -> Result<()
 const RING: &str = "./sleepwalkd record -o a.swk --max-size 512K --on-full ring --interval 1s";
 
 #[test]
-fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
-    let device = Device::get()?;
+fn a_ring_drops_the_oldest_chunks() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let agent = device.start(RING, "ready")?;
     let busy = device.start(BUSY, "ready")?;
     let lengths = lengths(&device, "a.swk", 60)?;
-    // Of one instant, as far as a copy can be: it is made while nothing is written.
+    // A copy of one instant: it is made while nothing is written.
     device.sh(&format!("kill -STOP {0}; cp a.swk b.swk; kill -CONT {0}", agent.pid))?;
     let kernel = debugfs::read(&device)?;
-    let (said, well) = agent.stop()?;
-    ensure!(well, "{said}");
+    agent.stop()?;
     ensure!(lengths.iter().all(|length| *length <= 2 * LIMIT), "{lengths:?}");
     drop(busy);
     for file in ["a.swk", "b.swk"] {
@@ -88,7 +85,8 @@ fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("a.swk");
     std::fs::write(&path, device.pull("a.swk")?)?;
-    let report = device.sleepwalk().args(["report", "--format", "json"]).arg(&path).output()?;
+    let report =
+        device::sleepwalk(&device)?.args(["report", "--format", "json"]).arg(&path).output()?;
     ensure!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
     let report: Value = serde_json::from_slice(&report.stdout)?;
     ensure!(report["session"]["dropped_chunks"].as_u64() > Some(0), "{}", report["session"]);
@@ -96,25 +94,38 @@ fn a_ring_drops_the_oldest_and_what_is_left_tells_all() -> Result<()> {
     Ok(())
 }
 
+/// Waits until the ring has dropped something; a busy machine takes long.
+fn goes_round(device: &Device) -> Result<()> {
+    for _ in 0..120 {
+        let bytes = device.pull("a.swk")?;
+        let mut reader = Reader::open(&bytes)?;
+        reader.by_ref().for_each(drop);
+        if reader.dropped_chunks() > 0 {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    bail!("the ring never went round")
+}
+
 /// Copies take time, and the writer goes round and round meanwhile: what a copy lacks is counted, and
 /// all that it has is true and in order.
 #[test]
 fn a_ring_is_pulled_while_it_is_written() -> Result<()> {
-    let device = Device::get()?;
+    let device = device::with_kfuncs()?;
     let agent = device.start(RING, "ready")?;
     let busy = device.start(BUSY, "ready")?;
-    std::thread::sleep(std::time::Duration::from_secs(10));
+    goes_round(&device)?;
     let folder = tempfile::tempdir()?;
     let (mut dropped, mut torn) = (0, 0);
     for n in 0..10 {
         let path = folder.path().join(format!("{n}.swk"));
-        let pull = device
-            .sleepwalk()
+        let pull = device::sleepwalk(&device)?
             .args(["pull", &format!("{FOLDER}/a.swk"), "-o"])
             .arg(&path)
             .output()?;
-        let said = String::from_utf8_lossy(&pull.stderr).into_owned();
-        ensure!(pull.status.success(), "{said}");
+        let printed = String::from_utf8_lossy(&pull.stderr).into_owned();
+        ensure!(pull.status.success(), "{printed}");
         let bytes = std::fs::read(&path)?;
         let mut reader = Reader::open(&bytes)?;
         let (mut sequence, mut records) = (None, 0);
@@ -134,20 +145,23 @@ fn a_ring_is_pulled_while_it_is_written() -> Result<()> {
         dropped += u64::from(reader.dropped_chunks() > 0);
         let whole = damage.bytes | damage.missing_chunks == 0;
         torn += u64::from(!whole);
-        assert_eq!(whole, !said.contains("copied while it was written"), "{n}: {damage:?} {said}");
-        assert_eq!(whole, !said.contains("faster than it can be copied"), "{n}: {said}");
+        assert_eq!(
+            whole,
+            !printed.contains("copied while it was written"),
+            "{n}: {damage:?} {printed}"
+        );
+        assert_eq!(whole, !printed.contains("faster than it can be copied"), "{n}: {printed}");
     }
     println!("{torn} of 10 copies lack something that the device has");
     assert_eq!(dropped, 10, "it has gone round");
     drop(busy);
-    let (said, well) = agent.stop()?;
-    ensure!(well, "{said}");
+    agent.stop()?;
     Ok(())
 }
 
 #[test]
-fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
-    let device = Device::get()?;
+fn a_kill_loses_nothing_that_was_written() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let _busy =
         device.start("./sleepwalk-workload sources --count 30 --prefix b --churn 2000", "ready")?;
     for (number, options) in ["", "--max-size 256K --on-full ring"].into_iter().enumerate() {
@@ -157,7 +171,7 @@ fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
         std::thread::sleep(std::time::Duration::from_millis(7_300));
         // Both in one script: between the copy and the end there is no time to write much.
         device.sh(&format!("cp {file} before.swk; kill -KILL {}", agent.pid))?;
-        let (_, well) = agent.wait()?;
+        let (_, well) = agent.try_wait()?;
         ensure!(!well, "it was to be killed");
         let after = device.pull(&file)?;
         let trace = Trace::read(&after)?;
@@ -171,8 +185,8 @@ fn a_kill_at_any_time_loses_nothing_that_was_written() -> Result<()> {
 }
 
 #[test]
-fn a_signal_at_any_time_leaves_a_trace_that_ends_in_order_or_none() -> Result<()> {
-    let device = Device::get()?;
+fn a_signal_leaves_a_clean_trace_or_none() -> Result<()> {
+    let device = device::with_kfuncs()?;
     let mut whole = 0;
     for hundredths in (0..50).step_by(4) {
         device.sh(&format!(
@@ -189,13 +203,13 @@ fn a_signal_at_any_time_leaves_a_trace_that_ends_in_order_or_none() -> Result<()
 }
 
 #[test]
-fn in_a_folder_each_capture_has_a_file_of_its_own() -> Result<()> {
-    let device = Device::get()?;
+fn each_capture_in_a_folder_has_its_own_file() -> Result<()> {
+    let device = device::with_kfuncs()?;
     device.sh("mkdir traces")?;
     for _ in 0..2 {
-        let said = device.sh("./sleepwalkd record -o traces -d 100ms")?;
-        let path = said.lines().find_map(|line| line.strip_prefix("trace "));
-        let path = path.with_context(|| format!("no path in {said}"))?;
+        let printed = device.sh("./sleepwalkd record -o traces -d 100ms")?;
+        let path = printed.lines().find_map(|line| line.strip_prefix("trace "));
+        let path = path.with_context(|| format!("no path in {printed}"))?;
         ensure!(Trace::read(&device.pull(path)?)?.complete(), "{path} has no end");
     }
     // By the device's own calendar.
@@ -209,47 +223,43 @@ fn in_a_folder_each_capture_has_a_file_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// Another device, which a test may take the power from.
-struct Victim {
-    name: String,
-}
+/// Another device, whose power a test cuts.
+struct Victim(Vdev);
 
 impl Victim {
-    fn xtask(&self, words: &[&str]) -> Result<String> {
-        let mut xtask = Command::new(variable("SLEEPWALK_E2E_XTASK")?);
-        let output = xtask.arg("vdev").args(words).args(["--name", &self.name]).output()?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "vdev {words:?}: {said}");
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    fn new() -> Result<Self> {
+        Ok(Self(Vdev::new(&variable("SLEEPWALK_E2E_POWER")?.to_string_lossy())?))
     }
 
+    /// Boots it with its disk mounted.
     fn up(&self) -> Result<Device> {
-        let device = Device::at(self.xtask(&["up", "--disk"])?)?;
+        let device = self.0.up(Kernel::default(), DEADLINE, true)?;
+        device::prepare(&device)?;
         device.sh("modprobe virtio_blk; modprobe ext4; mkdir disk; mount -t ext4 /dev/vda disk")?;
         Ok(device)
     }
 
-    /// By the emulator's `quit`: nothing in the device gets to know.
+    /// Kills the emulator: nothing in the device notices before.
     fn cut(&self) -> Result<()> {
-        self.xtask(&["down"]).map(drop)
+        self.0.down()
     }
 }
 
 impl Drop for Victim {
     fn drop(&mut self) {
-        // `cargo xtask test` does it again, and throws the disk away.
+        // `cargo xtask test` does it again, and removes the disk.
         let _ = self.cut();
     }
 }
 
-/// What a power cut may cost: 5 s, or the last attempt.
+/// A power cut may cost as much: 5 s, or the last attempt.
 const LOSS_NS: u64 = 5_000_000_000;
 
 #[test]
-fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
-    let victim = Victim { name: variable("SLEEPWALK_E2E_POWER")?.to_string_lossy().into_owned() };
+fn a_power_cut_costs_at_most_five_seconds() -> Result<()> {
+    let victim = Victim::new()?;
     let device = victim.up()?;
-    // What the kernel writes by itself within this test would hide what the agent does not.
+    // Writeback by the kernel within this test would hide that the agent does not sync.
     device.sh("echo 0 > /sys/power/sync_on_suspend; cd /proc/sys/vm
          echo 60000 > dirty_expire_centisecs; echo 60000 > dirty_writeback_centisecs")?;
     let agent = device.start("./sleepwalkd record -o disk/a.swk --interval 1h", "ready")?;
@@ -258,7 +268,7 @@ fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
         "./sleepwalk-workload source --name pulse --after 100ms --hold 100ms --times 1000",
         "activate",
     )?;
-    // What has reached this side has happened.
+    // Each line is of an event that has happened.
     let mut activations = Vec::new();
     loop {
         let line: Value = serde_json::from_str(&pulse.line()?)?;
@@ -276,26 +286,26 @@ fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
     let device = victim.up()?;
     let bytes = device.pull("disk/a.swk")?;
     let mut reader = Reader::open(&bytes)?;
-    let mut texts = std::collections::BTreeMap::new();
+    let mut strings = std::collections::BTreeMap::new();
     let (mut pulses, mut names, mut returns) = (Vec::new(), Vec::new(), 0);
     for item in reader.by_ref() {
         let Item::Record(stamped) = item else { continue };
         match stamped.record {
-            Record::String(text) => drop(texts.insert(text.id, text.bytes)),
-            Record::Source(source) if texts[&source.name] == b"pulse" => {
+            Record::String(text) => drop(strings.insert(text.id, text.bytes)),
+            Record::Source(source) if strings[&source.name] == b"pulse" => {
                 names.push(source.instance);
             }
             Record::Edge(edge) if edge.flags & EDGE_ACTIVE != 0 && names.contains(&edge.source) => {
                 pulses.push(stamped.at.0);
             }
             Record::Return(_) => returns += 1,
-            Record::End(end) => bail!("it ended in order: {}", end.reason),
+            Record::End(end) => bail!("it ended cleanly: {}", end.reason),
             _ => {}
         }
     }
     let last = activations.last().copied().unwrap_or_default();
     let safe = activations.iter().filter(|at| *at + LOSS_NS < last).count();
-    // The first was told before `start` returned.
+    // The first was printed before `start` returned.
     println!(
         "{} of {} activations are there, {safe} had to be; {} bytes damaged",
         pulses.len(),
@@ -313,8 +323,8 @@ fn a_power_cut_costs_the_last_five_seconds_at_most() -> Result<()> {
 }
 
 #[test]
-fn a_power_cut_right_after_an_attempt_costs_that_one_at_most() -> Result<()> {
-    let victim = Victim { name: variable("SLEEPWALK_E2E_POWER")?.to_string_lossy().into_owned() };
+fn a_power_cut_costs_at_most_the_last_attempt() -> Result<()> {
+    let victim = Victim::new()?;
     let device = victim.up()?;
     device.sh("rm -f disk/*; echo 0 > /sys/power/sync_on_suspend; cd /proc/sys/vm
          echo 60000 > dirty_expire_centisecs; echo 60000 > dirty_writeback_centisecs")?;

@@ -1,8 +1,7 @@
-//! What the agent costs: its size, its memory, how soon it sees something, and whether it wakes
+//! The agent's costs: its size, its memory, how soon it sees something, and whether it wakes
 //! without need.
 
 use std::fs;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -11,36 +10,35 @@ use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::Record;
 
 use super::figure::{Figure, Limit};
-use crate::vdev::Device;
-use crate::vdev::program::{FOLDER, Program};
+use sleepwalk_vdev::{Device, Program};
+
 use crate::{paths, sh};
 
 /// Starts of the agent; the worst counts.
 const STARTS: u32 = 5;
 /// Shorter than the interval between snapshots.
 const IDLE: Duration = Duration::from_secs(30);
-/// After `ready`, until what belongs to the start is over.
+/// After `ready`, until the start is over.
 pub const SETTLE: Duration = Duration::from_secs(2);
 
 /// `/proc` counts time in ticks of USER_HZ, 100 on every Linux but alpha's and ia64's.
 const TICK_NS: u64 = 10_000_000;
 
-const PROMPT: Duration = Duration::from_secs(30);
-
 /// The figures of this file.
 pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     let size = fs::metadata(paths::agent_program()).context("target/dist/sleepwalkd")?.len();
-    sh::say(format!("{STARTS} starts of the agent, then {} s of doing nothing", IDLE.as_secs()));
-    let trace = paths::target().join("bench.swk");
+    sh::progress(format!(
+        "{STARTS} starts of the agent, then {} s of doing nothing",
+        IDLE.as_secs()
+    ));
     let (mut memory, mut first) = (0, 0);
     for _ in 0..STARTS {
         let agent = start(device)?;
         let born = born_ns(&proc(device, &agent, "stat")?).context("/proc/PID/stat")?;
         memory = memory.max(bytes_of(&proc(device, &agent, "status")?, "VmRSS:").context("VmRSS")?);
         agent.stop()?;
-        first = first.max(first_snapshot_ns(device, &trace)?.saturating_sub(born));
+        first = first.max(first_snapshot_ns(device)?.saturating_sub(born));
     }
-    let _ = fs::remove_file(&trace);
     let wakeups = idle_wakeups(device)?;
     let mb = |bytes: u64| bytes as f64 / 1e6;
     Ok(vec![
@@ -63,15 +61,13 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
 
 /// The agent, recording into `bench.swk`.
 pub fn start(device: &Device) -> Result<Program<'_>> {
-    device.sh("clean", &format!("rm -f {FOLDER}/bench.swk"), PROMPT)?;
-    let mut agent = device.start("agent", "./sleepwalkd record -o bench.swk --interval 60s")?;
-    agent.ready()?;
-    Ok(agent)
+    device.sh("rm -f bench.swk")?;
+    device.start("./sleepwalkd record -o bench.swk --interval 60s", "ready")
 }
 
 /// A file of the agent's in /proc.
 pub fn proc(device: &Device, agent: &Program, file: &str) -> Result<String> {
-    device.sh("proc", &format!("cat /proc/{}/{file}", agent.pid), PROMPT)
+    device.sh(&format!("cat /proc/{}/{file}", agent.pid))
 }
 
 /// How often the agent's threads gave the CPU up, which they do once for each time they were woken.
@@ -89,9 +85,8 @@ fn idle_wakeups(device: &Device) -> Result<u64> {
     Ok(after.saturating_sub(before))
 }
 
-fn first_snapshot_ns(device: &Device, to: &Path) -> Result<u64> {
-    device.pull("bench.swk", to)?;
-    let bytes = fs::read(to).context("the trace")?;
+fn first_snapshot_ns(device: &Device) -> Result<u64> {
+    let bytes = device.pull("bench.swk")?;
     let mut reader = Reader::open(&bytes).context("the agent's trace")?;
     let first = reader.by_ref().find_map(|item| match item {
         Item::Record(stamped) if matches!(stamped.record, Record::Snapshot(_)) => Some(stamped.at),

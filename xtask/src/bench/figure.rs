@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// What a figure must be.
+/// A figure's bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
     AtLeast(f64),
@@ -17,13 +17,13 @@ pub struct Figure {
     pub name: String,
     pub value: f64,
     pub unit: &'static str,
-    /// There is none for what is only told.
+    /// `None` for a figure that is only reported.
     pub limit: Option<Limit>,
 }
 
 impl Figure {
-    /// A figure that is only told.
-    pub fn told(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
+    /// A figure that is only reported.
+    pub fn reported(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
         Figure { name: name.into(), value, unit, limit: None }
     }
 
@@ -119,14 +119,14 @@ mod tests {
 
     fn figures() -> Vec<Figure> {
         vec![
-            Figure::told("load", 0.25, ""),
+            Figure::reported("load", 0.25, ""),
             Figure::limited("faster", 612.4, "x", Limit::AtLeast(500.0)),
             Figure::limited("memory", 8.5, "MB", Limit::AtMost(8.0)),
         ]
     }
 
     #[test]
-    fn limits_hold_at_their_edge_and_never_for_what_is_no_number() {
+    fn limits_include_their_edge_and_refuse_nan() {
         let of = |value, limit| Figure::limited("", value, "", limit).ok();
         assert!(of(500.0, Limit::AtLeast(500.0)) && of(8.0, Limit::AtMost(8.0)));
         assert!(!of(499.9, Limit::AtLeast(500.0)) && !of(8.1, Limit::AtMost(8.0)));

@@ -1,4 +1,4 @@
-//! What reading a trace costs: decoding, and a report on ten million edges.
+//! The cost of reading a trace: decoding, and a report on ten million edges.
 
 use std::fs;
 use std::mem::MaybeUninit;
@@ -25,7 +25,7 @@ pub fn figures(keep: bool) -> Result<Vec<Figure>> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).context("target/bench cannot be made")?;
     let (large, small) = (folder.join("synth.swk"), folder.join("small.swk"));
-    sh::say("writing a trace with ten million edges");
+    sh::progress("writing a trace with ten million edges");
     synth::write(&large, synth::LARGE)?;
     synth::write(&small, synth::SMALL)?;
     let mut figures = decoding(&large)?;
@@ -33,7 +33,7 @@ pub fn figures(keep: bool) -> Result<Vec<Figure>> {
     let quick = best(&host, &small, SMALL_RUNS)?;
     let size = fs::metadata(&large).context("target/bench/synth.swk")?.len();
     figures.extend([
-        Figure::told("its trace", size as f64 / 1e6, "MB"),
+        Figure::reported("its trace", size as f64 / 1e6, "MB"),
         Figure::limited(
             "report on 10 M edges, 10,000 attempts",
             cost.took.as_secs_f64(),
@@ -55,7 +55,7 @@ pub fn figures(keep: bool) -> Result<Vec<Figure>> {
     ]);
     fs::remove_file(&small).context("target/bench/small.swk")?;
     if keep {
-        sh::say("target/bench/synth.swk stays");
+        sh::progress("target/bench/synth.swk stays");
     } else {
         fs::remove_file(&large).context("target/bench/synth.swk")?;
     }
@@ -68,15 +68,16 @@ fn decoding(trace: &Path) -> Result<Vec<Figure>> {
     cargo.args(["build", "--release", "--package", "sleepwalk-trace", "--example", "decode"]);
     sh::run(&mut cargo)?;
     let program = paths::target().join("release/examples/decode");
-    let said = sh::read(Command::new(program).arg(trace))?;
-    let said: Value = serde_json::from_str(&said).with_context(|| format!("decode: {said:?}"))?;
-    let number = |key: &str| said[key].as_f64().with_context(|| format!("decode has no {key}"));
+    let output = sh::read(Command::new(program).arg(trace))?;
+    let times: Value =
+        serde_json::from_str(&output).with_context(|| format!("decode: {output:?}"))?;
+    let number = |key: &str| times[key].as_f64().with_context(|| format!("decode has no {key}"));
     let (edges, decode) = (number("edges")?, number("decode_ns")?);
     ensure!(edges == synth::LARGE.edges as f64, "{edges} edges were decoded");
     Ok(vec![
         Figure::limited("edges decoded", edges / decode * 1e3, "M/s", Limit::AtLeast(10.0)),
-        Figure::told("decoding, to a checksum of the file", decode / number("crc_ns")?, "x"),
-        Figure::told("decoding, to a plain read of it", decode / number("sum_ns")?, "x"),
+        Figure::reported("decoding, to a checksum of the file", decode / number("crc_ns")?, "x"),
+        Figure::reported("decoding, to a plain read of it", decode / number("sum_ns")?, "x"),
     ])
 }
 

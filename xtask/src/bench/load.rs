@@ -1,6 +1,5 @@
-//! What a capture costs when much goes on: the agent's time, the trace's bytes, memory in the long run.
+//! The cost of a capture when much goes on: the agent's time, the trace's bytes, memory in the long run.
 
-use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -8,12 +7,11 @@ use anyhow::{Context, Result, ensure};
 use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{Record, Stamped};
 use sleepwalk_trace::write::ChunkWriter;
+use sleepwalk_vdev::Device;
 
 use super::agent::{SETTLE, bytes_of, proc, start};
 use super::figure::{Figure, Limit};
-use crate::vdev::Device;
-use crate::vdev::program::FOLDER;
-use crate::{paths, sh};
+use crate::sh;
 
 /// How long edges and attempts come at their pace. A wakeup of a FIFO is worth four edges: its own two
 /// and those of its epoll set; some more than needed, because nothing happens while an attempt sleeps.
@@ -26,7 +24,7 @@ const ATTEMPT_EVERY_S: f64 = 10.0;
 
 /// The demo's length.
 const DEMO_S: u32 = 30;
-/// What the kernel selftest's walker sends of each source.
+/// The kernel selftest's walker sends as much of each source.
 const SELFTEST_BYTES: u64 = 200;
 
 /// An hour of the above.
@@ -43,12 +41,10 @@ const HOUR_SUSPEND: &str = "modprobe pm-notifier-error-inject; \
     while [ $n -lt 360 ]; do echo mem > /sys/power/state; n=$((n+1)); done 2> refused.txt; \
     echo 0 > $inject; modprobe -r pm-notifier-error-inject";
 
-const LIMIT: Duration = Duration::from_secs(300);
-
 /// A trace taken apart.
 struct Trace {
     records: Vec<Stamped>,
-    /// Of the whole file.
+    /// The whole file's length.
     bytes: u64,
 }
 
@@ -63,14 +59,13 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
 
 /// The agent's time and the trace's bytes, at the pace that the limit is for.
 fn under_load(device: &Device) -> Result<Vec<Figure>> {
-    sh::say(format!("{} s of edges and attempts", LOAD.as_secs()));
+    sh::progress(format!("{} s of edges and attempts", LOAD.as_secs()));
     let agent = start(device)?;
     sleep(SETTLE);
-    let mut busy = device.start("busy", CHURN)?;
-    busy.ready()?;
-    let suspending = device.start("suspend", SUSPEND)?;
+    let busy = device.start(CHURN, "ready")?;
+    let suspending = device.spawn(SUSPEND)?;
     let now = || -> Result<(f64, f64)> {
-        let text = device.sh("uptime", "cat /proc/uptime", LIMIT)?;
+        let text = device.sh("cat /proc/uptime")?;
         let cpu_ns = cpu_ns(&proc(device, &agent, "task/*/schedstat")?).context("schedstat")?;
         let uptime = text.split_whitespace().next().context("/proc/uptime")?;
         Ok((uptime.parse()?, cpu_ns as f64 / 1e9))
@@ -79,7 +74,7 @@ fn under_load(device: &Device) -> Result<Vec<Figure>> {
     sleep(LOAD);
     let (ended, cpu_after) = now()?;
     let seconds = ended - began;
-    // It is told to go before it is done.
+    // It gets SIGTERM before it is done.
     drop(suspending);
     busy.stop()?;
     agent.stop()?;
@@ -96,8 +91,8 @@ fn under_load(device: &Device) -> Result<Vec<Figure>> {
     );
     let percent = (cpu_after - cpu_before) / seconds * 100.0;
     Ok(vec![
-        Figure::told("edges a second", edges, ""),
-        Figure::told("an attempt every", every, "s"),
+        Figure::reported("edges a second", edges, ""),
+        Figure::reported("an attempt every", every, "s"),
         Figure::limited("agent's CPU time under these", percent, "%", Limit::AtMost(0.5)),
         Figure::limited("an edge in the trace", trace.edge(), "B", Limit::AtMost(12.0)),
     ])
@@ -105,10 +100,7 @@ fn under_load(device: &Device) -> Result<Vec<Figure>> {
 
 /// Where nothing happens, one snapshot is like the other.
 fn of_nothing(device: &Device) -> Result<Figure> {
-    let capture = format!(
-        "cd {FOLDER} && rm -f bench.swk && ./sleepwalkd record -o bench.swk --interval 500ms -d 10s"
-    );
-    device.sh("idle", &capture, LIMIT)?;
+    device.sh("rm -f bench.swk && ./sleepwalkd record -o bench.swk --interval 500ms -d 10s")?;
     let unchanged = Trace::pull(device)?.unchanged();
     ensure!(unchanged > 0, "no snapshot was like the one before");
     let name = "an unchanged snapshot in the trace, most";
@@ -117,10 +109,9 @@ fn of_nothing(device: &Device) -> Result<Figure> {
 
 /// The demo's trace against a record of each source for each of its snapshots.
 fn against_the_selftest(device: &Device) -> Result<Figure> {
-    sh::say(format!("{DEMO_S} s of the demo's workload"));
+    sh::progress(format!("{DEMO_S} s of the demo's workload"));
     let agent = start(device)?;
-    let demo = format!("./sleepwalk-workload demo --for {DEMO_S}s > demo.jsonl");
-    device.sh("demo", &format!("cd {FOLDER} && {demo}"), LIMIT)?;
+    device.sh(&format!("./sleepwalk-workload demo --for {DEMO_S}s > demo.jsonl"))?;
     agent.stop()?;
     let trace = Trace::pull(device)?;
     let sources = trace.records.iter().filter_map(|stamped| match &stamped.record {
@@ -134,18 +125,16 @@ fn against_the_selftest(device: &Device) -> Result<Figure> {
 
 /// Memory after an hour's worth of events, pushed through as fast as they go.
 fn after_an_hour(device: &Device) -> Result<Vec<Figure>> {
-    sh::say("an hour's worth of events, as fast as they go");
+    sh::progress("an hour's worth of events, as fast as they go");
     let agent = start(device)?;
-    device.sh("refused", &format!("cd {FOLDER} && {HOUR_SUSPEND}"), LIMIT)?;
+    device.sh(HOUR_SUSPEND)?;
     let mut memory = 0;
-    let mut busy = device.start("busy", HOUR_CHURN)?;
-    busy.ready()?;
+    let busy = device.start(HOUR_CHURN, "ready")?;
     for _ in 0..HOUR_ROUNDS {
         sleep(HOUR_ROUND);
         let status = proc(device, &agent, "status")?;
         memory = bytes_of(&status, "VmRSS:").context("VmRSS")?.max(memory);
-        let copy = format!("cp {FOLDER}/bench.swk {FOLDER}/so-far.swk");
-        device.sh("copy", &copy, LIMIT)?;
+        device.sh("cp bench.swk so-far.swk")?;
         if Trace::pull_as(device, "so-far.swk")?.edges() >= HOUR_EDGES {
             break;
         }
@@ -160,8 +149,8 @@ fn after_an_hour(device: &Device) -> Result<Vec<Figure>> {
         "only {edges} edges and {attempts} attempts came through"
     );
     Ok(vec![
-        Figure::told("edges pushed through", edges as f64, ""),
-        Figure::told("attempts pushed through", attempts as f64, ""),
+        Figure::reported("edges pushed through", edges as f64, ""),
+        Figure::reported("attempts pushed through", attempts as f64, ""),
         Figure::limited(
             "agent's memory (VmRSS) after them",
             memory as f64 / 1e6,
@@ -177,10 +166,7 @@ impl Trace {
     }
 
     fn pull_as(device: &Device, name: &str) -> Result<Trace> {
-        let to = paths::target().join("bench.swk");
-        device.pull(name, &to)?;
-        let bytes = fs::read(&to).context("the trace")?;
-        let _ = fs::remove_file(&to);
+        let bytes = device.pull(name)?;
         let mut reader = Reader::open(&bytes).context("the agent's trace")?;
         let records = reader.by_ref().filter_map(|item| match item {
             Item::Record(stamped) => Some(stamped),

@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: what a snapshot and the agent cost, measured in a virtual device of its own,
-//! and what reading traces costs on this machine.
+//! `cargo xtask bench`: the costs of a snapshot and of the agent, measured in a virtual device of its own,
+//! and the cost of reading traces on this machine.
 //!
-//! The figures are ratios where they can be: an emulated core's milliseconds say little. They mean
-//! something on a quiet machine only, so the load before is among them.
+//! The figures are ratios where they can be: an emulated core's milliseconds mean little. They hold
+//! on a quiet machine only, so the load before is among them.
 
 mod agent;
 mod figure;
@@ -13,32 +13,33 @@ mod snapshot;
 use std::fs;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use sleepwalk_vdev::{Kernel, OwnDevice};
 
 use self::figure::Figure;
-use crate::setup::packages::Kernel;
-use crate::vdev::own::OwnDevice;
 use crate::{build, paths, sh};
 
 /// The sources that a device has while the agent is measured.
 const SOURCES: u32 = 300;
 
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A half of the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    All,
+    /// Snapshots and the agent
     Device,
+    /// Reading traces
     Host,
 }
 
 /// Measures, prints, writes `target/bench.json`; an error where a limit is missed. With `keep`, the
 /// large trace that the host's part makes stays.
-pub fn run(part: Part, keep: bool) -> Result<()> {
+pub fn run(part: Option<Part>, keep: bool) -> Result<()> {
     let load = load()?;
-    let mut figures = vec![Figure::told("load of this machine before, 1 min", load, "")];
-    if part != Part::Device {
+    let mut figures = vec![Figure::reported("load of this machine before, 1 min", load, "")];
+    if part != Some(Part::Device) {
         figures.extend(host::figures(keep)?);
     }
-    if part != Part::Host {
+    if part != Some(Part::Host) {
         figures.extend(on_device()?);
     }
 
@@ -50,7 +51,7 @@ pub fn run(part: Part, keep: bool) -> Result<()> {
     if !missed.is_empty() {
         bail!("not within the limit: {} (target/bench.json)", missed.join(", "));
     }
-    sh::say("all within their limits; target/bench.json has the figures");
+    sh::progress("all within their limits; target/bench.json has the figures");
     Ok(())
 }
 
@@ -60,7 +61,7 @@ fn on_device() -> Result<Vec<Figure>> {
     let own = OwnDevice::boot("bench", Kernel::Kfunc)?;
     let measured = figures(&own).map_err(|error| match own.alive() {
         true => error,
-        false => error.context(format!("the device ended by itself; {}", own.console())),
+        false => error.context(format!("the device ended on its own; {}", own.console())),
     });
     drop(own);
     measured

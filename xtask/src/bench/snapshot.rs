@@ -1,15 +1,12 @@
-//! What a snapshot costs, against reading the same from sysfs and debugfs, and how that grows with
+//! The cost of a snapshot, against reading the same from sysfs and debugfs, and how it grows with
 //! the number of sources.
-
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use sleepwalk_vdev::{Device, Program};
 
 use super::figure::{Figure, Limit};
 use crate::sh;
-use crate::vdev::Device;
-use crate::vdev::program::Program;
 
 /// A well-filled phone, and ten of them.
 const FEW: u32 = 300;
@@ -23,8 +20,6 @@ const TIMES_ALONE: usize = 101;
 /// `measure` makes its own room; the kernel has some sources of its own.
 const ROOM: u32 = 4096;
 
-const LIMIT: Duration = Duration::from_secs(300);
-
 /// Nanoseconds of each reading.
 #[derive(Debug, PartialEq)]
 struct Measured {
@@ -37,19 +32,17 @@ struct Measured {
 /// The workload that makes `count` sources and lets them be.
 pub fn sources(device: &Device, count: u32) -> Result<Program<'_>> {
     let command = format!("./sleepwalk-workload sources --count {count}");
-    let mut program = device.start("sources", &command)?;
-    program.ready()?;
-    Ok(program)
+    device.start(&command, "ready")
 }
 
 /// The figures of this file.
 pub fn figures(device: &Device) -> Result<Vec<Figure>> {
-    sh::say(format!("{TIMES} readings of {FEW} sources by each of kfunc, debugfs and sysfs"));
+    sh::progress(format!("{TIMES} readings of {FEW} sources by each of kfunc, debugfs and sysfs"));
     let running = sources(device, FEW)?;
     let all = measure(device, TIMES, "", FEW)?;
     let few = measure(device, TIMES_ALONE, "--only kfunc", FEW)?;
     running.stop()?;
-    sh::say(format!("{TIMES_ALONE} readings of {MANY} sources by kfunc"));
+    sh::progress(format!("{TIMES_ALONE} readings of {MANY} sources by kfunc"));
     let running = sources(device, MANY)?;
     let many = measure(device, TIMES_ALONE, "--only kfunc", MANY)?;
     running.stop()?;
@@ -64,22 +57,22 @@ pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     // The kernel's own sources count too: ten times as many is never quite reached.
     let more = many.sources as f64 / few.sources as f64;
     Ok(vec![
-        Figure::told(at("snapshot", all.sources), kfunc / 1e6, "ms"),
-        Figure::told(at("debugfs", all.sources), debugfs / 1e6, "ms"),
-        Figure::told(at("sysfs", all.sources), sysfs / 1e6, "ms"),
+        Figure::reported(at("snapshot", all.sources), kfunc / 1e6, "ms"),
+        Figure::reported(at("debugfs", all.sources), debugfs / 1e6, "ms"),
+        Figure::reported(at("sysfs", all.sources), sysfs / 1e6, "ms"),
         Figure::limited("snapshot faster than sysfs", sysfs / kfunc, "x", Limit::AtLeast(500.0)),
         Figure::limited("snapshot faster than debugfs", debugfs / kfunc, "x", Limit::AtLeast(6.0)),
-        Figure::told(at("snapshot alone", few.sources), median(&few.kfunc) / 1e6, "ms"),
-        Figure::told(at("snapshot alone", many.sources), median(&many.kfunc) / 1e6, "ms"),
-        Figure::told("more sources", more, "x"),
+        Figure::reported(at("snapshot alone", few.sources), median(&few.kfunc) / 1e6, "ms"),
+        Figure::reported(at("snapshot alone", many.sources), median(&many.kfunc) / 1e6, "ms"),
+        Figure::reported("more sources", more, "x"),
         Figure::limited("snapshot of more sources, time", growth, "x", Limit::AtMost(more)),
     ])
 }
 
 fn measure(device: &Device, times: usize, options: &str, sources: u32) -> Result<Measured> {
     let command = format!("./sleepwalkd measure --times {times} --max-sources {ROOM} {options}");
-    let said = device.start("measure", &command)?.wait(LIMIT)?;
-    let measured = Measured::read(&said).with_context(|| format!("measure said {said:?}"))?;
+    let output = device.spawn(&command)?.wait()?;
+    let measured = Measured::read(&output).with_context(|| format!("measure output {output:?}"))?;
     ensure!(
         measured.sources >= u64::from(sources) && measured.kfunc.len() == times,
         "{} readings of {} sources, not {times} of {sources}",
@@ -104,7 +97,7 @@ impl Measured {
     }
 }
 
-/// Of none there is none: NaN, which keeps no limit.
+/// NaN where there is no value: it keeps no limit.
 fn median(values: &[u64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_unstable();
@@ -128,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_measure_prints_is_read() {
+    fn the_output_of_measure_is_read() {
         let text = r#"{"sources":3,"kfunc_ns":[1,2],"debugfs_ns":[],"sysfs_ns":[7]}"#;
         let wanted = Measured { sources: 3, kfunc: vec![1, 2], debugfs: vec![], sysfs: vec![7] };
         assert_eq!(Measured::read(text), Some(wanted));

@@ -21,7 +21,7 @@ pub fn ensure(rustc: &Rustc) -> Result<PathBuf> {
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == made_for) {
         return Ok(program);
     }
-    sh::say(format!("bpf-linker with rustc's LLVM {}: building", rustc.llvm_major));
+    sh::progress(format!("bpf-linker with rustc's LLVM {}: building", rustc.llvm_major));
 
     // The build looks for `lib/libLLVM.so` in one folder, so it gets one.
     let llvm = home.join("llvm");

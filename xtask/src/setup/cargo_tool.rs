@@ -14,7 +14,7 @@ pub fn ensure(name: &str, version: &str) -> Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    sh::say(format!("{name} {version}: building"));
+    sh::progress(format!("{name} {version}: building"));
     sh::retry(|| {
         let mut cargo = sh::cargo();
         cargo

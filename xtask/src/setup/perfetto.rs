@@ -20,15 +20,15 @@ pub fn ensure() -> Result<PathBuf> {
     if complete() {
         return Ok(home);
     }
-    sh::say("Perfetto's descriptors: as a Python package");
-    let mend = "install python3-pip, or `perfetto` where python3 finds it";
+    sh::progress("Perfetto's descriptors: as a Python package");
+    let remedy = "install python3-pip, or `perfetto` where python3 finds it";
     sh::retry(|| {
         let mut pip = zig::pip("exports are checked by Perfetto's descriptors")?;
         pip.args(["install", "--quiet", "--upgrade", "--no-compile"])
             .args(["--root-user-action=ignore", "--target"])
             .arg(&home)
             .arg(PACKAGE);
-        sh::run_logged("perfetto", &mut pip, sh::LONG, mend)
+        sh::run_logged("perfetto", &mut pip, sh::LONG, remedy)
     })?;
     Ok(home)
 }

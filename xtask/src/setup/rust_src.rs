@@ -11,18 +11,19 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use sleepwalk_vdev::debian::Packages;
+use sleepwalk_vdev::system;
 
-use super::apt::Apt;
-use super::rustc::{Rustc, list};
+use super::rustc::Rustc;
 use crate::{paths, sh};
 
 /// Names an archive (`.tar.xz`) of the `library/` folder of Rust's sources.
 const ARCHIVE: &str = "SLEEPWALK_RUST_SRC";
 
-/// Where the sources are; hand it to each cargo that builds the standard library.
+/// Where the sources are; for each cargo that builds the standard library.
 pub struct RustSrc {
     library: PathBuf,
-    /// In the sysroot cargo finds them by itself.
+    /// In the sysroot cargo finds them on its own.
     in_sysroot: bool,
 }
 
@@ -62,7 +63,7 @@ pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
     ];
     let mut tried = String::new();
     for (way, get) in ways {
-        sh::say(format!("library sources of Rust {}: {way}", rustc.release));
+        sh::progress(format!("library sources of Rust {}: {way}", rustc.release));
         match get() {
             Ok(()) if is_library(&library) => return Ok(RustSrc { library, in_sysroot: false }),
             Ok(()) => return Ok(RustSrc { library: in_sysroot, in_sysroot: true }),
@@ -70,7 +71,7 @@ pub fn ensure(rustc: &Rustc) -> Result<RustSrc> {
         }
     }
     bail!(
-        "the library sources of Rust {} cannot be had, and the probe and the agent need them: run \
+        "the library sources of Rust {} are missing, and the probe and the agent need them: run \
          `rustup component add rust-src`, or name a .tar.xz of Rust's library/ folder in \
          {ARCHIVE}. The host program and its tests do without: `cargo build -p sleepwalk`.{tried}",
         rustc.release
@@ -99,32 +100,23 @@ fn from_rustup() -> Result<()> {
 }
 
 fn from_debian(rustc: &Rustc, home: &Path) -> Result<()> {
-    let version = |apt: &Apt| {
-        let versions = apt.versions("rust-src")?;
-        Ok::<_, anyhow::Error>(versions.into_iter().find(|version| is_of(version, &rustc.release)))
-    };
-    let mut found = None;
-    for suites in [&["trixie-backports"][..], &["trixie"], &["sid"], &["experimental"]] {
-        let apt = Apt::open(suites)?;
-        if version(&apt)?.is_some() {
-            found = Some(apt);
-            break;
+    // Debian adds `+dfsg` and a revision of its own.
+    let name = format!("rust-src={}+*", rustc.release);
+    let library = format!("/usr/src/rustc-{}/library", rustc.release);
+    let mut tried = String::new();
+    for suites in
+        [&["trixie-backports", "trixie"][..], &["trixie"], &["sid"], &["experimental", "sid"]]
+    {
+        let unpacked = replace(home, &library[1..], |partial| {
+            // The package has the whole compiler too.
+            Packages { suites, names: &[&name], only: &[&format!("{library}/*")] }.unpack(partial)
+        });
+        match unpacked {
+            Ok(()) => return Ok(()),
+            Err(error) => tried.push_str(&format!("\n  {}: {error:#}", suites[0])),
         }
     }
-    let none = || format!("no suite has version {}", rustc.release);
-    let apt = found.with_context(none)?;
-    let folder = home.with_extension("deb");
-    let choose = |apt: &Apt| Ok(vec![format!("rust-src={}", version(apt)?.with_context(none)?)]);
-    let debs = apt.download(choose, &folder)?;
-    let deb = debs.first().context("apt-get download left no file")?;
-    // The package holds the whole compiler too; only the library is unpacked.
-    let inside = format!("./usr/src/rustc-{}/library", rustc.release);
-    unpack(
-        home,
-        Command::new("dpkg-deb").arg("--fsys-tarfile").arg(deb),
-        &["--strip-components=4", &inside],
-    )?;
-    fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))
+    bail!("no suite has it:{tried}")
 }
 
 fn from_archive(home: &Path) -> Result<()> {
@@ -133,38 +125,56 @@ fn from_archive(home: &Path) -> Result<()> {
     if !archive.is_file() {
         bail!("{} is no file", archive.display());
     }
-    unpack(home, Command::new("xz").arg("-dc").arg(&archive), &[])
+    system::ensure("xz", "xz-utils", "unpacks Rust's library sources")?;
+    replace(home, "library", |partial| {
+        let mut tar = Command::new("tar");
+        tar.arg("-xJf").arg(&archive).arg("-C").arg(partial);
+        sh::read(&mut tar).map(drop)
+    })
 }
 
-/// Unpacks beside the final place and moves the folder there: half a library is never found.
-fn unpack(home: &Path, source: &mut Command, choice: &[&str]) -> Result<()> {
+/// Lets `unpack` fill a folder beside the final place, and moves `library` in it there: half a
+/// library is never found.
+fn replace(home: &Path, library: &str, unpack: impl Fn(&Path) -> Result<()>) -> Result<()> {
     let partial = home.with_extension("partial");
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial)
         .with_context(|| format!("{} cannot be made", partial.display()))?;
-    let mut tar = Command::new("tar");
-    sh::pipe(source, tar.args(["-x", "-C"]).arg(&partial).args(choice))?;
-    if !is_library(&partial.join("library")) {
-        bail!("the archive holds {:?}, not library/ with its Cargo.lock", list(&partial)?);
+    unpack(&partial)?;
+    let unpacked = partial.join(library);
+    if !is_library(&unpacked) {
+        bail!("{library}/ with its Cargo.lock is not in there, but {:?}", paths::list(&partial)?);
     }
     let _ = fs::remove_dir_all(home);
-    fs::rename(&partial, home).with_context(|| format!("{} cannot be made", home.display()))
-}
-
-/// Debian adds its own revision after `+` or `-`.
-fn is_of(version: &str, release: &str) -> bool {
-    version.strip_prefix(release).is_some_and(|rest| rest.starts_with(['+', '-']))
+    fs::create_dir_all(home)
+        .and_then(|()| fs::rename(&unpacked, home.join("library")))
+        .with_context(|| format!("{} cannot be made", home.display()))?;
+    fs::remove_dir_all(&partial).with_context(|| format!("{} cannot be removed", partial.display()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_of;
+    use super::*;
 
     #[test]
-    fn only_exactly_this_release() {
-        assert!(is_of("1.95.0+dfsg1-2~bpo13+1", "1.95.0"));
-        assert!(is_of("1.95.0-1", "1.95.0"));
-        assert!(!is_of("1.95.01-1", "1.95.0"));
-        assert!(!is_of("1.96.1+dfsg1-2", "1.95.0"));
+    fn half_a_library_is_never_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("rust-src-1.2.3");
+        let fill = |files: &'static [&str]| {
+            move |partial: &Path| {
+                for file in files {
+                    let file = partial.join("usr/src/library").join(file);
+                    fs::create_dir_all(file.parent().unwrap())?;
+                    fs::write(file, "")?;
+                }
+                Ok(())
+            }
+        };
+        let error = replace(&home, "usr/src/library", fill(&["Cargo.lock"])).unwrap_err();
+        assert!(error.to_string().contains("not in there"), "{error}");
+        assert!(!home.exists());
+        replace(&home, "usr/src/library", fill(&["Cargo.lock", "core/Cargo.toml"])).unwrap();
+        assert!(is_library(&home.join("library")));
+        assert_eq!(paths::list(folder.path()).unwrap(), [home]);
     }
 }

@@ -1,10 +1,11 @@
-//! What the compiler says of itself: its release and LLVM pick the sources and the linker's build.
+//! The compiler's own account: its release and LLVM pick the sources and the linker's build.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::paths::list;
 use crate::sh;
 
 /// The rustc that cargo would call.
@@ -53,18 +54,6 @@ impl Rustc {
 
 fn field<'a>(identity: &'a str, name: &str) -> Option<&'a str> {
     identity.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-}
-
-/// The files of a folder, in order.
-pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries =
-        folder.read_dir().with_context(|| format!("{} cannot be read", folder.display()))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        files.push(entry?.path());
-    }
-    files.sort();
-    Ok(files)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use sleepwalk_vdev::system;
 
-use super::system;
 use crate::{paths, sh};
 
 /// The pair that was seen to work together; a newer zig may need a newer cargo-zigbuild.
@@ -48,7 +48,7 @@ pub fn ensure() -> Result<Zig> {
     if zig.complete() {
         return Ok(zig);
     }
-    sh::say("cargo-zigbuild and zig: as Python wheels");
+    sh::progress("cargo-zigbuild and zig: as Python wheels");
     sh::retry(|| install(&zig.home))?;
     if !zig.complete() {
         bail!(
@@ -60,16 +60,16 @@ pub fn ensure() -> Result<Zig> {
 }
 
 fn install(home: &Path) -> Result<()> {
-    let mend = "install python3-pip, or put ziglang and cargo-zigbuild where pip finds them";
+    let remedy = "install python3-pip, or put ziglang and cargo-zigbuild where pip finds them";
     let mut pip = pip("cargo-zigbuild links the agent")?;
     pip.args(["install", "--quiet", "--upgrade", "--no-compile", "--no-deps"])
         .args(["--root-user-action=ignore", "--target"])
         .arg(home)
         .args(WHEELS);
-    sh::run_logged("zig", &mut pip, sh::LONG, mend)
+    sh::run_logged("zig", &mut pip, sh::LONG, remedy)
 }
 
-/// pip as it is, else in a virtual environment, else out of Debian, which is told `why`.
+/// pip as it is, else in a virtual environment, else out of Debian; `why` is for the message.
 pub(super) fn pip(why: &str) -> Result<Command> {
     let has_pip = || sh::read(Command::new("python3").args(["-m", "pip", "--version"])).is_ok();
     if !has_pip() {

@@ -125,8 +125,8 @@ impl Device {
     fn begin(&mut self, trace: &mut Trace) {
         trace.push(self.now, &super::session());
         self.overhead(trace);
-        let texts = ACTIONS.into_iter().chain(["thaw_processes", "rtc-pl031,modem", "GICv3"]);
-        for (id, text) in (0..).zip(texts) {
+        let strings = ACTIONS.into_iter().chain(["thaw_processes", "rtc-pl031,modem", "GICv3"]);
+        for (id, text) in (0..).zip(strings) {
             trace.push(self.now, &Record::String(StringDef { id, bytes: text.into() }));
         }
         for number in 0..IRQS {
@@ -150,7 +150,7 @@ impl Device {
         self.snapshot(trace, Reason::Start);
     }
 
-    /// Something is asked for at once and gets its answer when nothing is held any more.
+    /// A wait begins at once and ends when nothing is held any more.
     fn awake(&mut self, trace: &mut Trace, activations: u64) -> io::Result<()> {
         self.now += PAUSE;
         let blocker = self.choose();

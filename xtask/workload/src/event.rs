@@ -1,4 +1,4 @@
-//! What the program says on stdout: one JSON object a line.
+//! The program's stdout: one JSON object a line.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -33,7 +33,7 @@ pub enum Event<'a> {
     AttemptEnd { n: u32, errno: i32, attempt_ns: u64 },
     /// An abort was tried, and never came.
     AbortMissed { source: &'a str },
-    /// The demo has ended: attempts by what the kernel said.
+    /// The demo has ended: attempts by the kernel's answer.
     Done { attempts: u32, succeeded: u32, busy: u32, other: u32 },
 }
 
@@ -72,7 +72,7 @@ pub fn print(text: &str) -> Result<()> {
 
 /// To stderr, in one piece: several of these programs may share it.
 pub fn complain(text: impl Display) {
-    // Nobody can be told where even stderr is gone.
+    // Even stderr may be gone.
     let _ = std::io::stderr().write_all(format!("sleepwalk-workload: {text}\n").as_bytes());
 }
 

@@ -1,13 +1,15 @@
-//! A wakeup source of a chosen name that is active when it is told to be.
+//! A wakeup source of a chosen name that is active on command.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pipe2};
@@ -15,6 +17,37 @@ use nix::unistd::{mkfifo, pipe2};
 use crate::clock::boot_ns;
 use crate::event::{self, Event};
 use crate::wake_set::WakeSet;
+
+/// The longest name of a file, in bytes (NAME_MAX).
+const NAME_MAX: usize = 255;
+/// `sources` appends at most `_999999` to its prefix.
+const LONGEST_SUFFIX: usize = 7;
+
+/// Reads a name on the command line. A wakeup source made here has a file's name, so it can be
+/// whatever a file can be called; an empty one is for a pipe.
+pub fn name_parser() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(|name| file_name(name, 0))
+}
+
+/// Reads the start of such names.
+pub fn prefix_parser() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(|name| file_name(name, LONGEST_SUFFIX))
+}
+
+fn file_name(name: OsString, suffix: usize) -> Result<OsString, String> {
+    let bytes = name.as_bytes();
+    if suffix == 0 && matches!(bytes, b"." | b"..") || bytes.contains(&b'/') {
+        return Err(format!(
+            "{name:?} is no name for a file: leave out `/`, and don't call it `.`"
+        ));
+    }
+    match bytes.len() + suffix {
+        length if length > NAME_MAX => {
+            Err(format!("{name:?} makes {length} bytes: {NAME_MAX} is the most"))
+        }
+        _ => Ok(name),
+    }
+}
 
 /// A named pipe: in a [`WakeSet`], it has a wakeup source of the file's name, which is active from
 /// the write of a byte until the set settles after the byte was read.

@@ -5,28 +5,68 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use clap::value_parser;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sleepwalk_trace::units;
 
-use crate::args::{SourcesOptions, Traffic};
-use crate::fifo::Fifo;
+use crate::fifo::{Fifo, prefix_parser};
 use crate::scratch::Scratch;
 use crate::stop::{Ended, Stop};
 use crate::wake_set::WakeSet;
-use crate::{event, rights, storm};
+use crate::{capabilities, event, storm};
 
 /// Files that are open besides the FIFOs, and then some.
 const OTHER_FILES: u64 = 32;
 
-/// Makes them, says `ready`, stays until it is told to go.
-pub fn run(options: &SourcesOptions) -> Result<()> {
-    rights::check()?;
+/// More file descriptors than this no kernel gives by default (fs.nr_open).
+const MOST: i64 = 1_000_000;
+
+/// Make N wakeup sources, PREFIX_0000 and so on, plus the epoll set's own (`eventpoll`)
+///
+/// Prints `ready`, and stays until its stdin ends (a pipe, socket or terminal), a signal comes or the
+/// time is up. With --churn, prints `churned N` at the end.
+#[derive(Args, Debug, PartialEq)]
+pub struct Options {
+    /// How many
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=MOST))]
+    pub count: u32,
+    /// How their names begin
+    #[arg(long, default_value = "source", value_parser = prefix_parser())]
+    pub prefix: OsString,
+    #[command(flatten)]
+    pub traffic: Traffic,
+    /// End after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = units::duration)]
+    pub length: Option<Duration>,
+}
+
+/// The traffic on the sources.
+#[derive(Args, Debug, Default, PartialEq)]
+#[group(multiple = false)]
+pub struct Traffic {
+    /// That many short activations a second, round robin
+    #[arg(long, value_name = "HZ", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub churn: Option<u32>,
+    /// As many activations as all CPUs can make
+    #[arg(long)]
+    pub storm: bool,
+    /// As many births and deaths as all CPUs can make
+    #[arg(long)]
+    pub flicker: bool,
+}
+
+/// Makes them, prints `ready`, stays until it is to end.
+pub fn run(options: &Options) -> Result<()> {
+    capabilities::check()?;
     allow_files(u64::from(options.count) + OTHER_FILES)?;
     let stop = Stop::new()?.or_stdin();
     let scratch = Scratch::new()?;
-    match options.traffic {
-        Traffic::Storm => return storm::of_edges(&stop, scratch.path(), options),
-        Traffic::Flicker => return storm::of_lives(&stop, scratch.path(), options),
-        Traffic::Still | Traffic::Churn(_) => {}
+    if options.traffic.storm {
+        return storm::of_edges(&stop, scratch.path(), options);
+    }
+    if options.traffic.flicker {
+        return storm::of_lives(&stop, scratch.path(), options);
     }
     // After the FIFOs, so that it drops before them: all sources die by one close.
     let mut fifos = Vec::with_capacity(options.count as usize);
@@ -38,7 +78,7 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
     }
     let deadline = options.length.map(|length| Instant::now() + length);
     event::print("ready\n")?;
-    let ended = if let Traffic::Churn(hz) = options.traffic {
+    let ended = if let Some(hz) = options.traffic.churn {
         let (ended, done) = churn(&stop, &set, &fifos, hz, deadline)?;
         event::print(&format!("churned {done}\n"))?;
         ended
@@ -52,7 +92,7 @@ pub fn run(options: &SourcesOptions) -> Result<()> {
 }
 
 /// The name of that source.
-pub fn name(options: &SourcesOptions, index: u32) -> OsString {
+pub fn name(options: &Options, index: u32) -> OsString {
     let mut name = options.prefix.clone();
     name.push(format!("_{index:04}"));
     name
@@ -118,12 +158,8 @@ mod tests {
 
     #[test]
     fn names_count_up() {
-        let options = SourcesOptions {
-            count: 20_000,
-            prefix: "ws".into(),
-            traffic: Traffic::Still,
-            length: None,
-        };
+        let traffic = Traffic::default();
+        let options = Options { count: 20_000, prefix: "ws".into(), traffic, length: None };
         assert_eq!(name(&options, 7), "ws_0007");
         assert_eq!(name(&options, 12_345), "ws_12345");
     }

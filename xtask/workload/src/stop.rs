@@ -20,7 +20,7 @@ pub enum Ended {
     Time,
     /// SIGINT, SIGTERM or SIGHUP came.
     Signal(Signal),
-    /// Nobody can write to stdin any more.
+    /// Stdin has no writer any more.
     Stdin,
     /// The other file was ready or closed.
     File,
@@ -115,7 +115,7 @@ impl Stop {
                 if file.is_some() {
                     return Ok(Ended::File);
                 }
-                // What is typed means nothing.
+                // Typed input means nothing.
                 let mut typed = [0; 512];
                 if stdin.lock().read(&mut typed).context("stdin")? == 0 {
                     return Ok(Ended::Stdin);

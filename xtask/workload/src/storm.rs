@@ -10,33 +10,32 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 use nix::sys::epoll::EpollEvent;
 
-use crate::args::SourcesOptions;
 use crate::event;
 use crate::fifo::Fifo;
-use crate::sources::name;
+use crate::sources::{Options, name};
 use crate::stop::Stop;
 use crate::wake_set::WakeSet;
 
-/// What each thread does on its share of the FIFOs until the flag is set.
+/// Each thread's work on its share of the FIFOs until the flag is set.
 type Work = fn(&[Fifo], &AtomicBool) -> Result<()>;
 
 /// As many activations as there can be.
-pub fn of_edges(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
+pub fn of_edges(stop: &Stop, folder: &Path, options: &Options) -> Result<()> {
     run(stop, folder, options, 1, edges)
 }
 
 /// As many births and deaths as there can be.
-pub fn of_lives(stop: &Stop, folder: &Path, options: &SourcesOptions) -> Result<()> {
-    // A death waits until nobody reads the list any more (`wakeup_source_remove`,
+pub fn of_lives(stop: &Stop, folder: &Path, options: &Options) -> Result<()> {
+    // A death waits until the list has no reader any more (`wakeup_source_remove`,
     // drivers/base/power/wakeup.c, 7.3), so a thread alone would mostly sleep.
     run(stop, folder, options, 32, lives)
 }
 
-/// Makes the FIFOs, says `ready`, and has some threads for each CPU do `work` until it is told to go.
+/// Makes the FIFOs, prints `ready`, and has some threads for each CPU do `work` until it is to end.
 fn run(
     stop: &Stop,
     folder: &Path,
-    options: &SourcesOptions,
+    options: &Options,
     threads_per_cpu: usize,
     work: Work,
 ) -> Result<()> {

@@ -11,13 +11,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use clap::{Args, value_parser};
 use nix::errno::Errno;
 use serde::Serialize;
+use sleepwalk_trace::units;
 
-use crate::args::SuspendOptions;
 use crate::clock::boot_ns;
 use crate::stop::Stop;
-use crate::{event, rights, worker};
+use crate::{capabilities, event, worker};
 
 const STATE: &str = "/sys/power/state";
 const WAKEUP_COUNT: &str = "/sys/power/wakeup_count";
@@ -68,7 +69,7 @@ pub struct AlarmOff {
 impl Power {
     /// Checks that this device can suspend and be woken by its clock.
     pub fn open() -> Result<Power> {
-        rights::check()?;
+        capabilities::check()?;
         let states = fs::read_to_string(STATE).with_context(|| {
             format!("{STATE} cannot be read: this kernel cannot suspend (CONFIG_SUSPEND)")
         })?;
@@ -99,7 +100,7 @@ impl Power {
             waits.push(Span { begin_ns, end_ns: boot_ns() });
             let closed = lock(&self.closed);
             if *closed {
-                bail!("told to stop");
+                bail!("stopped");
             }
             match write(WAKEUP_COUNT, &count) {
                 Ok(()) => break closed,
@@ -136,7 +137,7 @@ impl Drop for AlarmOff {
     }
 }
 
-/// An alarm that is set must be cleared before another one: the kernel says EBUSY otherwise.
+/// An alarm that is set must be cleared before another one: the kernel returns EBUSY otherwise.
 fn clear_alarm() -> Result<()> {
     write(WAKEALARM, "0").with_context(|| format!("`0` into {WAKEALARM}"))
 }
@@ -149,7 +150,7 @@ fn lock(flag: &Mutex<bool>) -> MutexGuard<'_, bool> {
 fn read_count() -> Result<String> {
     let mut text = [0; 64];
     let read = loop {
-        // One read of one open: a second one would wait anew.
+        // One read of one open: a second one would wait again.
         match File::open(WAKEUP_COUNT).and_then(|mut file| file.read(&mut text)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => break other.context(WAKEUP_COUNT)?,
@@ -166,7 +167,7 @@ fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno as i32)
 }
 
-/// What `suspend` prints of an attempt.
+/// The line that `suspend` prints for an attempt.
 #[derive(Serialize)]
 struct Line {
     n: u32,
@@ -179,12 +180,34 @@ struct Line {
     lost_races: usize,
 }
 
+/// Suspend as Android does, with a JSON line for each attempt
+#[derive(Args, Debug, PartialEq)]
+pub struct Options {
+    /// How many attempts
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub times: u32,
+    /// When the RTC wakes the device: whole seconds
+    #[arg(long = "alarm", value_name = "TIME", default_value = "2s", value_parser = whole_seconds)]
+    pub alarm_s: u64,
+    /// How long to wait between attempts
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = units::duration)]
+    pub gap: Duration,
+}
+
+fn whole_seconds(text: &str) -> Result<u64, String> {
+    let time = units::positive_duration(text);
+    match time {
+        Ok(time) if time.subsec_nanos() == 0 => Ok(time.as_secs()),
+        _ => Err(format!("`{text}`: the RTC counts whole seconds, so give 1s, 2s and so on")),
+    }
+}
+
 /// Suspends as often as asked.
-pub fn run(options: &SuspendOptions) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     let stop = Stop::new()?;
     let power = Power::open()?;
     let _alarm_off = power.alarm_off();
-    let SuspendOptions { times, alarm_s, gap } = *options;
+    let Options { times, alarm_s, gap } = *options;
     worker::run(&stop, move || attempts(power, times, alarm_s, gap))
 }
 

@@ -21,7 +21,7 @@ pub struct TimerSource {
 impl TimerSource {
     /// Registers the source.
     pub fn new() -> Result<TimerSource> {
-        // CLOCK_MONOTONIC: an alarm clock would wake the device by itself, and be to blame for that.
+        // CLOCK_MONOTONIC: an alarm clock would wake the device on its own, and be to blame for that.
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).context("timerfd_create")?;
         let set = WakeSet::new()?;
@@ -35,7 +35,7 @@ impl TimerSource {
         self.timer.set(when, TimerSetTimeFlags::empty()).context("timerfd_settime")
     }
 
-    /// Makes it inactive; tells whether it had become active.
+    /// Makes it inactive; returns whether it had become active.
     pub fn relax(&self) -> Result<bool> {
         let fired = match self.timer.wait() {
             Ok(()) => true,

@@ -19,7 +19,7 @@ impl WakeSet {
     }
 
     /// Gives a file a wakeup source. The kernel ignores EPOLLWAKEUP from those who lack
-    /// CAP_BLOCK_SUSPEND, without an error: `rights::check` asks for it beforehand.
+    /// CAP_BLOCK_SUSPEND, without an error: `capabilities::check` checks for it beforehand.
     pub fn add(&self, file: &impl AsFd) -> Result<()> {
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLWAKEUP;
         self.epoll.add(file, EpollEvent::new(flags, 0)).context("epoll_ctl with EPOLLWAKEUP")

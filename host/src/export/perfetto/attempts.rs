@@ -7,7 +7,7 @@ use sleepwalk_trace::time::BootNanos;
 use super::packets::{Packets, Value, note};
 use super::proto::{DebugAnnotation, Ftrace, SuspendResume, SuspendResumeMinimal};
 use super::tracks::{Names, Track};
-use crate::report::Attempt;
+use crate::report::{Attempt, Evidence, Mode, Outcome};
 use crate::text::escape;
 
 /// A step that began.
@@ -45,10 +45,10 @@ impl<'a> Attempts<'a> {
     ) -> io::Result<()> {
         loop {
             match self.now {
-                Some(attempt) if attempt.end_ns < at.0 => self.end(packets)?,
+                Some(attempt) if attempt.end_ns < at => self.end(packets)?,
                 Some(_) => return Ok(()),
                 None => {
-                    let due = self.coming.as_slice().first().is_some_and(|a| a.start_ns <= at.0);
+                    let due = self.coming.as_slice().first().is_some_and(|a| a.start_ns <= at);
                     let Some(attempt) = due.then(|| self.coming.next()).flatten() else {
                         return Ok(());
                     };
@@ -76,7 +76,7 @@ impl<'a> Attempts<'a> {
         names: &Names<'_>,
         packets: &mut Packets<impl Write>,
     ) -> io::Result<()> {
-        let over = |a: &Attempt| a.start_ns < at.0 && a.end_ns == at.0;
+        let over = |a: &Attempt| a.start_ns < at && a.end_ns == at;
         if begin && &*action == b"suspend_enter" && self.now.is_some_and(over) {
             // The one before ended in this very nanosecond.
             self.end(packets)?;
@@ -115,8 +115,8 @@ impl<'a> Attempts<'a> {
     ) -> io::Result<()> {
         // See `analyze::attempts`: below s2idle the clock stands still until syscore resumes.
         let last: &[u8] =
-            if attempt.mode == "s2idle" { b"machine_suspend" } else { b"syscore_resume" };
-        if attempt.outcome != "slept" {
+            if attempt.mode == Mode::S2idle { b"machine_suspend" } else { b"syscore_resume" };
+        if attempt.outcome != Outcome::Slept {
             return Ok(());
         }
         if action == b"machine_suspend" && begin && !self.asleep {
@@ -137,16 +137,15 @@ impl<'a> Attempts<'a> {
     ) -> io::Result<()> {
         self.now = Some(attempt);
         let name = match attempt.outcome {
-            "slept" => "slept".to_owned(),
+            Outcome::Slept => "slept".to_owned(),
             outcome => format!("{outcome} ({})", attempt.stage),
         };
-        let start = BootNanos(attempt.start_ns);
-        packets.begin(Track::Attempts.uuid(), start, &name, notes(attempt, names))
+        packets.begin(Track::Attempts.uuid(), attempt.start_ns, &name, notes(attempt, names))
     }
 
     fn end(&mut self, packets: &mut Packets<impl Write>) -> io::Result<()> {
         let Some(attempt) = self.now.take() else { return Ok(()) };
-        let end = BootNanos(attempt.end_ns);
+        let end = attempt.end_ns;
         if std::mem::take(&mut self.asleep) {
             packets.ftrace(end, minimal(false))?;
         }
@@ -162,18 +161,18 @@ impl<'a> Attempts<'a> {
 }
 
 fn notes(attempt: &Attempt, names: &Names<'_>) -> Vec<DebugAnnotation> {
-    let blame = |instance, evidence: &str| {
+    let blame = |instance, evidence: Evidence| {
         vec![
             note("name", Value::Text(names.plain(instance).into_owned())),
             note("instance", Value::Unsigned(instance.into())),
-            note("evidence", Value::Text(evidence.to_owned())),
+            note("evidence", Value::Text(evidence.to_string())),
         ]
     };
     let mut notes = vec![
         note("index", Value::Unsigned(attempt.index)),
-        note("outcome", Value::Text(attempt.outcome.to_owned())),
-        note("stage", Value::Text(attempt.stage.to_owned())),
-        note("mode", Value::Text(attempt.mode.to_owned())),
+        note("outcome", Value::Text(attempt.outcome.to_string())),
+        note("stage", Value::Text(attempt.stage.to_string())),
+        note("mode", Value::Text(attempt.mode.to_string())),
         note("slept_ns", Value::Unsigned(attempt.slept_ns)),
         note("s2idle_entries", Value::Unsigned(attempt.s2idle_entries)),
     ];

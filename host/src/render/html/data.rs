@@ -1,4 +1,4 @@
-//! What the page's script draws from, small: columns, differences, and every name once.
+//! The data of the page's script, small: columns, differences, and every name once.
 //!
 //! Times are whole µs from the session's start: a start counts from the item before it, and with it
 //! goes how long the item took. Both ends are rounded alike, so what touches stays touching.
@@ -8,9 +8,13 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use sleepwalk_trace::time::BootNanos;
+
 use crate::analyze::attempts::STEP_NAMES;
-use crate::render::labels::{OUTCOMES, name, order, returned, source};
-use crate::report::{Attempt, Name, Report, Source, Span};
+use crate::render::labels::{outcome, returned, source, spaced};
+use crate::render::page::name;
+use crate::render::terminal::plain;
+use crate::report::{Attempt, Evidence, Name, Outcome, Report, Source, Span};
 
 /// Blockers of a wait that are named one by one.
 const BLOCKERS: usize = 4;
@@ -37,7 +41,7 @@ pub(super) struct Data {
     /// Words that come again and again.
     words: Vec<String>,
     attempts: Attempts,
-    /// What ended a sleep, each combination once.
+    /// The ends of sleeps, each combination once.
     wakes: Vec<Wake>,
     waits: Vec<Wait>,
     /// By source, then gap and length in turn.
@@ -80,7 +84,7 @@ struct Wait(i64, u64, i8, Vec<u64>, usize);
 
 /// The report's part that is drawn.
 pub(super) fn compact(report: &Report) -> Data {
-    let clock = Clock { start_ns: report.session.start_ns };
+    let clock = Clock { start: report.session.start_ns };
     let mut names = Names::new(&report.sources);
     let mut words = Interned::default();
     let mut wakes = Interned::default();
@@ -105,14 +109,14 @@ pub(super) fn compact(report: &Report) -> Data {
     let held: Vec<_> = report.sources.iter().map(|s| s.spans.as_slice()).collect();
     let (grain, spans) = clock.spans(&held, took);
     Data {
-        start_real: report.session.start_realtime_ns.div_euclid(1_000),
+        start_real: report.session.start_realtime_ns.0.div_euclid(1_000),
         took,
-        outcomes: OUTCOMES.iter().map(|(_, word)| *word).collect(),
+        outcomes: Outcome::ALL.map(outcome).to_vec(),
         steps: &STEP_NAMES,
         attempts,
         waits,
         spans,
-        held: report.sources.iter().map(|source| source.held_ns / 1_000).collect(),
+        held: report.sources.iter().map(|source| source.sum.held_ns / 1_000).collect(),
         grain,
         charger: clock.flat(&report.power.charger, 0),
         labels: names.labels,
@@ -135,14 +139,14 @@ impl Attempts {
         self.gap.push(at - *before);
         *before = at;
         self.took.push(took);
-        self.outcome.push(order(attempt.outcome));
-        self.mode.push(words.index(attempt.mode.to_owned()));
-        self.stage.push(words.index(attempt.stage.replace('_', " ")));
+        self.outcome.push(attempt.outcome as usize);
+        self.mode.push(words.index(attempt.mode.to_string()));
+        self.stage.push(words.index(spaced(attempt.stage)));
         self.returned.push(words.index(returned(attempt.errno)));
         self.slept.push(attempt.slept_ns / 1_000);
         self.entries.push(attempt.s2idle_entries);
         let cause = |c: &crate::report::Cause| {
-            [names.label(&c.name, c.instance), usize::from(c.evidence == "proven")]
+            [names.label(&c.name, c.instance), usize::from(c.evidence == Evidence::Proven)]
         };
         self.causes.push(attempt.causes.iter().flat_map(cause).collect());
         self.wake.push(attempt.wake.as_ref().map_or(-1, |wake| {
@@ -156,7 +160,7 @@ impl Attempts {
                 (None, Some(name)) => crate::text::escape(name.as_bytes()),
                 (None, None) => String::new(),
             };
-            let evidence = words.index(wake.evidence.to_owned());
+            let evidence = words.index(wake.evidence.to_string());
             wakes.index(Wake(source, irq, evidence)) as i64
         }));
         let mut last = at;
@@ -174,16 +178,16 @@ impl Attempts {
 /// Stamps → µs from the start.
 #[derive(Clone, Copy)]
 struct Clock {
-    start_ns: u64,
+    start: BootNanos,
 }
 
 impl Clock {
-    fn at(self, ns: u64) -> i64 {
+    fn at(self, at: BootNanos) -> i64 {
         // 2^64 ns in µs fit.
-        (ns.saturating_sub(self.start_ns) / 1_000) as i64
+        (at.since(self.start) / 1_000) as i64
     }
 
-    fn span(self, start_ns: u64, end_ns: u64) -> (i64, u64) {
+    fn span(self, start_ns: BootNanos, end_ns: BootNanos) -> (i64, u64) {
         let (start, end) = (self.at(start_ns), self.at(end_ns));
         (start, end.saturating_sub(start).max(0) as u64)
     }
@@ -213,7 +217,7 @@ impl Clock {
     }
 }
 
-/// Spans in order as gap and length in turn; what touches is one.
+/// Sorted spans as gap and length in turn; those that touch are one.
 #[derive(Default)]
 struct Flat {
     turns: Vec<u64>,
@@ -237,33 +241,33 @@ impl Flat {
 struct Names {
     labels: Vec<String>,
     by_instance: HashMap<u32, usize>,
-    by_name: HashMap<Vec<u8>, usize>,
+    by_name: HashMap<Name, usize>,
 }
 
 impl Names {
     fn new(sources: &[Source]) -> Self {
         let mut names = Self {
-            labels: sources.iter().map(source).collect(),
+            labels: sources.iter().map(|s| plain(&source(s))).collect(),
             by_instance: HashMap::new(),
             by_name: HashMap::new(),
         };
         for (row, source) in sources.iter().enumerate() {
             match source.instance {
                 Some(instance) => names.by_instance.insert(instance, row),
-                None => names.by_name.insert(source.name.bytes.clone(), row),
+                None => names.by_name.insert(source.name.clone(), row),
             };
         }
         names
     }
 
     /// The row of a source, or a label of its own where it has none.
-    fn label(&mut self, told: &Name, instance: u32) -> usize {
+    fn label(&mut self, unranked: &Name, instance: u32) -> usize {
         if let Some(&row) = self.by_instance.get(&instance) {
             return row;
         }
         let labels = &mut self.labels;
-        *self.by_name.entry(told.bytes.clone()).or_insert_with(|| {
-            labels.push(name(told));
+        *self.by_name.entry(unranked.clone()).or_insert_with(|| {
+            labels.push(plain(&name(unranked)));
             labels.len() - 1
         })
     }
@@ -295,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_gap_and_length_and_what_touches_is_one() {
+    fn spans_are_gap_and_length() {
         let mut flat = Flat::default();
         for (at, took) in [(5, 5), (10, 2), (20, 1), (19, 4)] {
             flat.push(at, took);
@@ -310,11 +314,14 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_made_coarser_until_a_page_can_hold_them() {
+    fn spans_get_coarser_until_they_fit_a_page() {
         let n = SPANS as u64 * 2;
-        let span = |i: u64| Span { start_ns: i * 1_000_000, end_ns: i * 1_000_000 + 400_000 };
+        let span = |i: u64| Span {
+            start_ns: BootNanos(i * 1_000_000),
+            end_ns: BootNanos(i * 1_000_000 + 400_000),
+        };
         let held: Vec<_> = (0..n).map(span).collect();
-        let clock = Clock { start_ns: 0 };
+        let clock = Clock { start: BootNanos(0) };
         let (grain, spans) = clock.spans(&[&held], n * 1_000);
         assert!(grain > 0 && spans[0].len() <= 2 * SPANS, "{grain} {}", spans[0].len());
         // None is left out: together they reach from the first to the last.
@@ -324,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_ranking_has_not_gets_a_label_of_its_own() {
+    fn a_name_without_a_row_gets_its_own_label() {
         let mut names = Names::new(&[]);
         let (a, b) = (Name::new(b"a"), Name::new(b"b\n"));
         assert_eq!([names.label(&a, 1), names.label(&b, 2), names.label(&a, 1)], [0, 1, 0]);

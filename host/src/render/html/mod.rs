@@ -1,14 +1,14 @@
-//! The report as one HTML file that asks nothing of anybody: styles, script and data are in it, and
-//! its Content-Security-Policy forbids the rest.
+//! The report as one HTML file that makes no requests: styles, script and data are in it, and its
+//! Content-Security-Policy forbids the rest.
 //!
-//! What is text stands in the page before any script runs: findings, ledger, ranking. The script
-//! sorts and filters that, and draws what is drawn. Names from the device reach the page in two
-//! ways: through maud, which escapes, and in the data, which has no `<` in it; the script only ever
-//! sets them as text.
+//! The text of the page is there before any script runs: it is the page that the terminal and
+//! Markdown show. The script sorts and filters the ranking, and draws the rest. Names from the device
+//! reach the page in two ways: through maud, which escapes, and in the data, which has no `<` in it;
+//! the script only ever sets them as text.
 
+mod blocks;
 mod data;
 mod page;
-mod ranking;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,10 +17,10 @@ use sha2::{Digest as _, Sha256};
 use super::json::harmless;
 use crate::report::Report;
 
-/// The style sheets, in order.
+/// The style sheets.
 const STYLE: [&str; 2] = [include_str!("vendor/uPlot.min.css"), include_str!("page.css")];
 
-/// The scripts, in order, as one: each uses what stands before it.
+/// The scripts as one; each uses those before it.
 const SCRIPT: [&str; 16] = [
     "/* uPlot, https://github.com/leeoniya/uPlot\n\n",
     include_str!("vendor/uPlot.LICENSE"),
@@ -31,7 +31,7 @@ const SCRIPT: [&str; 16] = [
     include_str!("script/data.js"),
     include_str!("script/state.js"),
     include_str!("script/dom.js"),
-    include_str!("script/tell.js"),
+    include_str!("script/describe.js"),
     include_str!("script/ranking.js"),
     include_str!("script/timeline.js"),
     include_str!("script/heatmap.js"),
@@ -57,7 +57,7 @@ pub fn render(report: &Report) -> Result<String, serde_json::Error> {
     Ok(page::page(report, &page::Parts { policy, style, script, data }).into_string())
 }
 
-/// JSON that can't end or change the element that it stands in: `</script>` and `<!--` need a `<`,
+/// JSON that can't end or change the element that it is in: `</script>` and `<!--` need a `<`,
 /// and in JSON that is only within strings.
 fn embedded(json: &str) -> String {
     harmless(json).replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn style_and_script_can_stand_inline() {
+    fn style_and_script_can_be_inline() {
         let (style, script) = (STYLE.concat(), SCRIPT.concat());
         for content in [&style, &script] {
             let content = content.to_lowercase();
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn the_hash_is_that_of_the_specification() {
         // https://www.w3.org/TR/CSP2/ has this example.
-        let told = "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng=";
-        assert_eq!(hash("alert('Hello, world.');"), told);
+        let hash_there = "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng=";
+        assert_eq!(hash("alert('Hello, world.');"), hash_there);
     }
 }

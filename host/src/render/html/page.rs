@@ -1,16 +1,16 @@
-//! The page itself: what is text stands here, and the places for what the script draws.
+//! The frame of the page: the head, the sections of [`pages::report`], and the places that the
+//! script draws in.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::ranking::{ranking, thousands};
-use crate::render::labels::{busy, untold};
-use crate::render::table::notes::warnings;
-use crate::render::table::power;
-use crate::report::{Finding, Ledger, Report, Session, Source};
-use crate::text::{escape, one_line};
-use crate::units::{count, percent, size, time, utc};
+use super::blocks::{Names, sections, text};
+use crate::render::page::{Block, Page, Section};
+use crate::render::pages;
+use crate::render::terminal::plain;
+use crate::report::Report;
+use crate::units::percent;
 
-/// What the page holds beside its markup.
+/// The parts of the file beside its markup.
 pub(super) struct Parts {
     pub policy: String,
     pub style: String,
@@ -19,7 +19,9 @@ pub(super) struct Parts {
 }
 
 pub(super) fn page(report: &Report, parts: &Parts) -> Markup {
-    let device = device(&report.session);
+    let page = pages::report::page(report, None);
+    let names = Names::new(&report.sources);
+    let (before, after) = split(&page);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -29,23 +31,21 @@ pub(super) fn page(report: &Report, parts: &Parts) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { "Sleepwalk · " (device) }
+                title { "Sleepwalk · " (subject(&page)) }
                 style { (PreEscaped(&parts.style)) }
             }
             body {
                 a.skip href="#ranking" { "To the ranking" }
-                (header(report, &device))
+                (header(report, &page))
                 main {
-                    (findings(report))
-                    (ledger(report))
-                    (ranking(report))
+                    (sections(before, &names))
                     (timeline())
                     (heat_map())
                     (latency())
-                    (capture(report))
+                    (sections(after, &names))
                 }
                 div #tip role="tooltip" hidden {}
-                noscript { p.empty { "The timeline, the heat map and the latencies are drawn by a script." } }
+                noscript { p.empty { "A script draws the timeline, the heat map and the latencies." } }
                 script #data type="application/json" { (PreEscaped(&parts.data)) }
                 script { (PreEscaped(&parts.script)) }
             }
@@ -53,195 +53,53 @@ pub(super) fn page(report: &Report, parts: &Parts) -> Markup {
     }
 }
 
-fn device(session: &Session) -> String {
-    let device = if session.device.is_empty() { "unnamed device" } else { &session.device };
-    escape(device.as_bytes())
+/// The sections up to the ranking, which the drawings follow, and those after it.
+fn split(page: &Page) -> (&[Block], &[Block]) {
+    let heading = |block: &Block| matches!(block, Block::Heading(..));
+    let ranking = |block: &Block| matches!(block, Block::Heading(Section::Ranking, _));
+    let start = page.blocks.iter().position(heading).unwrap_or(0);
+    let at = page.blocks.iter().position(ranking).unwrap_or(start);
+    let next = page.blocks.iter().skip(at + 1).position(heading);
+    let end = next.map_or(page.blocks.len(), |next| at + 1 + next);
+    (&page.blocks[start..end], &page.blocks[end..])
 }
 
-fn header(report: &Report, device: &str) -> Markup {
-    let s = &report.session;
-    let slept = report.attempts.iter().filter(|a| a.outcome == "slept").count();
-    let attempts = report.attempts.len() as u64;
-    let active = report.sources.iter().filter(|source| busy(source)).count();
+fn subject(page: &Page) -> String {
+    let title = page.blocks.iter().find_map(|block| match block {
+        Block::Title(text) => Some(plain(text)),
+        _ => None,
+    });
+    title.unwrap_or_default()
+}
+
+fn header(report: &Report, page: &Page) -> Markup {
+    let figure = |what: &str, ns: u64| {
+        html! { div { dt { (what) } dd { (percent(ns, report.session.duration_ns)) } } }
+    };
+    let lines = page.blocks.iter().take_while(|block| !matches!(block, Block::Heading(..)));
     html! {
         header {
             div.title {
                 p.mark { "Sleepwalk" }
-                h1 { (device) }
-                p.about {
-                    @if !s.kernel.is_empty() {
-                        "Linux " (escape(s.kernel.as_bytes())) " " (escape(s.machine.as_bytes())) " · "
+                @for block in lines {
+                    @match block {
+                        Block::Title(title) => h1 { (text(title)) },
+                        Block::Line(line) => p.about { (text(line)) },
+                        _ => {}
                     }
-                    (utc(s.start_realtime_ns)) " · " @if s.duration_ns == 0 { "no time passed" } @else { (time(s.duration_ns)) }
                 }
             }
             dl.figures {
-                div { dt { "asleep" } dd { (percent(report.ledger.asleep_ns, s.duration_ns)) } }
-                div { dt { "attempts" } dd { (thousands(attempts)) } }
-                div { dt { "of them slept" } dd { (percent(slept as u64, attempts)) } }
-                div { dt { "active sources" } dd { (active) small { " of " (report.sources.len()) } } }
+                (figure("asleep", report.ledger.asleep_ns))
+                @if let Some(ns) = report.ledger.blocked_ns { (figure("blocked", ns)) }
             }
             button #theme.quiet type="button" { "Dark" }
         }
     }
 }
 
-/// Findings that are shown at once: they stand in the order of their weight.
-const FINDINGS: usize = 8;
-
-fn findings(report: &Report) -> Markup {
-    let warnings = warnings(&report.session);
-    let (first, rest) = report.findings.split_at(report.findings.len().min(FINDINGS));
-    html! {
-        section #findings aria-labelledby="findings-h" {
-            h2 #findings-h { "Findings" }
-            @if first.is_empty() && warnings.is_empty() {
-                p.empty { "Nothing stands out in this trace." }
-            }
-            ul.findings {
-                @for finding in first { (one_finding(finding, &report.sources)) }
-                @for warning in &warnings {
-                    li.doubt { span.severity { "in doubt" } p { (warning) } }
-                }
-            }
-            @if !rest.is_empty() {
-                details {
-                    summary { (rest.len()) " more of less weight" }
-                    ul.findings { @for finding in rest { (one_finding(finding, &report.sources)) } }
-                }
-            }
-        }
-    }
-}
-
-fn one_finding(finding: &Finding, sources: &[Source]) -> Markup {
-    html! {
-        li class=(finding.severity) {
-            span.severity { (finding.severity) }
-            p {
-                (one_line(&finding.text))
-                @for name in &finding.sources {
-                    " "
-                    @match sources.iter().find(|source| source.name.name == *name) {
-                        Some(source) => {
-                            @let name = escape(&source.name.bytes);
-                            button.chip type="button" data-find=(name) title="show in the ranking" { (name) }
-                        }
-                        None => span.chip { (escape(name.as_bytes())) }
-                    }
-                }
-            }
-            @if let Some(gain) = finding.gain_ns {
-                span.gain { small { "gains " } (time(gain)) }
-            }
-        }
-    }
-}
-
-/// A line of the ledger: its words, what it holds, its class.
-type Line = (&'static str, &'static str, &'static str);
-
-/// The lines that can be told, with their times.
-fn lines(l: &Ledger) -> impl Iterator<Item = (u64, Line)> {
-    let all = [
-        (Some(l.asleep_ns), ("asleep", "in machine_suspend", "asleep")),
-        (
-            Some(l.suspending_ns),
-            ("going to sleep", "attempts that slept, up to machine_suspend", "suspending"),
-        ),
-        (Some(l.resuming_ns), ("waking up", "attempts that slept, after it", "resuming")),
-        (
-            Some(l.aborted_ns),
-            (
-                "attempts that did not sleep",
-                "the whole of them, charged to the sources that ended them",
-                "aborted",
-            ),
-        ),
-        (
-            l.blocked_ns,
-            (
-                "blocked by a source",
-                "user space waited to suspend, charged to the sources active meanwhile",
-                "blocked",
-            ),
-        ),
-        (l.not_trying_ns, ("awake, nobody asked to suspend", "outside attempts and waits", "idle")),
-        (
-            l.untold_ns,
-            (
-                untold(l),
-                match l.blocked_ns {
-                    Some(_) => "records are missing there, or an attempt's return is",
-                    None => "blocked, or nobody asked to suspend: the trace can't tell",
-                },
-                "untold",
-            ),
-        ),
-    ];
-    all.into_iter().filter_map(|(ns, line)| Some((ns?, line)))
-}
-
-fn ledger(report: &Report) -> Markup {
-    let whole = report.session.duration_ns;
-    let mut at = 0.0;
-    let parts: Vec<_> = lines(&report.ledger)
-        .map(|(ns, line)| {
-            let width = share(ns, whole) * 1_000.0;
-            at += width;
-            (ns, line, at - width, width)
-        })
-        .collect();
-    html! {
-        section #ledger aria-labelledby="ledger-h" {
-            h2 #ledger-h { "Where the time went" }
-            svg.whole viewBox="0 0 1000 28" preserveAspectRatio="none" aria-hidden="true" {
-                @for (ns, (what, _, class), x, width) in &parts {
-                    rect class={ "l-" (class) } x=(format!("{x:.3}")) y="0"
-                        width=(format!("{width:.3}")) height="28" {
-                        title { (what) ": " (time(*ns)) ", " (percent(*ns, whole)) }
-                    }
-                }
-            }
-            table.lines {
-                tbody {
-                    @for (ns, (what, meaning, class), ..) in &parts {
-                        tr {
-                            th scope="row" {
-                                svg.key viewBox="0 0 10 10" aria-hidden="true" {
-                                    rect class={ "l-" (class) } width="10" height="10" rx="2" {}
-                                }
-                                (what)
-                            }
-                            td { (time(*ns)) }
-                            td { (percent(*ns, whole)) }
-                            td.meaning { (meaning) }
-                        }
-                    }
-                    tr.sum {
-                        th scope="row" { "the session" }
-                        td { (time(whole)) }
-                        td { (percent(whole, whole)) }
-                        td.meaning { "the lines sum to it exactly" }
-                    }
-                    tr.aside {
-                        th scope="row" { "of that, charged to nobody" }
-                        td { (time(report.ledger.unattributed_ns)) }
-                        td { (percent(report.ledger.unattributed_ns, whole)) }
-                        td.meaning {}
-                    }
-                }
-            }
-        }
-    }
-}
-
-pub(super) fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// A place for rows: what stays above them, and as much of them as is in sight. What the keys have
-/// reached is told in words.
+/// A place for rows: a canvas that stays above them, and one for the rows in sight. A live region
+/// reads out the item that the keys have reached.
 fn plot(id: &str, kind: &str, label: &str) -> Markup {
     html! {
         div.plot id=(id) tabindex="0" role="application" aria-roledescription=(kind)
@@ -293,10 +151,10 @@ fn heat_map() -> Markup {
             div.bar {
                 h2 #heat-h { "Attempts by sources" }
                 output #heat-range {}
-                div.buttons role="group" aria-label="What the heat map shows" {
+                div.buttons role="group" aria-label="Contents of the heat map" {
                     button type="button" data-mode="aborts" aria-pressed="true" { "kept from sleeping" }
                     button type="button" data-mode="wakes" aria-pressed="false" { "woke" }
-                    button type="button" data-mode="held" aria-pressed="false" { "held at the begin" }
+                    button type="button" data-mode="held" aria-pressed="false" { "held at the start" }
                 }
             }
             (plot("cells", "heat map", "Heat map: attempts by sources"))
@@ -321,63 +179,6 @@ fn latency() -> Markup {
                 div.chart tabindex="0" role="img" aria-describedby="course-said" {}
                 p #course-said.note aria-live="polite" {}
             }
-        }
-    }
-}
-
-fn capture(report: &Report) -> Markup {
-    let s = &report.session;
-    let pairs = [
-        ("build", s.fingerprint.as_str()),
-        ("serial", &s.serial),
-        ("boot", &s.boot_id),
-        ("agent", &s.agent),
-        ("snapshots from", &s.source),
-        ("ended", s.end_reason.as_deref().unwrap_or("not in order")),
-    ];
-    html! {
-        section #capture aria-labelledby="capture-h" {
-            h2 #capture-h { "The capture" }
-            dl.pairs {
-                @for (what, value) in pairs {
-                    @if !value.is_empty() { div { dt { (what) } dd { (escape(value.as_bytes())) } } }
-                }
-                div { dt { "read" } dd { (count(s.records, "record")) ", " (count(s.snapshots, "snapshot")) } }
-                div { dt { "lost" } dd { (count(s.lost_events, "event")) ", " (size(s.damaged_bytes)) } }
-                @if let Some(drain) = &report.power.drain {
-                    (drained("battery asleep", drain.asleep_ns, drain.asleep_uah))
-                    (drained("battery awake", drain.awake_ns, drain.awake_uah))
-                }
-                @if let Some(cost) = &report.overhead {
-                    div { dt { "cost" } dd {
-                        (time(cost.agent_cpu_ns)) " of CPU, " (time(cost.agent_start_cpu_ns)) " of it to begin; "
-                        (size(cost.bytes_written)) " written"
-                    } }
-                }
-            }
-            @if !s.hooks.is_empty() {
-                table.hooks {
-                    thead { tr { th scope="col" { "seen" } th scope="col" { "how" } th scope="col" { "why not better" } } }
-                    tbody {
-                        @for hook in &s.hooks {
-                            tr {
-                                th scope="row" { (escape(hook.what.as_bytes())) }
-                                td { @if hook.how.is_empty() { "not seen" } @else { (escape(hook.how.as_bytes())) } }
-                                td { (one_line(&hook.why)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn drained(what: &str, ns: u64, uah: i64) -> Markup {
-    let (mah, ma) = power::drained(ns, uah);
-    html! {
-        @if ns > 0 {
-            div { dt { (what) } dd { (format!("{mah:.1} mAh in {}, {ma:.1} mA on average", time(ns))) } }
         }
     }
 }

@@ -1,83 +1,85 @@
 //! A verdict as a page: what broke, with value and limit.
 
 use crate::compare::check::{Check, Judged, Unit, Verdict};
-use crate::render::page::{Block, Page, Piece, Text, words};
+use crate::render::labels::device;
+use crate::render::page::{Block, Mark, Page, Piece, Section, Text, quote, words};
 use crate::units::{count, time};
 
 /// The page.
 pub fn page(verdict: &Verdict) -> Page {
     let mut page = Page::default();
     let traces = count(verdict.traces.len() as u64, "trace");
-    let said = if verdict.passed { "passed" } else { "FAILED" };
-    let title = format!("{said}: {traces} held to {}", verdict.policy);
-    page.blocks.push(Block::Title(words(title)));
+    let result = if verdict.passed { "passed" } else { "FAILED" };
+    let mut title = words(format!("{result}: {traces} checked against "));
+    title.extend(quote(verdict.policy.as_str()));
+    page.title(title);
     for trace in &verdict.traces {
         judged(&mut page, trace);
     }
-    let unused = verdict.unused.iter().map(|glob| words(glob.as_str()));
-    page.list("Patterns that fit no source", unused.collect());
+    let unused = verdict.unused.iter().map(quote).collect();
+    page.list("Patterns that match no source", Mark::Doubt, unused);
     page
 }
 
 fn judged(page: &mut Page, trace: &Judged) {
-    page.heading(trace.trace.as_str());
-    page.line(format!(
-        "{}, {}, {}: {} kept, {} broken, {} untold",
-        if trace.device.is_empty() { "unnamed device" } else { &trace.device },
+    page.blocks.push(Block::Heading(Section::Other, quote(trace.trace.as_str())));
+    let mut text = device(&trace.device);
+    text.push(Piece::Words(format!(
+        ", {}, {}: {} kept, {} broken, {} unknown",
         time(trace.duration_ns),
         count(trace.attempts, "attempt"),
         count(trace.kept, "limit"),
         trace.broken.len(),
-        trace.untold.len(),
-    ));
-    let items: Vec<_> = trace.broken.iter().map(broken).collect();
-    if !items.is_empty() {
+        trace.unknown.len(),
+    )));
+    page.blocks.push(Block::Line(text));
+    if !trace.broken.is_empty() {
         page.line("Broken:");
-        page.blocks.push(Block::Items(items));
+        page.items(Mark::Broken, trace.broken.iter().map(broken));
     }
-    let items: Vec<_> = trace.untold.iter().map(untold).collect();
-    if !items.is_empty() {
-        page.line("Can't be told:");
-        page.blocks.push(Block::Items(items));
+    if !trace.unknown.is_empty() {
+        page.line("Unknown:");
+        page.items(Mark::Doubt, trace.unknown.iter().map(unknown));
     }
 }
 
 fn broken(check: &Check) -> Text {
-    let mut text = of(check);
+    let mut text = subject(check);
     let value = check.value.unwrap_or_default();
     let least = check.limit.contains(".min_");
     let how = if least { "at least" } else { "at most" };
     let (value, bound) = both(value, check.bound, check.unit);
-    text.push(Piece::Words(match &check.why {
-        Some(why) => format!(": {why}"),
-        None => format!(": {value}, allowed {how} {bound}"),
-    }));
+    match &check.why {
+        Some(why) => text.push(Piece::Words(format!(": {why}"))),
+        None => text.push(Piece::Words(format!(": {value}, allowed {how} {bound}"))),
+    }
     text
 }
 
-fn untold(check: &Check) -> Text {
-    let mut text = of(check);
+fn unknown(check: &Check) -> Text {
+    let mut text = subject(check);
     let why = check.why.as_deref().unwrap_or_default();
     text.push(Piece::Words(format!(": {why}")));
     text
 }
 
-fn of(check: &Check) -> Text {
-    let mut text = words(check.limit.as_str());
+/// The limit, and the source that it is about.
+fn subject(check: &Check) -> Text {
+    let mut text = quote(check.limit.as_str());
     if let Some(source) = &check.source {
         text.push(Piece::Words(", ".to_owned()));
-        text.push(Piece::Name(source.bytes.clone()));
+        text.push(Piece::Name(source.bytes.to_vec()));
     }
     text
 }
 
-/// Value and limit, to as many digits as it takes to tell them apart.
+/// Value and limit, with as many digits as it takes to see the difference.
 fn both(value: f64, bound: f64, unit: Unit) -> (String, String) {
     if unit == Unit::Seconds {
         // A policy's durations are whole seconds.
-        let told = |seconds: f64| time((seconds * 1e9) as u64);
-        if told(value) != told(bound) {
-            return (told(value), told(bound));
+        let shown = |seconds: f64| time((seconds * 1e9) as u64);
+        if shown(value) != shown(bound) {
+            return (shown(value), shown(bound));
         }
     }
     let at = |digits| (shown(value, digits, unit), shown(bound, digits, unit));
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_beyond_its_limit_does_not_look_like_it() {
+    fn a_broken_limit_looks_unlike_its_value() {
         let text = |value, bound| {
             let (value, bound) = both(value, bound, Unit::Percent);
             format!("{value} {bound}")
@@ -109,7 +111,7 @@ mod tests {
         assert_eq!(text(10.000_1, 10.0), "10.0001 % 10 %");
         assert_eq!(text(0.0, 0.0), "0 % 0 %");
         let text = |value, bound| both(value, bound, Unit::Seconds);
-        assert_eq!(text(59.866, 1800.0), ("59.866 s".to_owned(), "30 m 00 s".to_owned()));
-        assert_eq!(text(1800.0, 1800.5), ("1800 s".to_owned(), "1800.5 s".to_owned()));
+        assert_eq!(text(59.866, 1800.0), ("59.9 s".to_owned(), "30 m 00 s".to_owned()));
+        assert_eq!(text(1800.0, 1800.2), ("1800 s".to_owned(), "1800.2 s".to_owned()));
     }
 }

@@ -1,43 +1,43 @@
 //! A comparison as a page.
 
-use crate::compare::diff::{Diff, Line, Measure, Outcome, Presence, Side, Source, Spread};
-use crate::render::labels::unknown;
-use crate::render::page::{Align, Block, Page, Piece, Text, name, words};
-use crate::units::{SECOND, count, percent, time};
+use crate::compare::diff::{
+    AttemptChange, Diff, Group, LineChange, Measure, Part, Presence, Side, SourceChange, Spread,
+};
+use crate::render::labels;
+use crate::render::page::{Cell, Column, Mark, Page, Piece, UNKNOWN, name, quote, words};
+use crate::units::{SECOND, count, percent};
 
 /// The page, with the `top` sources that changed most.
 pub fn page(diff: &Diff, top: usize) -> Page {
     let mut page = Page::default();
-    page.blocks.push(Block::Title(words("What got better or worse")));
-    page.table(
-        [
-            ("side", Align::Left),
-            ("traces", Align::Right),
-            ("length", Align::Right),
-            ("awake", Align::Right),
-            ("attempts", Align::Right),
-            ("device", Align::Left),
-        ],
-        5,
-        vec![side("before", &diff.before), side("after", &diff.after)],
-    );
-    page.list("Beware", diff.warnings.iter().map(words).collect());
+    page.title(words("What got better or worse"));
+    let columns = [
+        Column::text("side"),
+        Column::number("traces"),
+        Column::number("length"),
+        Column::number("awake"),
+        Column::number("attempts"),
+        Column::text("device"),
+    ];
+    page.table(&columns, [side("before", &diff.before), side("after", &diff.after)]);
+    page.list("Warnings", Mark::Doubt, diff.warnings.iter().map(quote).collect());
     page.heading("Where the time went, in per cent of the session");
     let lines = diff.ledger.iter().filter(|line| moved(&line.percent));
-    page.table(head("line"), 0, lines.map(ledger).collect());
+    page.table(&columns_of("line"), lines.map(ledger));
     page.heading("Attempts to suspend, per hour awake");
     let outcomes: Vec<_> = diff.attempts.iter().filter(|o| moved(&o.per_awake_hour)).collect();
     if outcomes.is_empty() {
-        let told = |o: &Outcome| o.per_awake_hour.before.or(o.per_awake_hour.after).is_some();
-        let told = diff.attempts.iter().any(told);
-        page.line(if told { "There were none." } else { "No trace tells." });
+        let known =
+            |o: &AttemptChange| o.per_awake_hour.before.or(o.per_awake_hour.after).is_some();
+        let known = diff.attempts.iter().any(known);
+        page.line(if known { "There were none." } else { "No trace recorded them." });
     }
-    page.table(head("outcome"), 0, outcomes.into_iter().map(outcome).collect());
+    page.table(&columns_of("result"), outcomes.into_iter().map(outcome));
     sources(&mut page, diff, top);
     page
 }
 
-/// Three digits, more or less: there are six numbers in a line.
+/// Three digits.
 fn short(value: f64) -> String {
     let digits = match value {
         100.0.. => 0,
@@ -53,55 +53,50 @@ fn moved(measure: &Measure) -> bool {
     some(measure.before) || some(measure.after)
 }
 
-fn side(what: &str, side: &Side) -> [Text; 6] {
+fn side(what: &str, side: &Side) -> [Cell; 6] {
+    let awake = side.awake_ns.map(|ns| percent(ns, side.duration_ns));
     [
-        words(what),
-        words(side.traces.len().to_string()),
-        words(time(side.duration_ns)),
-        words(side.awake_ns.map_or_else(unknown, |ns| percent(ns, side.duration_ns))),
-        words(side.attempts.to_string()),
-        words(side.devices.join(", ")),
+        Cell::words(what),
+        Cell::words(side.traces.len().to_string()),
+        Cell::time(side.duration_ns),
+        Cell::words(awake.as_deref().unwrap_or(UNKNOWN)),
+        Cell::count(side.attempts),
+        Cell::Text(quote(side.devices.join(", "))),
     ]
 }
 
-fn head(what: &'static str) -> [(&'static str, Align); 4] {
-    [
-        (what, Align::Left),
-        ("before", Align::Right),
-        ("after", Align::Right),
-        ("change", Align::Right),
-    ]
+fn columns_of(what: &'static str) -> [Column; 4] {
+    let [before, after, change] = ["before", "after", "change"].map(Column::number);
+    [Column::text(what), before, after, change]
 }
 
-fn ledger(line: &Line) -> [Text; 4] {
-    let what = match line.line {
-        "suspending" => "going to sleep",
-        "resuming" => "waking up",
-        "aborted" => "attempts that did not sleep",
-        "blocked" => "blocked by a source",
-        "not_trying" => "awake, nobody asked to suspend",
-        "untold" => "awake, not told apart",
-        "unattributed" => "of that, charged to nobody",
-        other => other,
-    };
+fn ledger(line: &LineChange) -> [Cell; 4] {
     let [before, after] = sides(&line.percent, short);
-    let change = line.percent.change.map_or_else(unknown, |c| signed(c, short));
-    [words(what), before, after, words(change)]
+    let label = match line.line {
+        Part::Awake => "awake",
+        Part::Line(line) => labels::line(line).0,
+    };
+    let change = line.percent.change.map(|change| signed(change, short));
+    let change = Cell::words(change.as_deref().unwrap_or(UNKNOWN));
+    [Cell::words(label), before, after, change]
 }
 
-fn outcome(outcome: &Outcome) -> [Text; 4] {
+fn outcome(outcome: &AttemptChange) -> [Cell; 4] {
     let [before, after] = sides(&outcome.per_awake_hour, short);
-    let what = outcome.outcome.replace('_', " ");
-    [words(what), before, after, words(change(&outcome.per_awake_hour, short))]
+    let word = match outcome.outcome {
+        Group::All => "all",
+        Group::Outcome(outcome) => labels::outcome(outcome),
+    };
+    [Cell::words(word), before, after, Cell::words(change(&outcome.per_awake_hour, short))]
 }
 
-fn sides(measure: &Measure, show: fn(f64) -> String) -> [Text; 2] {
-    [measure.before, measure.after].map(|spread| words(ranged(spread, show)))
+fn sides(measure: &Measure, show: fn(f64) -> String) -> [Cell; 2] {
+    [measure.before, measure.after].map(|spread| Cell::words(ranged(spread, show)))
 }
 
 /// The median, and where there are several traces how far they are apart.
 fn ranged(spread: Option<Spread>, show: fn(f64) -> String) -> String {
-    let Some(s) = spread else { return unknown() };
+    let Some(s) = spread else { return UNKNOWN.to_owned() };
     if s.traces < 2 {
         return show(s.median);
     }
@@ -109,8 +104,8 @@ fn ranged(spread: Option<Spread>, show: fn(f64) -> String) -> String {
 }
 
 fn change(measure: &Measure, show: fn(f64) -> String) -> String {
-    let Some(change) = measure.change else { return unknown() };
-    // What rounds to nothing or is beyond measure says no more than the change itself.
+    let Some(change) = measure.change else { return UNKNOWN.to_owned() };
+    // A share that rounds to nothing, or is huge, adds nothing to the change itself.
     let percent = measure.change_percent.filter(|percent| (0.5..1_000.0).contains(&percent.abs()));
     let percent = percent.map(|percent| format!(" ({})", signed(percent, |p| format!("{p:.0} %"))));
     signed(change, show) + &percent.unwrap_or_default()
@@ -119,7 +114,7 @@ fn change(measure: &Measure, show: fn(f64) -> String) -> String {
 fn signed(value: f64, show: fn(f64) -> String) -> String {
     let shown = show(value.abs());
     match value {
-        // What is shown as nothing has no sign.
+        // A change that rounds to nothing has no sign.
         _ if shown == show(0.0) => "±0".to_owned(),
         v if v < 0.0 => format!("−{shown}"),
         _ => format!("+{shown}"),
@@ -127,63 +122,57 @@ fn signed(value: f64, show: fn(f64) -> String) -> String {
 }
 
 fn sources(page: &mut Page, diff: &Diff, top: usize) {
-    // Where costs can't be compared, what was held still can.
+    // Where costs can't be compared, the time held still can.
     let by_cost = diff.sources.iter().any(|s| s.cost_ns_per_awake_hour.change.is_some());
-    let of = |s: &Source| match by_cost {
+    let measure = |s: &SourceChange| match by_cost {
         true => s.cost_ns_per_awake_hour,
         false => s.held_ns_per_awake_hour,
     };
     let what = if by_cost { "cost" } else { "time held" };
     page.heading(format!("Sources by {what}, in seconds per hour awake"));
-    let changed = |s: &&Source| s.presence != Presence::Both || differs(s);
+    let changed = |s: &&SourceChange| s.presence != Presence::Both || differs(s);
     let sources: Vec<_> = diff.sources.iter().filter(changed).collect();
     if sources.is_empty() {
         page.line("None changed.");
     }
-    let row = |s: &&Source| {
-        let mut who = name(&s.name);
-        match s.presence {
-            Presence::Both => {}
-            Presence::New => who.push(Piece::Words(" (new)".to_owned())),
-            Presence::Vanished => who.push(Piece::Words(" (vanished)".to_owned())),
-        }
-        let seconds = |value: f64| short(value / SECOND as f64);
-        let measure = of(s);
-        let [before, after] = sides(&measure, seconds);
-        let counted = |m: &Measure| words(m.change.map_or_else(unknown, |c| signed(c, short)));
-        [
-            who,
-            before,
-            after,
-            words(change(&measure, seconds)),
-            counted(&s.aborts_per_awake_hour),
-            counted(&s.wakes_per_awake_hour),
-        ]
-    };
-    page.table(
-        [
-            ("source", Align::Left),
-            ("before", Align::Right),
-            ("after", Align::Right),
-            ("change", Align::Right),
-            ("aborts", Align::Right),
-            ("wakes", Align::Right),
-        ],
-        0,
-        sources.iter().take(top).map(row).collect(),
-    );
+    let [source, before, after, changes] = columns_of("source");
+    let columns =
+        [source, before, after, changes, Column::number("aborts"), Column::number("wakes")];
+    page.table(&columns, sources.iter().take(top).map(|s| row(s, &measure(s))));
     let rest = sources.len().saturating_sub(top);
     if rest > 0 {
-        page.line(format!("{rest} more changed less."));
+        page.note(format!("… {rest} more changed less, see --top"));
     }
     let same = (diff.sources.len() - sources.len()) as u64;
     if same > 0 {
-        page.line(format!("{} did not change.", count(same, "source")));
+        page.note(format!("… {} did not change", count(same, "source")));
     }
 }
 
+fn row(s: &SourceChange, measure: &Measure) -> [Cell; 6] {
+    let mut label = name(&s.name);
+    match s.presence {
+        Presence::Both => {}
+        Presence::New => label.push(Piece::Words(" (new)".to_owned())),
+        Presence::Vanished => label.push(Piece::Words(" (vanished)".to_owned())),
+    }
+    let seconds = |value: f64| short(value / SECOND as f64);
+    let [before, after] = sides(measure, seconds);
+    let counted = |m: &Measure| {
+        Cell::words(m.change.map_or_else(|| UNKNOWN.to_owned(), |change| signed(change, short)))
+    };
+    [
+        Cell::Text(label),
+        before,
+        after,
+        Cell::words(change(measure, seconds)),
+        counted(&s.aborts_per_awake_hour),
+        counted(&s.wakes_per_awake_hour),
+    ]
+}
+
 /// Whether any of it changed.
-fn differs(s: &Source) -> bool {
+fn differs(s: &SourceChange) -> bool {
     [
         &s.cost_ns_per_awake_hour,
         &s.blocked_share_ns_per_awake_hour,
@@ -200,15 +189,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_that_says_nothing_is_left_out() {
-        let told = |change_percent| {
+    fn a_share_that_rounds_to_nothing_is_left_out() {
+        let shown = |change_percent| {
             let measure = Measure { before: None, after: None, change: Some(2.34), change_percent };
             change(&measure, |value| format!("{value:.2}"))
         };
-        assert_eq!(told(Some(6.2)), "+2.34 (+6 %)");
-        assert_eq!(told(Some(-0.6)), "+2.34 (−1 %)");
+        assert_eq!(shown(Some(6.2)), "+2.34 (+6 %)");
+        assert_eq!(shown(Some(-0.6)), "+2.34 (−1 %)");
         for nothing in [None, Some(0.2), Some(-0.4), Some(1_000.0)] {
-            assert_eq!(told(nothing), "+2.34");
+            assert_eq!(shown(nothing), "+2.34");
         }
     }
 }

@@ -1,5 +1,12 @@
-//! What each report shows, as a [`Page`](super::page::Page) that every skin can draw.
+//! Each report as a [`Page`](super::page::Page) that every skin can draw.
 
+mod attempts;
+mod capture;
 pub mod check;
 pub mod diff;
+mod findings;
+mod ledger;
 pub mod merged;
+mod ranking;
+pub mod report;
+mod warnings;

@@ -1,4 +1,4 @@
-//! `demo`: a phone in miniature, for about the time that is asked for.
+//! `demo`: a phone in miniature, for about the given time.
 //!
 //! One thread runs the suspend loop; others hold sources meanwhile, as drivers' would.
 
@@ -11,6 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use clap::Args;
+use sleepwalk_trace::units;
 
 use crate::event::{self, Event};
 use crate::scratch::Scratch;
@@ -22,7 +24,27 @@ use plan::Plan;
 use steps::Director;
 
 /// Room for a sleep and an abort.
-pub const SHORTEST: Duration = Duration::from_secs(5);
+const SHORTEST: Duration = Duration::from_secs(5);
+
+/// A phone in miniature: sleeps, aborts, long waits
+///
+/// Prints a JSON line for everything it does, with a CLOCK_BOOTTIME stamp in ns. Sort by it: threads
+/// print when they can.
+#[derive(Args, Debug, PartialEq)]
+pub struct Options {
+    /// How long
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = long_enough)]
+    pub length: Duration,
+}
+
+fn long_enough(text: &str) -> Result<Duration, String> {
+    match units::duration(text)? {
+        length if length < SHORTEST => {
+            Err(format!("`{text}` is too short for anything to happen: give at least 5s"))
+        }
+        length => Ok(length),
+    }
+}
 
 /// Runs it.
 pub fn run(length: Duration) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::event::{self, Event};
 use crate::fifo::Source;
 use crate::timer::{self, TimerSource};
 
-/// What is there all the time, named as on a phone.
+/// The sources that are there all the time, named as on a phone.
 const NAMES: [&str; 10] = [
     "modem_rx",
     "wlan_rx",
@@ -34,9 +34,9 @@ const CHATTER: [(&str, Duration); 4] = [
     ("charger", Duration::from_millis(15)),
 ];
 
-/// What the phone does about the alarm that woke it.
+/// The phone's reaction to the alarm that woke it.
 const ALARM_WORK: Duration = Duration::from_millis(90);
-/// The screen is on; nobody asks to suspend.
+/// The screen is on; user space does not try to suspend.
 const IDLE: Duration = Duration::from_millis(250);
 
 /// The sources, each in a set of its own, so that one can be held without a gap while others move.
@@ -84,7 +84,7 @@ impl Phone {
         source.end()
     }
 
-    /// Awake, with this and that going on, and nobody who asks to suspend.
+    /// Awake with some activity; user space does not try to suspend.
     pub fn busy(&self) -> Result<()> {
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         self.hold("alarm_service", ALARM_WORK)?;

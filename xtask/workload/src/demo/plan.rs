@@ -1,4 +1,4 @@
-//! What the demo does, in which order, and how much of it fits.
+//! The demo's steps, their order, and how many of them fit.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub enum Step {
     Blocked(&'static str),
     /// Two sources are active, one for the second half of the other's time. Then an attempt sleeps.
     Overlap(&'static str, &'static str),
-    /// A source comes, is active for a while, and goes; nobody asks to suspend meanwhile.
+    /// A source comes, is active for a while, and goes; user space does not try to suspend meanwhile.
     BornAndDies(&'static str),
 }
 
@@ -34,7 +34,7 @@ pub const ALARM_S: u64 = 3;
 /// Alarm of an attempt that is to be aborted: what a missed abort costs.
 pub const MISSED_ALARM_S: u64 = 2;
 
-/// The round. What shows most comes first, so that short demos have it.
+/// The round. The steps that show most come first, so that short demos have them.
 const ROUND: [Step; 8] = [
     Step::Sleep,
     Step::Abort("modem_rx"),
@@ -47,7 +47,7 @@ const ROUND: [Step; 8] = [
 ];
 
 impl Step {
-    /// What it takes when nothing has to be tried again, with the pause after it.
+    /// Its length when nothing has to be tried again, with the pause after it.
     pub fn cost(self) -> Duration {
         let sleep = Duration::from_secs(ALARM_S);
         let overhead = Duration::from_millis(700);
@@ -82,7 +82,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The next step that fits into the time left; the round begins anew after its last step.
+    /// The next step that fits into the time left; the round begins again after its last step.
     pub fn next(&mut self, left: Duration) -> Option<Step> {
         let candidates = (self.next..self.next + ROUND.len()).map(|i| i % ROUND.len());
         let found = candidates.into_iter().find(|&i| ROUND[i].cost() <= left)?;

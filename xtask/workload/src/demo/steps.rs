@@ -32,7 +32,7 @@ const LATE_TRIES: u32 = 6;
 /// How long the timer's source stays active after the abort.
 const LATE_HOLD: Duration = Duration::from_millis(60);
 
-/// What the kernel said of the attempts so far.
+/// The kernel's answers to the attempts so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub succeeded: u32,
@@ -184,7 +184,7 @@ impl<'a> Director<'a> {
     }
 }
 
-/// How often devices failed to suspend so far, at any stage. It tells an abort among devices from one
+/// How often devices failed to suspend so far, at any stage. It distinguishes an abort among devices from one
 /// before, and is empty where the kernel counts no such thing: then any abort is later than none.
 fn failed_devices() -> Vec<String> {
     ["failed_prepare", "failed_suspend", "failed_suspend_late", "failed_suspend_noirq"]

@@ -22,11 +22,11 @@ pub fn while_waiting<T>(
     thread::scope(|scope| {
         let holder = scope.spawn(move || {
             let begin = Instant::now();
-            // What was held is let go of even so, or the other thread would wait for ever.
+            // The source is released even so, or the other thread would wait for ever.
             let mut came = Ok(());
             while fs::read_to_string(&asleep_in).context("wchan")? != WAITS_IN {
                 if begin.elapsed() > DEADLINE {
-                    came = Err(anyhow!("nobody waited in {WAITS_IN} within {DEADLINE:?}"));
+                    came = Err(anyhow!("no thread waited in {WAITS_IN} within {DEADLINE:?}"));
                     break;
                 }
                 thread::sleep(PAUSE);

@@ -1,7 +1,7 @@
 //! `scenario`: each way in which an attempt to suspend can end, and each thing that can come before
 //! it, once.
 //!
-//! A step goes by what the kernel says, not by the clock: a holder lets go when the other thread
+//! A step goes by the kernel's state, not by the clock: a holder lets go when the other thread
 //! waits in the kernel, and what must hit a certain stage is tried until the kernel's own trace shows
 //! that it did. A step that cannot be done is an error.
 //!

@@ -1,4 +1,4 @@
-//! What the kernel says of an attempt's phases, in a trace instance of our own: whoever traces the
+//! An attempt's phases as the kernel traces them, in an instance of our own: another tracer of the
 //! same in the main one is not disturbed.
 
 use std::fs;
@@ -39,7 +39,7 @@ impl Phases {
         self.write("trace", "")
     }
 
-    /// What was seen since.
+    /// Everything seen since.
     pub fn seen(&self) -> Result<Seen> {
         let path = self.folder.join("trace");
         let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_begin_of_a_phase_is_found() {
+    fn the_start_of_a_phase_is_found() {
         let text = "# tracer: nop\n\
             \x20  sh-257     [000] .....  1017.470310: suspend_resume: dpm_suspend_late[2] begin\n\
             \x20  sh-257     [000] .....  1017.470309: suspend_resume: dpm_suspend[2] end\n\

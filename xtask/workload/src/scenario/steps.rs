@@ -33,16 +33,16 @@ const DEVICES_TRIES: u32 = 25;
 const SYNC: &str = "/sys/power/sync_on_suspend";
 const PM_TEST: &str = "/sys/power/pm_test";
 const PM_TEST_DELAY: &str = "/sys/module/suspend/parameters/pm_test_delay";
-/// The devices suspend one after the other, and say so: that takes longer, and is easier to hit.
+/// The devices suspend one after the other, each with a message: that takes longer, and is easier to hit.
 const PM_ASYNC: &str = "/sys/power/pm_async";
 const PM_PRINT_TIMES: &str = "/sys/power/pm_print_times";
-/// Of the module pm-notifier-error-inject.
+/// A file of the module pm-notifier-error-inject.
 const REFUSE: &str = "/sys/kernel/debug/notifier-error-inject/pm/actions/PM_SUSPEND_PREPARE/error";
 
 const EBUSY: i32 = -(Errno::EBUSY as i32);
 const EPERM: i32 = -(Errno::EPERM as i32);
 
-/// What the steps have in common.
+/// The state that the steps share.
 pub struct Scenario {
     power: Power,
     folder: PathBuf,
@@ -137,7 +137,7 @@ impl Scenario {
         second.end()
     }
 
-    /// An attempt that the kernel's own test mode ends at `level`: it says success, and sleeps not.
+    /// An attempt that the kernel's own test mode ends at `level`: it reports success, but does not sleep.
     fn cut_short(
         &mut self,
         level: &str,

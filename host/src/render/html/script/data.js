@@ -1,4 +1,4 @@
-// The embedded data, unpacked into columns. host/src/render/html/data.rs says what it holds.
+// The embedded data, unpacked into columns. See host/src/render/html/data.rs.
 
 const data = (() => {
   const raw = JSON.parse(document.getElementById("data").textContent);
@@ -25,10 +25,10 @@ const data = (() => {
   attempts.entries = a.entries;
   attempts.word = (column, i) => raw.words[a[column][i]];
 
-  /** Who kept attempt i from sleeping: label and whether that is proven. */
+  /** The sources that kept attempt i from sleeping: label, and whether that is proven. */
   attempts.causes = (i) => pairs(a.causes[i]).map(([label, proven]) => ({ label, proven: proven === 1 }));
 
-  /** What ended its sleep, or null. */
+  /** The interrupt and the source that ended its sleep, or null. */
   attempts.wake = (i) => {
     if (a.wake[i] < 0) return null;
     const [label, irq, evidence] = raw.wakes[a.wake[i]];
@@ -45,13 +45,13 @@ const data = (() => {
     return steps;
   };
 
-  const waits = { n: raw.waits.length, start: [], end: [], told: [] };
+  const waits = { n: raw.waits.length, start: [], end: [], result: [] };
   let at = 0;
   for (const [gap, took, idle, blockers, more] of raw.waits) {
     at += gap;
     waits.start.push(at);
     waits.end.push(at + took);
-    waits.told.push({ idle, blockers: pairs(blockers), more });
+    waits.result.push({ idle, blockers: pairs(blockers), more });
   }
 
   function pairs(flat) {
@@ -80,7 +80,7 @@ const data = (() => {
   };
 })();
 
-/** The first index whose value is above `value`: all arrays searched so are in order. */
+/** The first index whose value is above `value`: all arrays searched like this are sorted. */
 function above(values, value) {
   let low = 0, high = values.length;
   while (low < high) {

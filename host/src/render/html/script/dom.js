@@ -70,7 +70,7 @@ function prepare(canvas, width, height) {
 
 const FONT = "11.5px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
 
-/** `text` cut in its middle to `width`: names tell themselves apart at both ends. */
+/** `text` cut in its middle to `width`: names differ at both ends. */
 function fitted(context, text, width) {
   if (context.measureText(text).width <= width) return text;
   const chars = [...text];
@@ -107,7 +107,7 @@ function spoken({ title, pairs }) {
   return `${title}. ${pairs.map(([what, value]) => `${what} ${value}`).join(", ")}`;
 }
 
-/** Rows of one height in a box that scrolls: only what is in sight is drawn. */
+/** Rows of one height in a box that scrolls: only those in sight are drawn. */
 function rowsBox(box, height, most) {
   const scroller = box.querySelector(".rows");
   const room = box.querySelector(".room");
@@ -131,7 +131,7 @@ function rowsBox(box, height, most) {
   };
 }
 
-/** Columns that names stand in, left of what is drawn. */
+/** Room for the names, left of the drawing. */
 function gutter(width) {
   return Math.round(Math.min(220, Math.max(96, width * 0.2)));
 }

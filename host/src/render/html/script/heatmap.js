@@ -1,4 +1,4 @@
-// The heat map: which sources had to do with which attempts. Its columns are the attempts of the
+// The heat map: sources by the attempts that they concern. Its columns are the attempts of the
 // timeline's range, several in one where there are more than fit.
 
 (() => {
@@ -9,13 +9,13 @@
   const { attempts } = data;
   const MODES = {
     aborts: { color: "o-aborted", words: "kept from sleeping by", single: "kept the attempt from sleeping", none: "No source kept an attempt of this range from sleeping." },
-    wakes: { color: "o-slept", words: "woken by", single: "ended its sleep", none: "No sleep of this range was ended by a source that is known." },
-    held: { color: "held", words: "begun while held:", single: "was held when it began", none: "No source was held when an attempt of this range began." },
+    wakes: { color: "o-slept", words: "woken by", single: "ended its sleep", none: "No sleep of this range was ended by a known source." },
+    held: { color: "held", words: "started while held:", single: "was held when it started", none: "No source was held when an attempt of this range started." },
   };
   let mode = "aborts";
   let width = 0, left = 0;
   let cursor = null;
-  // What is drawn: rows with a count for each column, and the largest part of a column's attempts.
+  // The drawing: rows with a count for each column, and the largest part of a column's attempts.
   let map = { rows: [], columns: 0, from: 0, to: 0, peak: 1 };
 
   const n = () => map.to - map.from;
@@ -29,11 +29,11 @@
     return [1, 2, 5, 10].map((k) => k * power).find((k) => k >= least) ?? 10 * power;
   };
 
-  /** Calls `hit(source, attempt)` for what the mode counts. */
+  /** Calls `hit(source, attempt)` for each that the mode counts. */
   function each(from, to, hit) {
     if (mode === "held") {
       data.sources.forEach(({ start, end }, source) => {
-        // Both are in order: one walk along both.
+        // Both are sorted: one walk along both.
         let k = above(end, attempts.start[from] ?? 0);
         for (let i = from; i < to && k < start.length; i++) {
           while (k < start.length && end[k] <= attempts.start[i]) k++;
@@ -206,10 +206,10 @@
       : { row: 0, column: 0 };
     rows.reveal(cursor.row);
     draw();
-    const told = details(cursor.row, cursor.column);
-    el("cells-said").textContent = spoken(told);
+    const item = details(cursor.row, cursor.column);
+    el("cells-said").textContent = spoken(item);
     const body = rows.scroller.getBoundingClientRect();
-    tip.show(body.left + left + (cursor.column + 0.5) * cell(), body.top + (cursor.row + 0.5) * ROW - rows.scroller.scrollTop, told);
+    tip.show(body.left + left + (cursor.column + 0.5) * cell(), body.top + (cursor.row + 0.5) * ROW - rows.scroller.scrollTop, item);
   });
   box.addEventListener("focus", redraw);
   box.addEventListener("blur", () => {

@@ -17,7 +17,7 @@
   };
   for (let i = 0; i < attempts.n; i++) {
     const steps = attempts.steps(i);
-    // The sleep is what it is all for, and no latency.
+    // The sleep itself is no latency.
     const sleeps = steps.filter((s) => s.name === "machine_suspend" && s.end !== null);
     for (const s of steps) {
       if (s.name !== "machine_suspend" && s.end !== null) add(s.name, s.end - s.start, i);

@@ -18,11 +18,11 @@
     name();
     redrawAll();
   });
-  // Canvases keep what was drawn: paper is light, and of another width.
+  // Canvases keep their drawing, but paper is light, and of another width.
   printing.addEventListener("change", redrawAll);
 
   for (const chip of document.querySelectorAll("[data-find]")) {
-    chip.addEventListener("click", () => ranking.find(chip.dataset.find));
+    chip.addEventListener("click", () => ranking.find(chip.dataset.find, Number(chip.dataset.row)));
   }
 
   name();

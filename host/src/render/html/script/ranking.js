@@ -1,5 +1,5 @@
-// The ranking: sorted by a click on a head, filtered by name. What it shows, and in which order, is
-// what the timeline and the heat map have as rows.
+// The ranking: sorted by a click on a head, filtered by name. The timeline and the heat map have the
+// same rows in the same order.
 
 const ranking = (() => {
   const table = el("sources");
@@ -14,12 +14,12 @@ const ranking = (() => {
   const names = data.labels.map((label) => label.toLowerCase());
   const row = (tr) => Number(tr.dataset.row);
 
-  /** What a row is sorted by in a column: the name, or the number that the cell was made of. */
+  /** The value of a row that a column sorts by: the name, or the number behind the cell. */
   const value = (tr, column) => column === 1 ? names[row(tr)] : Number(tr.cells[column].dataset.v);
 
   function sort(column) {
     const now = heads[column].getAttribute("aria-sort");
-    // Numbers begin with the largest; the report's own order and names with the first.
+    // Numbers start with the largest; the report's own order and names with the first.
     const first = column < 2 ? "ascending" : "descending";
     const order = now === null ? first : now === "ascending" ? "descending" : "ascending";
     for (const head of heads) head.removeAttribute("aria-sort");
@@ -58,7 +58,7 @@ const ranking = (() => {
   });
   body.addEventListener("click", (event) => {
     const tr = event.target.closest("tr");
-    // Who selects a name to copy it does not click.
+    // Selecting a name to copy it is not a click.
     if (tr && getSelection().isCollapsed) picked.set(picked.get() === row(tr) ? null : row(tr));
   });
   picked.listen((which) => {
@@ -80,14 +80,11 @@ const ranking = (() => {
   });
   show();
   return {
-    /** Shows what has `name` in its name, and picks what is called so. */
-    find(name) {
+    /** Shows the sources with `name` in theirs, and picks the one of row `which`. */
+    find(name, which) {
       el("filter").value = name;
       show();
-      const found = shownRows.get();
-      // An instance's number stands behind its name.
-      const exact = found.find((row) => data.labels[row] === name || data.labels[row].startsWith(`${name} `));
-      picked.set(exact ?? found[0] ?? null);
+      picked.set(which);
       el("ranking").scrollIntoView({ block: "start" });
     },
   };

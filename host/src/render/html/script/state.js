@@ -1,5 +1,5 @@
-// What the parts of the page share: the range of time that is shown, the sources that the ranking
-// shows, the one that is picked. Each tells those who listen.
+// State that the parts of the page share: the range of time shown, the sources that the ranking
+// shows, and the picked one. Each calls its listeners on a change.
 
 function signal(value) {
   const listeners = [];

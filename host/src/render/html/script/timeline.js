@@ -1,5 +1,5 @@
 // The timeline: rows of items (attempts by outcome, waits, the charger, then each source) over one
-// range of time. The mouse and the keys do the same things, and what is in focus is told in words.
+// range of time. The mouse and the keys do the same things, and a live region reads out the item in focus.
 
 (() => {
   const box = el("lanes");
@@ -11,7 +11,7 @@
   // The item in focus: its row's index and its own.
   let focus = null;
 
-  // Rows: a label, items in order, their colour, and what is told of one.
+  // Rows: a label, sorted items, their colour, and the details of one.
 
   const CLASSES = ["o-slept", "o-no-sleep", "o-aborted", "o-failed", "o-unknown"];
   const pinned = [];
@@ -25,15 +25,15 @@
       end: which.map((i) => attempts.end[i]),
       color: CLASSES[index],
       brief: index > 0,
-      tell: (k) => tell.attempt(which[k]),
+      details: (k) => describe.attempt(which[k]),
     });
   });
   if (waits.n > 0) {
-    pinned.push({ label: `waits · ${waits.n.toLocaleString("en-GB")}`, start: waits.start, end: waits.end, color: "l-blocked", tell: tell.wait });
+    pinned.push({ label: `waits · ${waits.n.toLocaleString("en-GB")}`, start: waits.start, end: waits.end, color: "l-blocked", details: describe.wait });
   }
   if (data.charger.start.length > 0) {
     const { start, end } = data.charger;
-    pinned.push({ label: "on a charger", start, end, color: "charger", tell: (k) => tell.span("On a charger", start[k], end[k]) });
+    pinned.push({ label: "on a charger", start, end, color: "charger", details: (k) => describe.span("On a charger", start[k], end[k]) });
   }
   const sources = data.sources.map(({ start, end, duty }, index) => ({
     label: data.labels[index],
@@ -42,7 +42,7 @@
     end,
     duty,
     color: "held",
-    tell: (k) => tell.hold(data.labels[index], start[k], end[k], duty),
+    details: (k) => describe.hold(data.labels[index], start[k], end[k], duty),
   }));
   let lanes = [];
   const all = () => [...pinned, ...lanes];
@@ -80,7 +80,7 @@
     const scale = pixels / (to - from);
     const covered = new Float32Array(pixels + 1);
     const hits = brief ? new Uint16Array(pixels + 1) : null;
-    // Ends are in order as starts are: items of a row do not overlap.
+    // Ends are sorted like starts: items of a row do not overlap.
     for (let i = above(end, from); i < start.length && start[i] < to; i++) {
       const a = Math.max(0, (start[i] - from) * scale), b = Math.min(pixels, (end[i] - from) * scale);
       const first = Math.floor(a), last = Math.floor(b);
@@ -267,7 +267,7 @@
     }
     const { from, to } = range.get();
     const item = nearest(row, at(px), 4 * (to - from) / (width - left));
-    if (item < 0) tip.hide(); else tip.show(event.clientX, event.clientY, row.tell(item));
+    if (item < 0) tip.hide(); else tip.show(event.clientX, event.clientY, row.details(item));
   }
 
   function setFocus(row, item) {
@@ -278,12 +278,12 @@
     range.reveal(start[item], end[item]);
     if (row >= pinned.length) rows.reveal(row - pinned.length);
     draw();
-    const told = list[row].tell(item);
-    el("lanes-said").textContent = `${label}: ${spoken(told)}`;
+    const details = list[row].details(item);
+    el("lanes-said").textContent = `${label}: ${spoken(details)}`;
     const body = row < pinned.length ? pinnedCanvas : rows.scroller;
     const y = row < pinned.length ? AXIS + row * ROW : (row - pinned.length) * ROW - rows.scroller.scrollTop;
     const frame = body.getBoundingClientRect();
-    tip.show(frame.left + Math.max(left, Math.min(width, x((start[item] + end[item]) / 2))), frame.top + y + ROW / 2, told);
+    tip.show(frame.left + Math.max(left, Math.min(width, x((start[item] + end[item]) / 2))), frame.top + y + ROW / 2, details);
   }
 
   function move(rowBy, itemBy) {

@@ -5,19 +5,26 @@ const MS = 1e3, SECOND = 1e6, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24
 
 const two = (n) => String(n).padStart(2, "0");
 
-/** A duration: `12.3 ms`, `1.234 s`, `12 m 04 s`. Rounds down, so that no unit overflows. */
+/** A duration with three digits, or two units from a minute on: `12.3 ms`, `1.23 s`, `12 m 04 s`. */
 function time(us) {
-  const seconds = Math.floor(us / SECOND);
   if (us <= 0) return "0";
-  if (us < MS) return `${us >= 10 ? Math.floor(us) : Math.floor(us * 10) / 10} µs`;
-  if (us < SECOND) return `${(Math.floor(us / 100) / 10).toFixed(1)} ms`;
-  if (us < MINUTE) return `${(Math.floor(us / MS) / 1e3).toFixed(3)} s`;
-  if (us < HOUR) return `${Math.floor(seconds / 60)} m ${two(seconds % 60)} s`;
-  if (us < DAY) return `${Math.floor(seconds / 3600)} h ${two(Math.floor(seconds / 60) % 60)} m`;
-  return `${Math.floor(seconds / 86400)} d ${two(Math.floor(seconds / 3600) % 24)} h`;
+  for (const [unit, most, name] of [[1, 1000, "µs"], [MS, 1000, "ms"], [SECOND, 60, "s"]]) {
+    const text = digits3(us / unit);
+    if (Number(text) < most) return `${text} ${name}`;
+  }
+  const [seconds, minutes, hours] = [SECOND, MINUTE, HOUR].map((unit) => Math.round(us / unit));
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} m ${two(seconds % 60)} s`;
+  if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} m`;
+  return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
 }
 
-/** Digits after the second that tell marks `step` apart. */
+function digits3(value) {
+  const text = value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
+  // 9.996 reads 10.0, not 10.00.
+  return text.length > 4 && text.includes(".") ? Number(text).toFixed(Number(text) < 100 ? 1 : 0) : text;
+}
+
+/** Digits after the second that make marks `step` apart differ. */
 function digits(step) {
   return step >= SECOND ? 0 : step >= MS ? 3 : 6;
 }

@@ -1,0 +1,203 @@
+//! The findings in words. Names stay pieces, which each skin escapes in its own way.
+
+use super::page::{Piece, Text};
+use super::terminal::plain;
+use crate::report::{Finding, FindingKind, Losses, Name, NotTryingHint, Storms, Waker};
+use crate::units::{count, errno, percent, time};
+
+/// A finding as plain text, with its names escaped.
+pub fn text(finding: &Finding, session_ns: u64) -> String {
+    plain(&sentence(finding, session_ns))
+}
+
+/// A finding as a sentence or two; `session_ns`: the length of the session.
+pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
+    let part = |ns| format!("{} ({})", time(ns), percent(ns, session_ns));
+    match &finding.kind {
+        FindingKind::Blocker { source, share_ns, alone_ns, blocked_ns } => {
+            let (share, blocked) = (part(*share_ns), time(*blocked_ns));
+            let alone = alone(*alone_ns, *share_ns);
+            named(
+                source,
+                format!(" blocked suspend the longest: {share} of {blocked} blocked, {alone}."),
+            )
+        }
+        FindingKind::Aborter { source, aborts, proven, attempts, abort_ns } => {
+            let (attempts, wasted) = (count(*attempts, "attempt"), part(*abort_ns));
+            let proven = format!("({proven} proven)");
+            named(
+                source,
+                format!(
+                    " kept {aborts} of {attempts} from sleeping {proven}, which wasted {wasted}."
+                ),
+            )
+        }
+        FindingKind::Waker { by, wakes, slept, every_ns, after_ns } => {
+            let mut text = waker(by, *wakes, *slept);
+            text.extend(every_ns.map(|ns| words(format!(", about every {}", time(ns)))));
+            text.push(words(format!("; {} awake followed.", part(*after_ns))));
+            text
+        }
+        FindingKind::NoSleep { attempts, wasted_ns, .. } => {
+            let (attempts, wasted) = (count(*attempts, "attempt"), part(*wasted_ns));
+            line(format!(
+                "The kernel reported success for {attempts} that never slept; {wasted} was wasted."
+            ))
+        }
+        FindingKind::Storm(found) => storms(found, &part(found.wasted_ns)),
+        FindingKind::Failed { attempts, errno: most, wasted_ns } => {
+            let with = most.map(|(value, times)| format!(" ({times} with {})", errno(value)));
+            let (attempts, with) = (count(*attempts, "attempt"), with.unwrap_or_default());
+            let wasted = part(*wasted_ns);
+            line(format!(
+                "{attempts} failed{with}: a driver or the platform refused, and no wakeup source is to \
+                 blame; {wasted} was wasted."
+            ))
+        }
+        FindingKind::NotTrying { not_trying_ns, hint } => {
+            let mut text =
+                line(format!("Nothing tried to suspend for {} awake. ", part(*not_trying_ns)));
+            text.extend(not_trying(hint));
+            text
+        }
+        FindingKind::BlockedUnknown { unknown_ns, longest } => {
+            let mut text = line(format!(
+                "Activations or waits were not recorded, so {} awake cannot be split into blocked time \
+                 and time when nothing tried to suspend.",
+                part(*unknown_ns),
+            ));
+            if let Some(held) = longest {
+                text.extend([words(" "), name(&held.source)]);
+                text.push(words(format!(" was held the longest, for {}.", part(held.held_ns))));
+            }
+            text
+        }
+        FindingKind::Charger { charger_ns, spans, more } => {
+            let (on, at) = (part(*charger_ns), spans_at(spans, *more));
+            line(format!(
+                "On a charger or over USB for {on}, at {at}: a phone on a cable seldom suspends fully. \
+                 Use adb over Wi-Fi, or detach the capture and pull the cable."
+            ))
+        }
+        FindingKind::Lost(losses) => line(lost(losses, &part(losses.doubtful_ns))),
+        FindingKind::LateSnapshots { late, attempts, edges } => {
+            let known = match edges {
+                true => "the activations show which sources were active",
+                false => "which sources were active is a guess",
+            };
+            let attempts = count(*attempts, "attempt");
+            line(format!("The snapshot for {late} of {attempts} came after the freeze; {known}."))
+        }
+    }
+}
+
+/// `0 s to 1 m 04 s, 5 m 00 s to 6 m 00 s, …`
+fn spans_at(spans: &[(u64, u64)], more: bool) -> String {
+    let at = |ns| if ns == 0 { "0 s".to_owned() } else { time(ns) };
+    let spans = spans.iter().map(|&(start, end)| format!("{} to {}", at(start), at(end)));
+    spans.collect::<Vec<_>>().join(", ") + if more { ", …" } else { "" }
+}
+
+fn storms(found: &Storms, wasted: &str) -> Text {
+    let Storms { storms, attempts, largest, .. } = found;
+    let largest = format!("{largest} in {}", time(found.largest_ns));
+    let mut text = line(match storms {
+        1 => format!("A storm of attempts, {largest}; none slept"),
+        n => format!(
+            "{n} storms of attempts, {attempts} in {wasted}, the largest {largest}; none slept"
+        ),
+    });
+    if let Some((source, times)) = &found.blamed {
+        text.extend([words(", and "), name(source)]);
+        text.push(words(format!(" kept {times} of them from sleeping")));
+    }
+    text.push(words("."));
+    text
+}
+
+fn lost(losses: &Losses, doubtful: &str) -> String {
+    let Losses { events, chunks, records, contradictions, .. } = *losses;
+    let missing = [(events, "event"), (chunks, "chunk"), (records, "record")];
+    let missing = missing.into_iter().filter(|(n, _)| *n > 0);
+    let missing = missing.map(|(n, noun)| count(n, noun)).collect::<Vec<_>>().join(", ");
+    let lost = match missing.as_str() {
+        "" => "Some activations were lost without being counted".to_owned(),
+        missing => format!("{missing} lost, so the active sources are uncertain for {doubtful}"),
+    };
+    match contradictions {
+        0 => format!("{lost}."),
+        1 => format!("{lost}: 1 snapshot or counter contradicts the recorded ones."),
+        n => format!("{lost}: {n} snapshots or counters contradict the recorded ones."),
+    }
+}
+
+/// How much of a blocker's share fixing it would save.
+fn alone(alone_ns: u64, share_ns: u64) -> String {
+    match alone_ns {
+        0 => "but never alone, so fixing it alone would save nothing".to_owned(),
+        ns if time(ns) == time(share_ns) => {
+            "and it was the only active source throughout, so fixing \
+            it would save all of that"
+                .to_owned()
+        }
+        ns => format!("{} of it as the only active source, which fixing it would save", time(ns)),
+    }
+}
+
+fn waker(by: &Waker, wakes: u64, slept: u64) -> Text {
+    let mut rest = match wakes {
+        n if n == slept => format!(" ended all {slept} sleeps"),
+        n => format!(" ended {n} of {}", count(slept, "sleep")),
+    };
+    match by {
+        Waker::Source { source, proven } => {
+            rest += &format!(" ({proven} proven)");
+            named(source, rest)
+        }
+        Waker::Interrupt { irq, name } if name.bytes.is_empty() => {
+            line(format!("interrupt {irq}{rest}"))
+        }
+        Waker::Interrupt { irq, name } => {
+            let mut text = line(format!("interrupt {irq}, "));
+            text.extend(named(name, rest));
+            text
+        }
+    }
+}
+
+fn not_trying(hint: &NotTryingHint) -> Text {
+    match hint {
+        NotTryingHint::UserSpace => {
+            vec![words("On Android the screen or a user-space wakelock keeps it from trying.")]
+        }
+        NotTryingHint::Held(held) => vec![
+            words("Waits that began before the capture are invisible; "),
+            name(&held.source),
+            words(format!(" was held for {}.", time(held.held_ns))),
+        ],
+        NotTryingHint::SuspendOff => {
+            vec![words("There was no attempt in the whole session: is suspend switched off?")]
+        }
+    }
+}
+
+/// Words alone.
+fn line(text: impl Into<String>) -> Text {
+    vec![words(text)]
+}
+
+/// A name, and the words after it.
+fn named(source: &Name, rest: String) -> Text {
+    vec![name(source), words(rest)]
+}
+
+fn words(text: impl Into<String>) -> Piece {
+    Piece::Words(text.into())
+}
+
+fn name(name: &Name) -> Piece {
+    match name.bytes.is_empty() {
+        true => words("a source without a name"),
+        false => Piece::Name(name.bytes.to_vec()),
+    }
+}

@@ -1,0 +1,154 @@
+//! The attempts to suspend and their ends.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::render::labels::{outcome, returned, spaced};
+use crate::render::page::{Cell, Column, Page, Piece, Text, UNKNOWN, name, words};
+use crate::report::{Attempt, Evidence, Name, Wake};
+use crate::units::{count, time};
+
+/// Names in one cell.
+const NAMES: usize = 4;
+
+/// Rows of wakes: a long tail of single wakes has little to show.
+const WAKES: usize = 10;
+
+/// Attempts with one result.
+#[derive(Default)]
+struct Group<'a> {
+    count: u64,
+    awake_ns: u64,
+    /// By name: how often it is blamed, and how often that is proven.
+    blamed: BTreeMap<&'a Name, (u64, u64)>,
+}
+
+/// The section on their results; none without attempts.
+pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt>) {
+    let mut groups = BTreeMap::<_, Group<'_>>::new();
+    for attempt in attempts {
+        let Attempt { outcome, stage, errno, mode, .. } = attempt;
+        let group = groups.entry((*outcome, *stage, *errno, *mode)).or_default();
+        group.count += 1;
+        let awake_ns = attempt.duration_ns().saturating_sub(attempt.slept_ns);
+        group.awake_ns = group.awake_ns.saturating_add(awake_ns);
+        for cause in &attempt.causes {
+            let (times, proven) = group.blamed.entry(&cause.name).or_default();
+            *times += 1;
+            *proven += u64::from(cause.evidence == Evidence::Proven);
+        }
+    }
+    if groups.is_empty() {
+        return;
+    }
+    let all: u64 = groups.values().map(|group| group.count).sum();
+    page.heading(format!("{} to suspend", count(all, "attempt")));
+    let mut blamed = groups.values().flat_map(|group| group.blamed.values());
+    let unsure = blamed.any(|(_, proven)| *proven == 0);
+    let columns = [
+        Column::number("count"),
+        Column::text("result"),
+        Column::text("at"),
+        Column::text("mode").spare(),
+        Column::text("returned"),
+        Column::number("awake").meaning("how long they took, without the sleep"),
+        Column::text("kept awake by").meaning(match unsure {
+            true => "? means likely, not proven",
+            false => "",
+        }),
+    ];
+    let rows = groups.iter().map(|((result, stage, errno, mode), group)| {
+        [
+            Cell::count(group.count),
+            Cell::words(outcome(*result)),
+            Cell::words(spaced(stage)),
+            Cell::words(spaced(mode)),
+            Cell::words(returned(*errno)),
+            Cell::time(group.awake_ns),
+            blame(group),
+        ]
+    });
+    page.table(&columns, rows);
+}
+
+fn blame(group: &Group<'_>) -> Cell {
+    let mut names: Vec<_> = group.blamed.iter().collect();
+    names.sort_by_key(|(name, (times, _))| (Reverse(*times), *name));
+    let more = names.len().saturating_sub(NAMES);
+    let shown = names.into_iter().take(NAMES).map(|(source, (times, proven))| {
+        let mut text = name(source);
+        let sure = if *proven == 0 { "?" } else { "" };
+        let times = if *times == group.count { String::new() } else { format!(" ×{times}") };
+        text.push(Piece::Words(format!("{sure}{times}")));
+        text
+    });
+    let shown: Vec<_> = shown.collect();
+    if shown.is_empty() { Cell::words(UNKNOWN) } else { Cell::Names(shown, more) }
+}
+
+/// The end of a sleep: the number and name of the interrupt, and the source.
+type Key<'a> = (Option<u32>, &'a Option<String>, Option<&'a Name>);
+
+/// The section on what ended the sleeps, by interrupt and source; none without wakes.
+pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt>) {
+    let mut groups = BTreeMap::<Key<'_>, (u64, u64, u64)>::new();
+    for attempt in attempts {
+        let Some(Wake { irq, irq_name, source, evidence }) = &attempt.wake else { continue };
+        let source = source.as_ref().map(|source| &source.name);
+        let (times, slept_ns, proven) = groups.entry((*irq, irq_name, source)).or_default();
+        *times += 1;
+        *slept_ns = slept_ns.saturating_add(attempt.slept_ns);
+        *proven += u64::from(*evidence == Evidence::Proven);
+    }
+    if groups.is_empty() {
+        return;
+    }
+    page.heading("What woke it");
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, (times, slept_ns, _))| Reverse((*times, *slept_ns)));
+    let more = groups.len().saturating_sub(WAKES);
+    let unsure = groups.iter().any(|((.., source), (.., proven))| source.is_some() && *proven == 0);
+    let columns = [
+        Column::number("wakes"),
+        Column::number("mean sleep"),
+        Column::text("interrupt"),
+        Column::text("first source active").meaning(if unsure {
+            "? means likely, not proven"
+        } else {
+            ""
+        }),
+    ];
+    let row = |((irq, irq_name, source), (times, slept_ns, proven)): (Key<'_>, (u64, u64, u64))| {
+        let source = source.map_or_else(
+            || words(UNKNOWN),
+            |source| {
+                let mut text = name(source);
+                text.push(Piece::Words(if proven == 0 { "?" } else { "" }.to_owned()));
+                text
+            },
+        );
+        let mean = Cell::Number(time(slept_ns / times), slept_ns / times);
+        [
+            Cell::count(times),
+            mean,
+            Cell::Text(interrupt(irq, irq_name.as_deref())),
+            Cell::Text(source),
+        ]
+    };
+    page.table(&columns, groups.into_iter().take(WAKES).map(row));
+    if more > 0 {
+        page.note(format!("… {more} more"));
+    }
+}
+
+/// An interrupt's number and name.
+fn interrupt(irq: Option<u32>, name: Option<&str>) -> Text {
+    match (irq, name) {
+        (Some(irq), Some(name)) => {
+            vec![Piece::Words(format!("{irq} ")), Piece::Quote(name.to_owned())]
+        }
+        (Some(irq), None) => words(irq.to_string()),
+        (None, Some(name)) => vec![Piece::Quote(name.to_owned())],
+        (None, None) => words(UNKNOWN),
+    }
+}

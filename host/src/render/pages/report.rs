@@ -1,0 +1,26 @@
+//! One report as a page.
+
+use super::ranking::{self, Ranked};
+use super::{attempts, capture, findings, ledger, warnings};
+use crate::render::labels;
+use crate::render::page::{Block, Mark, Page};
+use crate::report::{Outcome, Report};
+
+/// The page with the `top` most costly sources, or with every source.
+pub fn page(report: &Report, top: Option<usize>) -> Page {
+    let mut page = Page::default();
+    page.title(capture::title(&report.session));
+    page.blocks.push(Block::Line(capture::extent(&report.session)));
+    page.line(labels::attempts(Outcome::ALL.map(|outcome| report.count(outcome))));
+    findings::findings(&mut page, [("", report)]);
+    page.list("Warnings", Mark::Doubt, warnings::warnings(&report.session));
+    let whole_ns = report.session.duration_ns;
+    ledger::ledger(&mut page, &report.ledger, whole_ns);
+    let ranked: Vec<_> = report.sources.iter().map(Ranked::source).collect();
+    ranking::ranking(&mut page, &ranked, top, report.sources_left_out, whole_ns);
+    attempts::attempts(&mut page, &report.attempts);
+    attempts::wakes(&mut page, &report.attempts);
+    capture::battery(&mut page, report.power.drain);
+    capture::capture(&mut page, report);
+    page
+}

@@ -1,0 +1,83 @@
+//! Reasons to doubt the numbers, in words.
+
+use crate::render::page::{Piece, Text, words};
+use crate::report::{HookKind, Session, Warning};
+use crate::text::fit;
+use crate::units::{count, damage};
+
+/// Columns of an error: both of its ends matter, the place and the cause.
+const ERROR: usize = 100;
+
+/// Each warning of a session.
+pub fn warnings(session: &Session) -> Vec<Text> {
+    session.warnings().iter().map(warning).collect()
+}
+
+fn warning(warning: &Warning) -> Text {
+    match warning {
+        Warning::NoEnd => words("the capture did not end cleanly: the last events may be missing"),
+        Warning::Full => words("the capture ended because the trace reached --max-size"),
+        Warning::Error(why) => {
+            let text = "the capture ended early: ".to_owned();
+            vec![Piece::Words(text), Piece::Quote(fit(why, ERROR))]
+        }
+        Warning::DroppedChunks(n) => {
+            words(format!("{} dropped to keep the trace small", count(*n, "older chunk")))
+        }
+        Warning::Damaged { bytes, chunks, records, ended } => {
+            let copied = if *ended { "" } else { ", or was copied too early" };
+            let damage = damage(*bytes, *chunks, *records);
+            words(format!("the trace is damaged{copied}: {damage}"))
+        }
+        Warning::UnknownRecords(n) => {
+            words(format!("{} of a newer version skipped", count(*n, "record")))
+        }
+        Warning::TruncatedSnapshots(n) => {
+            words(format!("{} without some sources", count(*n, "snapshot")))
+        }
+        Warning::OrphanedSnapshots(n) => {
+            words(format!("{} unusable, because the one before is lost", count(*n, "snapshot")))
+        }
+        Warning::TornStates(n) => words(format!(
+            "{} of sources ignored: the fields contradict each other",
+            count(*n, "reading")
+        )),
+        Warning::Inexact(source) => words(inexact(source)),
+        Warning::Unwatched { what, why } => because(unwatched(what), why),
+    }
+}
+
+/// `text (why)`, or the text alone without a reason.
+pub(super) fn because(text: &str, why: &str) -> Text {
+    if why.is_empty() {
+        return words(text);
+    }
+    let why = Piece::Quote(why.to_owned());
+    vec![Piece::Words(format!("{text} (")), why, Piece::Words(")".to_owned())]
+}
+
+fn inexact(source: &str) -> &'static str {
+    match source {
+        "kallsyms" => "snapshots were read without the kernel's lock: sources may be missing",
+        "debugfs" => {
+            "snapshots come from debugfs: millisecond resolution, and sources of one name may be \
+             mixed up"
+        }
+        _ => {
+            "snapshots come from sysfs: millisecond resolution, and sources are read at different \
+             moments"
+        }
+    }
+}
+
+fn unwatched(what: &HookKind) -> &'static str {
+    match what {
+        HookKind::Phase => "suspend attempts could not be traced on this kernel",
+        HookKind::Return => "the return values of attempts were not recorded",
+        HookKind::Edge => "single activations were not recorded",
+        HookKind::Wait => "reads of wakeup_count were not recorded",
+        HookKind::CountWrite => "writes of wakeup_count were not recorded",
+        HookKind::Wake => "interrupts that wake were not recorded",
+        HookKind::Other(_) => "something that a newer version watches was not recorded",
+    }
+}

@@ -1,0 +1,232 @@
+//! Attempts to suspend, and the waits before them.
+
+use serde::Serialize;
+use sleepwalk_trace::time::BootNanos;
+
+use super::{Name, stamp};
+
+/// How deep an attempt meant to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Suspend to idle, `PM_SUSPEND_TO_IDLE`.
+    S2idle,
+    /// `PM_SUSPEND_STANDBY`.
+    Standby,
+    /// Suspend to RAM, `PM_SUSPEND_MEM`.
+    Deep,
+    /// The start is not in the trace, or names a state that this version does not know.
+    Unknown,
+}
+
+/// The result of an attempt, in the order in which reports list them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It reached `machine_suspend` and stayed there.
+    Slept,
+    /// The kernel reported success, but nothing slept.
+    NoSleep,
+    /// A wakeup was pending.
+    Aborted,
+    /// Any other error.
+    Failed,
+    /// It did not sleep, and its return value is not in the trace.
+    Unfinished,
+}
+
+impl Outcome {
+    /// Every outcome, in order.
+    pub const ALL: [Self; 5] =
+        [Self::Slept, Self::NoSleep, Self::Aborted, Self::Failed, Self::Unfinished];
+}
+
+/// The step in which an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Before anything was done.
+    Entry,
+    /// Syncing the file systems.
+    Sync,
+    /// Suspend notifiers.
+    Prepare,
+    /// Freezing user space.
+    Freeze,
+    /// Preparing the devices.
+    DpmPrepare,
+    /// Suspending the devices.
+    Suspend,
+    /// Suspending them, late.
+    SuspendLate,
+    /// Suspending them, interrupts off.
+    SuspendNoirq,
+    /// The machine itself.
+    Machine,
+}
+
+/// How sure the blame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// An activation that can mean no other source, or no other source was active.
+    Proven,
+    /// Only the counters differ between the snapshots around it, or others were active as well.
+    Likely,
+    /// No source is known.
+    Unknown,
+}
+
+displays_key!(Mode, Outcome, Stage, Evidence);
+
+/// One call of `pm_suspend`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// From 0.
+    pub index: u64,
+    /// `suspend_enter` started.
+    #[serde(serialize_with = "stamp")]
+    pub start_ns: BootNanos,
+    /// Its return, or the last event that is known of it.
+    #[serde(serialize_with = "stamp")]
+    pub end_ns: BootNanos,
+    /// How deep it meant to sleep.
+    pub mode: Mode,
+    /// Its result.
+    pub outcome: Outcome,
+    /// The step in which it ended.
+    pub stage: Stage,
+    /// The return value of `pm_suspend`; `None` where that is not in the trace.
+    pub errno: Option<i32>,
+    /// Time within `machine_suspend`, over all entries; 0 unless it slept.
+    pub slept_ns: u64,
+    /// Its steps, sorted by start; the first 512 if there are more.
+    pub steps: Vec<Step>,
+    /// How often s2idle was entered; 0 in other modes.
+    pub s2idle_entries: u64,
+    /// The sources that kept it from sleeping.
+    pub causes: Vec<Cause>,
+    /// The end of the sleep; `None` where it did not sleep.
+    pub wake: Option<Wake>,
+    /// From its start to the first `machine_suspend`; 0 unless it slept. Not in the JSON.
+    #[serde(skip)]
+    pub suspending_ns: u64,
+    /// Awake time after the sleep, until the next attempt or wait. Not in the JSON.
+    #[serde(skip)]
+    pub after_wake_ns: u64,
+}
+
+impl Attempt {
+    /// From start to return.
+    pub fn duration_ns(&self) -> u64 {
+        self.end_ns.since(self.start_ns)
+    }
+
+    /// The way back from `machine_suspend` to its return, if it slept.
+    pub fn resuming_ns(&self) -> u64 {
+        let rest = self.duration_ns().saturating_sub(self.suspending_ns);
+        if self.outcome == Outcome::Slept { rest.saturating_sub(self.slept_ns) } else { 0 }
+    }
+
+    /// The source that ended its sleep, if one is known.
+    pub fn waker(&self) -> Option<&WakeSource> {
+        self.wake.as_ref()?.source.as_ref()
+    }
+}
+
+/// One step of an attempt: a `power:suspend_resume` pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// The kernel's name of it: `freeze_processes`, `dpm_suspend`, `machine_suspend`, …
+    pub step: &'static str,
+    /// Its start.
+    #[serde(serialize_with = "stamp")]
+    pub start_ns: BootNanos,
+    /// Its end; `None` where the attempt was aborted within it.
+    #[serde(serialize_with = "stamp_or_null")]
+    pub end_ns: Option<BootNanos>,
+}
+
+/// A source that an attempt's end is blamed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: Name,
+    /// Its number in the trace.
+    pub instance: u32,
+    /// Proven or likely.
+    pub evidence: Evidence,
+}
+
+impl Cause {
+    /// A source by its number alone; the name is resolved later.
+    pub fn new(instance: u32, evidence: Evidence) -> Self {
+        Self { name: Name::default(), instance, evidence }
+    }
+}
+
+/// The end of a sleep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wake {
+    /// The first interrupt after the last `machine_suspend` had started.
+    pub irq: Option<u32>,
+    /// Its name.
+    pub irq_name: Option<String>,
+    /// The source that was activated first.
+    pub source: Option<WakeSource>,
+    /// How sure the source is.
+    pub evidence: Evidence,
+}
+
+impl Wake {
+    /// By an interrupt, if one is known, and a source, if one is.
+    pub fn new(irq: Option<u32>, cause: Option<Cause>) -> Self {
+        let evidence = cause.as_ref().map_or(Evidence::Unknown, |cause| cause.evidence);
+        let source = cause.map(|Cause { name, instance, .. }| WakeSource { name, instance });
+        Self { irq, irq_name: None, source, evidence }
+    }
+}
+
+/// The source that ended a sleep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WakeSource {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: Name,
+    /// Its number in the trace.
+    pub instance: u32,
+}
+
+/// A blocking read of wakeup_count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// Its start, or the session's.
+    #[serde(serialize_with = "stamp")]
+    pub start_ns: BootNanos,
+    /// Its return, or the session's end.
+    #[serde(serialize_with = "stamp")]
+    pub end_ns: BootNanos,
+    /// The thread's id.
+    pub thread: u32,
+    /// It returned because no source was active; `None` where it had not returned.
+    pub idle: Option<bool>,
+    /// The sources active in it, the longest share first; the first 8 if there are more.
+    pub blockers: Vec<Blocker>,
+}
+
+/// A source that a wait waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Blocker {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: Name,
+    /// Its number in the trace.
+    pub instance: u32,
+    /// Its share of the wait.
+    pub share_ns: u64,
+}
+
+fn stamp_or_null<S: serde::Serializer>(at: &Option<BootNanos>, to: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.0).serialize(to)
+}

@@ -1,0 +1,167 @@
+//! Sources: their activity and cost, the roll-up by name, and the rank.
+
+use std::cmp::Reverse;
+
+use serde::Serialize;
+use sleepwalk_trace::time::BootNanos;
+
+use super::{Name, Span, add_known, stamp};
+use crate::analyze::ledger::Charge;
+
+/// One source, or all sources of one name.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: Name,
+    /// The name is longer than what was copied.
+    pub name_cut: bool,
+    /// Its number in the trace; null by name.
+    pub instance: Option<u32>,
+    /// Equal for sources that lived at one kernel address, which itself is kept secret; null by name.
+    pub address_id: Option<u32>,
+    /// First snapshot that has it.
+    #[serde(serialize_with = "stamp")]
+    pub first_ns: BootNanos,
+    /// Last snapshot that has it.
+    #[serde(serialize_with = "stamp")]
+    pub last_ns: BootNanos,
+    /// Registered within the session.
+    pub born: bool,
+    /// Removed within the session.
+    pub died: bool,
+    /// Its activity and cost.
+    #[serde(flatten)]
+    pub sum: Sum,
+    /// Active when last seen.
+    pub active_at_end: bool,
+    /// When it was held; only where the report was built for a drawing, and not part of the JSON.
+    /// Spans closer together than a pixel are merged.
+    #[serde(skip)]
+    pub spans: Vec<Span>,
+}
+
+/// The activity and cost of one source, or of several in sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sum {
+    /// How many sources this is the sum of.
+    pub instances: u64,
+    /// Time active.
+    pub held_ns: u64,
+    /// Its share of the blocked time; null without activations and waits.
+    pub blocked_share_ns: Option<u64>,
+    /// Blocked time in which no other source was active, which is what fixing it alone would gain; null
+    /// without activations and waits.
+    pub blocked_sole_ns: Option<u64>,
+    /// Attempts that it kept from sleeping, alone or with others.
+    pub aborts: u64,
+    /// Its share of their time.
+    pub abort_ns: u64,
+    /// Sleeps that it ended.
+    pub wakes: u64,
+    /// Awake time after those, until the next attempt or wait.
+    pub after_wake_ns: u64,
+    /// Its cost, as far as it is known: `blocked_share_ns`, `abort_ns` and `after_wake_ns` together.
+    pub cost_ns: u64,
+    /// Inactive → active.
+    pub activations: u64,
+    /// Events reported.
+    pub events: u64,
+    /// Activations that a timer ended.
+    pub expiries: u64,
+}
+
+impl Sum {
+    /// Adds another; blocked time that neither knows stays null.
+    pub fn add(&mut self, more: &Self) {
+        add_known(&mut self.blocked_share_ns, more.blocked_share_ns);
+        add_known(&mut self.blocked_sole_ns, more.blocked_sole_ns);
+        for (sum, more) in [
+            (&mut self.instances, more.instances),
+            (&mut self.held_ns, more.held_ns),
+            (&mut self.aborts, more.aborts),
+            (&mut self.abort_ns, more.abort_ns),
+            (&mut self.wakes, more.wakes),
+            (&mut self.after_wake_ns, more.after_wake_ns),
+            (&mut self.cost_ns, more.cost_ns),
+            (&mut self.activations, more.activations),
+            (&mut self.events, more.events),
+            (&mut self.expiries, more.expiries),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// Sets the costs; `blocked`: blocked time is known.
+    pub(super) fn charge(&mut self, charge: &Charge, blocked: bool) {
+        self.blocked_share_ns = blocked.then_some(charge.blocked_share_ns);
+        self.blocked_sole_ns = blocked.then_some(charge.blocked_sole_ns);
+        self.aborts = charge.aborts;
+        self.abort_ns = charge.abort_ns;
+        self.wakes = charge.wakes;
+        self.after_wake_ns = charge.after_wake_ns;
+        self.cost_ns = charge.cost_ns();
+    }
+
+    /// Sorts the most costly first, then those held longest.
+    ///
+    /// Without activations and waits the blocked part of the held time is unknown, so all of it counts:
+    /// a source held for hours must not rank below one that aborted an attempt. The held time and the
+    /// awake time after its wakes mostly overlap, so the longer of the two counts.
+    pub fn rank(&self) -> impl Ord + use<> {
+        let cost_ns = match self.blocked_share_ns {
+            Some(_) => self.cost_ns,
+            None => self.abort_ns.saturating_add(self.held_ns.max(self.after_wake_ns)),
+        };
+        Reverse((cost_ns, self.held_ns))
+    }
+
+    /// Whether it did anything in the session.
+    pub fn busy(&self) -> bool {
+        self.cost_ns != 0 || self.held_ns != 0 || self.events != 0 || self.aborts != 0
+    }
+}
+
+impl Source {
+    /// Adds another source of the name: born and died only if all of them were.
+    pub(super) fn add(&mut self, other: Self) {
+        self.spans = merged(std::mem::take(&mut self.spans), other.spans);
+        self.name_cut |= other.name_cut;
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+        self.born &= other.born;
+        self.died &= other.died;
+        self.active_at_end |= other.active_at_end;
+        self.sum.add(&other.sum);
+    }
+}
+
+/// Sorts by rank, with equals in one order, and keeps the `top`; returns how many are left out.
+pub fn rank<T, K: Ord>(
+    list: &mut Vec<T>,
+    top: Option<usize>,
+    key: impl Fn(&T) -> (&Sum, K),
+) -> u64 {
+    list.sort_by(|a, b| {
+        let ((a, a_key), (b, b_key)) = (key(a), key(b));
+        (a.rank(), a_key).cmp(&(b.rank(), b_key))
+    });
+    let kept = top.unwrap_or(usize::MAX).min(list.len());
+    let left_out = (list.len() - kept) as u64;
+    list.truncate(kept);
+    left_out
+}
+
+/// The time in which either of two sources was held.
+fn merged(mut spans: Vec<Span>, more: Vec<Span>) -> Vec<Span> {
+    spans.extend(more);
+    spans.sort_by_key(|span| (span.start_ns, span.end_ns));
+    spans.dedup_by(|next, kept| {
+        let touches = next.start_ns <= kept.end_ns;
+        if touches {
+            kept.end_ns = kept.end_ns.max(next.end_ns);
+        }
+        touches
+    });
+    spans
+}

@@ -375,13 +375,13 @@ pub struct SuspendStats {
 
 /// The threads that were inside a blocking `pm_get_wakeup_count` at the stamp.
 ///
-/// The agent looks once, when its hooks are attached, and lists the threads that entered before that. Their
-/// waits have neither [`WaitBegin`] nor [`WaitEnd`], because a hook sees the return of a call only if it
-/// saw the entry. A prologue lists the threads that wait where its region starts.
+/// The agent looks once, when its hooks are attached, and lists the threads that entered before
+/// that. Their waits have neither [`WaitBegin`] nor [`WaitEnd`], because a hook sees the return of
+/// a call only if it saw the entry. A prologue lists the threads that wait where its region starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Waiters {
-    /// How they were found: `wchan`, `stack`, `syscall`, or several of these, comma-separated; `events` in
-    /// a prologue. Empty if the agent could not look.
+    /// How they were found: `wchan`, `stack`, `syscall`, or several of these, comma-separated;
+    /// `events` in a prologue. Empty if the agent could not look.
     pub how: String,
     /// Why threads may be missing, or may no longer wait; empty if the list is exact.
     pub why: String,

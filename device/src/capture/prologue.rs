@@ -156,8 +156,8 @@ impl Prologue {
         }
     }
 
-    /// The threads that wait where the region starts, and since when no wait began or ended, or the stamp
-    /// of the last snapshot if that is later; `None` if the capture does not follow waits.
+    /// The threads that wait where the region starts, and since when no wait began or ended, or the
+    /// stamp of the last snapshot if that is later; `None` if the capture does not follow waits.
     pub fn waiters(&self) -> Option<(BootNanos, Record)> {
         let hooks = &self.session.as_ref()?.hooks;
         hooks.iter().find(|hook| hook.what == "wait" && !hook.how.is_empty())?;
@@ -211,8 +211,8 @@ impl Waits {
             Record::Edge(edge) => {
                 let active = edge.flags & EDGE_ACTIVE != 0;
                 self.state = edge.state.unwrap_or_else(|| next_state(self.state, active));
-                // Nothing is in progress, so the kernel ends all waits. Those that a hook saw start have
-                // an end of their own.
+                // Nothing is in progress, so the kernel ends all waits. Those that a hook saw start
+                // have an end of their own.
                 if self.state & 0xffff == 0 {
                     self.found.clear();
                 }
@@ -231,7 +231,8 @@ impl Waits {
 /// The lost events may be waits that began or ended.
 const EVENTS_LOST: &str = "events were lost";
 
-/// The phase that ends waits, because it signals every thread (`freeze_task`, `kernel/freezer.c`, 7.3).
+/// The phase that ends waits, because it signals every thread (`freeze_task`, `kernel/freezer.c`,
+/// 7.3).
 const FREEZE: &[u8] = b"freeze_processes";
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The threads that wait inside `pm_get_wakeup_count` when a capture starts, and that no hook saw enter it.
+//! The threads that wait inside `pm_get_wakeup_count` when a capture starts: they entered it before
+//! the hooks were attached.
 //!
 //! For each thread the first of these decides:
 //!
@@ -9,8 +10,8 @@
 //! | `stack` | by the functions on the thread's kernel stack | needs `CONFIG_STACKTRACE` and CAP_SYS_ADMIN |
 //! | `syscall` | by the file of a system call; not for threads of the kernel | needs CAP_SYS_PTRACE |
 //!
-//! `kptr_restrict` hides addresses, and these files show symbols (`proc_pid_wchan`, `proc_pid_stack` and
-//! `proc_pid_syscall` in `fs/proc/base.c`, 5.10 to 7.3).
+//! `kptr_restrict` hides addresses, and these files show symbols (`proc_pid_wchan`,
+//! `proc_pid_stack` and `proc_pid_syscall` in `fs/proc/base.c`, 5.10 to 7.3).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,8 +54,9 @@ pub fn find() -> (BootNanos, Waiters) {
     (at, waiters)
 }
 
-/// Leaves the threads that waited before the hooks were attached. `events` are the first that the hooks
-/// saw: a thread whose first one is the start of a wait entered after that, and its start is recorded.
+/// Leaves the threads that waited before the hooks were attached. `events` are the first that the
+/// hooks saw: a thread whose first one is the start of a wait entered after that, and its start is
+/// recorded.
 pub fn without_recorded<'a>(
     waiters: &mut Waiters,
     events: impl Iterator<Item = &'a ProbeEvent> + Clone,
@@ -173,16 +175,16 @@ fn numbered(folder: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
     Ok(entries.collect())
 }
 
-/// `None` if the kernel does not know the function. Some name the scheduler's own, which every sleeping
-/// thread is in.
+/// `None` if the kernel does not know the function. Some name the scheduler's own, which every
+/// sleeping thread is in.
 fn by_wchan(wchan: &[u8]) -> Option<bool> {
     let symbol = str::from_utf8(wchan).ok()?.trim_ascii();
     let known = !symbol.is_empty() && !symbol.starts_with(|c: char| c.is_ascii_digit());
     (known && !symbol.contains("schedule")).then(|| is_function(symbol))
 }
 
-/// A stack has lines such as `[<0>] pm_get_wakeup_count+0x138/0x1f0`; it is empty if the kernel can't
-/// unwind it.
+/// A stack has lines such as `[<0>] pm_get_wakeup_count+0x138/0x1f0`; it is empty if the kernel
+/// can't unwind it.
 fn by_stack(stack: &[u8]) -> Option<bool> {
     let text = String::from_utf8_lossy(stack);
     let symbols = text.lines().filter_map(|line| line.split_once("] ")?.1.split_once('+'));
@@ -196,9 +198,9 @@ fn is_function(symbol: &str) -> bool {
     symbol.split('.').next() == Some(FUNCTION)
 }
 
-/// The first argument of the system call, if it can be a file descriptor; `Some(None)` if the thread is in
-/// no such call, and `None` if there is no answer. The line is `running`, or the call's number (-1 for
-/// none), its six arguments, stack pointer and program counter.
+/// The first argument of the system call, if it can be a file descriptor; `Some(None)` if the
+/// thread is in no such call, and `None` if there is no answer. The line is `running`, or the
+/// call's number (-1 for none), its six arguments, stack pointer and program counter.
 fn by_syscall(line: &[u8]) -> Option<Option<i32>> {
     let line = str::from_utf8(line).ok()?.trim_ascii();
     let mut words = line.split(' ');
@@ -208,8 +210,8 @@ fn by_syscall(line: &[u8]) -> Option<Option<i32>> {
     Some(first.filter(|_| call.parse::<u64>().is_ok()))
 }
 
-/// State and flags out of `stat` (proc_pid_stat(5)): the fields 3 and 9. The name before them may contain
-/// anything.
+/// State and flags out of `stat` (proc_pid_stat(5)): the fields 3 and 9. The name before them may
+/// contain anything.
 fn state(stat: &[u8]) -> Option<(u8, u64)> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();

@@ -12,8 +12,8 @@ const MEDIAN_NS: i64 = 20_000;
 
 /// The holds of the sources `held…` while `script` runs.
 ///
-/// A tracepoint calls its probes in the order of their registration, so ftrace has to be there first:
-/// else what our probe takes delays ftrace's stamp, and ours looks early.
+/// A tracepoint calls its probes in the order of their registration, so ftrace has to be there
+/// first: else what our probe takes delays ftrace's stamp, and ours looks early.
 fn record(device: &Device, script: &str) -> Result<Vec<Hold>> {
     let _ahead = Ahead::start(device)?;
     let ftrace = Ftrace::start(device)?;

@@ -176,6 +176,9 @@ class Dump:
             counters = b.list(lambda: self.text("name", b.u32()) | {"value": b.u64()})
             return "suspend_stats", ({"counters": counters} | self.text("last_device", b.u32())
                                      | {"last_errno": b.i32()} | self.text("last_step", b.u32()))
+        if kind == 18:
+            return "waiters", {"how": b.string(), "why": b.string(), "took_ns": b.u64(),
+                               "seen": b.u32(), "threads": b.list(b.u32)}
         return None
 
     def define(self, ident, string):

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use sleepwalk::render::records;
 use sleepwalk_trace::chunk::{FILE_HEADER, MIN_REGION, file_header};
-use sleepwalk_trace::record::{End, Record, SourceDef, StringDef};
+use sleepwalk_trace::record::{End, Record, SourceDef, StringDef, Waiters};
 use sleepwalk_trace::time::{BootNanos, Clocks};
 use sleepwalk_trace::write::ChunkWriter;
 
@@ -132,6 +132,20 @@ fn the_documentation_is_enough_for_damaged_traces() {
         reseal(&mut damaged);
         same(&damaged, &format!("{name}, bad records"));
     }
+}
+
+#[test]
+fn the_documentation_has_waiters() {
+    let mut writer = ChunkWriter::default();
+    for (how, threads) in [("", vec![]), ("wchan,stack", vec![7, 70_000])] {
+        let (how, why) = (how.to_owned(), "é".to_owned());
+        let waiters = Waiters { how, why, took_ns: 1 << 40, seen: 300, threads };
+        writer.push(BootNanos(9), &Record::Waiters(waiters));
+    }
+    let chunk = writer.seal(Clocks::default()).expect("a chunk");
+    let bytes = [&file_header(0)[..], &chunk].concat();
+    assert_eq!(ours(&bytes).len(), 3);
+    same(&bytes, "waiters");
 }
 
 /// A part that was written while the file was copied.

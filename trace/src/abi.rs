@@ -119,7 +119,8 @@ pub const RING_RESERVE: u32 = RING_BYTES / 8;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// CLOCK_BOOTTIME in ns.
+    /// CLOCK_BOOTTIME in ns, when the hook was called. The event gets its place in the ring later, so
+    /// the order in the ring may differ from the order of the stamps.
     pub time_ns: u64,
     /// One of the `EVENT_*` values.
     pub kind: u32,

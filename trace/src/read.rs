@@ -379,6 +379,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         15 => whole(body).map(Record::Wake),
         16 => whole(body).map(Record::PowerSupply),
         17 => whole(body).map(Record::SuspendStats),
+        18 => whole(body).map(Record::Waiters),
         _ => return Err(Undecoded::Unknown(at)),
     };
     record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))

@@ -62,6 +62,8 @@ pub enum Record {
     PowerSupply(PowerSupply),
     /// Kind 17: the values of `/sys/power/suspend_stats` that changed.
     SuspendStats(SuspendStats),
+    /// Kind 18: the threads that waited at the stamp, and how they were found.
+    Waiters(Waiters),
 }
 
 /// Where and how the trace was taken.
@@ -371,6 +373,26 @@ pub struct SuspendStats {
     pub last_step: u32,
 }
 
+/// The threads that were inside a blocking `pm_get_wakeup_count` at the stamp.
+///
+/// The agent looks once, when its hooks are attached, and lists the threads that entered before
+/// that. Their waits have neither [`WaitBegin`] nor [`WaitEnd`], because a hook sees the return of
+/// a call only if it saw the entry. A prologue lists the threads that wait where its region starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Waiters {
+    /// How they were found: `wchan`, `stack`, `syscall`, or several of these, comma-separated;
+    /// `events` in a prologue. Empty if the agent could not look.
+    pub how: String,
+    /// Why threads may be missing, or may no longer wait; empty if the list is exact.
+    pub why: String,
+    /// How long the look took, from the stamp on, in ns.
+    pub took_ns: u64,
+    /// How many threads were looked at.
+    pub seen: u32,
+    /// The kernel's ids of those that waited, in ascending order.
+    pub threads: Vec<u32>,
+}
+
 impl Record {
     /// The byte that names the kind in the file.
     pub fn kind(&self) -> u8 {
@@ -392,6 +414,7 @@ impl Record {
             Self::Wake(_) => 15,
             Self::PowerSupply(_) => 16,
             Self::SuspendStats(_) => 17,
+            Self::Waiters(_) => 18,
         }
     }
 }

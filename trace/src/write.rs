@@ -61,6 +61,7 @@ impl ChunkWriter {
             Record::Wake(body) => put(&mut self.scratch, body),
             Record::PowerSupply(body) => put(&mut self.scratch, body),
             Record::SuspendStats(body) => put(&mut self.scratch, body),
+            Record::Waiters(body) => put(&mut self.scratch, body),
         }
         put(&mut self.chunk, &(self.scratch.len() as u32));
         self.chunk.extend_from_slice(&self.scratch);

@@ -3,7 +3,8 @@
 use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
     CountWrite, Edge, End, IrqDef, Lost, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef,
-    SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Wake,
+    SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters,
+    Wake,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -73,6 +74,16 @@ fn records() -> Vec<Stamped> {
                 last_step: 13,
             }),
         ),
+        at(
+            1_206,
+            Record::Waiters(Waiters {
+                how: "wchan".into(),
+                why: String::new(),
+                took_ns: 300,
+                seen: 9,
+                threads: vec![7, 260],
+            }),
+        ),
         at(1_206, Record::End(End { reason: "signal".into() })),
     ]
 }
@@ -98,6 +109,7 @@ fn documented() -> Vec<u8> {
         &[3, 15, 0, 22],
         &[12, 16, 0, 6, 7, 8, 1, 100, 0, 1, 5, 1, 2],
         &[12, 17, 0, 2, 9, 10, 11, 251, 44, 1, 12, 31, 13],
+        &[18, 18, 0, 5, b'w', b'c', b'h', b'a', b'n', 0, 251, 44, 1, 9, 2, 7, 251, 4, 1],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
     .concat()

@@ -9,7 +9,7 @@ use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
     CountWrite, Edge, End, Hook, IrqDef, Lost, Overhead, Phase, PowerSupply, Reason, Record,
     Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats,
-    WaitBegin, WaitEnd, Wake,
+    WaitBegin, WaitEnd, Waiters, Wake,
 };
 use sleepwalk_trace::snapshot::{
     COUNTERS, Counters, DeltaDecoder, DeltaEncoder, DeltaError, SourceState,
@@ -158,6 +158,11 @@ fn record() -> impl Strategy<Value = Record> {
                 Record::SuspendStats(SuspendStats { counters, last_device, last_errno, last_step })
             }
         ),
+        (any::<(String, String, u64, u32)>(), vec(any::<u32>(), 0..9)).prop_map(
+            |((how, why, took_ns, seen), threads)| {
+                Record::Waiters(Waiters { how, why, took_ns, seen, threads })
+            }
+        ),
     ]
 }
 
@@ -257,7 +262,7 @@ proptest! {
     #[test]
     fn unknown_kinds_are_skipped(
         known in vec(stamped(), 1..5),
-        kind in 18u8..,
+        kind in 19u8..,
         body in vec(any::<u8>(), 0..300),
     ) {
         let later = |last: u64, at: u64| {

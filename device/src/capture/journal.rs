@@ -161,10 +161,14 @@ impl Journal {
     /// The chunk that a region starts with, before the pending one; `None` if there is only one
     /// region.
     fn prologue_chunk(&self) -> Option<ChunkWriter> {
-        let (at, records) = self.out.prologue.as_ref()?.records();
+        let prologue = self.out.prologue.as_ref()?;
+        let (at, records) = prologue.records();
         let mut chunk = ChunkWriter::default();
         for record in &records {
             chunk.push(at, record);
+        }
+        if let Some((at, waiters)) = prologue.waiters() {
+            chunk.push(at, &waiters);
         }
         Some(chunk)
     }

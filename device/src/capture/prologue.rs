@@ -4,11 +4,11 @@
 //! It follows the records on their way into the trace, as a reader will. A kind of record that
 //! prologues repeat needs a line in [`Prologue::apply`] and one in [`Prologue::records`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sleepwalk_trace::record::{
-    IrqDef, Overhead, PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped,
-    StringDef, SuspendStats,
+    CountWrite, EDGE_ACTIVE, IrqDef, Overhead, PowerSupply, Reason, Record, Session, Snapshot,
+    SourceDef, Stamped, StringDef, SuspendStats, WaitBegin, WaitEnd, Waiters, next_state,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, DeltaEncoder};
 use sleepwalk_trace::time::BootNanos;
@@ -30,10 +30,28 @@ pub struct Prologue {
     /// By the number of the name.
     power_supplies: BTreeMap<u32, PowerSupply>,
     stats: Option<SuspendStats>,
+    waits: Waits,
+    /// Threads were found waiting, whose waits may not be over.
+    waits_were_found: bool,
     decoder: DeltaDecoder,
     snapshot: Option<(BootNanos, Snapshot)>,
     /// Whole snapshots so far.
     snapshots: u64,
+}
+
+/// The waits under way.
+#[derive(Debug, Default)]
+struct Waits {
+    /// The last stamp from which they are known; `None` before the agent has looked for waiters.
+    at: Option<BootNanos>,
+    /// Threads that a hook saw enter.
+    threads: BTreeSet<u32>,
+    /// Threads that were found waiting. No hook sees the end of that wait.
+    found: BTreeSet<u32>,
+    /// [`Edge::state`] of the last edge; followed while there are such threads.
+    state: u32,
+    /// [`Waiters::why`].
+    why: String,
 }
 
 #[derive(Debug)]
@@ -54,9 +72,18 @@ impl Prologue {
             | Record::Irq(_)
             | Record::PowerSupply(_)
             | Record::Snapshot(_)
-            | Record::SuspendStats(_) => true,
+            | Record::SuspendStats(_)
+            | Record::Waiters(_)
+            | Record::WaitBegin(_)
+            | Record::WaitEnd(_)
+            | Record::CountWrite(_)
+            | Record::Lost(_) => true,
+            Record::Edge(_) | Record::Phase(_) => self.waits_were_found,
             _ => false,
         };
+        if let Record::Waiters(waiters) = record {
+            self.waits_were_found = !waiters.threads.is_empty();
+        }
         if repeated {
             self.pending.push(Stamped { at, record: record.clone() });
         }
@@ -74,6 +101,7 @@ impl Prologue {
         for stamped in std::mem::take(&mut self.pending) {
             self.apply(stamped);
         }
+        self.waits_were_found = !self.waits.found.is_empty();
         if self.snapshots > before {
             let now = self.snapshots;
             self.sources.retain(|_, kept| now - kept.seen_at <= KEPT_FOR);
@@ -118,11 +146,33 @@ impl Prologue {
                 }
                 self.snapshot = Some((at, snapshot));
             }
-            _ => {}
+            Record::Phase(phase) => {
+                if phase.begin && self.strings.get(&phase.action).is_some_and(|a| a == FREEZE) {
+                    self.waits.found.clear();
+                    self.waits.changed(at);
+                }
+            }
+            _ => self.waits.apply(at, &record),
         }
     }
 
-    /// The records of a prologue, and their common stamp: that of the last snapshot.
+    /// The threads that wait where the region starts, and since when no wait began or ended, or the
+    /// stamp of the last snapshot if that is later; `None` if the capture does not follow waits.
+    pub fn waiters(&self) -> Option<(BootNanos, Record)> {
+        let hooks = &self.session.as_ref()?.hooks;
+        hooks.iter().find(|hook| hook.what == "wait" && !hook.how.is_empty())?;
+        let Waits { at, threads, found, why, .. } = &self.waits;
+        let snapshot = self.snapshot.as_ref().map(|(at, _)| *at);
+        let waiters = Waiters {
+            how: "events".to_owned(),
+            why: why.clone(),
+            threads: threads.union(found).copied().collect(),
+            ..Waiters::default()
+        };
+        Some(((*at)?.max(snapshot?), Record::Waiters(waiters)))
+    }
+
+    /// The other records of a prologue, and their common stamp: that of the last snapshot.
     pub fn records(&self) -> (BootNanos, Vec<Record>) {
         let mut records = Vec::new();
         records.extend(self.session.clone().map(Record::Session));
@@ -141,8 +191,53 @@ impl Prologue {
     }
 }
 
+impl Waits {
+    fn apply(&mut self, at: BootNanos, record: &Record) {
+        match record {
+            Record::Waiters(waiters) => {
+                self.found.extend(&waiters.threads);
+                self.why.clone_from(&waiters.why);
+                self.at = Some(at);
+            }
+            Record::WaitBegin(WaitBegin { thread }) => {
+                self.found.remove(thread);
+                self.threads.insert(*thread);
+            }
+            Record::WaitEnd(WaitEnd { thread, .. })
+            | Record::CountWrite(CountWrite { thread, .. }) => {
+                self.found.remove(thread);
+                self.threads.remove(thread);
+            }
+            Record::Edge(edge) => {
+                let active = edge.flags & EDGE_ACTIVE != 0;
+                self.state = edge.state.unwrap_or_else(|| next_state(self.state, active));
+                // Nothing is in progress, so the kernel ends all waits. Those that a hook saw start
+                // have an end of their own.
+                if self.state & 0xffff == 0 {
+                    self.found.clear();
+                }
+            }
+            Record::Lost(_) => EVENTS_LOST.clone_into(&mut self.why),
+            _ => return,
+        }
+        self.changed(at);
+    }
+
+    fn changed(&mut self, at: BootNanos) {
+        self.at = self.at.map(|last| last.max(at));
+    }
+}
+
+/// The lost events may be waits that began or ended.
+const EVENTS_LOST: &str = "events were lost";
+
+/// The phase that ends waits, because it signals every thread (`freeze_task`, `kernel/freezer.c`,
+/// 7.3).
+const FREEZE: &[u8] = b"freeze_processes";
+
 #[cfg(test)]
 mod tests {
+    use sleepwalk_trace::record::{Edge, Hook, Lost, Phase};
     use sleepwalk_trace::time::MonoNanos;
 
     use super::*;
@@ -234,5 +329,54 @@ mod tests {
             kept.push(has(&source(7, 1)));
         }
         assert_eq!(kept, [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn waits_under_way_are_repeated() {
+        let wait = |how: &str| Hook { what: "wait".into(), how: how.into(), why: String::new() };
+        let session = |how| Session { hooks: vec![wait(how)], ..Session::default() };
+        let found = Waiters { how: "wchan".into(), threads: vec![5, 7], ..Waiters::default() };
+        let prologue = |how, looked: bool| {
+            let mut prologue = Prologue::default();
+            prologue.push(BootNanos(1), &Record::Session(session(how)));
+            prologue.push(BootNanos(2), &snapshot());
+            if looked {
+                prologue.push(BootNanos(2), &Record::Waiters(found.clone()));
+            }
+            prologue.push(BootNanos(3), &Record::WaitEnd(WaitEnd { thread: 5, idle: true }));
+            prologue.push(BootNanos(4), &Record::WaitBegin(WaitBegin { thread: 6 }));
+            prologue.commit(|_| true);
+            prologue
+        };
+        let listed = |threads: &[u32], why: &str| {
+            let (how, why, threads) = ("events".into(), why.into(), threads.to_vec());
+            Record::Waiters(Waiters { how, why, threads, ..Waiters::default() })
+        };
+        let mut followed = prologue("fexit", true);
+        assert_eq!(followed.waiters(), Some((BootNanos(4), listed(&[6, 7], ""))));
+        followed.push(BootNanos(9), &Record::Lost(Lost { events: 1 }));
+        followed.push(BootNanos(11), &snapshot());
+        assert_eq!(followed.waiters(), Some((BootNanos(4), listed(&[6, 7], ""))), "pending");
+        followed.commit(|_| true);
+        assert_eq!(followed.waiters(), Some((BootNanos(11), listed(&[6, 7], EVENTS_LOST))));
+        let edge = |flags, state| Record::Edge(Edge { source: 1, flags, state });
+        let after = |records: &[Record]| {
+            let mut prologue = prologue("fexit", true);
+            let name = StringDef { id: 4, bytes: FREEZE.to_vec() };
+            prologue.push(BootNanos(12), &Record::String(name));
+            records.iter().for_each(|record| prologue.push(BootNanos(12), record));
+            prologue.commit(|_| true);
+            prologue.waiters().map(|(_, record)| record)
+        };
+        let busy = [edge(0, Some(0x5_0001)), edge(EDGE_ACTIVE, None), edge(0, None)];
+        assert_eq!(after(&busy), Some(listed(&[6, 7], "")), "one source is active");
+        let idle = [&busy[..], &[edge(0, None)]].concat();
+        assert_eq!(after(&idle), Some(listed(&[6], "")), "no hook sees the end of 7's wait");
+        let freeze = Record::Phase(Phase { action: 4, value: 0, begin: true });
+        assert_eq!(after(&[freeze]), Some(listed(&[6], "")));
+        let write = Record::CountWrite(CountWrite { thread: 7, saved: true });
+        assert_eq!(after(&[write]), Some(listed(&[6], "")));
+        assert_eq!(prologue("", true).waiters(), None, "no hook sees waits");
+        assert_eq!(prologue("fexit", false).waiters(), None, "the agent has not looked");
     }
 }

@@ -18,7 +18,7 @@ use super::wakeups::{Wakeups, Woken};
 use crate::clock;
 use crate::context::power_supply::When;
 use crate::context::suspend_stats::Stats;
-use crate::context::{BY_STATS, Surroundings};
+use crate::context::{BY_STATS, Surroundings, waiters};
 use crate::probe::events::{EventKind, ProbeEvent};
 use crate::probe::hooks::Hooks;
 use crate::snapshot::SnapshotSource;
@@ -102,6 +102,16 @@ impl<S: SnapshotSource> Recorder<S> {
             Ok(()) => self.store.finish(),
             Err(error) => Err(self.finish_after(error)),
         }
+    }
+
+    /// Records the threads whose wait began before the hooks were attached. It needs capabilities that
+    /// nothing after it needs.
+    pub fn record_waiters(&mut self, hooks: &mut Hooks) {
+        let (at, mut waiters) = waiters::find();
+        let ring = RING_BYTES as usize / LEAST_EVENT;
+        self.ahead.extend(std::iter::from_fn(|| hooks.next_event()).take(ring));
+        waiters::without_recorded(&mut waiters, self.ahead.iter());
+        self.journal.push(at, &Record::Waiters(waiters));
     }
 
     /// Whether every operation of a capture succeeds. It records nothing.

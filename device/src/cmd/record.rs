@@ -35,6 +35,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
         };
     let ring = options.bounds.on_full == OnFull::Ring;
     let mut recorder = Recorder::start(source, store, session, surroundings, ring)?;
+    recorder.record_waiters(&mut hooks);
     let readable = recorder.readable();
     capabilities::drop_unneeded(|| {
         recorder.works(&mut hooks)?;

@@ -4,6 +4,7 @@
 pub mod irqs;
 pub mod power_supply;
 pub mod suspend_stats;
+pub mod waiters;
 
 use std::fs;
 use std::path::Path;

@@ -105,7 +105,7 @@ pub const TRACED: [&str; 7] = [
 
 /// An environment variable with comma-separated forms to leave out, to test the other forms on a
 /// kernel that takes the first.
-const WITHOUT: &str = "SLEEPWALK_WITHOUT";
+pub const WITHOUT: &str = "SLEEPWALK_WITHOUT";
 
 /// The attached programs. Dropping it detaches them.
 pub struct Hooks {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
     EDGE_ACTIVE, EDGE_SHARED, Hook, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot, Stamped,
+    Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
@@ -113,6 +114,7 @@ impl State {
                 let body = self.with_string(body, "type", s.kind);
                 ("power_supply", self.with_string(body, "status", s.status))
             }
+            Record::Waiters(w) => ("waiters", waiters(w)),
             Record::SuspendStats(stats) => {
                 let counters = stats
                     .counters
@@ -156,6 +158,11 @@ impl State {
             "late": snapshot.late, "full": snapshot.full, "changed": changed, "gone": snapshot.gone,
         })
     }
+}
+
+fn waiters(w: &Waiters) -> Value {
+    let Waiters { how, why, took_ns, seen, threads } = w;
+    json!({"how": how, "why": why, "took_ns": took_ns, "seen": seen, "threads": threads})
 }
 
 fn session(s: &Session) -> Value {

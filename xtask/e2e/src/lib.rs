@@ -10,6 +10,7 @@ pub mod compare;
 pub mod debugfs;
 pub mod device;
 pub mod ftrace;
+pub mod held;
 pub mod scenario;
 pub mod snapshot;
 pub mod trace;

@@ -17,7 +17,7 @@ use sleepwalk_trace::abi::{
     EVENT_ACTIVATE, EVENT_DEACTIVATE, EVENT_NAME, EdgeEvent, NAME_ROOM, NAME_WORDS, NameEvent,
 };
 
-use crate::out::{Urgency, emit};
+use crate::out::{Urgency, emit, now};
 
 /// The names that were sent to the agent, by their pointers.
 #[map]
@@ -26,52 +26,53 @@ static NAMES: LruHashMap<u64, [u64; NAME_WORDS]> = LruHashMap::with_max_entries(
 /// `power:wakeup_source_activate(const char *name, unsigned int state)`.
 #[btf_tracepoint(function = "wakeup_source_activate")]
 fn activate_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    edge(EVENT_ACTIVATE, ctx.arg(0), ctx.arg(1));
+    edge(now(), EVENT_ACTIVATE, ctx.arg(0), ctx.arg(1));
     0
 }
 
 /// `power:wakeup_source_deactivate(const char *name, unsigned int state)`.
 #[btf_tracepoint(function = "wakeup_source_deactivate")]
 fn deactivate_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    edge(EVENT_DEACTIVATE, ctx.arg(0), ctx.arg(1));
+    edge(now(), EVENT_DEACTIVATE, ctx.arg(0), ctx.arg(1));
     0
 }
 
 /// The same for kernels whose BTF lacks the tracepoint.
 #[raw_tracepoint(tracepoint = "wakeup_source_activate")]
 fn activate_raw_tp(ctx: RawTracePointContext) -> i32 {
-    raw_edge(EVENT_ACTIVATE, &ctx);
+    raw_edge(now(), EVENT_ACTIVATE, &ctx);
     0
 }
 
 /// The same for kernels whose BTF lacks the tracepoint.
 #[raw_tracepoint(tracepoint = "wakeup_source_deactivate")]
 fn deactivate_raw_tp(ctx: RawTracePointContext) -> i32 {
-    raw_edge(EVENT_DEACTIVATE, &ctx);
+    raw_edge(now(), EVENT_DEACTIVATE, &ctx);
     0
 }
 
 #[inline(always)]
-fn raw_edge(kind: u32, ctx: &RawTracePointContext) {
+fn raw_edge(time_ns: u64, kind: u32, ctx: &RawTracePointContext) {
     let args = ctx.as_ptr().cast::<u64>();
     // SAFETY: the context is the arguments, widened to u64 (`bpf_raw_tracepoint_args`,
     // `include/uapi/linux/bpf.h`), and these tracepoints have two.
     let (name, state) = unsafe { (*args, *args.add(1)) };
-    edge(kind, name, state as u32);
+    edge(time_ns, kind, name, state as u32);
 }
 
 #[inline(always)]
-fn edge(kind: u32, pointer: u64, state: u32) {
-    send_name(pointer);
-    emit::<EdgeEvent>(kind, state, Urgency::Bulk, |event| {
+fn edge(time_ns: u64, kind: u32, pointer: u64, state: u32) {
+    send_name(time_ns, pointer);
+    emit::<EdgeEvent>(time_ns, kind, state, Urgency::Bulk, |event| {
         // SAFETY: the entry has room for a whole event.
         unsafe { (*event).name_pointer = pointer };
     });
 }
 
-/// Sends the name at `pointer`, unless that name was sent already.
+/// Sends the name at `pointer`, unless that name was sent already. It has the stamp of the edge that
+/// follows it.
 #[inline(always)]
-fn send_name(pointer: u64) {
+fn send_name(time_ns: u64, pointer: u64) {
     let mut name = [0u64; NAME_WORDS];
     // SAFETY: `name` has NAME_ROOM bytes, and the helper checks the source address.
     let mut length = unsafe {
@@ -91,7 +92,7 @@ fn send_name(pointer: u64) {
     if sent_before.is_some_and(|before| differences(before, &name) == 0) {
         return;
     }
-    let sent = emit::<NameEvent>(EVENT_NAME, length as u32, Urgency::Bulk, |event| {
+    let sent = emit::<NameEvent>(time_ns, EVENT_NAME, length as u32, Urgency::Bulk, |event| {
         // SAFETY: the entry has room for a whole event.
         unsafe {
             (*event).name_pointer = pointer;

@@ -36,10 +36,19 @@ pub enum Urgency {
     Bulk,
 }
 
+/// CLOCK_BOOTTIME in ns. Each hook reads it first: the rest of its work takes longer for some events
+/// than for others, which must not shift their stamps.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: it has no arguments and returns a number.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
 /// Sends a `T`, which starts with an [`Event`]; `fill` writes the rest. Returns `false` if it was
-/// dropped.
+/// dropped. `time_ns` is when the hook was called.
 #[inline(always)]
 pub fn emit<T: 'static>(
+    time_ns: u64,
     kind: u32,
     value: u32,
     urgency: Urgency,
@@ -58,7 +67,7 @@ pub fn emit<T: 'static>(
     let to = entry.as_mut_ptr();
     // SAFETY: the entry has room for a whole `T`, which starts with an event.
     unsafe {
-        *to.cast::<Event>() = Event { time_ns: bpf_ktime_get_boot_ns(), kind, value };
+        *to.cast::<Event>() = Event { time_ns, kind, value };
     }
     fill(to);
     if urgency == Urgency::Now || waiting > u64::from(RING_BYTES / 2) {
@@ -80,8 +89,8 @@ pub fn emit<T: 'static>(
 
 /// Sends an [`Event`] without further fields.
 #[inline(always)]
-pub fn emit_plain(kind: u32, value: u32, urgency: Urgency) {
-    emit::<Event>(kind, value, urgency, |_| {});
+pub fn emit_plain(time_ns: u64, kind: u32, value: u32, urgency: Urgency) {
+    emit::<Event>(time_ns, kind, value, urgency, |_| {});
 }
 
 /// Marks the agent as awake, and returns whether it was asleep.

@@ -14,28 +14,29 @@ use sleepwalk_trace::abi::{
     ACTION_ROOM, EVENT_PHASE_BEGIN, EVENT_PHASE_END, EVENT_SUSPEND_RETURN, EVENT_WAKE, PhaseEvent,
 };
 
-use crate::out::{Urgency, emit, emit_plain};
+use crate::out::{Urgency, emit, emit_plain, now};
 
 /// `power:suspend_resume(const char *action, int val, bool start)`.
 #[btf_tracepoint(function = "suspend_resume")]
 fn phase_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    phase(ctx.arg(0), ctx.arg(1), ctx.arg::<u8>(2));
+    phase(now(), ctx.arg(0), ctx.arg(1), ctx.arg::<u8>(2));
     0
 }
 
 /// The same for kernels whose BTF lacks the tracepoint.
 #[raw_tracepoint(tracepoint = "suspend_resume")]
 fn phase_raw_tp(ctx: RawTracePointContext) -> i32 {
+    let time_ns = now();
     let args = ctx.as_ptr().cast::<u64>();
     // SAFETY: a raw tracepoint's context is its arguments, widened to u64
     // (`bpf_raw_tracepoint_args`, `include/uapi/linux/bpf.h`), and this one has three.
     let (action, value, start) = unsafe { (*args, *args.add(1), *args.add(2)) };
-    phase(action as *const c_void, value as u32, start as u8);
+    phase(time_ns, action as *const c_void, value as u32, start as u8);
     0
 }
 
 #[inline(always)]
-fn phase(action: *const c_void, value: u32, start: u8) {
+fn phase(time_ns: u64, action: *const c_void, value: u32, start: u8) {
     let kind = if start != 0 { EVENT_PHASE_BEGIN } else { EVENT_PHASE_END };
     // An attempt starts with the phase `suspend_enter`. The agent needs that one at once, and the
     // others only when the attempt is over.
@@ -44,7 +45,7 @@ fn phase(action: *const c_void, value: u32, start: u8) {
     unsafe { bpf_probe_read_kernel_str(first.as_mut_ptr().cast(), 8, action) };
     let begins = start != 0 && first == *b"suspend\0";
     let urgency = if begins { Urgency::Now } else { Urgency::Batch };
-    emit::<PhaseEvent>(kind, value, urgency, |event| {
+    emit::<PhaseEvent>(time_ns, kind, value, urgency, |event| {
         // SAFETY: `action` has ACTION_ROOM bytes, and the helper checks the source address.
         unsafe {
             let room = addr_of_mut!((*event).action).cast();
@@ -57,27 +58,27 @@ fn phase(action: *const c_void, value: u32, start: u8) {
 #[fexit(function = "pm_suspend")]
 fn return_fexit(ctx: FExitContext) -> i32 {
     // The return value follows the one argument.
-    emit_plain(EVENT_SUSPEND_RETURN, ctx.arg(1), Urgency::Now);
+    emit_plain(now(), EVENT_SUSPEND_RETURN, ctx.arg(1), Urgency::Now);
     0
 }
 
 /// The same for kernels without the function tracer.
 #[kretprobe(function = "pm_suspend")]
 fn return_kretprobe(ctx: RetProbeContext) -> u32 {
-    emit_plain(EVENT_SUSPEND_RETURN, ctx.ret::<u64>() as u32, Urgency::Now);
+    emit_plain(now(), EVENT_SUSPEND_RETURN, ctx.ret::<u64>() as u32, Urgency::Now);
     0
 }
 
 /// `void pm_system_irq_wakeup(unsigned int irq_number)`, `drivers/base/power/wakeup.c`.
 #[fentry(function = "pm_system_irq_wakeup")]
 fn wake_fentry(ctx: FEntryContext) -> i32 {
-    emit_plain(EVENT_WAKE, ctx.arg(0), Urgency::Batch);
+    emit_plain(now(), EVENT_WAKE, ctx.arg(0), Urgency::Batch);
     0
 }
 
 /// The same for kernels without the function tracer.
 #[kprobe(function = "pm_system_irq_wakeup")]
 fn wake_kprobe(ctx: ProbeContext) -> u32 {
-    emit_plain(EVENT_WAKE, ctx.arg::<u64>(0).unwrap_or(0) as u32, Urgency::Batch);
+    emit_plain(now(), EVENT_WAKE, ctx.arg::<u64>(0).unwrap_or(0) as u32, Urgency::Batch);
     0
 }

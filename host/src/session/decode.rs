@@ -165,7 +165,7 @@ pub struct Model {
     /// A reading of the three clocks, the first of the trace.
     pub clocks: Clocks,
     /// Strings by number.
-    pub texts: BTreeMap<u32, Vec<u8>>,
+    pub strings: BTreeMap<u32, Vec<u8>>,
     /// Sources by instance.
     pub sources: BTreeMap<u32, SourceDef>,
     /// Interrupts by number.
@@ -284,8 +284,8 @@ impl Model {
     fn keep(&mut self, record: Record) {
         match record {
             Record::Session(session) => self.session = self.session.take().or(Some(session)),
-            Record::String(text) => {
-                self.texts.insert(text.id, text.bytes);
+            Record::String(string) => {
+                self.strings.insert(string.id, string.bytes);
             }
             Record::Source(source) => {
                 self.sources.insert(source.instance, source);
@@ -314,7 +314,7 @@ impl Model {
 
     /// A string by its number; empty where it was lost.
     pub fn text(&self, id: u32) -> &[u8] {
-        self.texts.get(&id).map_or(&[], Vec::as_slice)
+        self.strings.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// The name of a source; empty where it was lost with a damaged chunk.

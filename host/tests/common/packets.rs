@@ -34,7 +34,7 @@ pub fn decode(mut bytes: &[u8]) -> Vec<TracePacket> {
     packets
 }
 
-/// What must hold of every export: stamps are within the session, tracks are described before their
+/// Checks the properties of every export: stamps are within the session, tracks are described before their
 /// events, slices begin before they end and all of them end, and so do sleeps.
 pub fn check(packets: &[TracePacket], start: u64, end: u64) -> Result<(), String> {
     let signed = |stamp: u64| stamp.min(i64::MAX as u64);

@@ -144,10 +144,10 @@ def check(export, records, report):
     top = export.named("Sleepwalk")
     uuids = {name: uuid for uuid, name in top.items()}
 
-    # The clocks, at the begin and at each snapshot after it.
+    # The clocks, at the start and at each snapshot after it.
     readings = {(s["at_ns"], s["mono_ns"]) for s in of["snapshot"] if s["at_ns"] > start}
-    told = {(clocks[BOOTTIME], clocks[MONOTONIC]) for clocks in export.clocks[1:]}
-    assert told == readings, told ^ readings
+    exported = {(clocks[BOOTTIME], clocks[MONOTONIC]) for clocks in export.clocks[1:]}
+    assert exported == readings, exported ^ readings
 
     # Ftrace events.
     kinds = collections.Counter(event.WhichOneof("event") for event in export.ftrace)
@@ -155,17 +155,17 @@ def check(export, records, report):
     assert kinds["wakeup_source_activate"] == len(active)
     assert kinds["wakeup_source_deactivate"] == len(of["edge"]) - len(active)
     phases = [e.suspend_resume for e in export.ftrace if e.HasField("suspend_resume")]
-    told = lambda begin: collections.Counter(
+    recorded = lambda begin: collections.Counter(
         (p["action"], p["value"]) for p in of["phase"] if p["begin"] == begin
     )
     have = lambda begin: collections.Counter(
         (p.action, p.val) for p in phases if p.start == begin
     )
-    assert have(1) == told(True), (have(1), told(True))
-    assert not told(False) - have(0), "ends of phases are missing"
+    assert have(1) == recorded(True), (have(1), recorded(True))
+    assert not recorded(False) - have(0), "ends of phases are missing"
     assert not have(1) - have(0), "phases without an end, in Perfetto for ever"
 
-    # What `android.suspend` makes of it: the slices of `suspend_resume_minimal`.
+    # The sleeps that `android.suspend` finds: the slices of `suspend_resume_minimal`.
     asleep, since = 0, None
     for event in sorted(
         (e for e in export.ftrace if e.HasField("suspend_resume_minimal")),
@@ -234,7 +234,7 @@ def check(export, records, report):
     for source in report["sources"]:
         assert lengths[source["instance"]] == source["held_ns"], source
 
-    # Waits, wakes, supplies.
+    # Waits, wakes, power supplies.
     threads = export.named("Waits for wakeup_count")
     waits = [s for uuid in threads for s in slices[uuid]]
     wanted = sorted((w["start_ns"], w["end_ns"]) for w in report["waits"])

@@ -55,13 +55,13 @@ pub fn battery(page: &mut Page, drain: Option<Drain>) {
     page.table(&columns, rows);
 }
 
-/// The section on the trace and the cost of recording it.
+/// The section on the trace and the cost of recording it. A page is pasted into bugs, so the serial
+/// number of the device is left to JSON.
 pub fn capture(page: &mut Page, report: &Report) {
     let s = &report.session;
     let mut items = Vec::new();
     for (what, value) in [
         ("build", s.fingerprint.as_str()),
-        ("serial number", &s.serial),
         ("boot", &s.boot_id),
         ("agent", &s.agent),
         ("ended by", s.end_reason.as_deref().unwrap_or_default()),

@@ -294,7 +294,7 @@ fn unwatched_attempts_are_not_zero() {
         r.ledger.asleep_ns = 0;
     });
     let diff = diff(&side(1, report), &[trace("unwatched", unwatched)]);
-    assert!(diff.warnings.join("\n").contains("unwatched: attempts to suspend were not watched"));
+    assert!(diff.warnings.join("\n").contains("unwatched: suspend attempts were not recorded"));
     assert_eq!((diff.before.awake_ns, diff.after.awake_ns), (Some(1_800 * S), None));
     assert!(diff.ledger.iter().all(|line| line.percent.after.is_none()));
     assert!(diff.attempts.iter().all(|o| o.per_awake_hour.after.is_none()));

@@ -1,4 +1,4 @@
-//! Attempts to suspend, from suspend phases and `pm_suspend`'s returns.
+//! Suspend attempts, from suspend phases and `pm_suspend`'s returns.
 //!
 //! The phases come in the order of `enter_state`, `suspend_prepare`, `suspend_devices_and_enter`
 //! and `suspend_enter` in `kernel/power/suspend.c`, 7.3:

@@ -32,7 +32,7 @@ use spans::Span;
 pub struct Analysis {
     /// The decoded session.
     pub model: Model,
-    /// Every attempt to suspend, sorted by start, none overlapping another. Sources are known by their
+    /// Every suspend attempt, sorted by start, none overlapping another. Sources are known by their
     /// number alone: `report` resolves the names.
     pub attempts: Vec<Attempt>,
     /// Every wait for the wakeup count, sorted by start.

@@ -56,7 +56,7 @@ pub struct Report {
     pub session: Session,
     /// Where the time went.
     pub ledger: Ledger,
-    /// Every attempt to suspend.
+    /// Every suspend attempt.
     pub attempts: Vec<Attempt>,
     /// Times in which user space waited to suspend and an active source blocked it, sorted by start.
     pub waits: Vec<Wait>,

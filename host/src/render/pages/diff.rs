@@ -24,7 +24,7 @@ pub fn page(diff: &Diff, top: usize) -> Page {
     page.heading("Where the time went, in per cent of the session");
     let lines = diff.ledger.iter().filter(|line| moved(&line.percent));
     page.table(&columns_of("line"), lines.map(ledger));
-    page.heading("Attempts to suspend, per hour awake");
+    page.heading("Suspend attempts, per hour awake");
     let outcomes: Vec<_> = diff.attempts.iter().filter(|o| moved(&o.per_awake_hour)).collect();
     if outcomes.is_empty() {
         let known =

@@ -49,7 +49,7 @@ enum Command {
     Record(record::Args),
     /// List the traces on the device and their state
     Status(status::Args),
-    /// Stop a recording that was started with `record --detach`
+    /// Stop a capture that was started with `record --detach`
     Stop(stop::Args),
     /// Copy a trace from the device
     Pull(pull::Args),

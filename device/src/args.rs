@@ -48,7 +48,7 @@ measure:
   --only kfunc            leave out debugfs and sysfs
 
 SLEEPWALK_LOG=debug logs more to stderr.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device can't be used.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device cannot be used.
 ";
 
 /// A command with its options.
@@ -122,7 +122,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "snapshot" => snapshot(parser),
         "measure" => measure(parser),
         "record" => record(parser),
-        _ => bail!("`{name}` is no command: try `sleepwalkd --help`"),
+        _ => bail!("`{name}` is not a command: try `sleepwalkd --help`"),
     }
 }
 

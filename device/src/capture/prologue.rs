@@ -135,7 +135,7 @@ impl Prologue {
                 self.stats = Some(SuspendStats { counters: counters.into_iter().collect(), ..new });
             }
             Record::Snapshot(snapshot) => {
-                // It can't fail: the agent's own differences follow on each other.
+                // It cannot fail: the agent's own differences follow on each other.
                 if let Ok(states) = self.decoder.apply(at, &snapshot) {
                     self.snapshots += u64::from(snapshot.whole());
                     for instance in states.keys() {

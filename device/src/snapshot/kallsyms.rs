@@ -34,7 +34,7 @@ impl Kallsyms {
     /// Finds the list and loads the walk with room for `capacity` sources.
     pub fn load(kernel: &Kernel, capacity: u32) -> Result<Self> {
         let file = File::open(KALLSYMS).with_context(|| {
-            format!("{KALLSYMS} can't be read: it needs a kernel with CONFIG_KALLSYMS_ALL=y")
+            format!("{KALLSYMS} cannot be read: it needs a kernel with CONFIG_KALLSYMS_ALL=y")
         })?;
         let head = head(BufReader::with_capacity(1 << 16, file))?;
         Walker::load(kernel, PROGRAM, head, capacity).map(Self)
@@ -66,7 +66,7 @@ fn head(mut symbols: impl BufRead) -> Result<u64> {
     let mut line = Vec::new();
     while symbols
         .read_until(b'\n', &mut line)
-        .with_context(|| format!("{KALLSYMS} can't be read"))?
+        .with_context(|| format!("{KALLSYMS} cannot be read"))?
         > 0
     {
         found.extend(address(&line));

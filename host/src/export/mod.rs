@@ -21,7 +21,7 @@ pub enum ExportError {
     /// The output took no more.
     #[error(transparent)]
     Write(#[from] io::Error),
-    /// The trace can't be read.
+    /// The trace cannot be read.
     #[error(transparent)]
     Read(#[from] Unreadable),
 }

@@ -433,8 +433,8 @@ pub fn has_waits(model: &Model) -> bool {
     if model.session.is_some() { wait_hook(model).is_some() } else { model.edges > 0 }
 }
 
-/// Whether an end without a begin is of a wait from before the session. A kretprobe can't distinguish
-/// a blocking read from others.
+/// Whether an end without a start belongs to a wait from before the session. A kretprobe cannot
+/// distinguish a blocking read from others.
 pub fn has_earlier_waits(model: &Model) -> bool {
     wait_hook(model).is_some_and(|how| how != "kretprobe")
 }

@@ -1,6 +1,6 @@
 //! A stretch: the time between two snapshots, for which holds become final at the second.
 //!
-//! A source's holds in a stretch come from its edges, or, where those can't be believed, from its
+//! A source's holds in a stretch come from its edges, or, where those cannot be believed, from its
 //! counters; see [`place`](super::place).
 
 use sleepwalk_trace::snapshot::SourceState;
@@ -83,7 +83,7 @@ pub(super) struct Base {
 }
 
 impl Holder {
-    /// Its edges can't be believed in this stretch, where there is anything to contradict.
+    /// Its edges cannot be believed in this stretch, where there is anything to contradict.
     pub fn doubt(&mut self, known: bool) {
         self.doubted |= known;
     }

@@ -46,7 +46,7 @@ impl Chromium {
     /// Starts `program` with an empty profile.
     pub fn start(program: &Path) -> Result<Self> {
         let profile = tempfile::tempdir().context("a folder for the profile")?;
-        // The shell gives the browser its descriptors 3 and 4, which std can't.
+        // The shell gives the browser its descriptors 3 and 4, which std cannot.
         let mut child = Command::new("sh")
             .args(["-c", "exec \"$@\" 3<&0 4>&1 0</dev/null 1>&2", "sh"])
             .arg(program)

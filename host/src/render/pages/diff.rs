@@ -122,7 +122,7 @@ fn signed(value: f64, show: fn(f64) -> String) -> String {
 }
 
 fn sources(page: &mut Page, diff: &Diff, top: usize) {
-    // Where costs can't be compared, the time held still can.
+    // Where costs cannot be compared, the time held still can.
     let by_cost = diff.sources.iter().any(|s| s.cost_ns_per_awake_hour.change.is_some());
     let measure = |s: &SourceChange| match by_cost {
         true => s.cost_ns_per_awake_hour,

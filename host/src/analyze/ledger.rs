@@ -59,7 +59,7 @@ pub fn ledger(model: &Model, attempts: &[Attempt], outside: &Outside) -> Ledger 
 pub struct Charge {
     /// Its share of blocked time.
     pub blocked_share_ns: u64,
-    /// Blocked time in which no other source was active: what fixing it alone would gain.
+    /// Blocked time in which no other source was active: what fixing it alone would save.
     pub blocked_sole_ns: u64,
     /// Attempts that it kept from sleeping, alone or with others.
     pub aborts: u64,

@@ -82,7 +82,7 @@ fn a_stopped_clock_shows_deep_sleep() {
     let mut m = maker();
     m.snapshot(Reason::Start).down(3, "");
     m.phase("syscore_suspend", 0, true).phase("syscore_suspend", 0, false);
-    // The kernel's clock stands still from here to within syscore_resume.
+    // The kernel's clock stops from here to within syscore_resume.
     m.phase("machine_suspend", 3, true).phase("machine_suspend", 3, false);
     m.phase("syscore_resume", 0, true).wait(60 * S).phase("syscore_resume", 0, false);
     m.suspended += 60 * S;

@@ -112,7 +112,7 @@ pub struct Session {
     pub source: String,
     /// The events that were watched, and how.
     pub hooks: Vec<Hook>,
-    /// Whether activations were recorded one by one.
+    /// Whether individual activations were recorded.
     pub edges: bool,
     /// Snapshots read.
     pub snapshots: u64,

@@ -23,7 +23,7 @@ const SYMBOL: &[u8] = b"wakeup_sources";
 /// Link-time optimisation may append this to a static symbol's name.
 const LTO: &[u8] = b".llvm.";
 
-/// After so many walks, a broken one is used as it is.
+/// After this many walks, a broken one is used as it is.
 const TRIES: usize = 5;
 
 /// The walk, loaded.

@@ -23,7 +23,7 @@ const CLASS: &str = "/sys/class/wakeup";
 /// The name of a source's directory starts with this; the source's id follows.
 const PREFIX: &str = "wakeup";
 
-/// After so many readings, a source counts as torn.
+/// After this many readings, a source counts as torn.
 const TRIES: usize = 3;
 
 /// The directory.

@@ -54,7 +54,7 @@ pub struct Analysis {
     /// Source states whose fields contradicted each other.
     pub torn_states: u64,
     /// Edges and snapshots that contradicted what was known, and activations that counters have and
-    /// no edge showed: so many edges are missing, at least.
+    /// no edge showed: at least this many edges are missing.
     pub contradictions: u64,
     /// Time for which it is in doubt who was active: from the snapshot before a loss to that after.
     pub doubtful_ns: u64,

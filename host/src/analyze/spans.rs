@@ -5,7 +5,7 @@ use sleepwalk_trace::time::BootNanos;
 /// Spans kept of one source while the session's length is not known yet.
 const ROOM: usize = 8_192;
 
-/// A drawing of a session has at most so many columns.
+/// A drawing of a session has at most this many columns.
 const COLUMNS: u64 = 16_384;
 
 /// From one instant to another.

@@ -39,7 +39,7 @@ pub struct Prologue {
     snapshots: u64,
 }
 
-/// The waits under way.
+/// The waits in progress.
 #[derive(Debug, Default)]
 struct Waits {
     /// The last stamp from which they are known; `None` before the agent has looked for waiters.

@@ -56,7 +56,7 @@ pub struct Analysis {
     /// Edges and snapshots that contradicted what was known, and activations that counters have and
     /// no edge showed: at least this many edges are missing.
     pub contradictions: u64,
-    /// Time for which it is in doubt who was active: from the snapshot before a loss to that after.
+    /// Time in which the active sources are in doubt: from the snapshot before a loss to that after.
     pub doubtful_ns: u64,
 }
 

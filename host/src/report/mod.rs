@@ -66,7 +66,7 @@ pub struct Report {
     pub sources_left_out: u64,
     /// The batteries and chargers.
     pub power: Power,
-    /// The cost of the capture itself; null where the trace broke off before that was recorded.
+    /// The cost of the capture itself; null where the trace ends before that was recorded.
     pub overhead: Option<Overhead>,
     /// Conclusions, the most important first. `render::json` writes them with their words.
     #[serde(skip)]

@@ -31,7 +31,7 @@ impl Slept {
         }
     }
 
-    /// Whatever is under way, it sleeps no more.
+    /// The sleep is over, whatever else is in progress.
     pub fn end(&mut self) {
         self.inside = None;
     }

@@ -64,7 +64,7 @@ pub struct Holder {
     /// Its edges contradict what is known.
     doubted: bool,
     by_counters: bool,
-    /// Its place in the snapshot under way.
+    /// Its place in the current snapshot.
     pub(super) listed: Option<usize>,
     pub(super) removed: bool,
     /// It exists, by the last snapshot.
@@ -88,17 +88,17 @@ impl Holder {
         self.doubted |= known;
     }
 
-    /// It is in the snapshot under way.
+    /// It is in the current snapshot.
     pub fn list(&mut self, index: usize) {
         self.listed = Some(index);
     }
 
-    /// The snapshot under way shows that it is gone.
+    /// The current snapshot shows that it is gone.
     pub fn remove(&mut self) {
         self.removed = true;
     }
 
-    /// Whether it is in the snapshot under way.
+    /// Whether it is in the current snapshot.
     pub fn is_listed(&self) -> bool {
         self.listed.is_some()
     }
@@ -108,7 +108,7 @@ impl Holder {
         self.present
     }
 
-    /// Whether it is active in the snapshot under way.
+    /// Whether it is active in the current snapshot.
     pub fn active_in(&self, view: &View) -> bool {
         let state = self.listed.map(|index| view.states[index].1.active());
         !self.removed && state.unwrap_or(self.base.is_some_and(|base| base.active))
@@ -152,7 +152,7 @@ impl Holder {
     }
 }
 
-/// The stretch under way.
+/// The current stretch.
 #[derive(Debug, Default)]
 pub struct Stretch {
     /// The events of holds that are final, in order.

@@ -99,7 +99,7 @@ fn watched(s: &Session) -> Option<Text> {
 fn overhead(cost: &Overhead) -> String {
     let walks = &cost.snapshots;
     let mean = walks.total_ns.checked_div(walks.count).unwrap_or(0);
-    // A capture that broke off may have reported its cost at the start alone.
+    // A capture that was killed may have recorded its cost only at the start.
     let recording = match cost.agent_cpu_ns.saturating_sub(cost.agent_start_cpu_ns) {
         0 => String::new(),
         ns => format!(", {} to record", time(ns)),

@@ -48,7 +48,7 @@ struct Waits {
     threads: BTreeSet<u32>,
     /// Threads that were found waiting. No hook sees the end of that wait.
     found: BTreeSet<u32>,
-    /// [`Edge::state`] of the last edge; followed while there are such threads.
+    /// `Edge::state` of the last edge; followed while there are such threads.
     state: u32,
     /// [`Waiters::why`].
     why: String,

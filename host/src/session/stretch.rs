@@ -1,7 +1,7 @@
 //! A stretch: the time between two snapshots, for which holds become final at the second.
 //!
 //! A source's holds in a stretch come from its edges, or, where those cannot be believed, from its
-//! counters; see [`place`](super::place).
+//! counters; see `place.rs`.
 
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::BootNanos;

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn however_many_spans_there_are_few_are_kept_and_none_is_left_out() {
+    fn many_spans_merge_and_none_is_left_out() {
         let mut spans = Spans::default();
         for n in 0..1_000_000u64 {
             spans.begin(BootNanos(n * 100));

@@ -22,7 +22,7 @@ use crate::session::stretch::HoldKind;
 const BUFFER: usize = 1 << 18;
 
 /// Names the keys and their meaning.
-pub const SCHEMA: &str = "sleepwalk.events/1";
+pub const SCHEMA: &str = "sleepwalk.events/2";
 
 /// Writes the trace in `bytes`, which comes to `analysis`.
 pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
@@ -74,7 +74,7 @@ enum Line<'a> {
         end_ns: u64,
         idle: Option<bool>,
     },
-    Save {
+    CountWrite {
         at_ns: u64,
         thread: u32,
         saved: bool,
@@ -102,7 +102,7 @@ enum Line<'a> {
         #[serde(flatten)]
         source: Who,
     },
-    Supply {
+    PowerSupply {
         at_ns: u64,
         #[serde(flatten)]
         name: Name,
@@ -326,7 +326,7 @@ impl<W: Write> Export<'_, W> {
             }
             Event::Return { errno } => Line::Return { at_ns, errno: *errno },
             Event::CountWrite { thread, saved } => {
-                Line::Save { at_ns, thread: *thread, saved: *saved }
+                Line::CountWrite { at_ns, thread: *thread, saved: *saved }
             }
             Event::Wake { irq } => {
                 let known = self.model.irqs.get(irq);
@@ -386,7 +386,7 @@ impl<W: Write> Export<'_, W> {
     }
 
     fn supply(&self, at_ns: u64, supply: &PowerSupply) -> Line<'static> {
-        Line::Supply {
+        Line::PowerSupply {
             at_ns,
             name: Name::new(self.model.text(supply.name)),
             sort: self.text(supply.kind),

@@ -1,8 +1,8 @@
 //! A trace for scripts: one JSON object a line, in the order of time, with names. Its keys are
 //! described in `docs/jsonl.md`: none is renamed or removed under one `schema`.
 
-mod digits;
 mod lines;
+mod stamps;
 
 use std::io::{self, Write};
 
@@ -10,8 +10,8 @@ use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP};
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use self::digits::Digits;
 use self::lines::{Line, Who};
+use self::stamps::Stamps;
 use super::pipe::{self, Pipe};
 use super::{ExportError, Sink};
 use crate::analyze::Analysis;
@@ -39,7 +39,11 @@ pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), E
             waits: waits.into_iter(),
             next_end: 0,
             sources: Vec::new(),
-            digits: Digits::default(),
+            edge_at: Stamps::new("{\"kind\":\"edge\",\"at_ns\":"),
+            hold_at: Stamps::new("{\"kind\":\"hold\",\"at_ns\":"),
+            source_at: Stamps::new("{\"kind\":\"source\",\"at_ns\":"),
+            starts: Stamps::new(",\"start_ns\":"),
+            ends: Stamps::new(",\"end_ns\":"),
             hold: Vec::new(),
         };
         export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
@@ -58,7 +62,11 @@ struct Export<'a> {
     next_end: u64,
     /// By their places.
     sources: Vec<Holding>,
-    digits: Digits,
+    edge_at: Stamps,
+    hold_at: Stamps,
+    source_at: Stamps,
+    starts: Stamps,
+    ends: Stamps,
     /// The start of the lines of all holds that became final at once.
     hold: Vec<u8>,
 }
@@ -144,8 +152,7 @@ impl Export<'_> {
         self.ended(at_ns)?;
         self.source_keys(source)?;
         let text = &mut self.pipe.text;
-        text.extend_from_slice(b"{\"kind\":\"edge\",\"at_ns\":");
-        self.digits.put(text, at_ns);
+        self.edge_at.put(text, at_ns);
         let Holding { keys, edges, .. } = &self.sources[source.0];
         if shared {
             text.extend_from_slice(keys);
@@ -162,8 +169,7 @@ impl Export<'_> {
             return Ok(());
         }
         self.hold.clear();
-        self.hold.extend_from_slice(b"{\"kind\":\"hold\",\"at_ns\":");
-        self.digits.put(&mut self.hold, at_ns);
+        self.hold_at.put(&mut self.hold, at_ns);
         for hold in held.holds().iter() {
             let slot = hold.slot as usize;
             self.source_keys((slot, hold.instance))?;
@@ -174,10 +180,8 @@ impl Export<'_> {
                     let text = &mut self.pipe.text;
                     text.extend_from_slice(&self.hold);
                     text.extend_from_slice(keys);
-                    text.extend_from_slice(b",\"start_ns\":");
-                    self.digits.put(text, since.0);
-                    text.extend_from_slice(b",\"end_ns\":");
-                    self.digits.put(text, hold.at.0);
+                    self.starts.put(text, since.0);
+                    self.ends.put(text, hold.at.0);
                     text.extend_from_slice(match since.1 && hold.exact {
                         true => b"}\n",
                         false => b",\"exact\":false}\n",
@@ -264,8 +268,7 @@ impl Export<'_> {
         state: &SourceState,
     ) -> io::Result<()> {
         let text = &mut self.pipe.text;
-        text.extend_from_slice(b"{\"kind\":\"source\",\"at_ns\":");
-        self.digits.put(text, at_ns);
+        self.source_at.put(text, at_ns);
         text.extend_from_slice(&self.sources[slot].keys);
         let autosleep = state.state & STATE_AUTOSLEEP != 0;
         for (key, value) in [

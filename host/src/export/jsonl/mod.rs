@@ -271,30 +271,20 @@ impl Export<'_> {
         self.source_at.put(text, at_ns);
         text.extend_from_slice(&self.sources[slot].keys);
         let autosleep = state.state & STATE_AUTOSLEEP != 0;
-        for (key, value) in [
-            (&b",\"active\":"[..], state.active()),
-            (b",\"torn\":", state.torn()),
-            (b",\"autosleep\":", autosleep),
-        ] {
-            text.extend_from_slice(key);
-            text.extend_from_slice(if value { b"true" } else { b"false" });
-        }
+        flag(text, b",\"active\":", state.active());
+        flag(text, b",\"torn\":", state.torn());
+        flag(text, b",\"autosleep\":", autosleep);
         let counters = &state.counters;
-        for (key, value) in [
-            (&b",\"held_ns\":"[..], state.held_ns(now)),
-            (b",\"active_count\":", counters.active_count),
-            (b",\"event_count\":", counters.event_count),
-            (b",\"wakeup_count\":", counters.wakeup_count),
-            (b",\"expire_count\":", counters.expire_count),
-            (b",\"relax_count\":", counters.relax_count),
-            (b",\"total_ns\":", counters.total_ns),
-            (b",\"max_ns\":", counters.max_ns),
-            (b",\"last_mono_ns\":", counters.last_ns),
-            (b",\"prevent_ns\":", counters.prevent_ns),
-        ] {
-            text.extend_from_slice(key);
-            text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-        }
+        number(text, b",\"held_ns\":", state.held_ns(now));
+        number(text, b",\"active_count\":", counters.active_count);
+        number(text, b",\"event_count\":", counters.event_count);
+        number(text, b",\"wakeup_count\":", counters.wakeup_count);
+        number(text, b",\"expire_count\":", counters.expire_count);
+        number(text, b",\"relax_count\":", counters.relax_count);
+        number(text, b",\"total_ns\":", counters.total_ns);
+        number(text, b",\"max_ns\":", counters.max_ns);
+        number(text, b",\"last_mono_ns\":", counters.last_ns);
+        number(text, b",\"prevent_ns\":", counters.prevent_ns);
         text.extend_from_slice(b"}\n");
         self.pipe.flush_full()
     }
@@ -319,6 +309,20 @@ impl Export<'_> {
     fn text(&self, id: u32) -> String {
         String::from_utf8_lossy(self.model.text(id)).into_owned()
     }
+}
+
+/// Appends a key, whose length the compiler knows, and a number.
+#[inline(always)]
+fn number<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: u64) {
+    text.extend_from_slice(key);
+    text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a key and a bool.
+#[inline(always)]
+fn flag<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: bool) {
+    text.extend_from_slice(key);
+    text.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
 /// The end of an edge's line.

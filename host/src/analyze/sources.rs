@@ -172,11 +172,6 @@ impl Tracker {
         self.tallies.iter().map(|(&instance, tally)| (instance, tally.activations)).collect()
     }
 
-    /// Whether a source was active in the last snapshot.
-    pub fn active(&self, instance: u32) -> bool {
-        self.active.contains(&instance)
-    }
-
     fn remove_the_dead(&mut self, view: &View) {
         let gone: Vec<u32> = if view.full {
             // By instance, as `view.states` is too.

@@ -32,8 +32,8 @@ impl Trace {
 }
 
 /// The values of all traces, each once.
-fn distinct(traces: &[&Trace], of: impl Fn(&Trace) -> String) -> BTreeSet<String> {
-    traces.iter().map(|trace| of(trace)).collect()
+fn distinct(traces: &[Trace], of: impl Fn(&Trace) -> String) -> BTreeSet<String> {
+    traces.iter().map(of).collect()
 }
 
 /// Several in one line.

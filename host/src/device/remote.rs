@@ -29,11 +29,6 @@ impl<'a> Remote<'a> {
         Self { device, dir: dir.to_owned(), name: name.to_owned() }
     }
 
-    /// The device that it is on.
-    pub fn device(&self) -> &'a Device {
-        self.device
-    }
-
     /// The name of its files, without the extension.
     pub fn name(&self) -> &str {
         &self.name

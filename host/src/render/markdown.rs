@@ -115,7 +115,7 @@ mod tests {
 
     /// The bytes of the name in a span.
     fn back(span: &str) -> Vec<u8> {
-        crate::text::unescape(&span[1..span.len() - 1]).expect("escapes")
+        crate::text::inverse::unescape(&span[1..span.len() - 1]).expect("escapes")
     }
 
     fn shown(bytes: &[u8]) -> String {

@@ -177,7 +177,7 @@ fn agree(bytes: &[u8], exact_spans: bool) {
     }
     let Ok(drawn) = analyze_to(bytes, true) else { return };
     for (source, spans) in drawn.sources.iter().zip(&drawn.spans).filter(|_| exact_spans) {
-        let sum: u64 = spans.iter().map(|(start, end)| end.since(*start)).sum();
+        let sum: u64 = spans.iter().map(|span| span.end_ns.since(span.start_ns)).sum();
         let grain = drawn.model.duration_ns() / 16_384 * (spans.len() as u64 + 64);
         assert!(sum >= source.held_ns && sum - source.held_ns <= grain, "{source:?}: {sum}");
     }

@@ -9,7 +9,7 @@ use super::Analysis;
 use super::active::{self, Active, Blocking};
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
-use super::ledger::{self, Charge, Outside};
+use super::ledger::{self, Charge};
 use super::power;
 use super::sources::{self, Tally};
 use super::spans::Spans;
@@ -22,7 +22,7 @@ use crate::session::held::{
 use crate::session::stretch::HoldKind;
 
 /// Follows the session.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fold {
     attempts: AttemptBuilder,
     sources: sources::Tracker,
@@ -53,25 +53,7 @@ pub struct Fold {
 impl Fold {
     /// Nothing has happened yet. To be `drawn`, it keeps when each source was held.
     pub fn new(drawn: bool) -> Self {
-        Self {
-            attempts: AttemptBuilder::default(),
-            sources: sources::Tracker::default(),
-            causes: Causes::default(),
-            active: Active::new(),
-            waits: None,
-            held: Held::default(),
-            spans: drawn.then(Vec::new),
-            now: BootNanos(0),
-            gap: false,
-            missing_ns: 0,
-            awake_since: None,
-            armed: false,
-            last_snapshot: None,
-            before_end: None,
-            doubt_since: None,
-            doubtful_ns: 0,
-            readings: Vec::new(),
-        }
+        Self { active: Active::new(), spans: drawn.then(Vec::new), ..Self::default() }
     }
 
     fn gap(&mut self) {
@@ -311,13 +293,7 @@ impl Fold {
             // Between two snapshots nobody knows who held a wait up.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
-        let outside = Outside {
-            recorded,
-            blocked_ns: cost.blocked_ns,
-            nobody_ns: cost.nobody_ns,
-            missing_ns: self.missing_ns,
-        };
-        let ledger = ledger::ledger(&model, &attempts, &outside);
+        let ledger = ledger::ledger(&model, &attempts, recorded.then_some(&cost), self.missing_ns);
         let mut sources = self.sources.finish();
         let unseen = unseen(&sources, &mut held.sources, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);

@@ -2,24 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use super::active::Blocked;
 use crate::report::{Attempt, Ledger};
 use crate::session::decode::Model;
 
-/// Time outside attempts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outside {
-    /// Waits and edges were recorded.
-    pub recorded: bool,
-    /// Blocked.
-    pub blocked_ns: u64,
-    /// Blocked while no known source was active.
-    pub nobody_ns: u64,
-    /// Records are missing there.
-    pub missing_ns: u64,
-}
-
 /// Adds up attempts, which lie in the session and do not overlap, and the rest.
-pub fn ledger(model: &Model, attempts: &[Attempt], outside: &Outside) -> Ledger {
+///
+/// `blocked`: the blocked time, if waits and edges were recorded. `missing_ns`: time outside attempts
+/// whose records are missing.
+pub fn ledger(
+    model: &Model,
+    attempts: &[Attempt],
+    blocked: Option<&Blocked>,
+    missing_ns: u64,
+) -> Ledger {
     let mut ledger = Ledger::default();
     let mut after_wakes_ns = 0;
     for attempt in attempts {
@@ -41,12 +37,11 @@ pub fn ledger(model: &Model, attempts: &[Attempt], outside: &Outside) -> Ledger 
         }
     }
     let rest_ns = model.duration_ns() - ledger.total_ns();
-    if outside.recorded {
-        let missing_ns = outside.missing_ns;
-        ledger.blocked_ns = Some(outside.blocked_ns);
-        ledger.not_trying_ns = Some(rest_ns - outside.blocked_ns - missing_ns);
+    if let Some(&Blocked { blocked_ns, nobody_ns, .. }) = blocked {
+        ledger.blocked_ns = Some(blocked_ns);
+        ledger.not_trying_ns = Some(rest_ns - blocked_ns - missing_ns);
         ledger.unknown_ns = (missing_ns > 0).then_some(missing_ns);
-        ledger.unattributed_ns += outside.nobody_ns + missing_ns;
+        ledger.unattributed_ns += nobody_ns + missing_ns;
     } else {
         ledger.unknown_ns = Some(rest_ns);
         ledger.unattributed_ns += rest_ns - after_wakes_ns;

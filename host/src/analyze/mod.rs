@@ -19,13 +19,12 @@ pub mod waits;
 
 use std::collections::BTreeMap;
 
-use crate::report::{Attempt, Ledger, Power, Wait};
+use crate::report::{Attempt, Ledger, Power, Span, Wait};
 use crate::session::decode::{Model, Unreadable};
 use crate::session::order;
 use fold::Fold;
 use ledger::Charge;
 use sources::Tally;
-use spans::Span;
 
 /// The findings of a trace.
 #[derive(Clone, Debug, Default)]

@@ -73,3 +73,12 @@ pub fn spaced(key: impl ToString) -> String {
 pub fn returned(value: Option<i32>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), errno)
 }
+
+/// An interrupt's number and name; `None` if neither is known.
+pub fn interrupt(irq: Option<u32>, name: Option<&str>) -> Option<Text> {
+    let number = irq.map(|irq| Piece::Words(irq.to_string()));
+    let space = irq.and(name).map(|_| Piece::Words(" ".to_owned()));
+    let name = name.map(|name| Piece::Quote(name.to_owned()));
+    let text: Text = number.into_iter().chain(space).chain(name).collect();
+    (!text.is_empty()).then_some(text)
+}

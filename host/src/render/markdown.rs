@@ -31,7 +31,7 @@ pub fn render(page: &Page) -> String {
 fn item(item: &Item) -> String {
     let text = inert(&item.text);
     match item.mark {
-        Mark::High | Mark::Medium | Mark::Low => format!("- {}: {text}\n", item.mark.word()),
+        Mark::Finding(severity) => format!("- {severity}: {text}\n"),
         Mark::Broken | Mark::Doubt | Mark::Plain => format!("- {text}\n"),
     }
 }

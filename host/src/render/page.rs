@@ -1,7 +1,7 @@
 //! A page made of headings, lines, lists and tables, which every skin draws in its own way: the
 //! terminal, Markdown and HTML show the same sections, columns and words.
 
-use crate::report::{Line, Name};
+use crate::report::{Line, Name, Severity};
 use crate::units::{many, time};
 
 /// A part of a text.
@@ -36,12 +36,8 @@ pub fn name(name: &Name) -> Text {
 /// How much an item of a list matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
-    /// A finding of high severity.
-    High,
-    /// A finding of medium severity.
-    Medium,
-    /// A finding of low severity.
-    Low,
+    /// A finding.
+    Finding(Severity),
     /// A broken limit.
     Broken,
     /// A reason to doubt the numbers.
@@ -52,13 +48,11 @@ pub enum Mark {
 
 impl Mark {
     /// The word for it.
-    pub fn word(self) -> &'static str {
+    pub fn word(self) -> String {
         match self {
-            Self::High => "high",
-            Self::Medium => "medium",
-            Self::Low => "low",
-            Self::Doubt => "doubt",
-            Self::Broken | Self::Plain => "",
+            Self::Finding(severity) => severity.to_string(),
+            Self::Doubt => "doubt".to_owned(),
+            Self::Broken | Self::Plain => String::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::sources::rank;
 use super::{By, Name, Overhead, Report, SCHEMA, Session, Source, Span, Sum, Walks};
 use crate::analyze::sources::Tally;
-use crate::analyze::{Analysis, findings, spans};
+use crate::analyze::{Analysis, findings};
 use crate::session::decode::Model;
 
 /// The report with the `top` most costly sources, or all.
@@ -147,7 +147,7 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
     sources
 }
 
-fn source(analysis: &Analysis, tally: &Tally, spans: &[spans::Span], name: Name) -> Source {
+fn source(analysis: &Analysis, tally: &Tally, spans: &[Span], name: Name) -> Source {
     Source {
         name,
         name_cut: analysis.model.sources.get(&tally.instance).is_some_and(|def| def.name_cut),
@@ -166,6 +166,6 @@ fn source(analysis: &Analysis, tally: &Tally, spans: &[spans::Span], name: Name)
             ..Sum::default()
         },
         active_at_end: tally.active,
-        spans: spans.iter().map(|&(start_ns, end_ns)| Span { start_ns, end_ns }).collect(),
+        spans: spans.to_vec(),
     }
 }

@@ -59,9 +59,7 @@ impl Track {
             Self::Waits => (5, 0),
             Self::Thread(id) => (6, id),
             Self::PowerSupplies => (7, 0),
-            Self::Supply(name, Quantity::Capacity) => (8, name),
-            Self::Supply(name, Quantity::Charge) => (9, name),
-            Self::Supply(name, Quantity::Current) => (10, name),
+            Self::Supply(name, quantity) => (8 + quantity as u64, name),
             Self::Sources => (11, 0),
         };
         1 << 40 | kind << 32 | u64::from(which)
@@ -150,7 +148,6 @@ impl<'a> Names<'a> {
             counter: Some(CounterDescriptor { unit_name: Some(unit.to_owned()) }),
             ..descriptor
         };
-        let supply = |name, what| format!("{} {what}", escape(self.model.text(name)));
         match which {
             Track::Root => group("Sleepwalk", 0, track::EXPLICIT),
             Track::Attempts => plain("Attempts to suspend", 1),
@@ -164,14 +161,14 @@ impl<'a> Names<'a> {
                 ..plain(&self.unique(instance), 0)
             },
             Track::PowerSupplies => group("Power supplies", 6, track::LEXICOGRAPHIC),
-            Track::Supply(name, Quantity::Capacity) => {
-                counter(plain(&supply(name, "capacity"), 0), "%")
-            }
-            Track::Supply(name, Quantity::Charge) => {
-                counter(plain(&supply(name, "charge"), 0), "µAh")
-            }
-            Track::Supply(name, Quantity::Current) => {
-                counter(plain(&supply(name, "current"), 0), "µA")
+            Track::Supply(name, quantity) => {
+                let (what, unit) = match quantity {
+                    Quantity::Capacity => ("capacity", "%"),
+                    Quantity::Charge => ("charge", "µAh"),
+                    Quantity::Current => ("current", "µA"),
+                };
+                let name = format!("{} {what}", escape(self.model.text(name)));
+                counter(plain(&name, 0), unit)
             }
             Track::Missing => plain("Missing from the trace", 7),
         }

@@ -113,8 +113,9 @@ fn list(items: &[Item], names: &Names<'_>) -> Markup {
     html! {
         ul class=(if marked { "findings" } else { "items" }) {
             @for item in items {
-                li class=[Some(item.mark.word()).filter(|word| !word.is_empty())] {
-                    @if marked { span.severity { (item.mark.word()) } }
+                @let word = item.mark.word();
+                li class=[Some(&word).filter(|word| !word.is_empty())] {
+                    @if marked { span.severity { (word) } }
                     p { (names.linked(&item.text)) }
                     @if let Some(ns) = item.gain_ns.filter(|ns| *ns > 0) {
                         span.gain title="the time that a fix would save at most" {

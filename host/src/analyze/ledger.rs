@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::active::Blocked;
-use crate::report::{Attempt, Ledger};
+use crate::report::{Attempt, Ledger, Sum};
 use crate::session::decode::Model;
 
 /// Adds up attempts, which lie in the session and do not overlap, and the rest.
@@ -49,34 +49,10 @@ pub fn ledger(
     ledger
 }
 
-/// The cost of one source, or of all sources of one name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Charge {
-    /// Its share of blocked time.
-    pub blocked_share_ns: u64,
-    /// Blocked time in which no other source was active: what fixing it alone would gain.
-    pub blocked_sole_ns: u64,
-    /// Attempts that it kept from sleeping, alone or with others.
-    pub aborts: u64,
-    /// Its share of the time that those took.
-    pub abort_ns: u64,
-    /// Sleeps that it ended.
-    pub wakes: u64,
-    /// Awake time that followed those until the next attempt or wait.
-    pub after_wake_ns: u64,
-}
-
-impl Charge {
-    /// Its cost, as far as it is known.
-    pub fn cost_ns(&self) -> u64 {
-        self.blocked_share_ns.saturating_add(self.abort_ns).saturating_add(self.after_wake_ns)
-    }
-}
-
 /// The cost of attempts for each group of sources. An attempt that two sources of one group ended
 /// counts once. Sources that share an attempt split its time equally, to the nanosecond.
-pub fn charge_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTreeMap<K, Charge> {
-    let mut charges = BTreeMap::<K, Charge>::new();
+pub fn costs_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTreeMap<K, Sum> {
+    let mut costs = BTreeMap::<K, Sum>::new();
     for attempt in attempts {
         let sharers = attempt.causes.len() as u64;
         let mut shares = BTreeMap::<K, u64>::new();
@@ -87,15 +63,15 @@ pub fn charge_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTre
             *shares.entry(group(cause.instance)).or_default() += whole_ns / sharers + odd;
         }
         for (key, share_ns) in shares {
-            let charge = charges.entry(key).or_default();
-            charge.aborts += 1;
-            charge.abort_ns += share_ns;
+            let cost = costs.entry(key).or_default();
+            cost.aborts += 1;
+            cost.abort_ns += share_ns;
         }
         if let Some(wake) = attempt.waker() {
-            let charge = charges.entry(group(wake.instance)).or_default();
-            charge.wakes += 1;
-            charge.after_wake_ns += attempt.after_wake_ns;
+            let cost = costs.entry(group(wake.instance)).or_default();
+            cost.wakes += 1;
+            cost.after_wake_ns += attempt.after_wake_ns;
         }
     }
-    charges
+    costs
 }

@@ -299,7 +299,7 @@ fn wall_clock<S: Serializer>(at: &RealNanos, to: S) -> Result<S::Ok, S::Error> {
 }
 
 /// Adds a value to a sum; what neither knows stays `None`.
-fn add_known(sum: &mut Option<u64>, more: Option<u64>) {
+pub fn add_known(sum: &mut Option<u64>, more: Option<u64>) {
     if let Some(more) = more {
         *sum = Some(sum.unwrap_or(0).saturating_add(more));
     }

@@ -6,10 +6,9 @@ use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
 use super::{Name, Span, add_known, stamp};
-use crate::analyze::ledger::Charge;
 
 /// One source, or all sources of one name.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Source {
     /// Its name.
     #[serde(flatten)]
@@ -92,15 +91,10 @@ impl Sum {
         }
     }
 
-    /// Sets the costs; `blocked`: blocked time is known.
-    pub(super) fn charge(&mut self, charge: &Charge, blocked: bool) {
-        self.blocked_share_ns = blocked.then_some(charge.blocked_share_ns);
-        self.blocked_sole_ns = blocked.then_some(charge.blocked_sole_ns);
-        self.aborts = charge.aborts;
-        self.abort_ns = charge.abort_ns;
-        self.wakes = charge.wakes;
-        self.after_wake_ns = charge.after_wake_ns;
-        self.cost_ns = charge.cost_ns();
+    /// Sets the cost to the sum of its parts.
+    pub fn total(&mut self) {
+        let blocked_ns = self.blocked_share_ns.unwrap_or(0);
+        self.cost_ns = blocked_ns.saturating_add(self.abort_ns).saturating_add(self.after_wake_ns);
     }
 
     /// Sorts the most costly first, then those held longest.

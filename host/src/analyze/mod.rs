@@ -34,7 +34,7 @@ pub struct Analysis {
     pub attempts: Vec<Attempt>,
     /// Every wait for the wakeup count, sorted by start.
     pub waits: Vec<Wait>,
-    /// Every source by its number, with its cost, and when it was held if that was asked for. `report`
+    /// Every source by its number, with its cost; for a drawing, with its holds as well. `report`
     /// resolves the names.
     pub sources: BTreeMap<u32, Source>,
     /// Blocked time in which only sources of one name were active, by the name's number.

@@ -42,14 +42,7 @@ impl Spans {
 
     fn coarsen(&mut self, grain_ns: u64) {
         self.grain_ns = self.grain_ns.max(grain_ns);
-        let grain = self.grain_ns;
-        self.list.dedup_by(|next, kept| {
-            let near = next.start_ns.since(kept.end_ns) <= grain;
-            if near {
-                kept.end_ns = next.end_ns;
-            }
-            near
-        });
+        Span::join(&mut self.list, self.grain_ns);
     }
 
     /// All of them, for a drawing of a session of this length.

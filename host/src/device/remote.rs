@@ -24,8 +24,10 @@ pub struct Remote<'a> {
 }
 
 impl<'a> Remote<'a> {
-    /// The capture `name`, whose files are `dir/name.*`.
+    /// The capture whose trace is `name`, with or without `.swk`, in `dir`; the names of its other files
+    /// differ by their extensions.
     pub fn new(device: &'a Device, dir: &str, name: &str) -> Self {
+        let name = name.strip_suffix(".swk").unwrap_or(name);
         Self { device, dir: dir.to_owned(), name: name.to_owned() }
     }
 
@@ -47,6 +49,11 @@ impl<'a> Remote<'a> {
     /// Whether this program started it and has not removed its files since.
     pub fn exists(&self) -> Result<bool, DeviceError> {
         Ok(self.device.shell(&format!("[ -f {} ]", self.file("pid")))?.code == 0)
+    }
+
+    /// Whether it is being recorded.
+    pub fn is_running(&self) -> Result<bool, DeviceError> {
+        Ok(self.exists()? && !matches!(self.state()?, State::Ended(_)))
     }
 
     /// Asks the device for the state of the capture.

@@ -68,13 +68,6 @@ pub struct Item {
     pub gain_ns: Option<u64>,
 }
 
-impl Item {
-    /// An item that is a sentence alone.
-    pub fn new(mark: Mark, text: Text) -> Self {
-        Self { mark, text, gain_ns: None }
-    }
-}
-
 /// On which side a column's cells are flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
@@ -139,6 +132,11 @@ impl Cell {
     /// Our own words.
     pub fn words(text: impl Into<String>) -> Self {
         Self::Text(words(text))
+    }
+
+    /// Our own words; `None` where the trace does not have the value.
+    pub fn known(text: Option<String>) -> Self {
+        Self::words(text.as_deref().unwrap_or(UNKNOWN))
     }
 
     /// A count; a zero is only a dot, so that the others stand out.
@@ -258,7 +256,8 @@ impl Page {
 
     /// A list; none without items.
     pub fn items(&mut self, mark: Mark, sentences: impl IntoIterator<Item = Text>) {
-        let items: Vec<_> = sentences.into_iter().map(|text| Item::new(mark, text)).collect();
+        let item = |text| Item { mark, text, gain_ns: None };
+        let items: Vec<_> = sentences.into_iter().map(item).collect();
         if !items.is_empty() {
             self.blocks.push(Block::Items(items, usize::MAX));
         }

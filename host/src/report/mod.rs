@@ -265,6 +265,19 @@ pub struct Span {
     pub end_ns: BootNanos,
 }
 
+impl Span {
+    /// Joins those of `spans`, sorted by start, that are at most `grain_ns` apart.
+    pub fn join(spans: &mut Vec<Self>, grain_ns: u64) {
+        spans.dedup_by(|next, kept| {
+            let near = next.start_ns.since(kept.end_ns) <= grain_ns;
+            if near {
+                kept.end_ns = kept.end_ns.max(next.end_ns);
+            }
+            near
+        });
+    }
+}
+
 /// The cost of the capture itself.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Overhead {

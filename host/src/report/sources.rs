@@ -119,7 +119,9 @@ impl Sum {
 impl Source {
     /// Adds another source of the name: born and died only if all of them were.
     pub(super) fn add(&mut self, other: Self) {
-        self.spans = merged(std::mem::take(&mut self.spans), other.spans);
+        self.spans.extend(other.spans);
+        self.spans.sort_by_key(|span| (span.start_ns, span.end_ns));
+        Span::join(&mut self.spans, 0);
         self.name_cut |= other.name_cut;
         self.first_ns = self.first_ns.min(other.first_ns);
         self.last_ns = self.last_ns.max(other.last_ns);
@@ -144,18 +146,4 @@ pub fn rank<T, K: Ord>(
     let left_out = (list.len() - kept) as u64;
     list.truncate(kept);
     left_out
-}
-
-/// The time in which either of two sources was held.
-fn merged(mut spans: Vec<Span>, more: Vec<Span>) -> Vec<Span> {
-    spans.extend(more);
-    spans.sort_by_key(|span| (span.start_ns, span.end_ns));
-    spans.dedup_by(|next, kept| {
-        let touches = next.start_ns <= kept.end_ns;
-        if touches {
-            kept.end_ns = kept.end_ns.max(next.end_ns);
-        }
-        touches
-    });
-    spans
 }

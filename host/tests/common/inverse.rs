@@ -1,4 +1,5 @@
-//! The escapes undone: what names go through is never ambiguous. Unit tests have this file too.
+//! Undoes the escapes of names, to show that no two names are written alike. The unit tests use this
+//! file too.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 /// The bytes that `sleepwalk::text::escape` was given; `None` if `text` has an escape that it does not write.

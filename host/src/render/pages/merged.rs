@@ -47,7 +47,7 @@ fn beside(device: &Device) -> [Cell; 7] {
         Cell::Text(label(device)),
         Cell::time(t.duration_ns),
         Cell::words(percent(awake(&t.ledger, t.duration_ns), t.duration_ns)),
-        Cell::words(blocked.as_deref().unwrap_or(UNKNOWN)),
+        Cell::known(blocked),
         Cell::words(per_hour(t.attempts[&Outcome::Aborted], t.duration_ns)),
         Cell::words(per_hour(t.attempts[&Outcome::Slept], t.duration_ns)),
         Cell::Text(worst.map_or_else(|| words(UNKNOWN), |source| name(&source.name))),

@@ -132,6 +132,8 @@ impl<'a> Remote<'a> {
             if Instant::now() > until || interrupt::count() > pressed {
                 // Everything it has written so far is readable.
                 self.signal("KILL")?;
+                // The shell that started it writes the exit code: files are removed only after that.
+                let _ = self.exit_code();
                 return Ok(State::Ended(None));
             }
             interrupt::sleep(POLL, pressed);

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Trace, device, distinct, doubts, kernel, listed, snapshots};
-use crate::report::{HookKind, Line, Name, Outcome, Source, Sum};
+use crate::report::{HookKind, Line, Name, Outcome, Session, Source, Sum};
+use crate::text::escape;
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.diff/2";
@@ -181,8 +182,8 @@ fn side(traces: &[Trace]) -> Side {
         duration_ns: all().fold(0, |n, t| n.saturating_add(t.report.session.duration_ns)),
         awake_ns: all().try_fold(0u64, |n, t| Some(n.saturating_add(t.awake_ns()?))),
         attempts: all().map(|t| t.report.attempts.len() as u64).sum(),
-        devices: distinct(traces, |t| device(&t.report.session)).into_iter().collect(),
-        kernels: distinct(traces, |t| kernel(&t.report.session)).into_iter().collect(),
+        devices: distinct(traces, device).into_iter().collect(),
+        kernels: distinct(traces, kernel).into_iter().collect(),
     }
 }
 
@@ -341,15 +342,15 @@ fn mixed<'a>(traces: impl Iterator<Item = &'a Trace>) -> bool {
 }
 
 /// A fact that traces must have in common.
-type Fact = fn(&Trace) -> String;
+type Fact = fn(&Session) -> String;
 
 fn warnings(before: &[Trace], after: &[Trace]) -> Vec<String> {
     let mut warnings = Vec::new();
     let facts: [(&str, Fact); 4] = [
-        ("the devices", |t| device(&t.report.session)),
-        ("the kernels", |t| kernel(&t.report.session)),
-        ("the sources of snapshots", |t| snapshots(&t.report.session)),
-        ("the agents", |t| crate::text::escape(t.report.session.agent.as_bytes())),
+        ("the devices", device),
+        ("the kernels", kernel),
+        ("the sources of snapshots", snapshots),
+        ("the agents", |session| escape(session.agent.as_bytes())),
     ];
     for (what, of) in facts {
         let (b, a) = (distinct(before, of), distinct(after, of));

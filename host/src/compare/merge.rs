@@ -207,11 +207,11 @@ fn totals(traces: &[Trace], boots: u64, top: Option<usize>) -> Totals {
 
 fn warnings(traces: &[Trace]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let kernels = distinct(traces, |t| kernel(&t.report.session));
+    let kernels = distinct(traces, kernel);
     if kernels.len() > 1 {
         warnings.push(format!("the kernel changed between sessions: {}", listed(&kernels)));
     }
-    let sources = distinct(traces, |t| snapshots(&t.report.session));
+    let sources = distinct(traces, snapshots);
     if sources.len() > 1 {
         warnings.push(format!("snapshots come from different places: {}", listed(&sources)));
     }

@@ -115,7 +115,7 @@ class Dump:
         self.forget()
 
     def forget(self):
-        """After a gap, snapshots can't be decoded until the next full one."""
+        """After a gap, snapshots cannot be decoded until the next full one."""
         self.sources, self.based = {}, False
 
     def text(self, key, ident):
@@ -228,7 +228,7 @@ class Dump:
                 kind = frame.u8()
                 stamp = (stamp + frame.i64()) % 2**64
             except Bad:
-                # The rest of the chunk can't be split into records.
+                # The rest of the chunk cannot be split into records.
                 self.forget()
                 yield {"kind": "gap"}
                 return

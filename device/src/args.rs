@@ -26,19 +26,19 @@ Usage:
   sleepwalkd version [--json]      print version and checksum of this program
 
 record:
-  -o, --output FILE       a new file, or a folder: then the name is the time in UTC
+  -o, --output FILE       a new file, or a folder; in a folder the file is named by the UTC time
   -d, --duration 10m      stop after this time
-  --interval 60s          time between periodic snapshots
+  --interval 60s          interval between periodic snapshots
   --max-size 64M          largest size of the trace; at least 256K
-  --on-full stop|ring     at that size, stop, or drop the oldest records
-  --no-edges              do not record single activations (smaller trace, less detail)
+  --on-full stop|ring     at that size, stop or drop the oldest eighth
+  --no-edges              do not record individual activations (smaller trace, less detail)
 
 snapshot, record:
   --source auto|kfunc|kallsyms|debugfs|sysfs
-                          where snapshots come from; auto is the first that works
+                          how to take snapshots; auto is the best method that works
 
 snapshot, record, measure:
-  --max-sources 4096      room for so many wakeup sources, 408 bytes each
+  --max-sources 4096      room for this many wakeup sources, 408 bytes each
 
 snapshot:
   --json                  print JSON
@@ -48,7 +48,7 @@ measure:
   --only kfunc            leave out debugfs and sysfs
 
 SLEEPWALK_LOG=debug logs more to stderr.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 4 this device can't be used.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 4 this device cannot be used.
 ";
 
 /// A command with its options.
@@ -93,7 +93,7 @@ pub struct RecordOptions {
     /// `None`: the best that works.
     pub source: Option<Kind>,
     pub capacity: u32,
-    /// Whether single activations are recorded.
+    /// Whether individual activations are recorded.
     pub edges: bool,
 }
 
@@ -122,7 +122,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         "snapshot" => snapshot(parser),
         "measure" => measure(parser),
         "record" => record(parser),
-        _ => bail!("`{name}` is no command: try `sleepwalkd --help`"),
+        _ => bail!("`{name}` is not a command: try `sleepwalkd --help`"),
     }
 }
 

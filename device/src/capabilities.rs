@@ -88,7 +88,7 @@ pub fn drop_unneeded(mut works: impl FnMut() -> Result<()>) {
     // SAFETY: this option takes only numbers.
     let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     if let Err(error) = Errno::result(set) {
-        log::warn!("no_new_privs can't be set: {error}");
+        log::warn!("no_new_privs cannot be set: {error}");
     }
     // This needs CAP_SETPCAP, so it comes first. Without it the bounding set stays, which gives
     // nothing to a process with no_new_privs.
@@ -96,7 +96,7 @@ pub fn drop_unneeded(mut works: impl FnMut() -> Result<()>) {
         log::info!("the bounding set stays: {error}");
     }
     if let Err(error) = keep_only(&mut works) {
-        log::warn!("capabilities can't be dropped: {error}");
+        log::warn!("capabilities cannot be dropped: {error}");
     }
 }
 

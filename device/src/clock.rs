@@ -23,7 +23,7 @@ pub fn cpu_ns() -> u64 {
     nanos(ClockId::CLOCK_PROCESS_CPUTIME_ID) as u64
 }
 
-/// Every kernel that this agent can run on has these clocks, so reading them can't fail.
+/// Every kernel that this agent can run on has these clocks, so reading them cannot fail.
 fn nanos(clock: ClockId) -> i64 {
     let read = clock_gettime(clock);
     debug_assert!(read.is_ok(), "clock {clock}: {read:?}");

@@ -24,7 +24,7 @@ use args::Command;
 const FAILED: u8 = 1;
 /// Exit code: wrong usage.
 const USAGE: u8 = 2;
-/// Exit code: this device can't be used.
+/// Exit code: this device cannot be used.
 const UNUSABLE: u8 = 4;
 
 fn main() -> ExitCode {

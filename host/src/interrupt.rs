@@ -18,7 +18,7 @@ static SPARED: AtomicU32 = AtomicU32::new(1);
 /// Counts signals from now on; they no longer end the program.
 pub fn watch() -> Result<()> {
     handle(|| {
-        // After so many, even cleaning up is aborted.
+        // After this many, even cleaning up is aborted.
         if COUNT.fetch_add(1, Ordering::SeqCst) >= 3 {
             std::process::exit(INTERRUPTED);
         }

@@ -34,8 +34,9 @@ Exit codes:
   4  no usable device
   5  unreadable trace")]
 struct Cli {
-    /// When to use colours
+    /// When to use colours: `auto` (on a terminal, unless NO_COLOR is set), `always` or `never`
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    #[arg(hide_possible_values = true, display_order = 900)]
     color: Color,
     #[command(subcommand)]
     command: Command,
@@ -49,7 +50,7 @@ enum Command {
     Record(record::Args),
     /// List the traces on the device and their state
     Status(status::Args),
-    /// Stop a recording that was started with `record --detach`
+    /// Stop a capture that was started with `record --detach`
     Stop(stop::Args),
     /// Copy a trace from the device
     Pull(pull::Args),

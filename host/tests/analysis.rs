@@ -32,7 +32,7 @@ fn maker() -> Maker {
 }
 
 #[test]
-fn a_sleep_in_s2idle_is_the_time_in_machine_suspend() {
+fn s2idle_sleeps_within_machine_suspend() {
     let mut m = maker();
     let rtc = m.source(b"rtc0", 0);
     m.snapshot(Reason::Start).wait(S).sleep(7 * S, Some(rtc));
@@ -51,7 +51,7 @@ fn a_sleep_in_s2idle_is_the_time_in_machine_suspend() {
 }
 
 #[test]
-fn s2idle_that_is_entered_again_and_again_sleeps_between() {
+fn s2idle_reentries_sleep_in_between() {
     let mut m = maker();
     m.snapshot(Reason::Start).down(1, "");
     for _ in 0..3 {
@@ -81,7 +81,7 @@ fn a_stopped_clock_shows_deep_sleep() {
     let mut m = maker();
     m.snapshot(Reason::Start).down(3, "");
     m.phase("syscore_suspend", 0, true).phase("syscore_suspend", 0, false);
-    // The kernel's clock stands still from here to within syscore_resume.
+    // The kernel's clock stops from here to within syscore_resume.
     m.phase("machine_suspend", 3, true).phase("machine_suspend", 3, false);
     m.phase("syscore_resume", 0, true).wait(60 * S).phase("syscore_resume", 0, false);
     m.suspended += 60 * S;
@@ -135,7 +135,7 @@ fn the_stage_is_that_of_the_last_phase_begun() {
 }
 
 #[test]
-fn pm_test_turns_around_before_the_machine_and_blames_nobody() {
+fn pm_test_blames_no_source() {
     let mut m = maker();
     let busy = m.source(b"busy", 0);
     m.snapshot(Reason::Start).down(1, "dpm_suspend_late").activate(busy);
@@ -146,7 +146,7 @@ fn pm_test_turns_around_before_the_machine_and_blames_nobody() {
 }
 
 #[test]
-fn a_return_without_a_begin_was_rejected_at_entry() {
+fn a_return_alone_was_rejected_at_entry() {
     let mut m = maker();
     m.snapshot(Reason::Start).wait(S).returned(-22);
     let attempt = only(&mut m);
@@ -155,7 +155,7 @@ fn a_return_without_a_begin_was_rejected_at_entry() {
 }
 
 #[test]
-fn the_tail_of_an_attempt_from_before_the_trace_is_none() {
+fn a_tail_from_before_the_trace_is_no_attempt() {
     let mut m = maker();
     m.phase("dpm_complete", 16, false).phase("thaw_processes", 0, true);
     m.phase("thaw_processes", 0, false).returned(0);
@@ -163,7 +163,7 @@ fn the_tail_of_an_attempt_from_before_the_trace_is_none() {
 }
 
 #[test]
-fn an_attempt_whose_return_is_lost_ends_with_what_is_known_of_it() {
+fn a_lost_return_ends_at_the_last_phase() {
     let mut m = maker();
     m.snapshot(Reason::Start);
     m.phase("suspend_enter", 1, true).wait(MS).phase("sync_filesystems", 0, true);
@@ -176,7 +176,7 @@ fn an_attempt_whose_return_is_lost_ends_with_what_is_known_of_it() {
 }
 
 #[test]
-fn an_attempt_under_way_when_the_trace_breaks_off_is_unfinished() {
+fn an_attempt_at_the_end_is_unfinished() {
     let mut m = maker();
     m.snapshot(Reason::Start).down(1, "dpm_suspend");
     let all = analyze(&m.cut()).expect("a trace").attempts;
@@ -189,7 +189,7 @@ fn an_attempt_under_way_when_the_trace_breaks_off_is_unfinished() {
 }
 
 #[test]
-fn the_only_source_active_when_it_began_is_proven_to_have_aborted_it() {
+fn the_only_active_source_is_a_proven_aborter() {
     let mut m = maker();
     let modem = m.source(b"modem", 0);
     let _idle = m.source(b"idle", 0);
@@ -202,7 +202,7 @@ fn the_only_source_active_when_it_began_is_proven_to_have_aborted_it() {
 }
 
 #[test]
-fn of_two_active_sources_each_is_only_likely_and_they_share_the_time() {
+fn two_active_sources_are_likely_aborters() {
     let mut m = maker();
     let modem = m.source(b"modem", 0);
     let wlan = m.source(b"wlan", 0);
@@ -269,7 +269,7 @@ fn a_pulse_before_the_first_snapshot_is_blamed() {
 }
 
 #[test]
-fn what_was_over_before_the_attempt_is_not_blamed_for_its_abort() {
+fn an_earlier_hold_does_not_abort() {
     // Whether or not there is a snapshot at the start.
     for begin in [false, true] {
         let mut m = maker();
@@ -289,7 +289,7 @@ fn what_was_over_before_the_attempt_is_not_blamed_for_its_abort() {
 }
 
 #[test]
-fn what_rose_before_the_machine_was_reached_is_not_blamed_for_the_wake() {
+fn a_rise_before_the_sleep_does_not_wake() {
     let mut m = maker();
     let (early, rtc) = (m.source(b"early", 0), m.source(b"rtc0", 0));
     m.snapshot(Reason::Start).wait(S).down(1, "").activate(early).relax(early).wait(MS);
@@ -318,7 +318,7 @@ fn a_wake_is_found_after_a_late_first_snapshot() {
 }
 
 #[test]
-fn held_time_counts_from_the_first_snapshot_to_the_last() {
+fn snapshots_bound_the_held_time() {
     let mut m = maker();
     let busy = m.source(b"busy", 12);
     m.activate(busy).wait(50 * S).snapshot(Reason::Start);
@@ -330,7 +330,7 @@ fn held_time_counts_from_the_first_snapshot_to_the_last() {
 }
 
 #[test]
-fn time_asleep_is_not_held_though_the_source_stays_active() {
+fn sleep_is_not_held_time() {
     let mut m = maker();
     let odd = m.source(b"odd", 0);
     m.snapshot(Reason::Start).commit().activate(odd).wait(S).snapshot(Reason::Tick).commit();
@@ -342,7 +342,7 @@ fn time_asleep_is_not_held_though_the_source_stays_active() {
 }
 
 #[test]
-fn a_begin_that_is_walked_after_a_deep_sleep_adds_nothing_to_what_was_held() {
+fn a_late_snapshot_adds_no_held_time() {
     let mut m = maker();
     let busy = m.source(b"busy", 0);
     m.activate(busy).snapshot(Reason::Start).wait(S).relax(busy).activate(busy);

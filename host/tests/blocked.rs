@@ -26,7 +26,7 @@ fn by_name(all: &Analysis, name: &str) -> Source {
 }
 
 #[test]
-fn blocked_time_is_split_among_the_sources_active() {
+fn active_sources_share_blocked_time() {
     let mut m = Maker::full();
     let (a, b) = (m.source(b"a", 0), m.source(b"b", 0));
     m.snapshot(Reason::Start).wait(S);
@@ -50,7 +50,7 @@ fn blocked_time_is_split_among_the_sources_active() {
 }
 
 #[test]
-fn a_wait_with_nobody_active_is_charged_to_nobody() {
+fn a_wait_without_sources_is_unattributed() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);
     m.snapshot(Reason::Start).wait_begin(7).wait(S).activate(a).wait(2 * S).relax(a).wait(S);
@@ -74,7 +74,7 @@ fn waits_of_several_threads_count_once() {
 }
 
 #[test]
-fn a_wait_from_before_the_session_counts_from_its_start() {
+fn an_earlier_wait_counts_from_the_start() {
     let mut m = Maker::full();
     let (a, b) = (m.source(b"a", 0), m.source(b"b", 0));
     m.activate(a).snapshot(Reason::Start).wait(S).wait_begin(8).wait(S).wait_end(8);
@@ -126,7 +126,7 @@ fn blocked_time_is_unknown_without_a_wait_hook() {
 }
 
 #[test]
-fn an_activation_within_an_attempt_proves_who_aborted_it() {
+fn an_activation_in_an_attempt_is_proof() {
     let mut m = Maker::full();
     let (old, new) = (m.source(b"old", 0), m.source(b"new", 0));
     m.snapshot(Reason::Start).wait(S).activate(old).wait(S).down(1, "dpm_suspend");
@@ -137,7 +137,7 @@ fn an_activation_within_an_attempt_proves_who_aborted_it() {
 }
 
 #[test]
-fn what_is_activated_on_the_way_back_did_not_turn_the_attempt_around() {
+fn an_activation_on_the_way_back_is_no_cause() {
     let mut m = Maker::full();
     let (culprit, late) = (m.source(b"culprit", 0), m.source(b"late", 0));
     m.snapshot(Reason::Start).wait(S).down(1, "dpm_suspend").activate(culprit).wait(MS);
@@ -148,7 +148,7 @@ fn what_is_activated_on_the_way_back_did_not_turn_the_attempt_around() {
 }
 
 #[test]
-fn a_pulse_between_the_saved_count_and_the_attempt_aborts_it() {
+fn a_pulse_after_the_count_write_aborts() {
     for armed in [true, false] {
         let mut m = Maker::full();
         let pulse = m.source(b"pulse", 0);
@@ -166,7 +166,7 @@ fn a_pulse_between_the_saved_count_and_the_attempt_aborts_it() {
 }
 
 #[test]
-fn the_only_source_active_is_proven_though_no_edge_of_it_was_seen() {
+fn the_only_source_is_proven_without_edges() {
     let mut m = Maker::full();
     let (busy, _idle) = (m.source(b"busy", 0), m.source(b"idle", 0));
     m.activate(busy).wait(S).snapshot(Reason::Start).wait(S);
@@ -178,7 +178,7 @@ fn the_only_source_active_is_proven_though_no_edge_of_it_was_seen() {
 }
 
 #[test]
-fn sources_of_one_pointer_are_counted_together_and_prove_nothing() {
+fn a_shared_pointer_proves_nothing() {
     let mut m = Maker::full();
     let polls = [m.source(b"eventpoll", 0), m.source(b"eventpoll", 0), m.source(b"eventpoll", 0)];
     let modem = m.source(b"modem", 0);
@@ -201,7 +201,7 @@ fn sources_of_one_pointer_are_counted_together_and_prove_nothing() {
 }
 
 #[test]
-fn a_shared_end_may_be_of_the_one_that_a_snapshot_showed() {
+fn a_shared_end_fits_any_sharer() {
     let mut m = Maker::full();
     let polls = [m.source(b"eventpoll", 0), m.source(b"eventpoll", 0)];
     m.snapshot(Reason::Start).wait_begin(7).wait(S);
@@ -256,7 +256,7 @@ fn a_lost_edge_shows_in_the_next_snapshot() {
 }
 
 #[test]
-fn an_end_before_the_first_snapshot_contradicts_nothing() {
+fn an_end_before_any_snapshot_is_consistent() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);
     m.edges = false;
@@ -267,7 +267,7 @@ fn an_end_before_the_first_snapshot_contradicts_nothing() {
 }
 
 #[test]
-fn edges_that_are_missing_in_pairs_show_in_the_counters() {
+fn counters_show_missing_pairs_of_edges() {
     let mut m = Maker::full();
     let (a, b) = (m.source(b"a", 0), m.source(b"b", 0));
     m.snapshot(Reason::Start).wait(S).activate(a).wait(S).relax(a);
@@ -284,7 +284,7 @@ fn edges_that_are_missing_in_pairs_show_in_the_counters() {
 }
 
 #[test]
-fn a_loss_puts_in_doubt_what_lies_between_two_snapshots() {
+fn a_loss_is_in_doubt_between_snapshots() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);
     m.snapshot(Reason::Start).wait(2 * S).activate(a).wait(S);
@@ -325,7 +325,7 @@ fn what_is_missing_is_neither_blocked_nor_free() {
 }
 
 #[test]
-fn a_source_that_no_snapshot_met_is_known_by_its_edges() {
+fn edges_alone_make_a_source_known() {
     let mut m = Maker::full();
     m.snapshot(Reason::Start).wait(S);
     let brief = m.source(b"brief", 0);
@@ -338,7 +338,7 @@ fn a_source_that_no_snapshot_met_is_known_by_its_edges() {
 }
 
 #[test]
-fn events_that_piled_up_during_a_snapshot_are_put_before_it() {
+fn events_during_a_snapshot_precede_it() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);
     m.snapshot(Reason::Start).wait(S);
@@ -377,7 +377,7 @@ fn readings_show_charger_and_drain() {
 }
 
 #[test]
-fn time_in_deep_sleep_is_not_held_though_the_source_stays_active() {
+fn deep_sleep_is_not_held_time() {
     let mut m = Maker::full();
     let odd = m.source(b"odd", 0);
     m.snapshot(Reason::Start).wait(S).activate(odd).wait(S);

@@ -217,7 +217,10 @@ fn a_diff_goes_by_hours_awake_and_by_attempts() {
     assert_eq!(gone.cost_ns_per_attempt.change_percent, Some(-100.0));
     let new = find(&diff, b"nfc");
     assert_eq!((new.presence, new.wakes_per_awake_hour.change), (Presence::New, Some(8.0)));
-    assert_eq!(new.cost_ns_per_attempt.change_percent, None, "nothing can't be a hundred per cent");
+    assert_eq!(
+        new.cost_ns_per_attempt.change_percent, None,
+        "nothing cannot be a hundred per cent"
+    );
     let costs: Vec<_> = diff.sources.iter().map(|s| s.cost_ns_per_awake_hour.change).collect();
     let sizes: Vec<_> = costs.iter().map(|change| change.map_or(0.0, f64::abs)).collect();
     assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
@@ -295,7 +298,7 @@ fn unwatched_attempts_are_not_zero() {
         r.ledger.asleep_ns = 0;
     });
     let diff = diff(&side(1, report), &[trace("unwatched", unwatched)]);
-    assert!(diff.warnings.join("\n").contains("unwatched: attempts to suspend were not watched"));
+    assert!(diff.warnings.join("\n").contains("unwatched: suspend attempts were not recorded"));
     assert_eq!((diff.before.awake_ns, diff.after.awake_ns), (Some(1_800 * S), None));
     assert!(diff.ledger.iter().all(|line| line.percent.after.is_none()));
     assert!(diff.attempts.iter().all(|o| o.per_awake_hour.after.is_none()));

@@ -76,5 +76,5 @@ fn a_stale_pid_is_not_a_capture() {
     // After a reboot the pid is another program's.
     fs::write(there.join("old.pid"), std::process::id().to_string()).expect("a file");
     let status = stdout(&fake.run(&["status"]));
-    assert!(status.starts_with("broken off"), "{status}");
+    assert!(status.starts_with("killed"), "{status}");
 }

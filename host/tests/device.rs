@@ -74,7 +74,7 @@ fn every_way_to_root_is_tried() {
     let fake = Fake::new();
     fake.program("id", "echo 2000");
     fake.program("su", "echo 'su: not allowed' >&2; exit 1");
-    fake.record_fails(4, "device FAKE1 gives no root access (tried adb root, su 0, su -c)");
+    fake.record_fails(4, "no root access on device FAKE1 (tried adb root, su 0, su -c)");
     assert!(fake.calls().contains("-s FAKE1 root"));
 }
 
@@ -107,7 +107,10 @@ fn root_by_su_is_used_where_needed() {
 fn without_room_nothing_is_pushed() {
     let fake = Fake::new();
     fake.program("df", "printf 'Filesystem 1K-blocks Used Available Use%% Mounted on\\n/dev/x 9 9 2048 99%% /data\\n'");
-    fake.record_fails(4, "no room on the device: 2.0 MiB free in /data/local/tmp, 8.0 MiB needed");
+    fake.record_fails(
+        4,
+        "not enough space on the device: 2.0 MiB free in /data/local/tmp, 8.0 MiB needed",
+    );
     assert!(!fake.calls().contains("push"));
 }
 

@@ -72,7 +72,7 @@ fn all_of_it(lossy: bool) -> Vec<u8> {
     m.activate(late).wait(2 * MS).finish()
 }
 
-/// A suspend to RAM, in which the clock stands still until syscore resumes, and one that the platform
+/// A suspend to RAM, in which the clock stops until syscore resumes, and one that the platform
 /// refuses.
 fn deep() -> Vec<u8> {
     let mut m = Maker::new();

@@ -118,7 +118,7 @@ fn the_documentation_is_enough_for_a_reader() {
 }
 
 #[test]
-fn the_documentation_is_enough_for_damaged_traces() {
+fn the_document_reads_damaged_traces() {
     for (name, bytes) in all() {
         let bytes = &bytes[..bytes.len().min(60_000)];
         let third = bytes.len() / 3;
@@ -150,7 +150,7 @@ fn the_documentation_has_waiters() {
 
 /// A part that was written while the file was copied.
 #[test]
-fn the_documentation_is_enough_for_a_copy_of_a_ring_under_way() {
+fn the_document_reads_a_ring_in_progress() {
     let mut bytes = ring();
     let region = MIN_REGION as usize;
     let (newest, oldest) = (FILE_HEADER + region, FILE_HEADER + 2 * region);

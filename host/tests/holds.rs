@@ -149,7 +149,7 @@ fn of_perfetto(bytes: &[u8], all: &Analysis) -> (BTreeMap<u64, u64>, Waits) {
     for (track, mut ends) in slices {
         ends.sort_by_key(|(at, _)| *at);
         let name = &names[&track];
-        for pair in ends.chunks(2).filter(|_| name != "Attempts to suspend") {
+        for pair in ends.chunks(2).filter(|_| name != "Suspend attempts") {
             let [(start, true), (end, false)] = pair else { panic!("{name}: {pair:?}") };
             if let Some(thread) = name.strip_prefix("thread ") {
                 waits.push((thread.parse().expect("a thread"), *start, *end));

@@ -20,7 +20,7 @@ enum Step {
     Toggle(u32),
     Wait(u32),
     Snapshot,
-    /// An attempt that is aborted after so long.
+    /// An attempt that is aborted after this long.
     Abort(u64),
     /// One that sleeps.
     Sleep(u64, Option<u32>),

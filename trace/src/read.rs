@@ -287,7 +287,7 @@ impl<'a> Reader<'a> {
     fn next_record(&mut self) -> Option<Item> {
         while !self.payload.is_empty() {
             let Some((frame, rest)) = split_frame(self.payload) else {
-                // The rest of the chunk can't be split into records.
+                // The rest of the chunk cannot be split into records.
                 self.payload = &[];
                 self.damage.bad_records += 1;
                 self.whole = false;

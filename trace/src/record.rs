@@ -89,7 +89,7 @@ pub struct Session {
     pub hooks: Vec<Hook>,
     /// Nanoseconds between periodic snapshots.
     pub interval_ns: u64,
-    /// Whether activations were recorded one by one.
+    /// Whether individual activations were recorded.
     pub edges: bool,
     /// Android's serial number (`ro.serialno`), which distinguishes two devices of one model; empty
     /// on other systems.

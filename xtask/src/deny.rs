@@ -25,7 +25,7 @@ pub fn check() -> Result<()> {
     if let Err(error) = sh::run_logged("cargo-deny-fetch", &mut fetch, Duration::from_secs(60), "")
     {
         sh::progress(format!(
-            "advisories are not checked, their database can't be fetched: {error:#}"
+            "advisories are not checked, their database cannot be fetched: {error:#}"
         ));
         return Ok(());
     }

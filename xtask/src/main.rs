@@ -33,11 +33,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Bring in what the other tasks need; they also do so on their own
+    /// Install what the other tasks need; each of them also installs what it needs
     Setup,
-    /// Boot the virtual device, keep it awake on purpose, record it and rank it; the device stays up
+    /// Boot the virtual device, keep it awake on purpose, record and report; the device stays up
     Demo,
-    /// Run all tests, or with arguments the end-to-end tests that they name
+    /// Run all tests, or only the end-to-end tests that match the arguments
     ///
     /// All tests are those that need no device, exports by Perfetto's descriptors, the HTML report in
     /// Chromium, and the end-to-end tests in virtual devices of their own.
@@ -46,12 +46,12 @@ enum Task {
         #[arg(last = true, value_name = "ARGUMENT")]
         filter: Vec<OsString>,
     },
-    /// Measure what a snapshot and the agent cost, and what reading traces costs
+    /// Measure the cost of snapshots, of the agent, and of reading traces
     ///
     /// Needs a quiet machine. Prints a table, writes target/bench.json, and fails where a figure
     /// misses its limit.
     Bench {
-        /// This part alone
+        /// Only this part
         part: Option<bench::Part>,
         /// Leave the large trace in target/bench
         #[arg(long)]
@@ -59,7 +59,7 @@ enum Task {
     },
     /// Build target/dist/sleepwalk and sleepwalkd, or one part
     Build {
-        /// This part alone
+        /// Only this part
         part: Option<build::Part>,
     },
     /// Run the decoder's fuzz targets
@@ -73,10 +73,10 @@ enum Task {
     },
     /// Record the golden traces again
     Golden {
-        /// everyday, debugfs or ring; all where none is named
+        /// everyday, debugfs or ring; all of them if none is named
         names: Vec<String>,
     },
-    /// Write a large trace of a device that never was, the same each time
+    /// Write a large synthetic trace, identical each time
     Synth {
         file: PathBuf,
         #[command(flatten)]
@@ -84,17 +84,17 @@ enum Task {
     },
     /// Work with the virtual device
     Vdev {
-        /// Another device than the default one
+        /// Name of the device; several can be up at once
         #[arg(long, global = true, default_value = DEFAULT_NAME)]
         name: String,
         #[command(subcommand)]
         verb: Verb,
     },
-    /// Check what may depend on what
+    /// Check the dependencies between crates
     Edges,
-    /// Check for words that the project does not use
+    /// Check the text for words that the project avoids
     Words {
-        /// Below these paths alone
+        /// Check only these paths
         paths: Vec<String>,
     },
     /// Check licences, bans and sources, and advisories where their database can be fetched
@@ -112,7 +112,7 @@ enum Verb {
         /// kfunc, 6.12 or 6.1
         #[arg(long, default_value = Kernel::default().name(), value_parser = kernel)]
         kernel: Kernel,
-        /// Give it /dev/vda, an ext4 that stays
+        /// Add /dev/vda, an ext4 file system that outlives the device
         #[arg(long)]
         disk: bool,
     },

@@ -31,7 +31,7 @@ pub struct Size {
     /// Activations and deactivations together
     #[arg(long, value_name = "N", default_value_t = LARGE.edges)]
     pub edges: u64,
-    /// Attempts to suspend
+    /// Suspend attempts
     #[arg(long, value_name = "N", default_value_t = LARGE.attempts)]
     pub attempts: u64,
     /// Wakeup sources

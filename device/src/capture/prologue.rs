@@ -39,7 +39,7 @@ pub struct Prologue {
     snapshots: u64,
 }
 
-/// The waits under way.
+/// The waits in progress.
 #[derive(Debug, Default)]
 struct Waits {
     /// The last stamp from which they are known; `None` before the agent has looked for waiters.
@@ -48,7 +48,7 @@ struct Waits {
     threads: BTreeSet<u32>,
     /// Threads that were found waiting. No hook sees the end of that wait.
     found: BTreeSet<u32>,
-    /// [`Edge::state`] of the last edge; followed while there are such threads.
+    /// `Edge::state` of the last edge; followed while there are such threads.
     state: u32,
     /// [`Waiters::why`].
     why: String,
@@ -135,7 +135,7 @@ impl Prologue {
                 self.stats = Some(SuspendStats { counters: counters.into_iter().collect(), ..new });
             }
             Record::Snapshot(snapshot) => {
-                // It can't fail: the agent's own differences follow on each other.
+                // It cannot fail: the agent's own differences follow on each other.
                 if let Ok(states) = self.decoder.apply(at, &snapshot) {
                     self.snapshots += u64::from(snapshot.whole());
                     for instance in states.keys() {

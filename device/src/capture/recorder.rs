@@ -24,17 +24,17 @@ use crate::probe::hooks::Hooks;
 use crate::snapshot::SnapshotSource;
 use crate::store::{Full, Store};
 
-/// A running attempt delays the end of a capture by at most so long.
+/// A running attempt delays the end of a capture by at most this long.
 const GRACE: Duration = Duration::from_secs(2);
 const GRACE_STEP_MS: u16 = 100;
 
-/// The last chunk has at most so many bytes of an error.
+/// The last chunk has at most this many bytes of an error.
 const ERROR_BYTES: usize = 512;
 
 /// The least that an event takes in the probe's ring, in bytes, with the ring's own header.
 const LEAST_EVENT: usize = size_of::<Event>() + 8;
 
-/// After so many events without a pause, everything else gets a turn.
+/// After this many events without a pause, everything else gets a turn.
 const BATCH: usize = 1 << 16;
 
 /// A running capture.

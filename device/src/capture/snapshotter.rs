@@ -11,13 +11,13 @@ use super::journal::Journal;
 use crate::clock;
 use crate::snapshot::{SnapshotSource, SnapshotSummary};
 
-/// Every so many snapshots one is full. Damage to the file then costs no more than these.
+/// One in this many snapshots is full. Damage to the file then costs no more than these.
 pub const FULL_EVERY: u64 = 64;
 
-/// A snapshot that fails so often is recorded as broken.
+/// A snapshot that fails this often is recorded as broken.
 pub const TRIES: u32 = 3;
 
-/// A snapshot record has at most so many bytes, plus so many per source: ten counters of nine
+/// A snapshot record has at most this many bytes, plus this many per source: ten counters of nine
 /// bytes, and the fields before them.
 const BYTES: usize = 1024;
 const BYTES_PER_SOURCE: usize = 112;

@@ -51,7 +51,7 @@ impl Signals {
         let mut set = SigSet::empty();
         set.add(Signal::SIGINT);
         set.add(Signal::SIGTERM);
-        set.thread_block().context("signals can't be blocked")?;
+        set.thread_block().context("signals cannot be blocked")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         SignalFd::with_flags(&set, flags).map(Self).context("signalfd")
     }
@@ -84,11 +84,11 @@ impl Wakeups {
             Expiration::Interval(TimeSpec::from_duration(interval)),
             TimerSetTimeFlags::empty(),
         )
-        .context("the interval's timer can't be set")?;
+        .context("the interval's timer cannot be set")?;
         let deadline = timer(ClockId::CLOCK_BOOTTIME)?;
         if let Some(duration) = duration {
             let at = Expiration::OneShot(TimeSpec::from_duration(duration));
-            deadline.set(at, TimerSetTimeFlags::empty()).context("the deadline can't be set")?;
+            deadline.set(at, TimerSetTimeFlags::empty()).context("the deadline cannot be set")?;
         }
         let flush = timer(ClockId::CLOCK_MONOTONIC)?;
 
@@ -116,7 +116,7 @@ impl Wakeups {
             return Ok(());
         }
         let at = Expiration::OneShot(TimeSpec::from_duration(FLUSH_AFTER));
-        self.flush.set(at, TimerSetTimeFlags::empty()).context("the flush timer can't be set")
+        self.flush.set(at, TimerSetTimeFlags::empty()).context("the flush timer cannot be set")
     }
 
     /// Sleeps until there is something to do, or until `most` ms have passed.

@@ -86,7 +86,7 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<u64> {
 
 /// Reads all attributes of all sources. A source that goes away in between is skipped.
 fn sysfs(buffer: &mut Vec<u8>) -> Result<()> {
-    for source in fs::read_dir(SYSFS).with_context(|| format!("{SYSFS} can't be read"))? {
+    for source in fs::read_dir(SYSFS).with_context(|| format!("{SYSFS} cannot be read"))? {
         let source = source?.path();
         for attribute in ATTRIBUTES {
             let _ = read(&source.join(attribute), buffer);
@@ -99,6 +99,6 @@ fn read(path: &Path, buffer: &mut Vec<u8>) -> Result<()> {
     buffer.clear();
     File::open(path)
         .and_then(|mut file| file.read_to_end(buffer))
-        .with_context(|| format!("{} can't be read", path.display()))?;
+        .with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(())
 }

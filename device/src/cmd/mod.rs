@@ -21,7 +21,7 @@ pub struct Unusable;
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this device can't be used")
+        f.write_str("this device cannot be used")
     }
 }
 

@@ -28,7 +28,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
         match load(options, signals) {
             Ok(loaded) => loaded,
             Err(error) => {
-                // A capture that can't start leaves no file.
+                // A capture that cannot start leaves no file.
                 store.remove();
                 return Err(error);
             }

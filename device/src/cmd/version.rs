@@ -35,6 +35,6 @@ pub fn build() -> Result<String> {
 
 /// Length and checksum of this program's file.
 fn exe() -> Result<(usize, String)> {
-    let exe = std::fs::read(EXE).with_context(|| format!("{EXE} can't be read"))?;
+    let exe = std::fs::read(EXE).with_context(|| format!("{EXE} cannot be read"))?;
     Ok((exe.len(), format!("{:08x}", crc32c(&exe))))
 }

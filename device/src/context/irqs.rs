@@ -11,7 +11,7 @@ const FOLDER: &str = "/sys/kernel/irq";
 /// The names of an interrupt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Irq {
-    /// Its handlers, comma-separated; empty if it can't be read.
+    /// Its handlers, comma-separated; empty if it cannot be read.
     pub name: Vec<u8>,
     /// Its controller; likewise.
     pub chip: Vec<u8>,

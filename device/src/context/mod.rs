@@ -108,7 +108,7 @@ fn property(name: &str) -> String {
     output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// A file's text without its last NUL or newline; empty if it can't be read.
+/// A file's text without its last NUL or newline; empty if it cannot be read.
 fn line(path: &str) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\n']).to_owned()

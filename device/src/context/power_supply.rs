@@ -110,7 +110,7 @@ impl PowerSupplies {
         }
         let mut gone = std::mem::take(&mut self.recorded);
         let mut readings = Vec::new();
-        // If the class is missing or can't be read, there are none.
+        // If the class is missing or cannot be read, there are none.
         for entry in fs::read_dir(&self.class).into_iter().flatten().flatten() {
             let name = entry.file_name().as_bytes().to_vec();
             let reading = Reading::of(&entry.path());

@@ -96,7 +96,8 @@ impl SuspendStatsReader {
             Location::Folder { counters, device, errno, step } => {
                 let counters = counters.iter().map(|(name, file)| {
                     let number = text(file)?.parse();
-                    let number = number.with_context(|| format!("{FOLDER}/{name} is no number"))?;
+                    let number =
+                        number.with_context(|| format!("{FOLDER}/{name} is not a number"))?;
                     Ok((name.clone(), number))
                 });
                 Ok(Stats {
@@ -148,7 +149,7 @@ impl SuspendStatsReader {
 
 /// Opens every file of the folder.
 fn folder(path: &Path) -> Result<Location> {
-    let failed = || format!("{} can't be read: it needs Linux 5.4 or later", path.display());
+    let failed = || format!("{} cannot be read: it needs Linux 5.4 or later", path.display());
     let mut counters = Vec::new();
     for entry in fs::read_dir(path).with_context(failed)? {
         let entry = entry.with_context(failed)?;
@@ -182,7 +183,7 @@ fn text(file: &File) -> Result<String> {
             Ok(0) => break,
             Ok(more) => length += more,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context("suspend_stats can't be read"),
+            Err(error) => return Err(error).context("suspend_stats cannot be read"),
         }
     }
     let text = String::from_utf8_lossy(&bytes[..length]);

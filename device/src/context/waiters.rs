@@ -44,7 +44,7 @@ pub fn find() -> (BootNanos, Waiters) {
     let walked = look.walk(Path::new("/proc"), Instant::now() + LIMIT);
     let mut gaps = Vec::new();
     if let Err(error) = walked {
-        gaps.push(format!("/proc can't be read: {error}"));
+        gaps.push(format!("/proc cannot be read: {error}"));
     }
     // Such a process may not even see the others (`hidepid`, `Documentation/filesystems/proc.rst`).
     if !is_effective(CAP_SYS_PTRACE) {
@@ -138,7 +138,7 @@ impl Look {
         self.by(2, Some(waits))
     }
 
-    /// One of the files of [`BY`]; empty if it can't be read.
+    /// One of the files of [`BY`]; empty if it cannot be read.
     fn read(&self, task: &Path, file: usize) -> Vec<u8> {
         if self.without[file] {
             return Vec::new();
@@ -184,7 +184,7 @@ fn by_wchan(wchan: &[u8]) -> Option<bool> {
 }
 
 /// A stack has lines such as `[<0>] pm_get_wakeup_count+0x138/0x1f0`; it is empty if the kernel
-/// can't unwind it.
+/// cannot unwind it.
 fn by_stack(stack: &[u8]) -> Option<bool> {
     let text = String::from_utf8_lossy(stack);
     let symbols = text.lines().filter_map(|line| line.split_once("] ")?.1.split_once('+'));

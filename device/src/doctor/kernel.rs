@@ -166,7 +166,7 @@ fn try_best(kernel: Result<&Kernel, &anyhow::Error>) -> Result<(Kind, String)> {
 fn suspend() -> Result<String> {
     const STATE: &str = "/sys/power/state";
     let states =
-        std::fs::read_to_string(STATE).with_context(|| format!("{STATE} can't be read"))?;
+        std::fs::read_to_string(STATE).with_context(|| format!("{STATE} cannot be read"))?;
     ensure!(states.contains("mem"), "{STATE} offers `{}` and no `mem`", states.trim());
     let deep = std::fs::read_to_string("/sys/power/mem_sleep").unwrap_or_default();
     Ok(format!("{} (mem is {})", states.trim(), deep.trim()))

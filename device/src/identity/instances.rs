@@ -198,7 +198,7 @@ fn keep_total(old: &Counters, state: &mut SourceState) {
 }
 
 /// Whether the counts show a transition that `last_time`, which changes last, does not: the source
-/// was changing, and its times don't belong to its counts. The probe's own check can't see that.
+/// was changing, and its times don't belong to its counts. The probe's own check cannot see that.
 fn half_changed(old: &Counters, new: &Counters) -> bool {
     let counted = new.active_count != old.active_count || new.relax_count != old.relax_count;
     counted && new.last_ns == old.last_ns

@@ -124,7 +124,7 @@ impl Hooks {
     pub fn attach(kernel: Option<&Kernel>, edges: bool) -> Result<Self> {
         let object = hooks_object()?;
         let mut programs =
-            lean_aya::loader()?.load(object).context("the probe's hooks can't be loaded")?;
+            lean_aya::loader()?.load(object).context("the probe's hooks cannot be loaded")?;
         let btf = kernel.map(lean_aya::lookup_btf).transpose()?;
         let without = std::env::var(WITHOUT).unwrap_or_default();
         let attached = WATCHED.iter().map(|watched| {
@@ -186,7 +186,7 @@ impl Hooks {
     /// Makes the next event wake the agent. Read the events once more after this, for those that
     /// came just before.
     pub fn wake_on_next_event(&mut self) -> Result<()> {
-        self.awake.set(0, 0, 0).context("the probe's map AWAKE can't be written")?;
+        self.awake.set(0, 0, 0).context("the probe's map AWAKE cannot be written")?;
         // The probe makes an event visible, then checks whether the agent sleeps. The agent does it
         // in the opposite order. Neither order may change, so that at least one of the two sees the
         // other.

@@ -56,7 +56,7 @@ struct Call {
 }
 
 fn calls(elf: &[u8]) -> Result<Vec<Call>> {
-    let file = object::File::parse(elf).context("the probe's object can't be parsed")?;
+    let file = object::File::parse(elf).context("the probe's object cannot be parsed")?;
     let mut calls = Vec::new();
     for section in file.sections().filter(|s| s.kind() == object::SectionKind::Text) {
         for (offset, relocation) in section.relocations() {

@@ -14,8 +14,8 @@ use super::btf::Kernel;
 
 /// A loader without the kernel's BTF.
 ///
-/// `EbpfLoader::new` works without it if the file can't be opened. So for that one call no file can
-/// be: the limit on descriptors is zero. This program has one thread.
+/// `EbpfLoader::new` works without it if the file cannot be opened. So no file can be opened during
+/// that one call: the limit on descriptors is zero. This program has one thread.
 pub fn loader() -> Result<EbpfLoader<'static>> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard).context("setrlimit")?;
@@ -48,7 +48,7 @@ pub fn lookup_btf(kernel: &Kernel) -> Result<Btf> {
     let mut bytes = Vec::with_capacity((HEADER + types_len + strings_len) as usize);
     bytes.extend(header.iter().chain(types.iter().flatten()).flat_map(|word| word.to_le_bytes()));
     bytes.extend(strings);
-    Btf::parse(&bytes, Endianness::Little).context("the lookup table for aya can't be parsed")
+    Btf::parse(&bytes, Endianness::Little).context("the lookup table for aya cannot be parsed")
 }
 
 #[cfg(test)]

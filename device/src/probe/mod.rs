@@ -31,7 +31,7 @@ pub fn kernel() -> Result<Kernel> {
     File::open(VMLINUX).and_then(|mut file| file.read_to_end(&mut bytes)).with_context(|| {
         match std::fs::exists(VMLINUX) {
             Ok(false) => format!("{VMLINUX}: the kernel was built without CONFIG_DEBUG_INFO_BTF"),
-            _ => format!("{VMLINUX} can't be read"),
+            _ => format!("{VMLINUX} cannot be read"),
         }
     })?;
     Ok(btf::scan(&bytes, &[&KFUNCS[..], &hooks::TRACED[..]].concat())?)

@@ -48,8 +48,8 @@ impl Debugfs {
             .map(drop)
             .with_context(|| {
                 format!(
-                    "{TABLE} can't be read: as root, `mount -t debugfs none /sys/kernel/debug`, on a \
-                     kernel with CONFIG_DEBUG_FS=y"
+                    "{TABLE} cannot be read: as root, `mount -t debugfs none /sys/kernel/debug`, on \
+                     a kernel with CONFIG_DEBUG_FS=y"
                 )
             })
     }

@@ -23,7 +23,7 @@ const SYMBOL: &[u8] = b"wakeup_sources";
 /// Link-time optimisation may append this to a static symbol's name.
 const LTO: &[u8] = b".llvm.";
 
-/// After so many walks, a broken one is used as it is.
+/// After this many walks, a broken one is used as it is.
 const TRIES: usize = 5;
 
 /// The walk, loaded.
@@ -34,7 +34,7 @@ impl Kallsyms {
     /// Finds the list and loads the walk with room for `capacity` sources.
     pub fn load(kernel: &Kernel, capacity: u32) -> Result<Self> {
         let file = File::open(KALLSYMS).with_context(|| {
-            format!("{KALLSYMS} can't be read: it needs a kernel with CONFIG_KALLSYMS_ALL=y")
+            format!("{KALLSYMS} cannot be read: it needs a kernel with CONFIG_KALLSYMS_ALL=y")
         })?;
         let head = head(BufReader::with_capacity(1 << 16, file))?;
         Walker::load(kernel, PROGRAM, head, capacity).map(Self)
@@ -66,7 +66,7 @@ fn head(mut symbols: impl BufRead) -> Result<u64> {
     let mut line = Vec::new();
     while symbols
         .read_until(b'\n', &mut line)
-        .with_context(|| format!("{KALLSYMS} can't be read"))?
+        .with_context(|| format!("{KALLSYMS} cannot be read"))?
         > 0
     {
         found.extend(address(&line));

@@ -62,7 +62,7 @@ impl Layout {
             let at = kernel.member(name)?.bit_offset;
             let (word, shift) = (at / 64, at % 64);
             if shift + width > 64 || 8 * (word + 1) > size {
-                return Err(BtfError::Damaged("a member of struct wakeup_source can't be there"));
+                return Err(BtfError::Damaged("a member of struct wakeup_source cannot be there"));
             }
             let mask = u64::MAX >> (64 - width) << shift;
             Ok(Bits { word: Word(word as usize), shift, mask })

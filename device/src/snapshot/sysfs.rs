@@ -23,7 +23,7 @@ const CLASS: &str = "/sys/class/wakeup";
 /// The name of a source's directory starts with this; the source's id follows.
 const PREFIX: &str = "wakeup";
 
-/// After so many readings, a source counts as torn.
+/// After this many readings, a source counts as torn.
 const TRIES: usize = 3;
 
 /// The directory.
@@ -42,7 +42,8 @@ impl Sysfs {
     fn at(class: PathBuf, capacity: u32) -> Result<Self> {
         fs::read_dir(&class).with_context(|| {
             format!(
-                "{} can't be read: it needs Linux 5.4 or later with CONFIG_PM_SLEEP=y, and sysfs mounted",
+                "{} cannot be read: it needs Linux 5.4 or later with CONFIG_PM_SLEEP=y, and sysfs \
+                 mounted",
                 class.display()
             )
         })?;
@@ -57,7 +58,7 @@ impl SnapshotSource for Sysfs {
 
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         let started = clock::now();
-        let failed = || format!("{} can't be read", self.class.display());
+        let failed = || format!("{} cannot be read", self.class.display());
         let (mut seen, mut stored) = (0, 0);
         for entry in fs::read_dir(&self.class).with_context(failed)? {
             let folder = entry.with_context(failed)?.path();
@@ -116,7 +117,7 @@ fn source(folder: &Path) -> Result<Option<(Vec<u8>, SourceState)>> {
             Ok(Some((name, state)))
         }
         Err(error) if gone(&error) => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("{} can't be read", folder.display())),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", folder.display())),
     }
 }
 
@@ -152,7 +153,7 @@ fn numbers(folder: &Path) -> io::Result<(Printed, bool)> {
 fn number(folder: &Path, name: &str) -> io::Result<u64> {
     let bytes = attribute(folder, name)?;
     let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("{name} is no number")))
+    number.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("{name} is not a number")))
 }
 
 /// The value without the newline at its end.

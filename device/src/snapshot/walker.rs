@@ -38,7 +38,7 @@ impl Walker {
     pub fn load(kernel: &Kernel, program: &str, head: u64, capacity: u32) -> Result<Self> {
         let layout = Layout::new(kernel)?;
         let elf = walk_object()?;
-        let mut object = aya_obj::Object::parse(elf).context("the probe can't be parsed")?;
+        let mut object = aya_obj::Object::parse(elf).context("the probe cannot be parsed")?;
         kfunc_link::link(elf, &mut object, program, &kernel.ids)?;
 
         let mut definition = object.maps.get(MAP).context("the probe lacks its map")?.clone();
@@ -50,7 +50,7 @@ impl Walker {
         let slots = MmapOptions::new()
             .len(length)
             .map_raw_read_only(&map.fd().as_fd())
-            .context("the probe's map can't be mapped")?;
+            .context("the probe's map cannot be mapped")?;
         Ok(Self { program, layout, slots, capacity, head, _map: map })
     }
 
@@ -64,7 +64,7 @@ impl Walker {
     /// Walks the list once and fills the slots.
     pub fn run(&mut self) -> Result<Walk> {
         let mut walk = Walk { head: self.head, ..self.layout.walk(self.capacity) };
-        self.program.run(&mut walk).context("the walk can't be run")?;
+        self.program.run(&mut walk).context("the walk cannot be run")?;
         match walk.status {
             WALK_DONE | WALK_FAULT | WALK_ENDLESS | WALK_CHANGED => Ok(walk),
             other => bail!("the walk ended with the unknown status {other}"),

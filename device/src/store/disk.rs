@@ -67,7 +67,7 @@ impl MappedFile {
                 ErrorKind::AlreadyExists => anyhow!("it exists already: choose another name"),
                 _ => error.into(),
             })
-            .with_context(|| format!("{} can't be created", path.display()))?;
+            .with_context(|| format!("{} cannot be created", path.display()))?;
         Ok(Self { path: path.to_owned(), file, page, limit, reserved: 0, map: None, map_at: 0 })
     }
 
@@ -80,7 +80,7 @@ impl MappedFile {
     /// Truncates the file to `length`, and waits until it is on the disk.
     pub fn finish(mut self, length: u64) -> Result<()> {
         self.map = None;
-        let name = || format!("{} can't be finished", self.path.display());
+        let name = || format!("{} cannot be finished", self.path.display());
         self.file.set_len(length).with_context(name)?;
         self.file.sync_all().with_context(name)
     }
@@ -89,9 +89,9 @@ impl MappedFile {
     pub fn sync_name(&self) {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let opened = File::open(folder.unwrap_or(Path::new(".")));
-        // Some file systems can't sync a folder, and don't need to.
+        // Some file systems cannot sync a folder, and don't need to.
         if let Err(error) = opened.and_then(|folder| folder.sync_all()) {
-            log::debug!("the folder of {} can't be synced: {error}", self.path.display());
+            log::debug!("the folder of {} cannot be synced: {error}", self.path.display());
         }
     }
 
@@ -112,7 +112,7 @@ impl MappedFile {
             // truncated while mapped.
             let map = unsafe { options.map_mut(&self.file) };
             self.map =
-                Some(map.with_context(|| format!("{} can't be mapped", self.path.display()))?);
+                Some(map.with_context(|| format!("{} cannot be mapped", self.path.display()))?);
             self.map_at = from;
         }
         let Some(map) = &mut self.map else { bail!("{} is not mapped", self.path.display()) };
@@ -165,7 +165,7 @@ impl Disk for MappedFile {
         while at < end {
             let piece = PIECE.min((end - at) as usize);
             let written = self.file.write_all_at(&zeroes[..piece], at);
-            written.with_context(|| format!("{} can't be written", self.path.display()))?;
+            written.with_context(|| format!("{} cannot be written", self.path.display()))?;
             at += piece as u64;
         }
         Ok(())
@@ -173,13 +173,13 @@ impl Disk for MappedFile {
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<()> {
         let read = self.file.read_exact_at(into, at);
-        read.with_context(|| format!("{} can't be read", self.path.display()))
+        read.with_context(|| format!("{} cannot be read", self.path.display()))
     }
 
     fn sync(&mut self) -> Result<()> {
         // This includes the stores into the mapping, and the file's length.
         let synced = self.file.sync_data();
-        synced.with_context(|| format!("{} can't be written to the disk", self.path.display()))
+        synced.with_context(|| format!("{} cannot be written to the disk", self.path.display()))
     }
 }
 
@@ -198,7 +198,7 @@ fn allocate(file: &File, at: u64, end: u64) -> Result<()> {
             // Without reserved blocks, a disk that fills up later would raise SIGBUS.
             Err(error) => {
                 return Err(error)
-                    .context("this file system can't reserve room: give a file on another");
+                    .context("this file system cannot reserve room: give a file on another");
             }
         }
     }

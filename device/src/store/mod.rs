@@ -24,7 +24,7 @@ use sleepwalk_trace::chunk::{
 pub use self::disk::{Disk, MappedFile};
 pub use self::name::choose;
 
-/// A ring has so many regions, so it keeps at least seven eighths of its records.
+/// A ring has this many regions, so it keeps at least seven eighths of its records.
 const REGIONS: u64 = 8;
 /// It has fewer if they would be shorter than this, because every region repeats all sources.
 const SHORTEST: u64 = 128 << 10;

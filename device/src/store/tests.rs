@@ -470,7 +470,7 @@ fn a_trace_is_private_and_never_overwrites() {
     assert_eq!(mode & 0o777, 0o600);
     let error = format!("{:#}", Store::create(&path, 4096, bounds).unwrap_err());
     assert!(
-        error.contains("a.swk can't be created: it exists already: choose another name"),
+        error.contains("a.swk cannot be created: it exists already: choose another name"),
         "{error}"
     );
 }

@@ -180,7 +180,7 @@ unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
     }
 }
 
-/// Copies the source at `node` and its links; `false` if it can't be read.
+/// Copies the source at `node` and its links; `false` if it cannot be read.
 #[inline(always)]
 unsafe fn store(cursor: &Cursor, node: u64, slot: *mut Slot, links: &mut [u64; 2]) -> bool {
     // SAFETY: `slot` points to a whole element of the map.

@@ -14,7 +14,7 @@ struct Source {
     instance: u32,
     /// The place of its name's group.
     group: u32,
-    /// Activations under way: more than one only where it stands for several sources.
+    /// Activations in progress: more than one only if it represents several sources.
     count: u32,
     real: Account,
     maybe: Account,
@@ -76,7 +76,7 @@ pub struct Active {
 }
 
 impl Active {
-    /// Nobody is active.
+    /// No source is active.
     pub fn new() -> Self {
         Self { window: 1, stretch: 1, ..Self::default() }
     }
@@ -100,7 +100,7 @@ impl Active {
         }
     }
 
-    /// Blocked time goes by; `maybe` if whether it is will only turn out.
+    /// Blocked time passes. `maybe`: only later events show whether it was blocked.
     pub fn advance(&mut self, ns: u64, maybe: bool) {
         let shares = if maybe { &mut self.maybe } else { &mut self.real };
         shares.advance(ns, self.n);
@@ -121,7 +121,7 @@ impl Active {
         for source in &mut self.sources {
             source.real.share += source.maybe.share;
             source.real.sole_ns += source.maybe.sole_ns;
-            // It is of another wait than the stretch under way.
+            // It belongs to another wait than the current stretch.
             source.stretch.1 += source.maybe.share;
         }
         for group in &mut self.groups {
@@ -196,7 +196,7 @@ impl Active {
         self.add_active();
     }
 
-    /// From here on nobody becomes suspect.
+    /// From here on no source becomes suspect.
     pub fn close_window(&mut self) {
         self.watching = false;
     }

@@ -1,4 +1,4 @@
-//! Attempts to suspend, from suspend phases and `pm_suspend`'s returns.
+//! Suspend attempts, from suspend phases and `pm_suspend`'s returns.
 //!
 //! The phases come in the order of `enter_state`, `suspend_prepare`, `suspend_devices_and_enter`
 //! and `suspend_enter` in `kernel/power/suspend.c`, 7.3:
@@ -66,7 +66,7 @@ pub fn step_name(action: &[u8]) -> &'static str {
 pub struct Facts {
     /// First entry into `machine_suspend`.
     pub first_entry: Option<BootNanos>,
-    /// User space was frozen; a snapshot walked later shows the attempt under way.
+    /// User space was frozen; a snapshot taken later shows the attempt in progress.
     pub frozen: Option<BootNanos>,
     /// A wakeup source may have kept it from sleeping.
     pub blames_sources: bool,

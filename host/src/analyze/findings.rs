@@ -13,7 +13,7 @@ use crate::report::{
 const AGAIN: usize = 3;
 /// The least number of attempts in a storm: attempts that did not sleep, in quick succession.
 const STORM: usize = 5;
-/// A habit concerns at least one in so many attempts or sleeps.
+/// A habit concerns at least one in this many attempts or sleeps.
 const RARELY: u64 = 20;
 /// The longest time between two attempts of one storm.
 const SOON_NS: u64 = 2_000_000_000;

@@ -73,7 +73,7 @@ impl Fold {
         self.doubt_since = self.doubt_since.or(self.last_snapshot).or(Some(self.now));
     }
 
-    /// The device was awake up to here, and from here on somebody wants it to sleep, or nothing is
+    /// The device was awake up to here. From here on user space wants it to sleep, or nothing is
     /// known.
     fn awake(&mut self, at: BootNanos) {
         if let Some(since) = self.awake_since.take() {
@@ -223,7 +223,7 @@ impl Fold {
         self.causes.ended(attempt, facts);
     }
 
-    /// Whom edges show to have kept the attempt under way from sleeping.
+    /// The sources that edges show to have kept the current attempt from sleeping.
     fn suspects(&self, model: &Model) -> Vec<Cause> {
         let suspects = self.active.suspects(&self.held);
         let alone = suspects.len() == 1;
@@ -236,7 +236,7 @@ impl Fold {
         let suspects_by_edges = suspects.iter().filter(|_| self.held.edges(model));
         let mut causes: Vec<Cause> = suspects_by_edges.map(cause).collect();
         // An `eventpoll` is active for a moment when an event of another source is handed over: all of
-        // them share a name, and would stand above each culprit.
+        // them share a name, and would rank above every culprit.
         if causes.iter().any(|cause| cause.evidence == Evidence::Proven) {
             let shared = |i: u32| suspects.iter().any(|s| s.instance == i && s.shared);
             causes.retain(|cause| !shared(cause.instance));
@@ -291,7 +291,7 @@ impl Fold {
         let held = &mut self.held;
         let recorded = has_edges(&model) && has_waits(&model);
         if !recorded {
-            // Between two snapshots nobody knows who held a wait up.
+            // Between two snapshots it is unknown which sources blocked a wait.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
         let ledger = ledger::ledger(&model, &attempts, recorded.then_some(&cost), self.missing_ns);

@@ -29,7 +29,7 @@ use fold::Fold;
 pub struct Analysis {
     /// The decoded session.
     pub model: Model,
-    /// Every attempt to suspend, sorted by start, none overlapping another. Sources are known by their
+    /// Every suspend attempt, sorted by start, none overlapping another. Sources are known by their
     /// number alone: `report` resolves the names.
     pub attempts: Vec<Attempt>,
     /// Every wait for the wakeup count, sorted by start.
@@ -48,9 +48,9 @@ pub struct Analysis {
     /// Source states whose fields contradicted each other.
     pub torn_states: u64,
     /// Edges and snapshots that contradicted what was known, and activations that counters have and
-    /// no edge showed: so many edges are missing, at least.
+    /// no edge showed: at least this many edges are missing.
     pub contradictions: u64,
-    /// Time for which it is in doubt who was active: from the snapshot before a loss to that after.
+    /// Time in which the active sources are in doubt: from the snapshot before a loss to that after.
     pub doubtful_ns: u64,
 }
 

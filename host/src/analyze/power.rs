@@ -112,7 +112,7 @@ impl Sleeps {
             let place = self.until.partition_point(|(from, _, _)| *from < at);
             place.checked_sub(1).map_or(0, |place| self.until[place].2)
         };
-        // The sleep of one under way at the first reading lies after it.
+        // If an attempt is in progress at the first reading, its sleep comes after the reading.
         let place = self.until.partition_point(|(from, _, _)| *from < start);
         let under_way = place.checked_sub(1).map(|place| self.until[place]);
         let base = match under_way {

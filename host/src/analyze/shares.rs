@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn however_time_is_cut_up_all_of_it_is_handed_out() {
+    fn shares_add_up_to_the_time_split() {
         let mut shares = Shares::default();
         let mut accounts = [Account::default(); 7];
         // One nanosecond after the other, among ever other numbers of sources.

@@ -7,7 +7,7 @@ use crate::report::Span;
 /// Spans kept of one source while the session's length is not known yet.
 const ROOM: usize = 8_192;
 
-/// A drawing of a session has at most so many columns.
+/// A drawing of a session has at most this many columns.
 const COLUMNS: u64 = 16_384;
 
 /// The spans of one source. Those nearer to each other than `grain_ns` are one; it grows with their
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn however_many_spans_there_are_few_are_kept_and_none_is_left_out() {
+    fn many_spans_merge_and_none_is_left_out() {
         let mut spans = Spans::default();
         for n in 0..1_000_000u64 {
             spans.begin(BootNanos(n * 100));

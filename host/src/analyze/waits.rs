@@ -22,19 +22,19 @@ struct Open {
     base: Vec<(u32, u128)>,
 }
 
-/// The waits under way and those that are over.
+/// The waits in progress and those that are over.
 #[derive(Debug)]
 pub struct Waits {
     open: Vec<Open>,
     over: Vec<Wait>,
-    /// Threads that were heard of since the session began, or what is missing of it ended.
+    /// Threads that had an event since the start of the session or the end of the last gap.
     known: BTreeSet<u32>,
-    /// Since when a thread may wait that had no event yet; `None` where that is unknown.
+    /// Since when a thread without an event may have been waiting; `None` where that is unknown.
     since: Option<BootNanos>,
 }
 
 impl Waits {
-    /// At the session's start. `ends`: an end without a begin means a wait from before.
+    /// At the session's start. `ends`: an end without a start means a wait from before.
     pub fn new(start: BootNanos, ends: bool) -> Self {
         let since = ends.then_some(start);
         Self { open: Vec::new(), over: Vec::new(), known: BTreeSet::new(), since }
@@ -45,7 +45,7 @@ impl Waits {
         !self.open.is_empty()
     }
 
-    /// Whether it may turn out that one does.
+    /// Whether a later event may show that a thread was waiting.
     pub fn maybe(&self) -> bool {
         self.since.is_some()
     }
@@ -63,8 +63,8 @@ impl Waits {
         self.open.push(Open { thread, start: at, base });
     }
 
-    /// A thread has its answer. Returns since when the session was blocked, where only this shows
-    /// that it was.
+    /// A thread's read returned. If only this return shows that the session was blocked, returns the
+    /// start of that time.
     pub fn end(
         &mut self,
         thread: u32,
@@ -114,14 +114,14 @@ impl Waits {
         true
     }
 
-    /// Events were lost: an end without a begin may be of a wait whose begin was among them.
+    /// Events were lost: an end without a start may belong to a wait whose start was among them.
     pub fn lost(&mut self, active: &mut Active) {
         if self.since.take().is_some() {
             active.forget_maybe();
         }
     }
 
-    /// Something is missing: nobody is known to wait.
+    /// Records are missing: no thread is known to wait.
     pub fn gap(&mut self, at: BootNanos, active: &mut Active) {
         while let Some(open) = self.open.first() {
             let thread = open.thread;

@@ -64,7 +64,7 @@ struct AgentChecks {
     checks: Vec<Check>,
 }
 
-/// Checks everything from adb to the kernel. No file stays on the device.
+/// Checks everything from adb to the kernel. Leaves no file on the device.
 pub fn run(args: &Args) -> Result<ExitCode> {
     interrupt::watch()?;
     let mut checks = Vec::new();
@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             name: name.to_owned(),
             state: State::Missing,
             found: format!("{error:#}"),
-            lost: "all: this device cannot be recorded on".to_owned(),
+            lost: "everything: Sleepwalk cannot record on this device".to_owned(),
             fix: fix::remedy(error).unwrap_or_default().to_owned(),
         });
     }
@@ -164,8 +164,8 @@ fn list(checks: &[Check], can_record: bool) -> String {
         }
     }
     text + if can_record {
-        "\nThis device can be recorded on.\n"
+        "\nSleepwalk can record on this device.\n"
     } else {
-        "\nThis device cannot be recorded on.\n"
+        "\nSleepwalk cannot record on this device.\n"
     }
 }

@@ -28,6 +28,7 @@ pub struct Args {
     #[command(flatten)]
     target: Target,
     /// Name or path of the trace on the device [default: the newest]
+    #[arg(value_name = "TRACE")]
     remote: Option<String>,
     /// File to write [default: the trace's name, in this folder]
     #[arg(short, long, value_name = "FILE")]

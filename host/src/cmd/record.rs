@@ -62,7 +62,7 @@ pub struct Args {
     /// Replace FILE if it exists
     #[arg(long)]
     force: bool,
-    /// Keep the trace on the device too
+    /// Also keep the trace on the device
     #[arg(long)]
     keep: bool,
 }
@@ -74,7 +74,7 @@ enum Source {
     Auto,
     /// The kernel's functions for BPF programs
     Kfunc,
-    /// As kfunc, but with the list's address from kallsyms and without the kernel's lock
+    /// Like kfunc, but with the list's address from kallsyms and without the kernel's lock
     Kallsyms,
     /// The table in debugfs (millisecond resolution)
     Debugfs,

@@ -61,7 +61,7 @@ fn word(state: Option<State>) -> &'static str {
     match state {
         Some(State::Starting) => "starting",
         Some(State::Capturing) => "capturing",
-        Some(State::Ended(None)) => "broken off",
+        Some(State::Ended(None)) => "killed",
         Some(State::Ended(Some(_))) | None => "ended",
     }
 }

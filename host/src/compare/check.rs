@@ -37,7 +37,7 @@ pub struct Judged {
     pub device: String,
     /// Length of the session.
     pub duration_ns: u64,
-    /// Attempts to suspend.
+    /// Suspend attempts.
     pub attempts: u64,
     /// Limits that were kept.
     pub kept: u64,
@@ -98,8 +98,8 @@ pub fn check(name: &str, policy: &Policy, traces: &[Trace]) -> Verdict {
     }
 }
 
-const UNHOOKED: &str = "attempts to suspend were not watched";
-const UNRETURNED: &str = "the return values of attempts were not watched";
+const UNHOOKED: &str = "suspend attempts were not recorded";
+const UNRETURNED: &str = "the return values of attempts were not recorded";
 const NO_EDGES: &str = "blocked time is unknown without activations and waits";
 const NO_LENGTH: &str = "the session has no length";
 const NO_POWER: &str = "no power supply was read";

@@ -86,7 +86,7 @@ pub struct DeviceSession {
     pub report: Report,
 }
 
-/// Traces that can't be summed.
+/// Traces that cannot be summed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum MergeError {
     /// They hold the same time twice, which would count twice.

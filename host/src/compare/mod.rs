@@ -73,7 +73,7 @@ fn doubts(trace: &Trace) -> Vec<String> {
         doubts.push("its boot is unknown".to_owned());
     }
     if !session.watched(&HookKind::Phase) {
-        doubts.push("attempts to suspend were not watched".to_owned());
+        doubts.push("suspend attempts were not recorded".to_owned());
     }
     if let Some(ns @ 1..) = trace.report.power.charger_ns {
         doubts.push(format!("{} of it on a charger", time(ns)));

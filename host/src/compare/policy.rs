@@ -61,7 +61,7 @@ pub enum Unknown {
 pub struct CaptureLimits {
     /// The least length.
     pub min_duration: Seconds,
-    /// The least number of attempts to suspend.
+    /// The least number of suspend attempts.
     pub min_attempts: u64,
     /// Events that may be lost; 0 by default.
     #[serde(default)]

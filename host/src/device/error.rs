@@ -73,10 +73,10 @@ pub enum DeviceError {
         machine: String,
     },
     /// No way to become root works.
-    #[error("device {0} gives no root access (tried adb root, su 0, su -c)")]
+    #[error("no root access on device {0} (tried adb root, su 0, su -c)")]
     NotRoot(String),
     /// The device's storage is full.
-    #[error("no room on the device: {free} free in {TMP}, {needed} needed", free = size(*.free), needed = size(*.needed))]
+    #[error("not enough space on the device: {free} free in {TMP}, {needed} needed", free = size(*.free), needed = size(*.needed))]
     NoRoom {
         /// Bytes free.
         free: u64,

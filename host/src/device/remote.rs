@@ -105,7 +105,7 @@ impl<'a> Remote<'a> {
         if words.is_empty() { "it gave no reason".to_owned() } else { words }
     }
 
-    /// The error of an agent that ended with `code`: 4 means that this device can't be recorded on.
+    /// The error of an agent that ended with `code`: 4 means that this device cannot be recorded on.
     pub fn failed(&self, code: Option<i32>) -> anyhow::Error {
         let (serial, words) = (self.device.serial().to_owned(), self.last_words());
         let message = words.strip_prefix("sleepwalkd: ").unwrap_or(&words).to_owned();

@@ -15,18 +15,18 @@ use crate::session::decode::{Event, Unreadable};
 use crate::session::held::Held;
 use crate::session::order;
 
-/// Why an export broke off.
+/// Why an export failed.
 #[derive(Debug, Error)]
 pub enum ExportError {
     /// The output took no more.
     #[error(transparent)]
     Write(#[from] io::Error),
-    /// The trace can't be read.
+    /// The trace cannot be read.
     #[error(transparent)]
     Read(#[from] Unreadable),
 }
 
-/// An export under way.
+/// An export in progress.
 trait Sink {
     /// Something happened. `held` has the holds that became final by it.
     fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()>;

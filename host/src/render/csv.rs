@@ -19,7 +19,7 @@ pub enum Table {
     Sources,
     /// One row per suspend attempt
     Attempts,
-    /// One row per wait, in which user space wanted to suspend and was blocked
+    /// One row per wait: user space wanted to suspend, and a source blocked it
     Waits,
 }
 

@@ -55,8 +55,10 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
             ))
         }
         FindingKind::NotTrying { not_trying_ns, hint } => {
-            let mut text =
-                line(format!("Nothing tried to suspend for {} awake. ", part(*not_trying_ns)));
+            let mut text = line(format!(
+                "For {} the device was awake and nothing tried to suspend it. ",
+                part(*not_trying_ns)
+            ));
             text.extend(not_trying(hint));
             text
         }
@@ -75,8 +77,8 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
         FindingKind::Charger { charger_ns, spans, more } => {
             let (on, at) = (part(*charger_ns), spans_at(spans, *more));
             line(format!(
-                "On a charger or over USB for {on}, at {at}: a phone on a cable seldom suspends fully. \
-                 Use adb over Wi-Fi, or detach the capture and pull the cable."
+                "On a charger or over USB for {on}, from {at}: a phone on a cable seldom suspends \
+                 fully. Use adb over Wi-Fi, or detach the capture and pull the cable."
             ))
         }
         FindingKind::Lost(losses) => line(lost(losses, &part(losses.doubtful_ns))),
@@ -155,11 +157,11 @@ fn waker(by: &Waker, wakes: u64, slept: u64) -> Text {
             named(source, rest)
         }
         Waker::Interrupt { irq, name } if name.bytes.is_empty() => {
-            line(format!("interrupt {irq}{rest}"))
+            line(format!("Interrupt {irq}{rest}"))
         }
         Waker::Interrupt { irq, name } => {
-            let mut text = line(format!("interrupt {irq}, "));
-            text.extend(named(name, rest));
+            let mut text = line(format!("Interrupt {irq} ("));
+            text.extend(named(name, format!("){rest}")));
             text
         }
     }
@@ -168,7 +170,7 @@ fn waker(by: &Waker, wakes: u64, slept: u64) -> Text {
 fn not_trying(hint: &NotTryingHint) -> Text {
     match hint {
         NotTryingHint::UserSpace => {
-            vec![words("On Android the screen or a user-space wakelock keeps it from trying.")]
+            vec![words("On Android, the usual reason is the screen or a user-space wakelock.")]
         }
         NotTryingHint::Held(held) => vec![
             words("Waits that began before the capture are invisible; "),

@@ -15,14 +15,14 @@ pub fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// `16 attempts to suspend: 3 slept, 1 failed`, from the number of each outcome.
+/// `16 suspend attempts: 3 slept, 1 failed`, from the number of each outcome.
 pub fn attempts(number: impl Fn(Outcome) -> u64) -> String {
     let counts = Outcome::ALL.map(|of| (number(of), of));
     let all: u64 = counts.iter().map(|(n, _)| n).sum();
     let some = counts.into_iter().filter(|(n, _)| *n > 0);
     let some: Vec<_> = some.map(|(n, of)| format!("{n} {}", outcome(of))).collect();
     let some = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
-    format!("{} to suspend{some}", count(all, "attempt"))
+    count(all, "suspend attempt") + &some
 }
 
 /// The words for a line of the ledger, and their meaning.

@@ -1,4 +1,4 @@
-//! Attempts to suspend, and the waits before them.
+//! Suspend attempts, and the waits before them.
 
 use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;

@@ -25,7 +25,7 @@ pub struct Finding {
     pub kind: FindingKind,
     /// How much it matters.
     pub severity: Severity,
-    /// The time that fixing it would gain.
+    /// The time that fixing it would save.
     pub gain_ns: Option<u64>,
 }
 

@@ -56,7 +56,7 @@ pub struct Report {
     pub session: Session,
     /// Where the time went.
     pub ledger: Ledger,
-    /// Every attempt to suspend.
+    /// Every suspend attempt.
     pub attempts: Vec<Attempt>,
     /// Times in which user space waited to suspend and an active source blocked it, sorted by start.
     pub waits: Vec<Wait>,
@@ -66,7 +66,7 @@ pub struct Report {
     pub sources_left_out: u64,
     /// The batteries and chargers.
     pub power: Power,
-    /// The cost of the capture itself; null where the trace broke off before that was recorded.
+    /// The cost of the capture itself; null where the trace ends before that was recorded.
     pub overhead: Option<Overhead>,
     /// Conclusions, the most important first. `render::json` writes them with their words.
     #[serde(skip)]
@@ -112,7 +112,7 @@ pub struct Session {
     pub source: String,
     /// The events that were watched, and how.
     pub hooks: Vec<Hook>,
-    /// Whether activations were recorded one by one.
+    /// Whether individual activations were recorded.
     pub edges: bool,
     /// Snapshots read.
     pub snapshots: u64,

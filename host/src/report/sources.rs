@@ -49,7 +49,7 @@ pub struct Sum {
     pub held_ns: u64,
     /// Its share of the blocked time; null without activations and waits.
     pub blocked_share_ns: Option<u64>,
-    /// Blocked time in which no other source was active, which is what fixing it alone would gain; null
+    /// Blocked time in which no other source was active, which is what fixing it alone would save; null
     /// without activations and waits.
     pub blocked_sole_ns: Option<u64>,
     /// Attempts that it kept from sleeping, alone or with others.

@@ -83,7 +83,7 @@ pub enum Event {
     WaitEnd {
         /// Its id.
         thread: u32,
-        /// No source was active; else the wait was broken off.
+        /// No source was active; else the wait was interrupted.
         idle: bool,
     },
     /// A thread wrote the wakeup count back.
@@ -156,7 +156,7 @@ impl View {
 /// Facts about the whole trace, and counts over all of it.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    /// Where and how the trace was taken; `None` where that record was lost.
+    /// Where and how the trace was recorded; `None` where that record was lost.
     pub session: Option<Session>,
     /// First stamp.
     pub start: BootNanos,

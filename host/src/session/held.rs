@@ -1,7 +1,7 @@
 //! The one tracker of holds: which sources are active, and when each was held.
 //!
-//! Two answers come out of it. [`Held::changes`] has who is active at each instant, as far as edges and
-//! snapshots show it by then. [`Held::holds`] has from when to when each source was held, once that is
+//! It has two answers. [`Held::changes`] shows which sources are active at each instant, as far as edges
+//! and snapshots show it by then. [`Held::holds`] has from when to when each source was held, once that is
 //! final: at the next snapshot. By one rule, for reports and exports alike:
 //!
 //! - Edges place holds to the nanosecond while nothing is missing.
@@ -25,7 +25,7 @@ const NEAR_NS: u64 = 1_000_000;
 /// Instances up to here have a place of their own.
 const DENSE: u32 = 1 << 20;
 
-/// The most activations under way of one source.
+/// The most activations in progress of one source.
 const DEPTH: u32 = 1 << 20;
 
 /// One source.
@@ -35,7 +35,7 @@ pub struct Source {
     pub instance: u32,
     /// Its place among [`Held::groups`].
     pub group: u32,
-    /// Activations under way: more than one only where it stands for several sources.
+    /// Activations in progress: more than one only if it represents several sources.
     pub count: u32,
     /// An edge of it is missing.
     pub doubtful: bool,
@@ -67,7 +67,7 @@ pub struct Group {
 pub struct Change {
     /// Its place among [`Held::sources`].
     pub slot: u32,
-    /// Activations under way from now on.
+    /// Activations in progress from now on.
     pub after: u32,
     /// How this is known.
     pub by: ChangeCause,
@@ -101,7 +101,7 @@ pub struct Held {
     by_name: BTreeMap<u32, u32>,
     /// The sources that share a name.
     pooled: Vec<u32>,
-    /// A snapshot and the edges since show who is active.
+    /// A snapshot and the edges since show which sources are active.
     known: bool,
     /// Edges are missing from the trace.
     doubt: bool,
@@ -157,7 +157,7 @@ impl Held {
         }
     }
 
-    /// Who became active or inactive by the last event.
+    /// The sources that became active or inactive by the last event.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
@@ -167,7 +167,7 @@ impl Held {
         &mut self.stretch.holds
     }
 
-    /// Whether a snapshot and the edges since show who is active.
+    /// Whether a snapshot and the edges since show which sources are active.
     pub fn known(&self) -> bool {
         self.known
     }
@@ -256,7 +256,7 @@ impl Held {
         slot as usize
     }
 
-    /// Sets how many activations of a source are under way.
+    /// Sets how many activations of a source are in progress.
     fn set(&mut self, slot: usize, count: u32, at: BootNanos, by: ChangeCause) {
         let source = &mut self.sources[slot];
         let before = std::mem::replace(&mut source.count, count);
@@ -356,7 +356,7 @@ impl Held {
                 continue;
             }
             self.unseen(model, slot, state.counters.active_count, last);
-            // It changed during the walk: it was the other way round at its start.
+            // It changed during the walk, and had the opposite state at its start.
             let active = state.active() != (last_ns > view.now.0);
             self.show(slot, active, at, news);
         }
@@ -433,8 +433,8 @@ pub fn has_waits(model: &Model) -> bool {
     if model.session.is_some() { wait_hook(model).is_some() } else { model.edges > 0 }
 }
 
-/// Whether an end without a begin is of a wait from before the session. A kretprobe can't distinguish
-/// a blocking read from others.
+/// Whether an end without a start belongs to a wait from before the session. A kretprobe cannot
+/// distinguish a blocking read from others.
 pub fn has_earlier_waits(model: &Model) -> bool {
     wait_hook(model).is_some_and(|how| how != "kretprobe")
 }

@@ -1,5 +1,5 @@
-//! A trace as a session: decoded once ([`decode`]), put in order once ([`order`]), and who is held
-//! when ([`held`]).
+//! A trace as a session: decoded once ([`decode`]), sorted once ([`order`]), and when each
+//! source was held ([`held`]).
 
 pub mod decode;
 pub mod held;

@@ -3,7 +3,7 @@
 //! The file has events nearly in the order of their stamps. A hook of the probe takes its stamp first, and
 //! its place in the ring later, so the events of two CPUs may be swapped. The agent writes its own
 //! readings (snapshots, power supplies) before the events that piled up in the ring meanwhile. So an
-//! event waits until the probe's stamps are [`JITTER_NS`] beyond it. Events of one stamp keep the order
+//! event waits until the probe's stamps are `JITTER_NS` beyond it. Events of one stamp keep the order
 //! of the file, and no stamp runs backwards, whatever the file holds.
 
 use std::collections::VecDeque;

@@ -16,7 +16,7 @@ impl Slept {
             (b"machine_suspend", true) => {
                 self.end();
                 self.inside = Some(at);
-                // `PM_SUSPEND_TO_IDLE`; below it the clock stands still up to `syscore_resume`.
+                // `PM_SUSPEND_TO_IDLE`; below it the clock stops until `syscore_resume`.
                 self.deep = value != 1;
             }
             (b"machine_suspend", false) if self.deep => {}
@@ -31,7 +31,7 @@ impl Slept {
         }
     }
 
-    /// Whatever is under way, it sleeps no more.
+    /// The sleep is over, whatever else is in progress.
     pub fn end(&mut self) {
         self.inside = None;
     }

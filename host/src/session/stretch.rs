@@ -1,7 +1,7 @@
 //! A stretch: the time between two snapshots, for which holds become final at the second.
 //!
-//! A source's holds in a stretch come from its edges, or, where those can't be believed, from its
-//! counters; see [`place`](super::place).
+//! A source's holds in a stretch come from its edges, or, where those cannot be believed, from its
+//! counters; see `place.rs`.
 
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::BootNanos;
@@ -64,7 +64,7 @@ pub struct Holder {
     /// Its edges contradict what is known.
     doubted: bool,
     by_counters: bool,
-    /// Its place in the snapshot under way.
+    /// Its place in the current snapshot.
     pub(super) listed: Option<usize>,
     pub(super) removed: bool,
     /// It exists, by the last snapshot.
@@ -83,22 +83,22 @@ pub(super) struct Base {
 }
 
 impl Holder {
-    /// Its edges can't be believed in this stretch, where there is anything to contradict.
+    /// Its edges cannot be believed in this stretch, where there is anything to contradict.
     pub fn doubt(&mut self, known: bool) {
         self.doubted |= known;
     }
 
-    /// It is in the snapshot under way.
+    /// It is in the current snapshot.
     pub fn list(&mut self, index: usize) {
         self.listed = Some(index);
     }
 
-    /// The snapshot under way shows that it is gone.
+    /// The current snapshot shows that it is gone.
     pub fn remove(&mut self) {
         self.removed = true;
     }
 
-    /// Whether it is in the snapshot under way.
+    /// Whether it is in the current snapshot.
     pub fn is_listed(&self) -> bool {
         self.listed.is_some()
     }
@@ -108,7 +108,7 @@ impl Holder {
         self.present
     }
 
-    /// Whether it is active in the snapshot under way.
+    /// Whether it is active in the current snapshot.
     pub fn active_in(&self, view: &View) -> bool {
         let state = self.listed.map(|index| view.states[index].1.active());
         !self.removed && state.unwrap_or(self.base.is_some_and(|base| base.active))
@@ -152,7 +152,7 @@ impl Holder {
     }
 }
 
-/// The stretch under way.
+/// The current stretch.
 #[derive(Debug, Default)]
 pub struct Stretch {
     /// The events of holds that are final, in order.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A page that does not answer for so long hangs.
+/// A page that does not answer for this long hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const FLAGS: [&str; 13] = [
@@ -46,7 +46,7 @@ impl Chromium {
     /// Starts `program` with an empty profile.
     pub fn start(program: &Path) -> Result<Self> {
         let profile = tempfile::tempdir().context("a folder for the profile")?;
-        // The shell gives the browser its descriptors 3 and 4, which std can't.
+        // The shell gives the browser its descriptors 3 and 4, which std cannot.
         let mut child = Command::new("sh")
             .args(["-c", "exec \"$@\" 3<&0 4>&1 0</dev/null 1>&2", "sh"])
             .arg(program)

@@ -141,7 +141,7 @@ fn each_canvas_has_its_colours() -> Result<()> {
     // The stages are in the order of an attempt, though many turn around early.
     let stages = page
         .text("[...document.querySelectorAll('.stages .pick')].map((b) => b.textContent).join()")?;
-    assert!(stages.contains("dpm complete,thaw processes,falling asleep"), "{stages}");
+    assert!(stages.contains("dpm complete,thaw processes,going to sleep"), "{stages}");
     // The chart of a stage, over all attempts, and a drag in it that chooses a range.
     page.click(".stages tbody tr:nth-child(5) .pick")?;
     assert!(pixels(&mut page, "#course canvas", "o-slept")? > 20);

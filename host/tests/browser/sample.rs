@@ -78,7 +78,7 @@ impl Dice {
     }
 }
 
-/// A report of so many attempts and sources.
+/// A report with this many attempts and sources.
 pub fn report(attempts: usize, sources: usize) -> Report {
     let mut dice = Dice(0x5eed_0f51_ee9a_a1b5);
     let mut report = empty();

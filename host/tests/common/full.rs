@@ -191,7 +191,7 @@ fn session() -> Session {
     }
 }
 
-/// A source that blocked so many seconds, alone for half of them.
+/// A source that blocked for this many seconds, alone for half of them.
 pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u64) -> Source {
     Source {
         name: Name::new(name),

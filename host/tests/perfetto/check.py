@@ -179,10 +179,10 @@ def check(export, records, report):
     assert asleep == report["ledger"]["asleep_ns"], (asleep, report["ledger"])
 
     # Attempts: the outermost slices.
-    attempts = [s for s in slices[uuids["Attempts to suspend"]] if s[3] == 0]
+    attempts = [s for s in slices[uuids["Suspend attempts"]] if s[3] == 0]
     wanted = [(a["start_ns"], a["end_ns"], a["outcome"]) for a in report["attempts"]]
     assert [(s[0], s[1], s[2].split(" ")[0]) for s in attempts] == wanted
-    steps = [s for s in slices[uuids["Attempts to suspend"]] if s[3] > 0]
+    steps = [s for s in slices[uuids["Suspend attempts"]] if s[3] > 0]
     within = [
         p
         for p in of["phase"]

@@ -1,4 +1,4 @@
-//! Attempts to suspend as ftrace shows them, without data of ours.
+//! Suspend attempts as ftrace shows them, without data of ours.
 
 use crate::ftrace::{Event, Kind};
 

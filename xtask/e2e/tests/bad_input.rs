@@ -108,11 +108,11 @@ fn errors_come_before_anything_is_loaded() -> Result<()> {
     device.sh(&format!("grep -q '^shell:' /etc/passwd || echo {user} >> /etc/passwd"))?;
     device.sh("chmod 777 .; echo precious > there.swk; mkdir -m 700 closed")?;
     let cases = [
-        ("-o no/such/a.swk", 1, "no/such/a.swk can't be created: No such file"),
+        ("-o no/such/a.swk", 1, "no/such/a.swk cannot be created: No such file"),
         ("-o no/", 1, "No such file"),
-        ("-o fixed/a.swk", 1, "fixed/a.swk can't be created: Read-only file system"),
-        ("-o closed/a.swk", 1, "closed/a.swk can't be created: Permission denied"),
-        ("-o there.swk", 1, "there.swk can't be created: it exists already"),
+        ("-o fixed/a.swk", 1, "fixed/a.swk cannot be created: Read-only file system"),
+        ("-o closed/a.swk", 1, "closed/a.swk cannot be created: Permission denied"),
+        ("-o there.swk", 1, "there.swk cannot be created: it exists already"),
         ("-o a.swk -d 0s", 2, "`0s`"),
         ("-o a.swk --interval 0s", 2, "`0s`"),
         ("-o a.swk --max-size 255K", 2, "at least 256K"),
@@ -131,7 +131,7 @@ fn errors_come_before_anything_is_loaded() -> Result<()> {
     device.sh("umount fixed")?;
     assert_eq!(device.sh("cat there.swk")?, "precious");
     ensure!(!device.sh("ls")?.contains("a.swk"), "it left a trace");
-    // A source that this kernel can't give, to one who may.
+    // A source that this kernel cannot give, to one who may.
     device.sh("umount /sys/kernel/debug")?;
     let output = device.try_sh("./sleepwalkd record -o a.swk -d 1s --source debugfs");
     device.sh("mount -t debugfs debugfs /sys/kernel/debug")?;

@@ -8,7 +8,7 @@ fn the_scenario_matches_ftrace_and_the_report() -> Result<()> {
     scenario::check(&device::with_kfuncs()?, "sync").map(drop)
 }
 
-/// Where a sync can't be aborted, the freezer is the first to look for wakeups.
+/// Where a sync cannot be aborted, the freezer is the first to look for wakeups.
 #[test]
 fn the_scenario_matches_ftrace_without_kfuncs() -> Result<()> {
     scenario::check(&device::without_kfuncs()?, "freeze").map(drop)

@@ -14,7 +14,7 @@ use crate::{paths, sh, system};
 /// The error where the virtual device's packages are not available: packages of another distribution
 /// would not do, and mixing two spoils a machine.
 pub const NO_DEBIAN: &str = "\
-the virtual device can't be set up here: its kernel and its user land are Debian's packages, so it \
+the virtual device cannot be set up here: its kernel and its userland are Debian's packages, so it \
 needs a machine with Debian, and root to install qemu and adb there. Without it these work: \
 `cargo test`, `cargo build --package sleepwalk`, and `cargo xtask build` where bpf-linker and zig \
 could be set up";

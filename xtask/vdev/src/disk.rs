@@ -24,11 +24,11 @@ pub(crate) fn ensure(folder: &Path) -> Result<PathBuf> {
     // Whole or not there.
     let making = folder.join("disk.new");
     let file = File::create(&making).and_then(|file| file.set_len(SIZE));
-    file.with_context(|| format!("{} can't be made", making.display()))?;
+    file.with_context(|| format!("{} cannot be made", making.display()))?;
     let mut command = Command::new(mkfs);
     command.args(["-q", "-F"]).arg(&making);
     sh::run_logged("mkfs", &mut command, Duration::from_secs(60), "is there room on this disk?")?;
-    fs::rename(&making, &disk).with_context(|| format!("{} can't be made", disk.display()))?;
+    fs::rename(&making, &disk).with_context(|| format!("{} cannot be made", disk.display()))?;
     Ok(disk)
 }
 

@@ -1,5 +1,5 @@
 //! Runs a program as a user with chosen capabilities, which an Android device would have from its init
-//! (`capabilities` in a service) and busybox' `setpriv` can't give to another user.
+//! (`capabilities` in a service) and busybox' `setpriv` cannot give to another user.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -31,7 +31,7 @@ fn capability(name: &str) -> Result<Capability, String> {
     known.map_err(|_| format!("`{name}` is no capability"))
 }
 
-/// Becomes the user and runs the program; returns only if it can't.
+/// Becomes the user and runs the program; returns only if it cannot.
 pub fn run(options: &Options) -> Result<()> {
     let allowed: CapsHashSet = options.capabilities.iter().copied().collect();
     let (user, group) = (Uid::from_raw(options.user), Gid::from_raw(options.user));
@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> Result<()> {
         let bounded = caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false);
         if bounded && !allowed.contains(&capability) {
             caps::drop(None, CapSet::Bounding, capability)
-                .with_context(|| format!("{capability} can't be dropped: run this as root"))?;
+                .with_context(|| format!("{capability} cannot be dropped: run this as root"))?;
         }
     }
     // Without this a change of user clears the permitted set.

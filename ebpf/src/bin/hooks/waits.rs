@@ -35,7 +35,7 @@ fn wait_begin_kprobe(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// For kernels without the function tracer. It can't see whether the call was a blocking one.
+/// For kernels without the function tracer. It cannot see whether the call was a blocking one.
 #[kretprobe(function = "pm_get_wakeup_count")]
 fn wait_end_kretprobe(ctx: RetProbeContext) -> u32 {
     end(now(), ctx.ret::<u64>() as u8);

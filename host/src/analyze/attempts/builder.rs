@@ -11,7 +11,7 @@ const EBUSY: i32 = -16;
 /// Steps kept of one attempt: s2idle may enter `machine_suspend` thousands of times in a night.
 const STEPS: usize = 512;
 
-/// An attempt under way.
+/// An attempt in progress.
 #[derive(Debug, Default)]
 struct Open {
     start: BootNanos,
@@ -226,7 +226,7 @@ impl AttemptBuilder {
         Some(Open::new(at, Mode::Unknown).close(at, returned))
     }
 
-    /// Whether one is under way.
+    /// Whether one is in progress.
     pub fn open(&self) -> bool {
         self.open.is_some()
     }
@@ -236,7 +236,7 @@ impl AttemptBuilder {
         self.resuming
     }
 
-    /// Whether a source may still turn the one under way around.
+    /// Whether a source can still turn the current attempt around.
     pub fn suspending(&self) -> bool {
         self.open.as_ref().is_some_and(|open| !open.turned)
     }

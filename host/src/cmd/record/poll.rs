@@ -54,7 +54,7 @@ pub(super) fn wait(
         drop(progress);
         return match answer {
             Ok(_) => {
-                say("warning: the agent does not end on its own, and is stopped");
+                say("warning: the agent did not stop on its own; stopping it");
                 stop(capture)
             }
             Err(why) => {

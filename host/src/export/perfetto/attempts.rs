@@ -113,7 +113,7 @@ impl<'a> Attempts<'a> {
         begin: bool,
         packets: &mut Packets<impl Write>,
     ) -> io::Result<()> {
-        // See `analyze::attempts`: below s2idle the clock stands still until syscore resumes.
+        // See `analyze::attempts`: below s2idle the clock stops until syscore resumes.
         let last: &[u8] =
             if attempt.mode == Mode::S2idle { b"machine_suspend" } else { b"syscore_resume" };
         if attempt.outcome != Outcome::Slept {

@@ -12,7 +12,7 @@ use crate::text::escape;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Track {
     Root,
-    /// Attempts to suspend, and their steps in them.
+    /// Suspend attempts, and their steps in them.
     Attempts,
     /// How many sources are held.
     Held,
@@ -140,7 +140,7 @@ impl<'a> Names<'a> {
         };
         match which {
             Track::Root => group("Sleepwalk", 0, track::EXPLICIT),
-            Track::Attempts => plain("Attempts to suspend", 1),
+            Track::Attempts => plain("Suspend attempts", 1),
             Track::Wakes => plain("Wakes", 2),
             Track::Held => counter(plain("Sources held", 3), "sources"),
             Track::Waits => group("Waits for wakeup_count", 4, track::LEXICOGRAPHIC),

@@ -58,7 +58,7 @@ pub fn render(report: &Report) -> Result<String, serde_json::Error> {
     Ok(page::page(report, &page::Parts { policy, style, script, data }).into_string())
 }
 
-/// JSON that can't end or change the element that it is in: `</script>` and `<!--` need a `<`,
+/// JSON that cannot end or change the element that it is in: `</script>` and `<!--` need a `<`,
 /// and in JSON that is only within strings.
 fn embedded(json: &str) -> String {
     harmless(json).replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")

@@ -1,4 +1,4 @@
-//! The attempts to suspend and their ends.
+//! The suspend attempts and their ends.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
         return;
     }
     let all: u64 = groups.values().map(|group| group.count).sum();
-    page.heading(format!("{} to suspend", count(all, "attempt")));
+    page.heading(count(all, "suspend attempt"));
     let mut blamed = groups.values().flat_map(|group| group.blamed.values());
     let unsure = blamed.any(|(_, proven)| *proven == 0);
     let columns = [

@@ -55,13 +55,13 @@ pub fn battery(page: &mut Page, drain: Option<Drain>) {
     page.table(&columns, rows);
 }
 
-/// The section on the trace and the cost of recording it.
+/// The section on the trace and the cost of recording it. A page is pasted into bugs, so the serial
+/// number of the device is left to JSON.
 pub fn capture(page: &mut Page, report: &Report) {
     let s = &report.session;
     let mut items = Vec::new();
     for (what, value) in [
         ("build", s.fingerprint.as_str()),
-        ("serial number", &s.serial),
         ("boot", &s.boot_id),
         ("agent", &s.agent),
         ("ended by", s.end_reason.as_deref().unwrap_or_default()),
@@ -99,7 +99,7 @@ fn watched(s: &Session) -> Option<Text> {
 fn overhead(cost: &Overhead) -> String {
     let walks = &cost.snapshots;
     let mean = walks.total_ns.checked_div(walks.count).unwrap_or(0);
-    // A capture that broke off may have reported its cost at the start alone.
+    // A capture that was killed may have recorded its cost only at the start.
     let recording = match cost.agent_cpu_ns.saturating_sub(cost.agent_start_cpu_ns) {
         0 => String::new(),
         ns => format!(", {} to record", time(ns)),

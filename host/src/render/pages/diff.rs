@@ -24,7 +24,7 @@ pub fn page(diff: &Diff, top: usize) -> Page {
     page.heading("Where the time went, in per cent of the session");
     let lines = diff.ledger.iter().filter(|line| moved(&line.percent));
     page.table(&columns_of("line"), lines.map(ledger));
-    page.heading("Attempts to suspend, per hour awake");
+    page.heading("Suspend attempts, per hour awake");
     let outcomes: Vec<_> = diff.attempts.iter().filter(|o| moved(&o.per_awake_hour)).collect();
     if outcomes.is_empty() {
         let known =
@@ -124,7 +124,7 @@ fn signed(value: f64, show: fn(f64) -> String) -> String {
 }
 
 fn sources(page: &mut Page, diff: &Diff, top: usize) {
-    // Where costs can't be compared, the time held still can.
+    // Where costs cannot be compared, the time held still can.
     let by_cost = diff.sources.iter().any(|s| s.cost_ns_per_awake_hour.change.is_some());
     let measure = |s: &SourceChange| match by_cost {
         true => s.cost_ns_per_awake_hour,

@@ -74,10 +74,10 @@ fn unwatched(what: &HookKind) -> &'static str {
     match what {
         HookKind::Phase => "suspend attempts could not be traced on this kernel",
         HookKind::Return => "the return values of attempts were not recorded",
-        HookKind::Edge => "single activations were not recorded",
+        HookKind::Edge => "individual activations were not recorded",
         HookKind::Wait => "reads of wakeup_count were not recorded",
         HookKind::CountWrite => "writes of wakeup_count were not recorded",
-        HookKind::Wake => "interrupts that wake were not recorded",
-        HookKind::Other(_) => "something that a newer version watches was not recorded",
+        HookKind::Wake => "the interrupts that woke the device were not recorded",
+        HookKind::Other(_) => "events that only a newer version knows were not recorded",
     }
 }

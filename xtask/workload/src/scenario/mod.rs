@@ -1,4 +1,4 @@
-//! `scenario`: each way in which an attempt to suspend can end, and each thing that can come before
+//! `scenario`: each way in which a suspend attempt can end, and each thing that can come before
 //! it, once.
 //!
 //! A step goes by the kernel's state, not by the clock: a holder lets go when the other thread

@@ -92,7 +92,7 @@
     const context = prepare(rows.canvas, width, sight);
     if (map.rows.length === 0) {
       context.fillStyle = color("dim");
-      const why = attempts.n === 0 ? "No attempt to suspend is in this trace." : map.columns === 0 ? "No attempt is in this range." : MODES[mode].none;
+      const why = attempts.n === 0 ? "This trace has no suspend attempt." : map.columns === 0 ? "No attempt is in this range." : MODES[mode].none;
       context.fillText(why, left, ROW / 2);
     }
     for (let i = first, y = offset; i < map.rows.length && y < sight; i++, y += ROW) {

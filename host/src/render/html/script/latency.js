@@ -5,7 +5,7 @@
   const host = el("stages");
   const { attempts } = data;
   const HEIGHT = 24;
-  const FALLING = "falling asleep, in all", WAKING = "waking up, in all";
+  const FALLING = "going to sleep, in all", WAKING = "waking up, in all";
 
   // Durations by stage, with the attempts that they are of.
   const stages = new Map();

@@ -42,9 +42,7 @@ struct Last {
     counters: Counters,
     /// The largest held time seen of these counters.
     held_ns: u64,
-    active: bool,
     torn: bool,
-    present: bool,
 }
 
 /// Follows the sources snapshot by snapshot.
@@ -91,13 +89,16 @@ impl Tracker {
             sum: Sum { instances: 1, ..Sum::default() },
             ..Source::default()
         });
+        let last = self.last.get(&instance).copied();
+        let was_active = match last {
+            Some(_) => source.active_at_end,
+            None => state.active() && !source.born,
+        };
         // Counts from before a source was first seen are its own only if it was born since.
-        let base = self.last.get(&instance).copied().unwrap_or(Last {
+        let base = last.unwrap_or(Last {
             counters: if source.born { Counters::default() } else { counters },
             held_ns: if source.born { 0 } else { held_ns },
-            active: state.active() && !source.born,
             torn: false,
-            present: true,
         });
         source.died = false;
         source.last_ns = view.at;
@@ -123,16 +124,8 @@ impl Tracker {
             add(&mut source.sum.held_ns, grown(held_ns, base.held_ns));
             known_held_ns = held_ns.max(base.held_ns);
         }
-        self.last.insert(
-            instance,
-            Last {
-                counters,
-                held_ns: known_held_ns,
-                active: state.active(),
-                torn: state.torn(),
-                present: true,
-            },
-        );
+        let last = Last { counters, held_ns: known_held_ns, torn: state.torn() };
+        self.last.insert(instance, last);
         if state.active() {
             self.active.insert(instance);
         } else {
@@ -140,7 +133,7 @@ impl Tracker {
         }
         let rose = activations > 0 || events > 0 || wakeups > 0;
         let last = MonoNanos(counters.last_ns);
-        let changed = rose || base.active != state.active();
+        let changed = rose || was_active != state.active();
         changed.then_some(Change { instance, rose, last })
     }
 
@@ -153,17 +146,13 @@ impl Tracker {
         let gone: Vec<u32> = if view.full {
             // By instance, as `view.states` is too.
             let there = |i: &u32| view.states.binary_search_by_key(i, |(i, _)| *i).is_ok();
-            let present = self.last.iter().filter(|(_, last)| last.present);
+            let present = self.sources.iter().filter(|(_, source)| !source.died);
             present.map(|(&i, _)| i).filter(|i| !there(i)).collect()
         } else {
             view.gone.clone()
         };
         for instance in gone {
             self.active.remove(&instance);
-            if let Some(last) = self.last.get_mut(&instance) {
-                last.present = false;
-                last.active = false;
-            }
             if let Some(source) = self.sources.get_mut(&instance) {
                 // Seen in the snapshot before this one: it was there, unchanged.
                 if let Some((at, _)) = self.seen {
@@ -189,10 +178,11 @@ impl Tracker {
     /// there all the same, and those active went on holding.
     pub fn finish(mut self) -> BTreeMap<u32, Source> {
         if let Some((at, now)) = self.seen {
-            for (instance, last) in self.last.iter().filter(|(_, last)| last.present) {
-                let Some(source) = self.sources.get_mut(instance) else { continue };
+            for (instance, source) in self.sources.iter_mut().filter(|(_, source)| !source.died) {
                 source.last_ns = source.last_ns.max(at);
-                if last.active && !last.torn {
+                let last =
+                    self.last.get(instance).filter(|last| source.active_at_end && !last.torn);
+                if let Some(last) = last {
                     let state = SourceState {
                         state: sleepwalk_trace::record::STATE_ACTIVE,
                         counters: last.counters,

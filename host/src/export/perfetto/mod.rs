@@ -26,8 +26,7 @@ use self::proto::{
 use self::tracks::{Names, Quantity, Track};
 use super::{ExportError, Sink};
 use crate::analyze::Analysis;
-use crate::report::Wait;
-use crate::report::{self, By};
+use crate::report::{self, By, Wait};
 use crate::session::decode::{Event, Model};
 use crate::session::held::Held;
 use crate::session::stretch::HoldKind;

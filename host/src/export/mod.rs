@@ -5,6 +5,7 @@
 
 pub mod jsonl;
 pub mod perfetto;
+mod pipe;
 
 use std::io;
 

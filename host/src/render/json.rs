@@ -1,5 +1,6 @@
 //! The report for machines.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -45,14 +46,17 @@ pub fn reports(reports: &Reports) -> Result<String, serde_json::Error> {
 
 /// `value` as JSON on several lines, with a line end.
 pub fn pretty(value: &impl Serialize) -> Result<String, serde_json::Error> {
-    let mut text = harmless(&serde_json::to_string_pretty(value)?);
+    let mut text = harmless(&serde_json::to_string_pretty(value)?).into_owned();
     text.push('\n');
     Ok(text)
 }
 
 /// Escapes [`hidden`] characters as `\uXXXX`, so that the JSON neither drives a terminal nor reverses a
 /// line. JSON is ASCII outside strings, and escapes ASCII's controls except DEL within them.
-pub fn harmless(json: &str) -> String {
+pub fn harmless(json: &str) -> Cow<'_, str> {
+    if json.bytes().all(|byte| byte < 0x7f) {
+        return json.into();
+    }
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if c >= '\x7f' && hidden(c) {
@@ -64,7 +68,7 @@ pub fn harmless(json: &str) -> String {
             out.push(c);
         }
     }
-    out
+    out.into()
 }
 
 #[cfg(test)]

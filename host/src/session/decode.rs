@@ -221,7 +221,14 @@ impl Model {
                     deltas.forget();
                     sink(&model, BootNanos(0), Event::Gap);
                 }
+                // A record is moved for each call, and most records are edges.
+                Item::Record(Stamped { at, record: Record::Edge(edge) }) => {
+                    model.stamp(at);
+                    let event = model.edge(edge);
+                    sink(&model, at, event);
+                }
                 Item::Record(Stamped { at, record }) => {
+                    model.stamp(at);
                     if let Some(event) = model.record(at, record, &mut deltas) {
                         sink(&model, at, event);
                     }
@@ -236,6 +243,19 @@ impl Model {
         Ok(model)
     }
 
+    fn stamp(&mut self, at: BootNanos) {
+        let first = self.records == 0;
+        self.start = if first { at } else { self.start.min(at) };
+        self.end = self.end.max(at);
+        self.records += 1;
+    }
+
+    fn edge(&mut self, Edge { source, flags, .. }: Edge) -> Event {
+        self.edges += 1;
+        let (active, shared) = (flags & EDGE_ACTIVE != 0, flags & EDGE_SHARED != 0);
+        Event::Edge { source, active, shared }
+    }
+
     /// Keeps what counts for the whole trace; returns what happened at one instant.
     fn record(
         &mut self,
@@ -243,16 +263,7 @@ impl Model {
         record: Record,
         deltas: &mut DeltaDecoder,
     ) -> Option<Event> {
-        let first = self.records == 0;
-        self.start = if first { at } else { self.start.min(at) };
-        self.end = self.end.max(at);
-        self.records += 1;
         Some(match record {
-            Record::Edge(Edge { source, flags, .. }) => {
-                self.edges += 1;
-                let (active, shared) = (flags & EDGE_ACTIVE != 0, flags & EDGE_SHARED != 0);
-                Event::Edge { source, active, shared }
-            }
             Record::Snapshot(record) => {
                 self.snapshots += 1;
                 let Ok(states) = deltas.apply(at, &record) else {
@@ -274,6 +285,7 @@ impl Model {
             Record::CountWrite(CountWrite { thread, saved }) => Event::CountWrite { thread, saved },
             Record::Wake(Wake { irq }) => Event::Wake { irq },
             Record::PowerSupply(supply) => Event::PowerSupply(Box::new(supply)),
+            Record::Edge(edge) => self.edge(edge),
             other => {
                 self.keep(other);
                 return None;

@@ -120,7 +120,6 @@ impl Held {
             return;
         }
         self.stretch.start(model.start);
-        let by_edges = self.by_edges(model);
         match event {
             Event::Edge { source, active, shared } => {
                 self.edge(model, at, (*source, *active, *shared));
@@ -139,13 +138,14 @@ impl Held {
             Event::Lost { .. } | Event::PrologueEnd => {
                 self.known = false;
                 self.doubt = true;
-                let counted = counted(&self.groups, by_edges);
+                let counted = counted(&self.groups, self.by_edges(model));
                 self.stretch.lost(&mut self.sources, counted);
             }
             Event::Gap => {
                 self.known = false;
                 self.doubt = true;
-                self.stretch.gap(at, &mut self.sources, counted(&self.groups, by_edges));
+                let counted = counted(&self.groups, self.by_edges(model));
+                self.stretch.gap(at, &mut self.sources, counted);
                 for slot in 0..self.sources.len() {
                     self.set(slot, 0, at, ChangeCause::Deactivation);
                 }
@@ -153,7 +153,8 @@ impl Held {
             _ => {}
         }
         if self.stretch.is_full() {
-            self.stretch.commit(at, &mut self.sources, counted(&self.groups, by_edges));
+            let counted = counted(&self.groups, self.by_edges(model));
+            self.stretch.commit(at, &mut self.sources, counted);
         }
     }
 

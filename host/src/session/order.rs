@@ -70,18 +70,10 @@ impl Order {
             self.complete = self.complete.max(BootNanos(at.0.saturating_sub(JITTER_NS)));
         }
         // Nearly always the last.
-        let mut place = self.waiting.len();
-        for _ in 0..8 {
-            if place > 0 && self.waiting[place - 1].0 > at {
-                place -= 1;
-            }
-        }
-        if place > 0 && self.waiting[place - 1].0 > at {
-            place = self.waiting.partition_point(|(other, _)| *other <= at);
-        }
-        if place == self.waiting.len() {
+        if self.waiting.back().is_none_or(|(last, _)| *last <= at) {
             self.waiting.push_back((at, event));
         } else {
+            let place = self.waiting.partition_point(|(other, _)| *other <= at);
             self.waiting.insert(place, (at, event));
         }
     }

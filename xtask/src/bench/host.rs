@@ -28,10 +28,10 @@ pub fn figures(keep: bool) -> Result<Vec<Figure>> {
     sh::progress("writing a trace with ten million edges");
     synth::write(&large, synth::LARGE)?;
     synth::write(&small, synth::SMALL)?;
-    let mut figures = decoding(&large)?;
+    let (decode, mut figures) = decoding(&large)?;
     let cost = best(&host, &["report"], &large, RUNS)?;
     let quick = best(&host, &["report"], &small, SMALL_RUNS)?;
-    let exports = exports(&host, &large, &cost)?;
+    let exports = exports(&host, &large, decode, &cost)?;
     let size = fs::metadata(&large).context("target/bench/synth.swk")?.len();
     figures.extend([
         Figure::reported("its trace", size as f64 / 1e6, "MB"),
@@ -64,8 +64,8 @@ pub fn figures(keep: bool) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// This task is built for its own quick build, so an optimised program decodes.
-fn decoding(trace: &Path) -> Result<Vec<Figure>> {
+/// How long decoding takes. This task is built for its own quick build, so an optimised program decodes.
+fn decoding(trace: &Path) -> Result<(Duration, Vec<Figure>)> {
     let mut cargo = sh::cargo();
     cargo.args(["build", "--release", "--package", "sleepwalk-trace", "--example", "decode"]);
     sh::run(&mut cargo)?;
@@ -76,15 +76,16 @@ fn decoding(trace: &Path) -> Result<Vec<Figure>> {
     let number = |key: &str| times[key].as_f64().with_context(|| format!("decode has no {key}"));
     let (edges, decode) = (number("edges")?, number("decode_ns")?);
     ensure!(edges == synth::LARGE.edges as f64, "{edges} edges were decoded");
-    Ok(vec![
+    let figures = vec![
         Figure::limited("edges decoded", edges / decode * 1e3, "M/s", Limit::AtLeast(10.0)),
         Figure::reported("decoding, to a checksum of the file", decode / number("crc_ns")?, "x"),
         Figure::reported("decoding, to a plain read of it", decode / number("sum_ns")?, "x"),
-    ])
+    ];
+    Ok((Duration::from_secs_f64(decode / 1e9), figures))
 }
 
 /// The limits are those for a machine on which the report takes 1.4 s: 3 s an export.
-fn exports(host: &Path, trace: &Path, report: &Cost) -> Result<Vec<Figure>> {
+fn exports(host: &Path, trace: &Path, decode: Duration, report: &Cost) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for to in ["perfetto", "jsonl"] {
         let cost = best(host, &["export", "--to", to], trace, RUNS)?;
@@ -97,6 +98,11 @@ fn exports(host: &Path, trace: &Path, report: &Cost) -> Result<Vec<Figure>> {
                 edges / cost.took.as_secs_f64() / 1e6,
                 "M/s",
                 Limit::AtLeast(10.0 / 3.0),
+            ),
+            Figure::reported(
+                format!("export to {to}, to decoding"),
+                cost.took.as_secs_f64() / decode.as_secs_f64(),
+                "x",
             ),
             Figure::limited(
                 format!("export to {to}, to the report"),

@@ -1,0 +1,96 @@
+//! The lines that serde writes: those that a trace has by the thousand at most.
+
+use serde::Serialize;
+
+use crate::report::{Attempt, Name, Session};
+
+/// A line; its key `kind` is the variant's name.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Line<'a> {
+    Session {
+        schema: &'static str,
+        #[serde(flatten)]
+        session: &'a Session,
+    },
+    Phase {
+        at_ns: u64,
+        action: String,
+        value: i32,
+        begin: bool,
+    },
+    Return {
+        at_ns: u64,
+        errno: Option<i32>,
+    },
+    Attempt {
+        at_ns: u64,
+        #[serde(flatten)]
+        attempt: &'a Attempt,
+    },
+    Wait {
+        at_ns: u64,
+        thread: u32,
+        start_ns: u64,
+        end_ns: u64,
+        idle: Option<bool>,
+    },
+    CountWrite {
+        at_ns: u64,
+        thread: u32,
+        saved: bool,
+    },
+    Wake {
+        at_ns: u64,
+        irq: u32,
+        #[serde(flatten)]
+        name: Name,
+        chip: String,
+    },
+    Snapshot {
+        at_ns: u64,
+        mono_ns: u64,
+        reason: &'static str,
+        took_ns: u64,
+        whole: bool,
+        full: bool,
+        changed: usize,
+        gone: usize,
+    },
+    Gone {
+        at_ns: u64,
+        #[serde(flatten)]
+        source: Who,
+    },
+    PowerSupply {
+        at_ns: u64,
+        #[serde(flatten)]
+        name: Name,
+        #[serde(rename = "type")]
+        sort: String,
+        status: String,
+        capacity: Option<i64>,
+        charge_uah: Option<i64>,
+        current_ua: Option<i64>,
+        online: Option<bool>,
+    },
+    Lost {
+        at_ns: u64,
+        events: u64,
+    },
+    Gap {
+        at_ns: u64,
+    },
+    End {
+        at_ns: u64,
+        reason: Option<&'a str>,
+    },
+}
+
+/// A wakeup source.
+#[derive(Serialize)]
+pub struct Who {
+    #[serde(flatten)]
+    pub name: Name,
+    pub instance: u32,
+}

@@ -1,0 +1,331 @@
+//! A trace for scripts: one JSON object a line, in the order of time, with names. Its keys are
+//! described in `docs/jsonl.md`: none is renamed or removed under one `schema`.
+
+mod lines;
+mod stamps;
+
+use std::io::{self, Write};
+
+use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP};
+use sleepwalk_trace::snapshot::SourceState;
+use sleepwalk_trace::time::{BootNanos, MonoNanos};
+
+use self::lines::{Line, Who};
+use self::stamps::Stamps;
+use super::pipe::{self, Pipe};
+use super::{ExportError, Sink};
+use crate::analyze::Analysis;
+use crate::render::json::harmless;
+use crate::render::records::reason;
+use crate::report::Wait;
+use crate::report::{self, Attempt, By, Name};
+use crate::session::decode::{Event, Model, View};
+use crate::session::held::Held;
+use crate::session::stretch::HoldKind;
+
+/// Names the keys and their meaning.
+pub const SCHEMA: &str = "sleepwalk.events/2";
+
+/// Writes the trace in `bytes`, which comes to `analysis`.
+pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
+    let report = report::build(analysis, By::Instance, Some(0));
+    let mut waits: Vec<_> = analysis.waits.iter().collect();
+    waits.sort_by_key(|wait| wait.end_ns);
+    pipe::through(out, |pipe| {
+        let mut export = Export {
+            model: &analysis.model,
+            pipe,
+            attempts: report.attempts.iter(),
+            waits: waits.into_iter(),
+            next_end: 0,
+            sources: Vec::new(),
+            edge_at: Stamps::new("{\"kind\":\"edge\",\"at_ns\":"),
+            hold_at: Stamps::new("{\"kind\":\"hold\",\"at_ns\":"),
+            source_at: Stamps::new("{\"kind\":\"source\",\"at_ns\":"),
+            starts: Stamps::new(",\"start_ns\":"),
+            ends: Stamps::new(",\"end_ns\":"),
+            hold: Vec::new(),
+        };
+        export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
+        super::stream(bytes, export)
+    })
+}
+
+struct Export<'a> {
+    model: &'a Model,
+    pipe: Pipe,
+    /// Those that have not ended.
+    attempts: std::slice::Iter<'a, Attempt>,
+    /// Those that have not ended, by their end.
+    waits: std::vec::IntoIter<&'a Wait>,
+    /// The first end among those, or an earlier stamp.
+    next_end: u64,
+    /// By their places.
+    sources: Vec<Holding>,
+    edge_at: Stamps,
+    hold_at: Stamps,
+    source_at: Stamps,
+    starts: Stamps,
+    ends: Stamps,
+    /// The start of the lines of all holds that became final at once.
+    hold: Vec<u8>,
+}
+
+/// A source with an edge or a hold.
+#[derive(Default)]
+struct Holding {
+    /// Its keys in a line.
+    keys: Box<[u8]>,
+    /// The same and the rest of the line, for a deactivation and an activation.
+    edges: [Box<[u8]>; 2],
+    /// Since when it is held, and whether that is exact.
+    since: (u64, bool),
+}
+
+impl Sink for Export<'_> {
+    fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()> {
+        if let Event::Edge { source, active, shared } = *event {
+            let slot = held.place(source).unwrap_or_default();
+            self.edge(at.0, (slot, source), active, shared)?;
+        } else {
+            self.rare(at.0, event, held)?;
+        }
+        self.holds(at.0, held)
+    }
+
+    fn finish(mut self, held: &mut Held) -> io::Result<()> {
+        let at_ns = self.model.end.0;
+        self.ended(at_ns)?;
+        self.holds(at_ns, held)?;
+        self.ended(u64::MAX)?;
+        let reason = self.model.finish.as_ref().map(|end| end.reason.as_str());
+        self.line(&Line::End { at_ns, reason })?;
+        self.pipe.flush()
+    }
+}
+
+impl Export<'_> {
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        let text = serde_json::to_string(line).map_err(io::Error::other)?;
+        self.pipe.text.extend_from_slice(harmless(&text).as_bytes());
+        self.pipe.text.push(b'\n');
+        self.pipe.flush_full()
+    }
+
+    /// Attempts and waits that ended before `at`: each is listed at its end.
+    fn ended(&mut self, at: u64) -> io::Result<()> {
+        while self.next_end < at {
+            let attempt = self.attempts.as_slice().first();
+            let wait = self.waits.as_slice().first();
+            let ends = (attempt.map(|a| a.end_ns.0), wait.map(|wait| wait.end_ns.0));
+            let wait_first =
+                ends.1.is_some_and(|wait| ends.0.is_none_or(|attempt| wait <= attempt));
+            self.next_end = if wait_first { ends.1 } else { ends.0 }.unwrap_or(u64::MAX);
+            if self.next_end >= at {
+                break;
+            }
+            match (attempt, wait) {
+                (_, Some(wait)) if wait_first => {
+                    let Wait { start_ns, end_ns, thread, idle, .. } = **wait;
+                    self.waits.next();
+                    let (start_ns, end_ns) = (start_ns.0, end_ns.0);
+                    self.line(&Line::Wait { at_ns: end_ns, thread, start_ns, end_ns, idle })?;
+                }
+                (Some(attempt), _) => {
+                    self.attempts.next();
+                    self.line(&Line::Attempt { at_ns: attempt.end_ns.0, attempt })?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A trace has millions of these lines: serde is too slow for them.
+    fn edge(
+        &mut self,
+        at_ns: u64,
+        source: (usize, u32),
+        active: bool,
+        shared: bool,
+    ) -> io::Result<()> {
+        self.ended(at_ns)?;
+        self.source_keys(source)?;
+        let text = &mut self.pipe.text;
+        self.edge_at.put(text, at_ns);
+        let Holding { keys, edges, .. } = &self.sources[source.0];
+        if shared {
+            text.extend_from_slice(keys);
+            text.extend_from_slice(edge_rest(active, true).as_bytes());
+        } else {
+            text.extend_from_slice(&edges[usize::from(active)]);
+        }
+        self.pipe.flush_full()
+    }
+
+    /// The holds that became final.
+    fn holds(&mut self, at_ns: u64, held: &mut Held) -> io::Result<()> {
+        if held.holds().is_empty() {
+            return Ok(());
+        }
+        self.hold.clear();
+        self.hold_at.put(&mut self.hold, at_ns);
+        for hold in held.holds().iter() {
+            let slot = hold.slot as usize;
+            self.source_keys((slot, hold.instance))?;
+            let Holding { keys, since, .. } = &mut self.sources[slot];
+            match hold.kind {
+                HoldKind::Began { .. } => *since = (hold.at.0, hold.exact),
+                HoldKind::Ended { .. } => {
+                    let text = &mut self.pipe.text;
+                    text.extend_from_slice(&self.hold);
+                    text.extend_from_slice(keys);
+                    self.starts.put(text, since.0);
+                    self.ends.put(text, hold.at.0);
+                    text.extend_from_slice(match since.1 && hold.exact {
+                        true => b"}\n",
+                        false => b",\"exact\":false}\n",
+                    });
+                    self.pipe.flush_full()?;
+                }
+                HoldKind::Appeared | HoldKind::Removed => {}
+            }
+        }
+        held.holds().clear();
+        Ok(())
+    }
+
+    fn source_keys(&mut self, (slot, instance): (usize, u32)) -> io::Result<()> {
+        if self.sources.len() <= slot {
+            self.sources.resize_with(slot + 1, Holding::default);
+        }
+        if self.sources[slot].keys.is_empty() {
+            let text = serde_json::to_string(&self.who(instance)).map_err(io::Error::other)?;
+            let keys = harmless(&text);
+            let keys = format!(",{}", keys.trim_start_matches('{').trim_end_matches('}'));
+            let edges = [false, true].map(|active| keys.clone() + &edge_rest(active, false));
+            self.sources[slot].edges = edges.map(|edge| edge.into_bytes().into());
+            self.sources[slot].keys = keys.into_bytes().into();
+        }
+        Ok(())
+    }
+
+    fn rare(&mut self, at_ns: u64, event: &Event, held: &Held) -> io::Result<()> {
+        self.ended(at_ns)?;
+        let line = match event {
+            Event::Snapshot(view) => return self.snapshot(at_ns, view, held),
+            Event::Phase { action, value, begin } => {
+                let action = self.text(*action);
+                Line::Phase { at_ns, action, value: *value, begin: *begin }
+            }
+            Event::Return { errno } => Line::Return { at_ns, errno: *errno },
+            Event::CountWrite { thread, saved } => {
+                Line::CountWrite { at_ns, thread: *thread, saved: *saved }
+            }
+            Event::Wake { irq } => {
+                let known = self.model.irqs.get(irq);
+                let name = Name::new(known.map_or(&[], |irq| self.model.text(irq.name)));
+                let chip = known.map_or_else(String::new, |irq| self.text(irq.chip));
+                Line::Wake { at_ns, irq: *irq, name, chip }
+            }
+            Event::PowerSupply(supply) => self.supply(at_ns, supply),
+            Event::Lost { events } => Line::Lost { at_ns, events: *events },
+            Event::Gap | Event::PrologueEnd => Line::Gap { at_ns },
+            Event::Edge { .. } | Event::WaitBegin { .. } | Event::WaitEnd { .. } => return Ok(()),
+        };
+        self.line(&line)
+    }
+
+    fn snapshot(&mut self, at_ns: u64, view: &View, held: &Held) -> io::Result<()> {
+        self.line(&Line::Snapshot {
+            at_ns,
+            mono_ns: view.now.0,
+            reason: reason(view.reason),
+            took_ns: view.took_ns,
+            whole: view.whole,
+            full: view.full,
+            changed: view.states.len(),
+            gone: view.gone.len(),
+        })?;
+        for (instance, state) in &view.states {
+            let slot = held.place(*instance).unwrap_or_default();
+            self.source_keys((slot, *instance))?;
+            self.source(at_ns, view.now, slot, state)?;
+        }
+        for instance in &view.gone {
+            let source = self.who(*instance);
+            self.line(&Line::Gone { at_ns, source })?;
+        }
+        Ok(())
+    }
+
+    /// A source in a snapshot. Where sources change often, serde is too slow for these lines too.
+    fn source(
+        &mut self,
+        at_ns: u64,
+        now: MonoNanos,
+        slot: usize,
+        state: &SourceState,
+    ) -> io::Result<()> {
+        let text = &mut self.pipe.text;
+        self.source_at.put(text, at_ns);
+        text.extend_from_slice(&self.sources[slot].keys);
+        let autosleep = state.state & STATE_AUTOSLEEP != 0;
+        flag(text, b",\"active\":", state.active());
+        flag(text, b",\"torn\":", state.torn());
+        flag(text, b",\"autosleep\":", autosleep);
+        let counters = &state.counters;
+        number(text, b",\"held_ns\":", state.held_ns(now));
+        number(text, b",\"active_count\":", counters.active_count);
+        number(text, b",\"event_count\":", counters.event_count);
+        number(text, b",\"wakeup_count\":", counters.wakeup_count);
+        number(text, b",\"expire_count\":", counters.expire_count);
+        number(text, b",\"relax_count\":", counters.relax_count);
+        number(text, b",\"total_ns\":", counters.total_ns);
+        number(text, b",\"max_ns\":", counters.max_ns);
+        number(text, b",\"last_mono_ns\":", counters.last_ns);
+        number(text, b",\"prevent_ns\":", counters.prevent_ns);
+        text.extend_from_slice(b"}\n");
+        self.pipe.flush_full()
+    }
+
+    fn supply(&self, at_ns: u64, supply: &PowerSupply) -> Line<'static> {
+        Line::PowerSupply {
+            at_ns,
+            name: Name::new(self.model.text(supply.name)),
+            sort: self.text(supply.kind),
+            status: self.text(supply.status),
+            capacity: supply.capacity,
+            charge_uah: supply.charge_uah,
+            current_ua: supply.current_ua,
+            online: supply.online.map(|online| online != 0),
+        }
+    }
+
+    fn who(&self, instance: u32) -> Who {
+        Who { name: Name::new(self.model.name(instance)), instance }
+    }
+
+    fn text(&self, id: u32) -> String {
+        String::from_utf8_lossy(self.model.text(id)).into_owned()
+    }
+}
+
+/// Appends a key, whose length the compiler knows, and a number.
+#[inline(always)]
+fn number<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: u64) {
+    text.extend_from_slice(key);
+    text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a key and a bool.
+#[inline(always)]
+fn flag<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: bool) {
+    text.extend_from_slice(key);
+    text.extend_from_slice(if value { b"true" } else { b"false" });
+}
+
+/// The end of an edge's line.
+fn edge_rest(active: bool, shared: bool) -> String {
+    format!(",\"active\":{active},\"shared\":{shared}}}\n")
+}

@@ -8,6 +8,10 @@ use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+#[cfg(test)]
+#[path = "../tests/common/inverse.rs"]
+pub(crate) mod inverse;
+
 /// `bytes` with every character that could mislead written as an escape; a backslash is
 /// doubled, so that different bytes never look the same.
 pub fn escape(bytes: &[u8]) -> String {
@@ -19,37 +23,6 @@ pub fn escape(bytes: &[u8]) -> String {
         }
     }
     out
-}
-
-/// The bytes that [`escape`] was given; `None` if `text` has an escape that it does not write.
-pub fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((plain, escaped)) = rest.split_once('\\') {
-        out.extend_from_slice(plain.as_bytes());
-        let kind = escaped.chars().next()?;
-        let mut after = &escaped[kind.len_utf8()..];
-        match kind {
-            '\\' => out.push(b'\\'),
-            'n' => out.push(b'\n'),
-            'r' => out.push(b'\r'),
-            't' => out.push(b'\t'),
-            'x' => {
-                out.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
-                after = &after[2..];
-            }
-            'u' => {
-                let (digits, behind) = after.strip_prefix('{')?.split_once('}')?;
-                let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
-                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                after = behind;
-            }
-            _ => return None,
-        }
-        rest = after;
-    }
-    out.extend_from_slice(rest.as_bytes());
-    Some(out)
 }
 
 /// A message on one line: controls are escaped, backslashes are left alone.
@@ -125,6 +98,7 @@ pub fn hidden(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::inverse::unescape;
     use super::*;
 
     #[test]

@@ -3,9 +3,8 @@
 mod common;
 
 use common::{MS, Maker, S};
-use sleepwalk::analyze::sources::Tally;
 use sleepwalk::analyze::{Analysis, analyze};
-use sleepwalk::report::{Attempt, Evidence, Mode, Outcome, Stage};
+use sleepwalk::report::{Attempt, Evidence, Mode, Outcome, Source, Stage};
 use sleepwalk_trace::record::{Reason, Record, SuspendReturn};
 
 fn analysis(m: &mut Maker) -> Analysis {
@@ -22,8 +21,8 @@ fn only(m: &mut Maker) -> Attempt {
     attempts[0].clone()
 }
 
-fn tally(m: &mut Maker, instance: u32) -> Tally {
-    analysis(m).sources.into_iter().find(|s| s.instance == instance).expect("the source")
+fn source(m: &mut Maker, instance: u32) -> Source {
+    analysis(m).sources[&instance].clone()
 }
 
 fn maker() -> Maker {
@@ -48,7 +47,7 @@ fn s2idle_sleeps_within_machine_suspend() {
         (attempt.waker().map(|source| source.instance), attempt.wake.as_ref().map(|w| w.evidence)),
         (Some(rtc), Some(Evidence::Likely))
     );
-    assert_eq!((all.charges[0].wakes, all.charges[0].after_wake_ns), (1, 3 * S + MS));
+    assert_eq!((all.sources[&0].sum.wakes, all.sources[&0].sum.after_wake_ns), (1, 3 * S + MS));
 }
 
 #[test]
@@ -211,7 +210,7 @@ fn two_active_sources_are_likely_aborters() {
     let all = analysis(&mut m);
     let causes = &all.attempts[0].causes;
     assert!(causes.iter().all(|cause| cause.evidence == Evidence::Likely));
-    let shares: Vec<_> = all.charges.iter().map(|charge| charge.abort_ns).collect();
+    let shares: Vec<_> = all.sources.values().map(|source| source.sum.abort_ns).collect();
     assert_eq!(shares, [50 * MS + MS / 2 + 1, 50 * MS + MS / 2]);
     assert_eq!(all.ledger.aborted_ns, shares.iter().sum::<u64>());
 }
@@ -325,9 +324,9 @@ fn snapshots_bound_the_held_time() {
     m.activate(busy).wait(50 * S).snapshot(Reason::Start);
     m.wait(4 * S).relax(busy).wait(S).activate(busy).wait(2 * S);
     m.snapshot(Reason::Tick).wait(3 * S);
-    let tally = tally(&mut m, busy);
-    assert_eq!(tally.held_ns, 4 * S + 5 * S);
-    assert_eq!((tally.activations, tally.active, tally.born), (1, true, false));
+    let source = source(&mut m, busy);
+    assert_eq!(source.sum.held_ns, 4 * S + 5 * S);
+    assert_eq!((source.sum.activations, source.active_at_end, source.born), (1, true, false));
 }
 
 #[test]
@@ -339,7 +338,7 @@ fn sleep_is_not_held_time() {
     m.phase("machine_suspend", 1, true).wait(100 * S).phase("machine_suspend", 1, false);
     m.suspended += 100 * S;
     m.wait(S).snapshot(Reason::Tick).commit().wait(S);
-    assert_eq!(tally(&mut m, odd).held_ns, 3 * S);
+    assert_eq!(source(&mut m, odd).sum.held_ns, 3 * S);
 }
 
 #[test]
@@ -358,7 +357,7 @@ fn a_late_snapshot_adds_no_held_time() {
     m.snapshot(Reason::AttemptEnd);
     let all = analysis(&mut m);
     assert_eq!(all.attempts[0].slept_ns, 100 * S);
-    assert_eq!(all.sources[0].held_ns, 2 * S);
+    assert_eq!(all.sources[&0].sum.held_ns, 2 * S);
 }
 
 #[test]
@@ -371,11 +370,11 @@ fn births_and_deaths_are_recorded() {
     m.remove(old);
     m.snapshot(Reason::Tick).wait(S);
     let all = analysis(&mut m);
-    let [old, new] = [old, new].map(|i| &all.sources[i as usize]);
+    let [old, new] = [old, new].map(|i| &all.sources[&i]);
     assert_eq!((old.born, old.died, new.born, new.died), (false, true, true, false));
     // Counts from before a source was first seen are its own only if it was born in the session.
-    assert_eq!((old.activations, new.activations, new.held_ns), (0, 3, 30 * MS));
-    assert_eq!(old.last, new.first);
+    assert_eq!((old.sum.activations, new.sum.activations, new.sum.held_ns), (0, 3, 30 * MS));
+    assert_eq!(old.last_ns, new.first_ns);
 }
 
 #[test]

@@ -16,8 +16,8 @@ fn analysis(m: &mut Maker) -> Analysis {
 
 /// A source's split of blocked time, and what it blocked alone.
 fn blocked(all: &Analysis, instance: u32) -> (u64, u64) {
-    let place = all.sources.iter().position(|s| s.instance == instance).expect("the source");
-    (all.charges[place].blocked_share_ns, all.charges[place].blocked_sole_ns)
+    let sum = &all.sources[&instance].sum;
+    (sum.blocked_share_ns.unwrap_or_default(), sum.blocked_sole_ns.unwrap_or_default())
 }
 
 fn by_name(all: &Analysis, name: &str) -> Source {
@@ -98,8 +98,8 @@ fn a_wait_under_way_at_the_end_counts_to_the_end() {
     m.snapshot(Reason::Start).wait(S).activate(a).wait_begin(7).wait(9 * S);
     let all = analysis(&mut m);
     assert_eq!(all.ledger.blocked_ns, Some(9 * S));
-    assert_eq!((all.waits[0].idle, all.sources[0].active), (None, true));
-    assert_eq!(all.sources[0].held_ns, 9 * S);
+    assert_eq!((all.waits[0].idle, all.sources[&0].active_at_end), (None, true));
+    assert_eq!(all.sources[&0].sum.held_ns, 9 * S);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn blocked_time_is_unknown_without_a_wait_hook() {
     let all = analysis(&mut m);
     assert_eq!((all.ledger.blocked_ns, all.ledger.not_trying_ns), (None, None));
     assert_eq!(all.ledger.unknown_ns, Some(3 * S));
-    assert_eq!(all.sources[0].held_ns, S);
+    assert_eq!(all.sources[&0].sum.held_ns, S);
     assert_eq!(by_name(&all, "a").sum.blocked_share_ns, None);
 }
 
@@ -232,7 +232,7 @@ fn interrupt_and_first_activation_show_a_wake() {
     let waker = attempt.waker().map(|source| source.instance);
     assert_eq!((waker, wake.evidence), (Some(rtc), Evidence::Proven));
     // Up to the wait, not to the session's end.
-    assert_eq!((attempt.after_wake_ns, all.charges[0].after_wake_ns), (2 * S, 2 * S));
+    assert_eq!((attempt.after_wake_ns, all.sources[&0].sum.after_wake_ns), (2 * S, 2 * S));
     assert_eq!((all.ledger.asleep_ns, all.ledger.resuming_ns), (14 * S, 5 * MS));
     let report = build(&all, By::Name, None);
     let wake = report.attempts[0].wake.as_ref().expect("a wake");
@@ -252,7 +252,7 @@ fn a_lost_edge_shows_in_the_next_snapshot() {
     let all = analysis(&mut m);
     assert_eq!(all.contradictions, 1);
     // Counters know better.
-    assert_eq!((all.sources[0].held_ns, all.sources[1].held_ns), (S, 4 * S));
+    assert_eq!((all.sources[&0].sum.held_ns, all.sources[&1].sum.held_ns), (S, 4 * S));
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn counters_show_missing_pairs_of_edges() {
     m.activate(b);
     let all = analysis(&mut m);
     assert_eq!(all.contradictions, 2);
-    assert_eq!([0, 1].map(|i| all.sources[i].held_ns), [2 * S, S]);
+    assert_eq!([0, 1].map(|i| all.sources[&i].sum.held_ns), [2 * S, S]);
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn a_loss_is_in_doubt_between_snapshots() {
     m.lost(3).wait(MS).snapshot(Reason::Lost).wait(S);
     let all = analysis(&mut m);
     assert_eq!((all.doubtful_ns, all.contradictions), (4 * S + MS, 0));
-    assert_eq!(all.sources[0].held_ns, S);
+    assert_eq!(all.sources[&0].sum.held_ns, S);
     let report = build(&all, By::Name, None);
     let doubtful_ns = 4 * S + MS;
     let (events, chunks, records, contradictions) = (3, 0, 0, 0);
@@ -332,9 +332,9 @@ fn edges_alone_make_a_source_known() {
     m.activate(brief).wait(2 * S).relax(brief).wait(S);
     m.remove(brief);
     let all = analysis(&mut m);
-    let brief = &all.sources[0];
-    assert_eq!((brief.born, brief.died, brief.held_ns), (true, true, 2 * S));
-    assert_eq!((brief.activations, brief.events, brief.active), (1, 1, false));
+    let brief = &all.sources[&0];
+    assert_eq!((brief.born, brief.died, brief.sum.held_ns), (true, true, 2 * S));
+    assert_eq!((brief.sum.activations, brief.sum.events, brief.active_at_end), (1, 1, false));
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn events_during_a_snapshot_precede_it() {
     m.now -= S;
     m.edge(a, true, false).wait(2 * S).relax(a).wait(S);
     let all = analysis(&mut m);
-    assert_eq!((all.contradictions, all.sources[0].held_ns), (0, 2 * S));
+    assert_eq!((all.contradictions, all.sources[&0].sum.held_ns), (0, 2 * S));
     assert!(all.attempts[0].causes.is_empty());
 }
 
@@ -389,7 +389,7 @@ fn deep_sleep_is_not_held_time() {
     let all = analysis(&mut m);
     assert_eq!(all.ledger.asleep_ns, 60 * S);
     // 20 ms of the attempt itself are awake.
-    assert_eq!(all.sources[0].held_ns, 2 * S + 20 * MS);
+    assert_eq!(all.sources[&0].sum.held_ns, 2 * S + 20 * MS);
 }
 
 #[test]

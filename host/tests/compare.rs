@@ -13,7 +13,7 @@ use sleepwalk::compare::{Trace, merge::Reports};
 use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::render::{self, json, markdown};
-use sleepwalk::report::{Line, Report};
+use sleepwalk::report::{Line, Outcome, Report};
 
 /// The page on a terminal of 80 columns.
 fn drawn(page: &Page) -> String {
@@ -60,7 +60,8 @@ fn sessions_of_one_device_are_summed_by_name() {
     let lines = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(Option::unwrap_or_default);
     let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
     assert_eq!(sum + lines.iter().sum::<u64>(), totals.duration_ns);
-    assert_eq!((totals.attempts.slept, totals.attempts.total()), (2, 10));
+    let attempts = &totals.attempts;
+    assert_eq!((attempts[&Outcome::Slept], attempts.values().sum::<u64>()), (2, 10));
     let files: Vec<_> = device.sessions.iter().map(|s| (s.trace.as_str(), s.boot)).collect();
     assert_eq!(files, [("a.swk", 0), ("b.swk", 1)]);
     let sums: Vec<_> = totals

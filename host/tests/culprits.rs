@@ -42,7 +42,7 @@ fn an_eventpoll_is_not_blamed_beside_a_culprit() {
     let all = analysis(&m.finish());
     for (attempt, timer) in timers.into_iter().enumerate() {
         assert_eq!(causes(&all, attempt), [(timer, Evidence::Proven)]);
-        assert_eq!(all.charges[timer as usize].abort_ns, 3 * MS + 4_000);
+        assert_eq!(all.sources[&timer].sum.abort_ns, 3 * MS + 4_000);
     }
     assert_eq!(causes(&all, 4), [(polls[0], Evidence::Likely)]);
     let eventpoll = by_name(&all, "eventpoll");
@@ -142,7 +142,7 @@ fn no_awake_time_follows_a_sleep_without_an_end() {
     );
     let all = analysis(&bytes);
     assert_eq!((all.attempts[0].outcome, all.ledger.asleep_ns), (Outcome::Slept, 7 * S));
-    assert_eq!((all.charges[0].wakes, all.charges[0].after_wake_ns), (1, 0));
+    assert_eq!((all.sources[&0].sum.wakes, all.sources[&0].sum.after_wake_ns), (1, 0));
 }
 
 #[test]

@@ -159,7 +159,9 @@ fn only_the_text_escapes_names() {
 #[test]
 fn held_spans_are_kept_for_drawings() {
     let bytes = night();
-    assert!(analyze(&bytes).expect("a trace").spans.iter().all(Vec::is_empty));
+    assert!(
+        analyze(&bytes).expect("a trace").sources.values().all(|source| source.spans.is_empty())
+    );
     let all = analyze_to(&bytes, true).expect("a trace");
     for source in build(&all, By::Name, None).sources {
         let held: u64 = source.spans.iter().map(|span| span.end_ns.since(span.start_ns)).sum();

@@ -3,9 +3,10 @@
 mod common;
 
 use common::full::{HOSTILE, report, trace};
+use common::inverse::csv_bytes;
 use common::{everyday, file, golden, night, run, stderr, stdout};
 use sleepwalk::compare::merge;
-use sleepwalk::render::csv::{Table, bytes_of, render};
+use sleepwalk::render::csv::{Table, render};
 use sleepwalk::render::pages::{merged, report as pages};
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::render::{json, markdown};
@@ -69,9 +70,9 @@ fn no_csv_cell_is_a_formula() {
         }
     }
     let sources = rows(&render([&report()], Table::Sources).expect("CSV"));
-    assert_eq!(bytes_of(&sources[0][3]).as_deref(), Some(HOSTILE));
+    assert_eq!(csv_bytes(&sources[0][3]).as_deref(), Some(HOSTILE));
     let attempts = rows(&render([&report()], Table::Attempts).expect("CSV"));
-    let causes: Vec<_> = attempts[1][12].split("; ").map(bytes_of).collect();
+    let causes: Vec<_> = attempts[1][12].split("; ").map(csv_bytes).collect();
     assert_eq!(causes, [Some(HOSTILE.to_vec()), Some(b"wlan_rx".to_vec())]);
     assert_eq!(&attempts[0][14], "'=rtc@0");
     assert_eq!(&attempts[1][9], "-16", "numbers stay numbers");

@@ -165,8 +165,12 @@ fn of_perfetto(bytes: &[u8], all: &Analysis) -> (BTreeMap<u64, u64>, Waits) {
 
 fn agree(bytes: &[u8], exact_spans: bool) {
     let Ok(all) = analyze(bytes) else { return };
-    let wanted: BTreeMap<u64, u64> =
-        all.sources.iter().map(|s| (s.instance.into(), s.held_ns)).filter(|s| s.1 > 0).collect();
+    let wanted: BTreeMap<u64, u64> = all
+        .sources
+        .iter()
+        .map(|(i, s)| (u64::from(*i), s.sum.held_ns))
+        .filter(|s| s.1 > 0)
+        .collect();
     let mut waits: Waits =
         all.waits.iter().map(|wait| (wait.thread, wait.start_ns.0, wait.end_ns.0)).collect();
     waits.sort_unstable();
@@ -176,10 +180,11 @@ fn agree(bytes: &[u8], exact_spans: bool) {
         assert_eq!(exported, waits);
     }
     let Ok(drawn) = analyze_to(bytes, true) else { return };
-    for (source, spans) in drawn.sources.iter().zip(&drawn.spans).filter(|_| exact_spans) {
-        let sum: u64 = spans.iter().map(|(start, end)| end.since(*start)).sum();
+    for source in drawn.sources.values().filter(|_| exact_spans) {
+        let (spans, held_ns) = (&source.spans, source.sum.held_ns);
+        let sum: u64 = spans.iter().map(|span| span.end_ns.since(span.start_ns)).sum();
         let grain = drawn.model.duration_ns() / 16_384 * (spans.len() as u64 + 64);
-        assert!(sum >= source.held_ns && sum - source.held_ns <= grain, "{source:?}: {sum}");
+        assert!(sum >= held_ns && sum - held_ns <= grain, "{source:?}: {sum}");
     }
 }
 

@@ -198,9 +198,9 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
     prop_assert_eq!(ledger.total_ns(), model.duration_ns());
     prop_assert!(ledger.unattributed_ns <= model.duration_ns());
     prop_assert_eq!(ledger.blocked_ns.is_some(), ledger.not_trying_ns.is_some());
-    for (charge, tally) in analysis.charges.iter().zip(&analysis.sources) {
-        prop_assert!(charge.blocked_sole_ns <= charge.blocked_share_ns);
-        prop_assert!(tally.first <= tally.last);
+    for source in analysis.sources.values() {
+        prop_assert!(source.sum.blocked_sole_ns <= source.sum.blocked_share_ns);
+        prop_assert!(source.first_ns <= source.last_ns);
     }
     for wait in &analysis.waits {
         prop_assert!(model.start <= wait.start_ns && wait.start_ns <= wait.end_ns);

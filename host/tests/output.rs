@@ -201,6 +201,8 @@ fn an_interrupted_command_leaves_no_file() {
     let mut command = sleepwalk();
     command.current_dir(dir.path()).args(["report", "-", "-o", "out"]).stdin(Stdio::piped());
     let mut child = command.spawn().expect("it runs");
+    // Waiting for the child would close its input, and so end the trace.
+    let _input = child.stdin.take();
     let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while !names(dir.path()).iter().any(|name| name.ends_with(".part")) {
         assert!(std::time::Instant::now() < until, "the output is not begun");

@@ -180,18 +180,19 @@ fn compare(all: &Analysis, wanted: &Wanted) -> Result<(), TestCaseError> {
     prop_assert_eq!(all.ledger.total_ns(), all.model.duration_ns());
     prop_assert_eq!(all.ledger.blocked_ns, Some(wanted.blocked_ns));
     let mut shares = 0;
-    for (source, charge) in all.sources.iter().zip(&all.charges) {
-        let which = source.instance as usize;
-        prop_assert_eq!(source.held_ns, wanted.held_ns[which], "{}", which);
-        prop_assert_eq!(charge.blocked_sole_ns, wanted.sole_ns[which]);
-        let share = u128::from(charge.blocked_share_ns) * 60;
+    for (instance, source) in &all.sources {
+        let (which, sum) = (*instance as usize, &source.sum);
+        prop_assert_eq!(sum.held_ns, wanted.held_ns[which], "{}", which);
+        prop_assert_eq!(sum.blocked_sole_ns, Some(wanted.sole_ns[which]));
+        let share_ns = sum.blocked_share_ns.expect("edges and waits");
+        let share = u128::from(share_ns) * 60;
         prop_assert!(
             share.abs_diff(wanted.share[which]) <= 60,
             "{} {}",
             share,
             wanted.share[which]
         );
-        shares += charge.blocked_share_ns;
+        shares += share_ns;
     }
     prop_assert_eq!(shares + wanted.nobody_ns, wanted.blocked_ns);
     for source in build(all, By::Name, None).sources {

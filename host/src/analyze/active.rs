@@ -284,12 +284,12 @@ impl Active {
     }
 
     /// The trace is over.
-    pub fn finish(mut self, held: &Held) -> Outcome {
+    pub fn finish(mut self, held: &Held) -> Blocked {
         self.settle_all();
         let (blocked, left_ns) = self.rounded_shares();
         let names = held.groups.iter().zip(&self.groups);
         let sources = self.sources.iter().zip(blocked);
-        Outcome {
+        Blocked {
             sole_by_name: names.map(|(name, group)| (name.name, group.sole_ns)).collect(),
             blocking: sources
                 .map(|(source, share_ns)| Blocking { share_ns, sole_ns: source.real.sole_ns })
@@ -302,7 +302,7 @@ impl Active {
 
 /// All blocked time.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct Blocked {
     /// By the source's place in [`Held`]; those that were never active may be missing.
     pub blocking: Vec<Blocking>,
     /// Blocked time in which only sources of one name were active, by the name's number.

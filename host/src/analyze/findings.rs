@@ -4,10 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Analysis;
-use super::ledger::Charge;
 use crate::report::{
     Attempt, Evidence, Finding, FindingKind, Held, Losses, Name, NotTryingHint, Outcome, Severity,
-    Storms, Waker,
+    Storms, Sum, Waker,
 };
 
 /// The least number of events that is a habit.
@@ -24,10 +23,10 @@ const PATTERN: usize = 4;
 /// Every finding, the most important first.
 pub fn findings(analysis: &Analysis) -> Vec<Finding> {
     let rules = Rules { analysis, whole_ns: analysis.model.duration_ns() };
-    let charges = analysis.charges_by_name();
+    let costs = analysis.costs_by_name();
     let mut findings = Vec::new();
-    findings.extend(rules.blocker(&charges));
-    findings.extend(rules.aborters(&charges));
+    findings.extend(rules.blocker(&costs));
+    findings.extend(rules.aborters(&costs));
     findings.extend(rules.wakers());
     findings.extend(rules.no_sleep());
     findings.extend(rules.storms());
@@ -67,54 +66,51 @@ impl Rules<'_> {
     }
 
     fn held_longest(&self) -> Option<Held> {
-        let longest = self.analysis.sources.iter().max_by_key(|tally| tally.held_ns)?;
-        let source = Name::new(self.name(longest.instance));
-        (longest.held_ns > 0).then_some(Held { source, held_ns: longest.held_ns })
+        let held =
+            self.analysis.sources.iter().map(|(instance, source)| (source.sum.held_ns, instance));
+        let (held_ns, instance) = held.max_by_key(|(held_ns, _)| *held_ns)?;
+        (held_ns > 0).then(|| Held { source: Name::new(self.name(*instance)), held_ns })
     }
 
-    fn blocker(&self, charges: &BTreeMap<&[u8], Charge>) -> Option<Finding> {
+    fn blocker(&self, costs: &BTreeMap<&[u8], Sum>) -> Option<Finding> {
         let blocked_ns = self.analysis.ledger.blocked_ns?;
-        let (name, top) = charges.iter().max_by_key(|(name, charge)| {
-            (charge.blocked_share_ns, charge.blocked_sole_ns, Reverse(**name))
-        })?;
-        (top.blocked_share_ns > 0).then(|| Finding {
+        let blocked = costs.iter().filter_map(|(name, cost)| {
+            Some((cost.blocked_share_ns?, cost.blocked_sole_ns?, Reverse(*name)))
+        });
+        let (share_ns, alone_ns, Reverse(name)) = blocked.max()?;
+        (share_ns > 0).then(|| Finding {
             // Many small blockers matter together, and the largest is the one to fix first.
-            severity: self.severity(top.blocked_share_ns).min(match self.severity(blocked_ns) {
+            severity: self.severity(share_ns).min(match self.severity(blocked_ns) {
                 Severity::Low => Severity::Low,
                 _ => Severity::Medium,
             }),
-            kind: FindingKind::Blocker {
-                source: Name::new(name),
-                share_ns: top.blocked_share_ns,
-                alone_ns: top.blocked_sole_ns,
-                blocked_ns,
-            },
-            gain_ns: Some(top.blocked_sole_ns),
+            kind: FindingKind::Blocker { source: Name::new(name), share_ns, alone_ns, blocked_ns },
+            gain_ns: Some(alone_ns),
         })
     }
 
     /// Sources that abort attempts again and again.
-    fn aborters(&self, charges: &BTreeMap<&[u8], Charge>) -> Vec<Finding> {
+    fn aborters(&self, costs: &BTreeMap<&[u8], Sum>) -> Vec<Finding> {
         let attempts = &self.analysis.attempts;
         let habit =
             |aborts: u64| aborts >= AGAIN as u64 && aborts >= attempts.len() as u64 / RARELY;
-        let mut again: Vec<_> = charges.iter().filter(|(_, charge)| habit(charge.aborts)).collect();
-        again.sort_by_key(|(name, charge)| (Reverse(charge.aborts), **name));
-        let finding = |(name, charge): (&&[u8], &Charge)| {
+        let mut again: Vec<_> = costs.iter().filter(|(_, cost)| habit(cost.aborts)).collect();
+        again.sort_by_key(|(name, cost)| (Reverse(cost.aborts), **name));
+        let finding = |(name, cost): (&&[u8], &Sum)| {
             let proven = attempts.iter().filter(|attempt| {
                 let mut causes = attempt.causes.iter();
                 causes.any(|c| c.evidence == Evidence::Proven && self.name(c.instance) == *name)
             });
             Finding {
-                severity: self.severity(charge.abort_ns).min(Severity::Medium),
+                severity: self.severity(cost.abort_ns).min(Severity::Medium),
                 kind: FindingKind::Aborter {
                     source: Name::new(name),
-                    aborts: charge.aborts,
+                    aborts: cost.aborts,
                     proven: proven.count() as u64,
                     attempts: attempts.len() as u64,
-                    abort_ns: charge.abort_ns,
+                    abort_ns: cost.abort_ns,
                 },
-                gain_ns: Some(charge.abort_ns),
+                gain_ns: Some(cost.abort_ns),
             }
         };
         again.into_iter().take(3).map(finding).collect()

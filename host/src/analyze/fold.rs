@@ -1,6 +1,7 @@
 //! One pass over a session, event by event, in the order of their stamps.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
@@ -9,12 +10,12 @@ use super::Analysis;
 use super::active::{self, Active, Blocking};
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
-use super::ledger::{self, Charge, Outside};
+use super::ledger;
 use super::power;
-use super::sources::{self, Tally};
+use super::sources;
 use super::spans::Spans;
 use super::waits::Waits;
-use crate::report::{Attempt, Cause, Evidence};
+use crate::report::{Attempt, Cause, Evidence, Source, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
     self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
@@ -22,7 +23,7 @@ use crate::session::held::{
 use crate::session::stretch::HoldKind;
 
 /// Follows the session.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fold {
     attempts: AttemptBuilder,
     sources: sources::Tracker,
@@ -53,25 +54,7 @@ pub struct Fold {
 impl Fold {
     /// Nothing has happened yet. To be `drawn`, it keeps when each source was held.
     pub fn new(drawn: bool) -> Self {
-        Self {
-            attempts: AttemptBuilder::default(),
-            sources: sources::Tracker::default(),
-            causes: Causes::default(),
-            active: Active::new(),
-            waits: None,
-            held: Held::default(),
-            spans: drawn.then(Vec::new),
-            now: BootNanos(0),
-            gap: false,
-            missing_ns: 0,
-            awake_since: None,
-            armed: false,
-            last_snapshot: None,
-            before_end: None,
-            doubt_since: None,
-            doubtful_ns: 0,
-            readings: Vec::new(),
-        }
+        Self { active: Active::new(), spans: drawn.then(Vec::new), ..Self::default() }
     }
 
     fn gap(&mut self) {
@@ -311,37 +294,33 @@ impl Fold {
             // Between two snapshots it is unknown which sources blocked a wait.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
-        let outside = Outside {
-            recorded,
-            blocked_ns: cost.blocked_ns,
-            nobody_ns: cost.nobody_ns,
-            missing_ns: self.missing_ns,
-        };
-        let ledger = ledger::ledger(&model, &attempts, &outside);
+        let ledger = ledger::ledger(&model, &attempts, recorded.then_some(&cost), self.missing_ns);
         let mut sources = self.sources.finish();
         let unseen = unseen(&sources, &mut held.sources, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);
-        let costs = ledger::charge_by(&attempts, |instance| instance);
-        let mut analysis =
-            Analysis { attempts, waits, ledger, late_snapshots, ..Analysis::default() };
+        let costs = ledger::costs_by(&attempts, |instance| instance);
         let mut spans = self.spans.unwrap_or_default();
-        for tally in &sources {
-            let slot = held.place(tally.instance);
-            let blocking = slot.filter(|_| recorded).and_then(|slot| cost.blocking.get(slot));
-            let Blocking { share_ns, sole_ns } = blocking.copied().unwrap_or_default();
-            analysis.charges.push(Charge {
-                blocked_share_ns: share_ns,
-                blocked_sole_ns: sole_ns,
-                ..costs.get(&tally.instance).copied().unwrap_or_default()
-            });
+        for (instance, source) in &mut sources {
+            source.sum.add(&costs.get(instance).copied().unwrap_or_default());
+            let slot = held.place(*instance);
+            if recorded {
+                let blocking = slot.and_then(|slot| cost.blocking.get(slot));
+                let Blocking { share_ns, sole_ns } = blocking.copied().unwrap_or_default();
+                source.sum.blocked_share_ns = Some(share_ns);
+                source.sum.blocked_sole_ns = Some(sole_ns);
+            }
+            source.sum.total();
             let spans = slot.and_then(|slot| spans.get_mut(slot)).map(std::mem::take);
-            analysis.spans.push(spans.unwrap_or_default().finish(model.duration_ns()));
+            source.spans = spans.unwrap_or_default().finish(model.duration_ns());
         }
-        let power = power::power(self.readings, &model, &analysis.attempts);
         Analysis {
-            power,
+            power: power::power(self.readings, &model, &attempts),
+            attempts,
+            waits,
+            ledger,
             sources,
             sole_by_name: cost.sole_by_name,
+            late_snapshots,
             torn_states,
             contradictions: match model.edges {
                 0 => unseen,
@@ -349,7 +328,6 @@ impl Fold {
             },
             doubtful_ns: self.doubtful_ns,
             model,
-            ..analysis
         }
     }
 }
@@ -357,48 +335,47 @@ impl Fold {
 /// Adds what edges have to what counters have. Edges show sources that no snapshot has met; counters
 /// have activations that edges missed.
 fn join(
-    tallies: &mut Vec<Tally>,
+    counted: &mut BTreeMap<u32, Source>,
     sources: &[held::Source],
     model: &Model,
     last_snapshot: Option<BootNanos>,
 ) {
-    let known: BTreeMap<u32, usize> = tallies.iter().map(|t| t.instance).zip(0..).collect();
     for source in sources {
-        let held_ns = source.holder.held_ns;
-        let Some(&place) = known.get(&source.instance) else {
-            let Some(first) = source.first else { continue };
-            tallies.push(Tally {
-                instance: source.instance,
-                first,
-                last: source.last,
-                born: true,
-                died: last_snapshot.is_some_and(|at| at > source.last),
-                active: source.active_at_end,
-                held_ns,
-                activations: source.activations,
+        let (held_ns, activations) = (source.holder.held_ns, source.activations);
+        match (counted.entry(source.instance), source.first) {
+            (Entry::Occupied(counted), first) => {
+                let counted = counted.into_mut();
+                counted.sum.held_ns = held_ns;
+                let Some(first) = first else { continue };
+                counted.first_ns = counted.first_ns.min(first);
+                counted.last_ns = counted.last_ns.max(source.last);
+                if !source.doubtful && has_edges(model) && model.edges > 0 {
+                    counted.sum.activations = activations;
+                    counted.sum.events = counted.sum.events.max(activations);
+                }
+            }
+            (Entry::Vacant(unseen), Some(first_ns)) => {
                 // Each activation is an event; other events are unknown.
-                events: source.activations,
-                expiries: 0,
-            });
-            continue;
-        };
-        let tally = &mut tallies[place];
-        tally.held_ns = held_ns;
-        let Some(first) = source.first else { continue };
-        tally.first = tally.first.min(first);
-        tally.last = tally.last.max(source.last);
-        if !source.doubtful && has_edges(model) && model.edges > 0 {
-            tally.activations = source.activations;
-            tally.events = tally.events.max(source.activations);
+                let events = activations;
+                unseen.insert(Source {
+                    first_ns,
+                    last_ns: source.last,
+                    born: true,
+                    died: last_snapshot.is_some_and(|at| at > source.last),
+                    active_at_end: source.active_at_end,
+                    sum: Sum { instances: 1, held_ns, activations, events, ..Sum::default() },
+                    ..Source::default()
+                });
+            }
+            (Entry::Vacant(_), None) => {}
         }
     }
-    tallies.sort_by_key(|tally| tally.instance);
 }
 
 /// How many activations the counters have that no edge showed and nothing counted as lost. The edges
 /// of a source with any are not believed.
 fn unseen(
-    tallies: &[Tally],
+    counted: &BTreeMap<u32, Source>,
     sources: &mut [held::Source],
     model: &Model,
     before_end: Option<&BTreeMap<u32, u64>>,
@@ -406,12 +383,12 @@ fn unseen(
     if !has_edges(model) || !has_exact_counters(model) {
         return 0;
     }
-    let tallies: BTreeMap<u32, &Tally> = tallies.iter().map(|t| (t.instance, t)).collect();
     let mut unseen = 0u64;
     for source in sources.iter_mut() {
-        let Some(tally) = tallies.get(&source.instance) else { continue };
+        let instance = &source.instance;
+        let Some(all) = counted.get(instance) else { continue };
         let counted = before_end
-            .map_or(tally.activations, |before| before.get(&tally.instance).copied().unwrap_or(0));
+            .map_or(all.sum.activations, |before| before.get(instance).copied().unwrap_or(0));
         let missing = counted.saturating_sub(source.activations);
         if !source.doubtful && missing > 0 {
             source.doubtful = true;

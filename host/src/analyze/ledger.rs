@@ -2,24 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::{Attempt, Ledger};
+use super::active::Blocked;
+use crate::report::{Attempt, Ledger, Sum};
 use crate::session::decode::Model;
 
-/// Time outside attempts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outside {
-    /// Waits and edges were recorded.
-    pub recorded: bool,
-    /// Blocked.
-    pub blocked_ns: u64,
-    /// Blocked while no known source was active.
-    pub nobody_ns: u64,
-    /// Records are missing there.
-    pub missing_ns: u64,
-}
-
 /// Adds up attempts, which lie in the session and do not overlap, and the rest.
-pub fn ledger(model: &Model, attempts: &[Attempt], outside: &Outside) -> Ledger {
+///
+/// `blocked`: the blocked time, if waits and edges were recorded. `missing_ns`: time outside attempts
+/// whose records are missing.
+pub fn ledger(
+    model: &Model,
+    attempts: &[Attempt],
+    blocked: Option<&Blocked>,
+    missing_ns: u64,
+) -> Ledger {
     let mut ledger = Ledger::default();
     let mut after_wakes_ns = 0;
     for attempt in attempts {
@@ -41,12 +37,11 @@ pub fn ledger(model: &Model, attempts: &[Attempt], outside: &Outside) -> Ledger 
         }
     }
     let rest_ns = model.duration_ns() - ledger.total_ns();
-    if outside.recorded {
-        let missing_ns = outside.missing_ns;
-        ledger.blocked_ns = Some(outside.blocked_ns);
-        ledger.not_trying_ns = Some(rest_ns - outside.blocked_ns - missing_ns);
+    if let Some(&Blocked { blocked_ns, nobody_ns, .. }) = blocked {
+        ledger.blocked_ns = Some(blocked_ns);
+        ledger.not_trying_ns = Some(rest_ns - blocked_ns - missing_ns);
         ledger.unknown_ns = (missing_ns > 0).then_some(missing_ns);
-        ledger.unattributed_ns += outside.nobody_ns + missing_ns;
+        ledger.unattributed_ns += nobody_ns + missing_ns;
     } else {
         ledger.unknown_ns = Some(rest_ns);
         ledger.unattributed_ns += rest_ns - after_wakes_ns;
@@ -54,34 +49,10 @@ pub fn ledger(model: &Model, attempts: &[Attempt], outside: &Outside) -> Ledger 
     ledger
 }
 
-/// The cost of one source, or of all sources of one name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Charge {
-    /// Its share of blocked time.
-    pub blocked_share_ns: u64,
-    /// Blocked time in which no other source was active: what fixing it alone would save.
-    pub blocked_sole_ns: u64,
-    /// Attempts that it kept from sleeping, alone or with others.
-    pub aborts: u64,
-    /// Its share of the time that those took.
-    pub abort_ns: u64,
-    /// Sleeps that it ended.
-    pub wakes: u64,
-    /// Awake time that followed those until the next attempt or wait.
-    pub after_wake_ns: u64,
-}
-
-impl Charge {
-    /// Its cost, as far as it is known.
-    pub fn cost_ns(&self) -> u64 {
-        self.blocked_share_ns.saturating_add(self.abort_ns).saturating_add(self.after_wake_ns)
-    }
-}
-
 /// The cost of attempts for each group of sources. An attempt that two sources of one group ended
 /// counts once. Sources that share an attempt split its time equally, to the nanosecond.
-pub fn charge_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTreeMap<K, Charge> {
-    let mut charges = BTreeMap::<K, Charge>::new();
+pub fn costs_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTreeMap<K, Sum> {
+    let mut costs = BTreeMap::<K, Sum>::new();
     for attempt in attempts {
         let sharers = attempt.causes.len() as u64;
         let mut shares = BTreeMap::<K, u64>::new();
@@ -92,15 +63,15 @@ pub fn charge_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTre
             *shares.entry(group(cause.instance)).or_default() += whole_ns / sharers + odd;
         }
         for (key, share_ns) in shares {
-            let charge = charges.entry(key).or_default();
-            charge.aborts += 1;
-            charge.abort_ns += share_ns;
+            let cost = costs.entry(key).or_default();
+            cost.aborts += 1;
+            cost.abort_ns += share_ns;
         }
         if let Some(wake) = attempt.waker() {
-            let charge = charges.entry(group(wake.instance)).or_default();
-            charge.wakes += 1;
-            charge.after_wake_ns += attempt.after_wake_ns;
+            let cost = costs.entry(group(wake.instance)).or_default();
+            cost.wakes += 1;
+            cost.after_wake_ns += attempt.after_wake_ns;
         }
     }
-    charges
+    costs
 }

@@ -19,13 +19,10 @@ pub mod waits;
 
 use std::collections::BTreeMap;
 
-use crate::report::{Attempt, Ledger, Power, Wait};
+use crate::report::{Attempt, Ledger, Power, Source, Sum, Wait, add_known};
 use crate::session::decode::{Model, Unreadable};
 use crate::session::order;
 use fold::Fold;
-use ledger::Charge;
-use sources::Tally;
-use spans::Span;
 
 /// The findings of a trace.
 #[derive(Clone, Debug, Default)]
@@ -37,12 +34,9 @@ pub struct Analysis {
     pub attempts: Vec<Attempt>,
     /// Every wait for the wakeup count, sorted by start.
     pub waits: Vec<Wait>,
-    /// Every source, by instance.
-    pub sources: Vec<Tally>,
-    /// The cost of each source, in the order of `sources`.
-    pub charges: Vec<Charge>,
-    /// When each source was held, in the order of `sources`; empty unless asked for.
-    pub spans: Vec<Vec<Span>>,
+    /// Every source by its number, with its cost; for a drawing, with its holds as well. `report`
+    /// resolves the names.
+    pub sources: BTreeMap<u32, Source>,
     /// Blocked time in which only sources of one name were active, by the name's number.
     pub sole_by_name: BTreeMap<u32, u64>,
     /// Where the time went.
@@ -61,24 +55,26 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// The cost of all sources of each name.
-    pub fn charges_by_name(&self) -> BTreeMap<&[u8], Charge> {
+    /// The cost of all sources of each name; the other fields are 0.
+    pub fn costs_by_name(&self) -> BTreeMap<&[u8], Sum> {
         let model = &self.model;
-        let mut charges = ledger::charge_by(&self.attempts, |instance| model.name(instance));
-        for (tally, charge) in self.sources.iter().zip(&self.charges) {
-            let sum = charges.entry(model.name(tally.instance)).or_default();
-            sum.blocked_share_ns = sum.blocked_share_ns.saturating_add(charge.blocked_share_ns);
+        let mut costs = ledger::costs_by(&self.attempts, |instance| model.name(instance));
+        for (&instance, source) in &self.sources {
+            let cost = costs.entry(model.name(instance)).or_default();
+            add_known(&mut cost.blocked_share_ns, source.sum.blocked_share_ns);
         }
         for (&name, &ns) in &self.sole_by_name {
-            if let Some(charge) = charges.get_mut(model.text(name)) {
-                charge.blocked_sole_ns = charge.blocked_sole_ns.saturating_add(ns);
+            if let Some(cost) = costs.get_mut(model.text(name)) {
+                add_known(&mut cost.blocked_sole_ns, Some(ns));
             }
         }
-        for charge in charges.values_mut() {
+        for cost in costs.values_mut() {
             // A source may have got its name only after it had been charged under none.
-            charge.blocked_sole_ns = charge.blocked_sole_ns.min(charge.blocked_share_ns);
+            let sole_ns = cost.blocked_sole_ns.unwrap_or(0);
+            cost.blocked_sole_ns = cost.blocked_share_ns.map(|share_ns| share_ns.min(sole_ns));
+            cost.total();
         }
-        charges
+        costs
     }
 }
 

@@ -6,32 +6,8 @@ use sleepwalk_trace::record::Reason;
 use sleepwalk_trace::snapshot::{Counters, SourceState};
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
+use crate::report::{Source, Sum};
 use crate::session::decode::View;
-
-/// One source over the session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Its number in the trace.
-    pub instance: u32,
-    /// First snapshot that has it.
-    pub first: BootNanos,
-    /// Last snapshot that has it.
-    pub last: BootNanos,
-    /// It was registered within the session.
-    pub born: bool,
-    /// It was removed within the session.
-    pub died: bool,
-    /// It was active when last seen.
-    pub active: bool,
-    /// Time active within the session.
-    pub held_ns: u64,
-    /// Inactive → active.
-    pub activations: u64,
-    /// Events reported.
-    pub events: u64,
-    /// Activations that a timer ended.
-    pub expiries: u64,
-}
 
 /// A change of a source between two snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +42,14 @@ struct Last {
     counters: Counters,
     /// The largest held time seen of these counters.
     held_ns: u64,
-    active: bool,
     torn: bool,
-    present: bool,
 }
 
 /// Follows the sources snapshot by snapshot.
 #[derive(Debug, Default)]
 pub struct Tracker {
-    tallies: BTreeMap<u32, Tally>,
+    /// By instance.
+    sources: BTreeMap<u32, Source>,
     last: BTreeMap<u32, Last>,
     active: BTreeSet<u32>,
     seen: Option<(BootNanos, MonoNanos)>,
@@ -108,23 +83,26 @@ impl Tracker {
     fn source(&mut self, view: &View, instance: u32, state: &SourceState) -> Option<Change> {
         let counters = state.counters;
         let held_ns = state.held_ns(view.now);
-        let tally = self.tallies.entry(instance).or_insert_with(|| Tally {
-            instance,
-            first: view.at,
+        let source = self.sources.entry(instance).or_insert_with(|| Source {
+            first_ns: view.at,
             born: self.whole,
-            ..Tally::default()
+            sum: Sum { instances: 1, ..Sum::default() },
+            ..Source::default()
         });
+        let last = self.last.get(&instance).copied();
+        let was_active = match last {
+            Some(_) => source.active_at_end,
+            None => state.active() && !source.born,
+        };
         // Counts from before a source was first seen are its own only if it was born since.
-        let base = self.last.get(&instance).copied().unwrap_or(Last {
-            counters: if tally.born { Counters::default() } else { counters },
-            held_ns: if tally.born { 0 } else { held_ns },
-            active: state.active() && !tally.born,
+        let base = last.unwrap_or(Last {
+            counters: if source.born { Counters::default() } else { counters },
+            held_ns: if source.born { 0 } else { held_ns },
             torn: false,
-            present: true,
         });
-        tally.died = false;
-        tally.last = view.at;
-        tally.active = state.active();
+        source.died = false;
+        source.last_ns = view.at;
+        source.active_at_end = state.active();
         self.torn_states += u64::from(state.torn());
 
         // The kernel's counters only grow: one that fell belongs to another source, and its past is
@@ -135,27 +113,19 @@ impl Tracker {
         let activations = grown(counters.active_count, since.active_count);
         let events = grown(counters.event_count, since.event_count);
         let wakeups = grown(counters.wakeup_count, since.wakeup_count);
-        add(&mut tally.activations, activations);
-        add(&mut tally.events, events);
-        add(&mut tally.expiries, grown(counters.expire_count, since.expire_count));
+        add(&mut source.sum.activations, activations);
+        add(&mut source.sum.events, events);
+        add(&mut source.sum.expiries, grown(counters.expire_count, since.expire_count));
 
         let mut known_held_ns = base.held_ns;
         if reset {
             known_held_ns = held_ns;
         } else if !state.torn() {
-            add(&mut tally.held_ns, grown(held_ns, base.held_ns));
+            add(&mut source.sum.held_ns, grown(held_ns, base.held_ns));
             known_held_ns = held_ns.max(base.held_ns);
         }
-        self.last.insert(
-            instance,
-            Last {
-                counters,
-                held_ns: known_held_ns,
-                active: state.active(),
-                torn: state.torn(),
-                present: true,
-            },
-        );
+        let last = Last { counters, held_ns: known_held_ns, torn: state.torn() };
+        self.last.insert(instance, last);
         if state.active() {
             self.active.insert(instance);
         } else {
@@ -163,42 +133,33 @@ impl Tracker {
         }
         let rose = activations > 0 || events > 0 || wakeups > 0;
         let last = MonoNanos(counters.last_ns);
-        let changed = rose || base.active != state.active();
+        let changed = rose || was_active != state.active();
         changed.then_some(Change { instance, rose, last })
     }
 
     /// The activations so far, by instance.
     pub fn activations(&self) -> BTreeMap<u32, u64> {
-        self.tallies.iter().map(|(&instance, tally)| (instance, tally.activations)).collect()
-    }
-
-    /// Whether a source was active in the last snapshot.
-    pub fn active(&self, instance: u32) -> bool {
-        self.active.contains(&instance)
+        self.sources.iter().map(|(&instance, source)| (instance, source.sum.activations)).collect()
     }
 
     fn remove_the_dead(&mut self, view: &View) {
         let gone: Vec<u32> = if view.full {
             // By instance, as `view.states` is too.
             let there = |i: &u32| view.states.binary_search_by_key(i, |(i, _)| *i).is_ok();
-            let present = self.last.iter().filter(|(_, last)| last.present);
+            let present = self.sources.iter().filter(|(_, source)| !source.died);
             present.map(|(&i, _)| i).filter(|i| !there(i)).collect()
         } else {
             view.gone.clone()
         };
         for instance in gone {
             self.active.remove(&instance);
-            if let Some(last) = self.last.get_mut(&instance) {
-                last.present = false;
-                last.active = false;
-            }
-            if let Some(tally) = self.tallies.get_mut(&instance) {
+            if let Some(source) = self.sources.get_mut(&instance) {
                 // Seen in the snapshot before this one: it was there, unchanged.
                 if let Some((at, _)) = self.seen {
-                    tally.last = tally.last.max(at);
+                    source.last_ns = source.last_ns.max(at);
                 }
-                tally.died = true;
-                tally.active = false;
+                source.died = true;
+                source.active_at_end = false;
             }
         }
     }
@@ -215,21 +176,22 @@ impl Tracker {
 
     /// The trace is over. Unchanged sources were not in the last snapshots' differences: they were
     /// there all the same, and those active went on holding.
-    pub fn finish(mut self) -> Vec<Tally> {
+    pub fn finish(mut self) -> BTreeMap<u32, Source> {
         if let Some((at, now)) = self.seen {
-            for (instance, last) in self.last.iter().filter(|(_, last)| last.present) {
-                let Some(tally) = self.tallies.get_mut(instance) else { continue };
-                tally.last = tally.last.max(at);
-                if last.active && !last.torn {
+            for (instance, source) in self.sources.iter_mut().filter(|(_, source)| !source.died) {
+                source.last_ns = source.last_ns.max(at);
+                let last =
+                    self.last.get(instance).filter(|last| source.active_at_end && !last.torn);
+                if let Some(last) = last {
                     let state = SourceState {
                         state: sleepwalk_trace::record::STATE_ACTIVE,
                         counters: last.counters,
                     };
-                    add(&mut tally.held_ns, state.held_ns(now).saturating_sub(last.held_ns));
+                    add(&mut source.sum.held_ns, state.held_ns(now).saturating_sub(last.held_ns));
                 }
             }
         }
-        self.tallies.into_values().collect()
+        self.sources
     }
 }
 

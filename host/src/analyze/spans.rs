@@ -2,14 +2,13 @@
 
 use sleepwalk_trace::time::BootNanos;
 
+use crate::report::Span;
+
 /// Spans kept of one source while the session's length is not known yet.
 const ROOM: usize = 8_192;
 
 /// A drawing of a session has at most this many columns.
 const COLUMNS: u64 = 16_384;
-
-/// From one instant to another.
-pub type Span = (BootNanos, BootNanos);
 
 /// The spans of one source. Those nearer to each other than `grain_ns` are one; it grows with their
 /// number, so that memory does not.
@@ -30,12 +29,12 @@ impl Spans {
     pub fn end(&mut self, at: BootNanos) {
         let Some(start) = self.open.take() else { return };
         match self.list.last_mut() {
-            Some(last) if start.since(last.1) <= self.grain_ns => last.1 = at,
-            _ => self.list.push((start, at)),
+            Some(last) if start.since(last.end_ns) <= self.grain_ns => last.end_ns = at,
+            _ => self.list.push(Span { start_ns: start, end_ns: at }),
         }
         while self.list.len() >= ROOM {
             let finest = self.list.first().zip(self.list.last());
-            let whole = finest.map_or(0, |(first, last)| last.1.since(first.0));
+            let whole = finest.map_or(0, |(first, last)| last.end_ns.since(first.start_ns));
             let coarser = self.grain_ns.saturating_mul(2).max(whole / (2 * COLUMNS)).max(1);
             self.coarsen(coarser);
         }
@@ -43,14 +42,7 @@ impl Spans {
 
     fn coarsen(&mut self, grain_ns: u64) {
         self.grain_ns = self.grain_ns.max(grain_ns);
-        let grain = self.grain_ns;
-        self.list.dedup_by(|next, kept| {
-            let near = next.0.since(kept.1) <= grain;
-            if near {
-                kept.1 = next.1;
-            }
-            near
-        });
+        Span::join(&mut self.list, self.grain_ns);
     }
 
     /// All of them, for a drawing of a session of this length.
@@ -73,8 +65,9 @@ mod tests {
             assert!(spans.list.len() < ROOM);
         }
         let list = spans.finish(100_000_000);
-        assert_eq!((list[0].0, list[list.len() - 1].1), (BootNanos(0), BootNanos(99_999_910)));
-        assert!(list.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        let (first, last) = (list[0].start_ns, list[list.len() - 1].end_ns);
+        assert_eq!((first, last), (BootNanos(0), BootNanos(99_999_910)));
+        assert!(list.windows(2).all(|pair| pair[0].end_ns < pair[1].start_ns));
     }
 
     #[test]
@@ -85,6 +78,7 @@ mod tests {
             spans.end(BootNanos(end));
         }
         let kept = [(0, 20), (500_000, 600_000), (1_600_000, 16_000_000)];
-        assert_eq!(spans.finish(16_384_000), kept.map(|(a, b)| (BootNanos(a), BootNanos(b))));
+        let span = |(start, end)| Span { start_ns: BootNanos(start), end_ns: BootNanos(end) };
+        assert_eq!(spans.finish(16_384_000), kept.map(span));
     }
 }

@@ -16,7 +16,6 @@ use crate::device::adb::Device;
 use crate::device::files;
 use crate::device::paths::DIR;
 use crate::device::remote::Remote;
-use crate::device::state::State;
 use crate::fix::Fixable;
 use crate::interrupt;
 use crate::session::decode;
@@ -123,8 +122,8 @@ fn torn(bytes: &[u8]) -> Option<Damage> {
 /// Removes a trace from the device, and the files beside it, unless it is still being recorded.
 fn remove(device: &Device, trace: &str) -> Result<()> {
     let (dir, name) = trace.rsplit_once('/').unwrap_or((".", trace));
-    let remote = Remote::new(device, dir, name.strip_suffix(".swk").unwrap_or(name));
-    if remote.exists()? && !matches!(remote.state()?, State::Ended(_)) {
+    let remote = Remote::new(device, dir, name);
+    if remote.is_running()? {
         console::say(&format!("{trace} is still being recorded, and stays on the device"));
         return Ok(());
     }

@@ -31,7 +31,7 @@ pub struct Args {
     format: Format,
     /// Table to write with `--format csv` [default: sources]
     #[arg(long, value_enum)]
-    table: Option<Table>,
+    table: Option<csv::Table>,
     /// Show the N most costly sources [default: 20 in tables and Markdown, else all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
@@ -55,27 +55,6 @@ enum Format {
     Markdown,
     /// A page with a timeline for a browser; needs -o FILE or a redirect
     Html,
-}
-
-/// A table of the report.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Table {
-    /// One row per wakeup source
-    Sources,
-    /// One row per suspend attempt
-    Attempts,
-    /// One row per wait: user space wanted to suspend, and a source blocked it
-    Waits,
-}
-
-impl From<Table> for csv::Table {
-    fn from(table: Table) -> Self {
-        match table {
-            Table::Sources => Self::Sources,
-            Table::Attempts => Self::Attempts,
-            Table::Waits => Self::Waits,
-        }
-    }
 }
 
 /// How sources are grouped.
@@ -115,7 +94,7 @@ impl Args {
     }
 
     fn csv<'a>(&self, reports: impl IntoIterator<Item = &'a Report>) -> Result<String> {
-        Ok(csv::render(reports, self.table.unwrap_or(Table::Sources).into())?)
+        Ok(csv::render(reports, self.table.unwrap_or(csv::Table::Sources))?)
     }
 }
 

@@ -31,8 +31,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let device = args.target.connect()?;
     let mut captures = Vec::new();
     for trace in files::traces(&device)? {
-        let name = trace.strip_suffix(".swk").unwrap_or(&trace);
-        let remote = Remote::new(&device, DIR, name);
+        let remote = Remote::new(&device, DIR, &trace);
         let state = if remote.exists()? { Some(remote.state()?) } else { None };
         captures.push((files::remote_size(&device, &remote.trace())?, state, trace));
     }

@@ -33,8 +33,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let mut running = None;
     for trace in traces {
-        let remote = Remote::new(&device, DIR, trace.strip_suffix(".swk").unwrap_or(&trace));
-        if remote.exists()? && !matches!(remote.state()?, State::Ended(_)) {
+        let remote = Remote::new(&device, DIR, &trace);
+        if remote.is_running()? {
             running = Some(remote);
             break;
         }

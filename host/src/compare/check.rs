@@ -136,50 +136,55 @@ impl Judge<'_> {
     fn capture(&mut self, policy: &Policy) {
         let (limits, session) = (&policy.capture, &self.trace.report.session);
         let seconds = session.duration_ns as f64 / 1e9;
-        let bound = limits.min_duration.0;
-        self.least("capture.min_duration", Ok(seconds), bound, Unit::Seconds);
+        let bound = (limits.min_duration.0, Unit::Seconds);
+        self.least("capture.min_duration", Ok(seconds), bound);
         let attempts = self.counted(self.trace.report.attempts.len() as u64, &[HookKind::Phase]);
-        let bound = limits.min_attempts as f64;
-        self.least("capture.min_attempts", attempts, bound, Unit::Count);
-        let lost = session.lost_events as f64;
-        let bound = limits.max_lost_events as f64;
-        self.most("capture.max_lost_events", Ok(lost), Some(bound), Unit::Count);
+        let bound = (limits.min_attempts as f64, Unit::Count);
+        self.least("capture.min_attempts", attempts, bound);
+        let lost = Ok(session.lost_events as f64);
+        self.most("capture.max_lost_events", None, lost, counts(Some(limits.max_lost_events)));
         if limits.whole {
             let flaws = flaws(session);
-            let mut check = at("capture.whole", Some(flaws.len() as f64), 0.0, Unit::Count);
-            check.why = (!flaws.is_empty()).then(|| flaws.join(", "));
-            self.settle(check, flaws.is_empty());
+            let why = (!flaws.is_empty()).then(|| flaws.join(", "));
+            let check = at("capture.whole", None, 0.0, Unit::Count);
+            let value = Some(flaws.len() as f64);
+            self.settle(Check { value, why, ..check }, flaws.is_empty());
         }
         let charger = self.trace.report.power.charger_ns.ok_or(NO_POWER);
         let charger = charger.and_then(|ns| self.share(ns));
-        self.percent("capture.max_charger_percent", charger, limits.max_charger_percent);
+        self.most(
+            "capture.max_charger_percent",
+            None,
+            charger,
+            percent(limits.max_charger_percent),
+        );
     }
 
     fn session(&mut self, policy: &Policy) {
-        let (limits, trace) = (&policy.session, self.trace);
-        let (report, ledger) = (&trace.report, &trace.report.ledger);
-        let awake = trace.awake_ns().ok_or(UNHOOKED).and_then(|ns| self.share(ns));
-        self.percent("session.max_awake_percent", awake, limits.max_awake_percent);
-        let blocked = ledger.blocked_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
-        self.percent("session.max_blocked_percent", blocked, limits.max_blocked_percent);
-        let idle = ledger.not_trying_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
-        self.percent("session.max_not_trying_percent", idle, limits.max_not_trying_percent);
-        let unattributed = self.share(ledger.unattributed_ns);
-        self.percent(
-            "session.max_unattributed_percent",
-            unattributed,
-            limits.max_unattributed_percent,
-        );
+        let (limits, report) = (&policy.session, &self.trace.report);
+        let ledger = &report.ledger;
         let outcomes = [HookKind::Phase, HookKind::Return];
+        let share = |ns: Option<u64>, why| ns.ok_or(why).and_then(|ns| self.share(ns));
+        let awake = share(self.trace.awake_ns(), UNHOOKED);
+        let blocked = share(ledger.blocked_ns, NO_EDGES);
+        let not_trying = share(ledger.not_trying_ns, NO_EDGES);
+        let unattributed = self.share(ledger.unattributed_ns);
         let aborts = self.rate(report.count(Outcome::Aborted), &outcomes);
-        self.per_hour("session.max_aborts_per_hour", aborts, limits.max_aborts_per_hour);
         let wakes = self.rate(report.count(Outcome::Slept), &[HookKind::Phase]);
-        self.per_hour("session.max_wakes_per_hour", wakes, limits.max_wakes_per_hour);
-        let bound = |limit: Option<u64>| limit.map(|limit| limit as f64);
         let no_sleep = self.counted(report.count(Outcome::NoSleep), &outcomes);
-        self.most("session.max_no_sleep", no_sleep, bound(limits.max_no_sleep), Unit::Count);
         let failed = self.counted(report.count(Outcome::Failed), &outcomes);
-        self.most("session.max_failed", failed, bound(limits.max_failed), Unit::Count);
+        for (key, value, bound) in [
+            ("max_awake_percent", awake, percent(limits.max_awake_percent)),
+            ("max_blocked_percent", blocked, percent(limits.max_blocked_percent)),
+            ("max_not_trying_percent", not_trying, percent(limits.max_not_trying_percent)),
+            ("max_unattributed_percent", unattributed, percent(limits.max_unattributed_percent)),
+            ("max_aborts_per_hour", aborts, per_hour(limits.max_aborts_per_hour)),
+            ("max_wakes_per_hour", wakes, per_hour(limits.max_wakes_per_hour)),
+            ("max_no_sleep", no_sleep, counts(limits.max_no_sleep)),
+            ("max_failed", failed, counts(limits.max_failed)),
+        ] {
+            self.most(&format!("session.{key}"), None, value, bound);
+        }
     }
 
     fn sources(&mut self, policy: &Policy) {
@@ -205,28 +210,13 @@ impl Judge<'_> {
         let held = self.share(sum.held_ns);
         let aborts = self.rate(sum.aborts, &[HookKind::Phase, HookKind::Return]);
         let wakes = self.rate(sum.wakes, &[HookKind::Phase]);
-        let percent = |limit: Option<Percent>| limit.map(|limit| limit.0);
-        let rate = |limit: Option<Rate>| limit.map(|limit| limit.0);
-        for (key, value, bound, unit) in [
-            ("max_blocked_percent", blocked, percent(limits.max_blocked_percent), Unit::Percent),
-            ("max_held_percent", held, percent(limits.max_held_percent), Unit::Percent),
-            ("max_aborts_per_hour", aborts, rate(limits.max_aborts_per_hour), Unit::PerHour),
-            ("max_wakes_per_hour", wakes, rate(limits.max_wakes_per_hour), Unit::PerHour),
+        for (key, value, bound) in [
+            ("max_blocked_percent", blocked, percent(limits.max_blocked_percent)),
+            ("max_held_percent", held, percent(limits.max_held_percent)),
+            ("max_aborts_per_hour", aborts, per_hour(limits.max_aborts_per_hour)),
+            ("max_wakes_per_hour", wakes, per_hour(limits.max_wakes_per_hour)),
         ] {
-            let Some(bound) = bound else { continue };
-            let limit = format!("{table}.{key}");
-            match value {
-                Ok(value) => {
-                    let mut check = at(&limit, Some(value), bound, unit);
-                    check.source = Some(source.name.clone());
-                    self.settle(check, value <= bound);
-                }
-                // The trace has no data for any source: once is enough.
-                Err(why) if !self.out.unknown.iter().any(|check| check.limit == limit) => {
-                    self.unknown(&limit, bound, unit, why);
-                }
-                Err(_) => {}
-            }
+            self.most(&format!("{table}.{key}"), Some(&source.name), value, bound);
         }
     }
 
@@ -254,39 +244,47 @@ impl Judge<'_> {
         if whole == 0 { Err(NO_LENGTH) } else { Ok(n as f64 / (whole as f64 / 3_600e9)) }
     }
 
-    fn percent(&mut self, limit: &str, value: Measured, bound: Option<Percent>) {
-        self.most(limit, value, bound.map(|bound| bound.0), Unit::Percent);
+    fn most(&mut self, limit: &str, source: Option<&Name>, value: Measured, bound: Option<Bound>) {
+        let Some((bound, unit)) = bound else { return };
+        self.judge(at(limit, source, bound, unit), value, |value| value <= bound);
     }
 
-    fn per_hour(&mut self, limit: &str, value: Measured, bound: Option<Rate>) {
-        self.most(limit, value, bound.map(|bound| bound.0), Unit::PerHour);
+    fn least(&mut self, limit: &str, value: Measured, (bound, unit): Bound) {
+        self.judge(at(limit, None, bound, unit), value, |value| value >= bound);
     }
 
-    fn most(&mut self, limit: &str, value: Measured, bound: Option<f64>, unit: Unit) {
-        let Some(bound) = bound else { return };
+    fn judge(&mut self, check: Check, value: Measured, keeps: impl Fn(f64) -> bool) {
         match value {
-            Ok(value) => self.settle(at(limit, Some(value), bound, unit), value <= bound),
-            Err(why) => self.unknown(limit, bound, unit, why),
-        }
-    }
-
-    fn least(&mut self, limit: &str, value: Measured, bound: f64, unit: Unit) {
-        match value {
-            Ok(value) => self.settle(at(limit, Some(value), bound, unit), value >= bound),
-            Err(why) => self.unknown(limit, bound, unit, why),
+            Ok(value) => self.settle(Check { value: Some(value), ..check }, keeps(value)),
+            // The trace has no data for any source: once is enough.
+            Err(_) if self.out.unknown.iter().any(|known| known.limit == check.limit) => {}
+            Err(why) => {
+                self.out.unknown.push(Check { source: None, why: Some(why.to_owned()), ..check });
+            }
         }
     }
 
     fn settle(&mut self, check: Check, kept: bool) {
         if kept { self.out.kept += 1 } else { self.out.broken.push(check) }
     }
-
-    fn unknown(&mut self, limit: &str, bound: f64, unit: Unit, why: &str) {
-        let check = Check { why: Some(why.to_owned()), ..at(limit, None, bound, unit) };
-        self.out.unknown.push(check);
-    }
 }
 
-fn at(limit: &str, value: Option<f64>, bound: f64, unit: Unit) -> Check {
-    Check { limit: limit.to_owned(), source: None, value, bound, unit, why: None }
+/// A limit and its unit.
+type Bound = (f64, Unit);
+
+fn percent(limit: Option<Percent>) -> Option<Bound> {
+    limit.map(|limit| (limit.0, Unit::Percent))
+}
+
+fn per_hour(limit: Option<Rate>) -> Option<Bound> {
+    limit.map(|limit| (limit.0, Unit::PerHour))
+}
+
+fn counts(limit: Option<u64>) -> Option<Bound> {
+    limit.map(|limit| (limit as f64, Unit::Count))
+}
+
+fn at(limit: &str, source: Option<&Name>, bound: f64, unit: Unit) -> Check {
+    let (limit, source) = (limit.to_owned(), source.cloned());
+    Check { limit, source, value: None, bound, unit, why: None }
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Trace, device, distinct, doubts, kernel, listed, snapshots};
-use crate::report::{HookKind, Line, Name, Outcome, Source, Sum};
+use crate::report::{HookKind, Line, Name, Outcome, Session, Source, Sum};
+use crate::text::escape;
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.diff/2";
@@ -65,7 +66,7 @@ pub struct Spread {
 }
 
 /// A measure before and after; null where no trace of a side knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Measure {
     /// Before.
     pub before: Option<Spread>,
@@ -176,14 +177,13 @@ pub fn diff(before: &[Trace], after: &[Trace]) -> Diff {
 
 fn side(traces: &[Trace]) -> Side {
     let all = || traces.iter();
-    let refs: Vec<_> = all().collect();
     Side {
         traces: all().map(|t| t.file.clone()).collect(),
         duration_ns: all().fold(0, |n, t| n.saturating_add(t.report.session.duration_ns)),
         awake_ns: all().try_fold(0u64, |n, t| Some(n.saturating_add(t.awake_ns()?))),
         attempts: all().map(|t| t.report.attempts.len() as u64).sum(),
-        devices: distinct(&refs, |t| device(&t.report.session)).into_iter().collect(),
-        kernels: distinct(&refs, |t| kernel(&t.report.session)).into_iter().collect(),
+        devices: distinct(traces, device).into_iter().collect(),
+        kernels: distinct(traces, kernel).into_iter().collect(),
     }
 }
 
@@ -217,12 +217,11 @@ struct Indexed<'a> {
 }
 
 fn index(traces: &[Trace]) -> Vec<Indexed<'_>> {
-    let of = |trace| Indexed { trace, sources: by_name(trace) };
-    traces.iter().map(of).collect()
-}
-
-fn by_name(trace: &Trace) -> BTreeMap<&[u8], &Source> {
-    trace.by_name.iter().map(|source| (&source.name.bytes[..], source)).collect()
+    let indexed = traces.iter().map(|trace| {
+        let sources = trace.by_name.iter().map(|source| (&source.name.bytes[..], source));
+        Indexed { trace, sources: sources.collect() }
+    });
+    indexed.collect()
 }
 
 /// The divisors of rates; 0, and so no rate, where attempts were not watched.
@@ -317,7 +316,7 @@ impl Sides<'_> {
                 ratio(share?, base(i))
             })
         };
-        let cost = |measure: Measure| if mixed { Measure::UNKNOWN } else { measure };
+        let cost = |measure: Measure| if mixed { Measure::default() } else { measure };
         SourceChange {
             name: name.clone(),
             presence,
@@ -335,10 +334,6 @@ impl Sides<'_> {
     }
 }
 
-impl Measure {
-    const UNKNOWN: Self = Self { before: None, after: None, change: None, change_percent: None };
-}
-
 /// Whether some traces know blocked time and others do not.
 fn mixed<'a>(traces: impl Iterator<Item = &'a Trace>) -> bool {
     let mut known = traces.map(|trace| trace.report.ledger.knows_blocked());
@@ -347,19 +342,18 @@ fn mixed<'a>(traces: impl Iterator<Item = &'a Trace>) -> bool {
 }
 
 /// A fact that traces must have in common.
-type Fact = fn(&Trace) -> String;
+type Fact = fn(&Session) -> String;
 
 fn warnings(before: &[Trace], after: &[Trace]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let (b, a) = (before.iter().collect::<Vec<_>>(), after.iter().collect::<Vec<_>>());
     let facts: [(&str, Fact); 4] = [
-        ("the devices", |t| device(&t.report.session)),
-        ("the kernels", |t| kernel(&t.report.session)),
-        ("the sources of snapshots", |t| snapshots(&t.report.session)),
-        ("the agents", |t| crate::text::escape(t.report.session.agent.as_bytes())),
+        ("the devices", device),
+        ("the kernels", kernel),
+        ("the sources of snapshots", snapshots),
+        ("the agents", |session| escape(session.agent.as_bytes())),
     ];
     for (what, of) in facts {
-        let (b, a) = (distinct(&b, of), distinct(&a, of));
+        let (b, a) = (distinct(before, of), distinct(after, of));
         if b != a || b.len() > 1 {
             warnings.push(format!("{what} differ: {} before, {} after", listed(&b), listed(&a)));
         }

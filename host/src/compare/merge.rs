@@ -17,11 +17,12 @@ use crate::units::{count, time};
 pub const SCHEMA: &str = "sleepwalk.reports/2";
 
 /// Several traces, by device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Reports {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// The devices, sorted by name.
+    /// The devices, sorted by name. `render::json` writes them with their sessions.
+    #[serde(skip)]
     pub devices: Vec<Device>,
 }
 
@@ -52,47 +53,12 @@ pub struct Totals {
     pub duration_ns: u64,
     /// The sum of their ledgers; a line is null where no session knows it.
     pub ledger: Ledger,
-    /// Attempts by outcome.
-    pub attempts: Outcomes,
+    /// How many attempts had each outcome.
+    pub attempts: BTreeMap<Outcome, u64>,
     /// Sources by name, the most costly first.
     pub sources: Vec<MergedSource>,
     /// Names that `--top` left out of `sources`.
     pub sources_left_out: u64,
-}
-
-/// Attempts by outcome.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Outcomes {
-    /// They slept.
-    pub slept: u64,
-    /// The kernel reported success, but nothing slept.
-    pub no_sleep: u64,
-    /// A wakeup was pending.
-    pub aborted: u64,
-    /// Another error.
-    pub failed: u64,
-    /// The end is not in the trace.
-    pub unfinished: u64,
-}
-
-impl Outcomes {
-    /// By [`Outcome::ALL`].
-    pub fn counts(&self) -> [u64; 5] {
-        [self.slept, self.no_sleep, self.aborted, self.failed, self.unfinished]
-    }
-
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.counts().iter().sum()
-    }
-
-    fn add(&mut self, report: &Report) {
-        self.slept += report.count(Outcome::Slept);
-        self.no_sleep += report.count(Outcome::NoSleep);
-        self.aborted += report.count(Outcome::Aborted);
-        self.failed += report.count(Outcome::Failed);
-        self.unfinished += report.count(Outcome::Unfinished);
-    }
 }
 
 /// All sources of one name, over all sessions.
@@ -171,7 +137,7 @@ fn one(mut traces: Vec<Trace>, top: Option<usize>) -> Result<Device, MergeError>
             }
         }
     }
-    let warnings = warnings(&traces.iter().collect::<Vec<_>>());
+    let warnings = warnings(&traces);
     let mut boots = Vec::<String>::new();
     let mut boot = |id: &str| match boots.iter().position(|known| known == id && !id.is_empty()) {
         Some(at) => at as u64,
@@ -221,7 +187,9 @@ fn totals(traces: &[Trace], boots: u64, top: Option<usize>) -> Totals {
     for Trace { report, by_name, .. } in traces {
         totals.duration_ns = totals.duration_ns.saturating_add(report.session.duration_ns);
         totals.ledger.add(&report.ledger);
-        totals.attempts.add(report);
+        for outcome in Outcome::ALL {
+            *totals.attempts.entry(outcome).or_default() += report.count(outcome);
+        }
         for source in by_name {
             let merged = names.entry(&source.name.bytes).or_insert_with(|| MergedSource {
                 name: source.name.clone(),
@@ -237,13 +205,13 @@ fn totals(traces: &[Trace], boots: u64, top: Option<usize>) -> Totals {
     totals
 }
 
-fn warnings(traces: &[&Trace]) -> Vec<String> {
+fn warnings(traces: &[Trace]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let kernels = distinct(traces, |t| kernel(&t.report.session));
+    let kernels = distinct(traces, kernel);
     if kernels.len() > 1 {
         warnings.push(format!("the kernel changed between sessions: {}", listed(&kernels)));
     }
-    let sources = distinct(traces, |t| snapshots(&t.report.session));
+    let sources = distinct(traces, snapshots);
     if sources.len() > 1 {
         warnings.push(format!("snapshots come from different places: {}", listed(&sources)));
     }

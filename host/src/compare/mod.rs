@@ -31,9 +31,9 @@ impl Trace {
     }
 }
 
-/// The values of all traces, each once.
-fn distinct(traces: &[&Trace], of: impl Fn(&Trace) -> String) -> BTreeSet<String> {
-    traces.iter().map(|trace| of(trace)).collect()
+/// The values of a fact over all sessions, each once.
+fn distinct(traces: &[Trace], fact: impl Fn(&Session) -> String) -> BTreeSet<String> {
+    traces.iter().map(|trace| fact(&trace.report.session)).collect()
 }
 
 /// Several in one line.

@@ -24,14 +24,11 @@ pub struct Remote<'a> {
 }
 
 impl<'a> Remote<'a> {
-    /// The capture `name`, whose files are `dir/name.*`.
+    /// The capture whose trace is `name`, with or without `.swk`, in `dir`; the names of its other files
+    /// differ by their extensions.
     pub fn new(device: &'a Device, dir: &str, name: &str) -> Self {
+        let name = name.strip_suffix(".swk").unwrap_or(name);
         Self { device, dir: dir.to_owned(), name: name.to_owned() }
-    }
-
-    /// The device that it is on.
-    pub fn device(&self) -> &'a Device {
-        self.device
     }
 
     /// The name of its files, without the extension.
@@ -52,6 +49,11 @@ impl<'a> Remote<'a> {
     /// Whether this program started it and has not removed its files since.
     pub fn exists(&self) -> Result<bool, DeviceError> {
         Ok(self.device.shell(&format!("[ -f {} ]", self.file("pid")))?.code == 0)
+    }
+
+    /// Whether it is being recorded.
+    pub fn is_running(&self) -> Result<bool, DeviceError> {
+        Ok(self.exists()? && !matches!(self.state()?, State::Ended(_)))
     }
 
     /// Asks the device for the state of the capture.
@@ -130,6 +132,8 @@ impl<'a> Remote<'a> {
             if Instant::now() > until || interrupt::count() > pressed {
                 // Everything it has written so far is readable.
                 self.signal("KILL")?;
+                // The shell that started it writes the exit code: files are removed only after that.
+                let _ = self.exit_code();
                 return Ok(State::Ended(None));
             }
             interrupt::sleep(POLL, pressed);

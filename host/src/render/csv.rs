@@ -6,19 +6,20 @@
 //! would run as a formula, or that starts with `'`, has a `'` in front. To get a name's bytes back,
 //! remove one `'` from the front if there is one, and undo the escapes.
 
-use csv::{Error, Terminator, Writer, WriterBuilder};
+use clap::ValueEnum;
+use csv::{Error, Terminator, WriterBuilder};
 
-use crate::report::{Name, Report, Source};
+use crate::report::{Attempt, Name, Report, Source, Wait};
 use crate::text::escape;
 
 /// Which table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Table {
-    /// A row per source.
+    /// One row per wakeup source
     Sources,
-    /// A row per attempt.
+    /// One row per suspend attempt
     Attempts,
-    /// A row per wait.
+    /// One row per wait: user space wanted to suspend, and a source blocked it
     Waits,
 }
 
@@ -27,158 +28,90 @@ pub fn render<'a>(
     reports: impl IntoIterator<Item = &'a Report>,
     table: Table,
 ) -> Result<String, Error> {
+    match table {
+        Table::Sources => rendered(reports, SOURCES, |report| &report.sources),
+        Table::Attempts => rendered(reports, ATTEMPTS, |report| &report.attempts),
+        Table::Waits => rendered(reports, WAITS, |report| &report.waits),
+    }
+}
+
+fn rendered<'a, T>(
+    reports: impl IntoIterator<Item = &'a Report>,
+    columns: &[Column<T>],
+    rows: fn(&Report) -> &[T],
+) -> Result<String, Error> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
-    let head: &[&str] = match table {
-        Table::Sources => &SOURCES,
-        Table::Attempts => &ATTEMPTS,
-        Table::Waits => &WAITS,
-    };
-    writer.write_record(SESSION.iter().chain(head))?;
+    let heads = columns.iter().map(|(head, _)| *head);
+    writer.write_record(["device", "serial", "session"].into_iter().chain(heads))?;
     for (index, report) in reports.into_iter().enumerate() {
-        let session = [
-            cell(report.session.device.as_bytes()),
-            cell(report.session.serial.as_bytes()),
-            index.to_string(),
-        ];
-        match table {
-            Table::Sources => sources(&mut writer, &session, report)?,
-            Table::Attempts => attempts(&mut writer, &session, report)?,
-            Table::Waits => waits(&mut writer, &session, report)?,
+        let device = cell(report.session.device.as_bytes());
+        let session = [device, cell(report.session.serial.as_bytes()), index.to_string()];
+        for row in rows(report) {
+            let cells = columns.iter().map(|(_, cell)| cell(row));
+            writer.write_record(session.iter().cloned().chain(cells))?;
         }
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-const SESSION: [&str; 3] = ["device", "serial", "session"];
+/// The head of a column, and its cell in a row.
+type Column<T> = (&'static str, fn(&T) -> String);
 
-const SOURCES: [&str; 21] = [
-    "name",
-    "name_cut",
-    "instance",
-    "instances",
-    "address_id",
-    "first_ns",
-    "last_ns",
-    "born",
-    "died",
-    "held_ns",
-    "blocked_share_ns",
-    "blocked_sole_ns",
-    "aborts",
-    "abort_ns",
-    "wakes",
-    "after_wake_ns",
-    "cost_ns",
-    "activations",
-    "events",
-    "expiries",
-    "active_at_end",
+const SOURCES: &[Column<Source>] = &[
+    ("name", |s| cell(&s.name.bytes)),
+    ("name_cut", |s| s.name_cut.to_string()),
+    ("instance", |s| known(s.instance)),
+    ("instances", |s| s.sum.instances.to_string()),
+    ("address_id", |s| known(s.address_id)),
+    ("first_ns", |s| s.first_ns.0.to_string()),
+    ("last_ns", |s| s.last_ns.0.to_string()),
+    ("born", |s| s.born.to_string()),
+    ("died", |s| s.died.to_string()),
+    ("held_ns", |s| s.sum.held_ns.to_string()),
+    ("blocked_share_ns", |s| known(s.sum.blocked_share_ns)),
+    ("blocked_sole_ns", |s| known(s.sum.blocked_sole_ns)),
+    ("aborts", |s| s.sum.aborts.to_string()),
+    ("abort_ns", |s| s.sum.abort_ns.to_string()),
+    ("wakes", |s| s.sum.wakes.to_string()),
+    ("after_wake_ns", |s| s.sum.after_wake_ns.to_string()),
+    ("cost_ns", |s| s.sum.cost_ns.to_string()),
+    ("activations", |s| s.sum.activations.to_string()),
+    ("events", |s| s.sum.events.to_string()),
+    ("expiries", |s| s.sum.expiries.to_string()),
+    ("active_at_end", |s| s.active_at_end.to_string()),
 ];
 
-const ATTEMPTS: [&str; 14] = [
-    "index",
-    "start_ns",
-    "end_ns",
-    "mode",
-    "outcome",
-    "stage",
-    "errno",
-    "slept_ns",
-    "s2idle_entries",
-    "causes",
-    "wake_irq",
-    "wake_irq_name",
-    "wake_source",
-    "wake_evidence",
+const ATTEMPTS: &[Column<Attempt>] = &[
+    ("index", |a| a.index.to_string()),
+    ("start_ns", |a| a.start_ns.0.to_string()),
+    ("end_ns", |a| a.end_ns.0.to_string()),
+    ("mode", |a| a.mode.to_string()),
+    ("outcome", |a| a.outcome.to_string()),
+    ("stage", |a| a.stage.to_string()),
+    ("errno", |a| known(a.errno)),
+    ("slept_ns", |a| a.slept_ns.to_string()),
+    ("s2idle_entries", |a| a.s2idle_entries.to_string()),
+    ("causes", |a| joined(a.causes.iter().map(|cause| &cause.name))),
+    ("wake_irq", |a| known(a.wake.as_ref().and_then(|wake| wake.irq))),
+    ("wake_irq_name", |a| {
+        let name = a.wake.as_ref().and_then(|wake| wake.irq_name.as_ref());
+        name.map(|name| cell(name.as_bytes())).unwrap_or_default()
+    }),
+    ("wake_source", |a| a.waker().map(|source| cell(&source.name.bytes)).unwrap_or_default()),
+    ("wake_evidence", |a| known(a.wake.as_ref().map(|wake| wake.evidence))),
 ];
 
-const WAITS: [&str; 6] = ["start_ns", "end_ns", "thread", "idle", "blockers", "blocker_shares_ns"];
-
-type Out = Writer<Vec<u8>>;
-
-fn row<const N: usize>(
-    out: &mut Out,
-    session: &[String; 3],
-    cells: [String; N],
-) -> Result<(), Error> {
-    out.write_record(session.iter().chain(&cells))
-}
-
-fn sources(out: &mut Out, session: &[String; 3], report: &Report) -> Result<(), Error> {
-    for s in &report.sources {
-        row(out, session, source(s))?;
-    }
-    Ok(())
-}
-
-fn source(s: &Source) -> [String; SOURCES.len()] {
-    [
-        cell(&s.name.bytes),
-        s.name_cut.to_string(),
-        known(s.instance),
-        s.sum.instances.to_string(),
-        known(s.address_id),
-        s.first_ns.0.to_string(),
-        s.last_ns.0.to_string(),
-        s.born.to_string(),
-        s.died.to_string(),
-        s.sum.held_ns.to_string(),
-        known(s.sum.blocked_share_ns),
-        known(s.sum.blocked_sole_ns),
-        s.sum.aborts.to_string(),
-        s.sum.abort_ns.to_string(),
-        s.sum.wakes.to_string(),
-        s.sum.after_wake_ns.to_string(),
-        s.sum.cost_ns.to_string(),
-        s.sum.activations.to_string(),
-        s.sum.events.to_string(),
-        s.sum.expiries.to_string(),
-        s.active_at_end.to_string(),
-    ]
-}
-
-fn attempts(out: &mut Out, session: &[String; 3], report: &Report) -> Result<(), Error> {
-    for a in &report.attempts {
-        let wake = a.wake.as_ref();
-        let source = wake.and_then(|wake| wake.source.as_ref());
-        let irq_name = wake.and_then(|wake| wake.irq_name.as_ref());
-        let cells: [String; ATTEMPTS.len()] = [
-            a.index.to_string(),
-            a.start_ns.0.to_string(),
-            a.end_ns.0.to_string(),
-            a.mode.to_string(),
-            a.outcome.to_string(),
-            a.stage.to_string(),
-            known(a.errno),
-            a.slept_ns.to_string(),
-            a.s2idle_entries.to_string(),
-            joined(a.causes.iter().map(|cause| &cause.name)),
-            known(wake.and_then(|wake| wake.irq)),
-            irq_name.map(|name| cell(name.as_bytes())).unwrap_or_default(),
-            source.map(|source| cell(&source.name.bytes)).unwrap_or_default(),
-            wake.map(|wake| wake.evidence.to_string()).unwrap_or_default(),
-        ];
-        row(out, session, cells)?;
-    }
-    Ok(())
-}
-
-fn waits(out: &mut Out, session: &[String; 3], report: &Report) -> Result<(), Error> {
-    for w in &report.waits {
-        let shares: Vec<_> = w.blockers.iter().map(|b| b.share_ns.to_string()).collect();
-        let cells: [String; WAITS.len()] = [
-            w.start_ns.0.to_string(),
-            w.end_ns.0.to_string(),
-            w.thread.to_string(),
-            known(w.idle),
-            joined(w.blockers.iter().map(|blocker| &blocker.name)),
-            shares.join("; "),
-        ];
-        row(out, session, cells)?;
-    }
-    Ok(())
-}
+const WAITS: &[Column<Wait>] = &[
+    ("start_ns", |w| w.start_ns.0.to_string()),
+    ("end_ns", |w| w.end_ns.0.to_string()),
+    ("thread", |w| w.thread.to_string()),
+    ("idle", |w| known(w.idle)),
+    ("blockers", |w| joined(w.blockers.iter().map(|blocker| &blocker.name))),
+    ("blocker_shares_ns", |w| {
+        w.blockers.iter().map(|b| b.share_ns.to_string()).collect::<Vec<_>>().join("; ")
+    }),
+];
 
 fn known(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
@@ -200,16 +133,12 @@ fn cell(bytes: &[u8]) -> String {
     }
 }
 
-/// The bytes of the name in a cell; `None` where no such cell is ever written.
-pub fn bytes_of(cell: &str) -> Option<Vec<u8>> {
-    crate::text::unescape(cell.strip_prefix('\'').unwrap_or(cell))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::inverse::csv_bytes;
 
     #[test]
     fn no_cell_is_a_formula() {
@@ -227,7 +156,7 @@ mod tests {
             ("a;=1", "a\\x3b=1"),
         ] {
             assert_eq!(cell(name.as_bytes()), text);
-            assert_eq!(bytes_of(text).as_deref(), Some(name.as_bytes()));
+            assert_eq!(csv_bytes(text).as_deref(), Some(name.as_bytes()));
         }
     }
 
@@ -237,7 +166,7 @@ mod tests {
             let cell = cell(&name);
             prop_assert!(!cell.contains(['\n', '\r', '\t', ';']));
             prop_assert!(!cell.trim_start().starts_with(['=', '+', '-', '@']));
-            prop_assert_eq!(bytes_of(&cell), Some(name));
+            prop_assert_eq!(csv_bytes(&cell), Some(name));
         }
     }
 }

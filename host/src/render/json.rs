@@ -1,79 +1,47 @@
 //! The report for machines.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::findings;
-use crate::compare::merge::{Device, DeviceSession, Reports};
-use crate::report::{Finding, Report};
+use crate::compare::merge::Reports;
+use crate::report::Report;
 use crate::text::hidden;
 
+/// An object with one more key.
+#[derive(Serialize)]
+struct With<'a, T, V> {
+    #[serde(flatten)]
+    object: &'a T,
+    #[serde(flatten)]
+    more: BTreeMap<&'static str, V>,
+}
+
+fn with<'a, T, V>(object: &'a T, key: &'static str, value: V) -> With<'a, T, V> {
+    With { object, more: BTreeMap::from([(key, value)]) }
+}
+
 /// A report with its findings in words.
-#[derive(Serialize)]
-struct Worded<'a> {
-    #[serde(flatten)]
-    report: &'a Report,
-    findings: Vec<WordedFinding<'a>>,
-}
-
-#[derive(Serialize)]
-struct WordedFinding<'a> {
-    #[serde(flatten)]
-    finding: &'a Finding,
-    text: String,
-}
-
-#[derive(Serialize)]
-struct WordedReports<'a> {
-    schema: &'static str,
-    devices: Vec<WordedDevice<'a>>,
-}
-
-#[derive(Serialize)]
-struct WordedDevice<'a> {
-    #[serde(flatten)]
-    device: &'a Device,
-    sessions: Vec<WordedSession<'a>>,
-}
-
-#[derive(Serialize)]
-struct WordedSession<'a> {
-    #[serde(flatten)]
-    session: &'a DeviceSession,
-    report: Worded<'a>,
-}
-
-impl<'a> Worded<'a> {
-    fn new(report: &'a Report) -> Self {
-        let worded = |finding| WordedFinding {
-            finding,
-            text: findings::text(finding, report.session.duration_ns),
-        };
-        Self { report, findings: report.findings.iter().map(worded).collect() }
-    }
-}
-
-impl<'a> WordedDevice<'a> {
-    fn new(device: &'a Device) -> Self {
-        let worded = |session: &'a DeviceSession| WordedSession {
-            session,
-            report: Worded::new(&session.report),
-        };
-        Self { device, sessions: device.sessions.iter().map(worded).collect() }
-    }
+fn worded(report: &Report) -> impl Serialize {
+    let text = |finding| with(finding, "text", findings::text(finding, report.session.duration_ns));
+    with(report, "findings", report.findings.iter().map(text).collect::<Vec<_>>())
 }
 
 /// The report as JSON, with a line end.
 pub fn report(report: &Report) -> Result<String, serde_json::Error> {
-    pretty(&Worded::new(report))
+    pretty(&worded(report))
 }
 
 /// Several reports as JSON, with a line end.
 pub fn reports(reports: &Reports) -> Result<String, serde_json::Error> {
-    let devices = reports.devices.iter().map(WordedDevice::new).collect();
-    pretty(&WordedReports { schema: reports.schema, devices })
+    let devices = reports.devices.iter().map(|device| {
+        let sessions = device.sessions.iter().map(|s| with(s, "report", worded(&s.report)));
+        with(device, "sessions", sessions.collect::<Vec<_>>())
+    });
+    pretty(&with(reports, "devices", devices.collect::<Vec<_>>()))
 }
 
 /// `value` as JSON on several lines, with a line end.

@@ -15,10 +15,11 @@ pub fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// `16 suspend attempts: 3 slept, 1 failed`, from the count of each of [`Outcome::ALL`].
-pub fn attempts(counts: [u64; 5]) -> String {
-    let all: u64 = counts.iter().sum();
-    let some = counts.iter().zip(Outcome::ALL).filter(|(n, _)| **n > 0);
+/// `16 suspend attempts: 3 slept, 1 failed`, from the number of each outcome.
+pub fn attempts(number: impl Fn(Outcome) -> u64) -> String {
+    let counts = Outcome::ALL.map(|of| (number(of), of));
+    let all: u64 = counts.iter().map(|(n, _)| n).sum();
+    let some = counts.into_iter().filter(|(n, _)| *n > 0);
     let some: Vec<_> = some.map(|(n, of)| format!("{n} {}", outcome(of))).collect();
     let some = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
     count(all, "suspend attempt") + &some
@@ -71,4 +72,13 @@ pub fn spaced(key: impl ToString) -> String {
 /// `pm_suspend`'s return value.
 pub fn returned(value: Option<i32>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), errno)
+}
+
+/// An interrupt's number and name; `None` if neither is known.
+pub fn interrupt(irq: Option<u32>, name: Option<&str>) -> Option<Text> {
+    let number = irq.map(|irq| Piece::Words(irq.to_string()));
+    let space = irq.and(name).map(|_| Piece::Words(" ".to_owned()));
+    let name = name.map(|name| Piece::Quote(name.to_owned()));
+    let text: Text = number.into_iter().chain(space).chain(name).collect();
+    (!text.is_empty()).then_some(text)
 }

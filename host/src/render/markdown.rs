@@ -31,7 +31,7 @@ pub fn render(page: &Page) -> String {
 fn item(item: &Item) -> String {
     let text = inert(&item.text);
     match item.mark {
-        Mark::High | Mark::Medium | Mark::Low => format!("- {}: {text}\n", item.mark.word()),
+        Mark::Finding(severity) => format!("- {severity}: {text}\n"),
         Mark::Broken | Mark::Doubt | Mark::Plain => format!("- {text}\n"),
     }
 }
@@ -115,7 +115,7 @@ mod tests {
 
     /// The bytes of the name in a span.
     fn back(span: &str) -> Vec<u8> {
-        crate::text::unescape(&span[1..span.len() - 1]).expect("escapes")
+        crate::text::inverse::unescape(&span[1..span.len() - 1]).expect("escapes")
     }
 
     fn shown(bytes: &[u8]) -> String {

@@ -1,7 +1,7 @@
 //! A page made of headings, lines, lists and tables, which every skin draws in its own way: the
 //! terminal, Markdown and HTML show the same sections, columns and words.
 
-use crate::report::{Line, Name};
+use crate::report::{Line, Name, Severity};
 use crate::units::{many, time};
 
 /// A part of a text.
@@ -36,12 +36,8 @@ pub fn name(name: &Name) -> Text {
 /// How much an item of a list matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
-    /// A finding of high severity.
-    High,
-    /// A finding of medium severity.
-    Medium,
-    /// A finding of low severity.
-    Low,
+    /// A finding.
+    Finding(Severity),
     /// A broken limit.
     Broken,
     /// A reason to doubt the numbers.
@@ -52,13 +48,11 @@ pub enum Mark {
 
 impl Mark {
     /// The word for it.
-    pub fn word(self) -> &'static str {
+    pub fn word(self) -> String {
         match self {
-            Self::High => "high",
-            Self::Medium => "medium",
-            Self::Low => "low",
-            Self::Doubt => "doubt",
-            Self::Broken | Self::Plain => "",
+            Self::Finding(severity) => severity.to_string(),
+            Self::Doubt => "doubt".to_owned(),
+            Self::Broken | Self::Plain => String::new(),
         }
     }
 }
@@ -72,13 +66,6 @@ pub struct Item {
     pub text: Text,
     /// The time that a fix would save.
     pub gain_ns: Option<u64>,
-}
-
-impl Item {
-    /// An item that is a sentence alone.
-    pub fn new(mark: Mark, text: Text) -> Self {
-        Self { mark, text, gain_ns: None }
-    }
 }
 
 /// On which side a column's cells are flush.
@@ -145,6 +132,11 @@ impl Cell {
     /// Our own words.
     pub fn words(text: impl Into<String>) -> Self {
         Self::Text(words(text))
+    }
+
+    /// Our own words; `None` where the trace does not have the value.
+    pub fn known(text: Option<String>) -> Self {
+        Self::words(text.as_deref().unwrap_or(UNKNOWN))
     }
 
     /// A count; a zero is only a dot, so that the others stand out.
@@ -264,7 +256,8 @@ impl Page {
 
     /// A list; none without items.
     pub fn items(&mut self, mark: Mark, sentences: impl IntoIterator<Item = Text>) {
-        let items: Vec<_> = sentences.into_iter().map(|text| Item::new(mark, text)).collect();
+        let item = |text| Item { mark, text, gain_ns: None };
+        let items: Vec<_> = sentences.into_iter().map(item).collect();
         if !items.is_empty() {
             self.blocks.push(Block::Items(items, usize::MAX));
         }

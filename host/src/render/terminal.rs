@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use self::columns::{joined, laid_out};
 use super::page::{Block, Cell, Item, Kind, Mark, Page, Piece, Table};
-use crate::report::Line;
+use crate::report::{Line, Severity};
 use crate::text::{escape, fit, one_line};
 
 /// The widest page on a terminal: longer lines are hard to follow.
@@ -76,9 +76,9 @@ impl Lines {
     fn items(&mut self, items: &[Item], at_once: usize) {
         for item in items.iter().take(at_once) {
             let (style, sign) = match item.mark {
-                Mark::High | Mark::Broken => (RED, "!"),
-                Mark::Medium | Mark::Doubt => (YELLOW, "!"),
-                Mark::Low | Mark::Plain => (DIM, "·"),
+                Mark::Finding(Severity::High) | Mark::Broken => (RED, "!"),
+                Mark::Finding(Severity::Medium) | Mark::Doubt => (YELLOW, "!"),
+                Mark::Finding(Severity::Low) | Mark::Plain => (DIM, "·"),
             };
             for (index, line) in
                 wrap("    ", &plain(&item.text), self.look.width).iter().enumerate()

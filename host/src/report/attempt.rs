@@ -6,7 +6,7 @@ use sleepwalk_trace::time::BootNanos;
 use super::{Name, stamp};
 
 /// How deep an attempt meant to sleep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Suspend to idle, `PM_SUSPEND_TO_IDLE`.
@@ -16,6 +16,7 @@ pub enum Mode {
     /// Suspend to RAM, `PM_SUSPEND_MEM`.
     Deep,
     /// The start is not in the trace, or names a state that this version does not know.
+    #[default]
     Unknown,
 }
 
@@ -42,10 +43,11 @@ impl Outcome {
 }
 
 /// The step in which an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Before anything was done.
+    #[default]
     Entry,
     /// Syncing the file systems.
     Sync,

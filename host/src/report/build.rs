@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::sources::rank;
-use super::{By, Name, Overhead, Report, SCHEMA, Session, Source, Span, Sum, Walks};
-use crate::analyze::sources::Tally;
-use crate::analyze::{Analysis, findings, spans};
+use super::{By, Name, Overhead, Report, SCHEMA, Session, Source, Sum, Walks};
+use crate::analyze::{Analysis, findings};
 use crate::session::decode::Model;
 
 /// The report with the `top` most costly sources, or all.
@@ -112,15 +111,16 @@ fn session(analysis: &Analysis) -> Session {
 
 fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
     let mut addresses = BTreeMap::new();
-    let tallies = analysis.sources.iter().zip(&analysis.spans).zip(&analysis.charges);
-    let sources = tallies.map(|((tally, spans), charge)| {
-        let known = analysis.model.sources.get(&tally.instance);
+    let sources = analysis.sources.iter().map(|(&instance, source)| {
+        let known = analysis.model.sources.get(&instance);
         let next = addresses.len() as u32;
-        let mut source = source(analysis, tally, spans, names.of(tally.instance));
-        source.instance = Some(tally.instance);
-        source.address_id = known.map(|def| *addresses.entry(def.address).or_insert(next));
-        source.sum.charge(charge, analysis.ledger.knows_blocked());
-        source
+        Source {
+            name: names.of(instance),
+            name_cut: known.is_some_and(|def| def.name_cut),
+            instance: Some(instance),
+            address_id: known.map(|def| *addresses.entry(def.address).or_insert(next)),
+            ..source.clone()
+        }
     });
     sources.collect()
 }
@@ -129,43 +129,22 @@ fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
 /// that two sources of one name aborted is one abort of the name.
 pub fn by_name(analysis: &Analysis) -> Vec<Source> {
     let mut sources = BTreeMap::<&[u8], Source>::new();
-    for (tally, spans) in analysis.sources.iter().zip(&analysis.spans) {
-        let name = analysis.model.name(tally.instance);
-        let one = source(analysis, tally, spans, Name::new(name));
+    for (instance, source) in &analysis.sources {
+        let name = analysis.model.name(*instance);
+        let name_cut = analysis.model.sources.get(instance).is_some_and(|def| def.name_cut);
+        let one = Source { name: Name::new(name), name_cut, ..source.clone() };
         match sources.get_mut(name) {
             Some(sum) => sum.add(one),
             None => drop(sources.insert(name, one)),
         }
     }
-    let charges = analysis.charges_by_name();
+    let costs = analysis.costs_by_name();
     for (name, source) in &mut sources {
-        let charge = charges.get(name).copied().unwrap_or_default();
-        source.sum.charge(&charge, analysis.ledger.knows_blocked());
+        let Sum { instances, held_ns, activations, events, expiries, .. } = source.sum;
+        let cost = costs.get(name).copied().unwrap_or_default();
+        source.sum = Sum { instances, held_ns, activations, events, expiries, ..cost };
     }
     let mut sources = sources.into_values().collect();
     rank(&mut sources, None, |s| (&s.sum, s.name.clone()));
     sources
-}
-
-fn source(analysis: &Analysis, tally: &Tally, spans: &[spans::Span], name: Name) -> Source {
-    Source {
-        name,
-        name_cut: analysis.model.sources.get(&tally.instance).is_some_and(|def| def.name_cut),
-        instance: None,
-        address_id: None,
-        first_ns: tally.first,
-        last_ns: tally.last,
-        born: tally.born,
-        died: tally.died,
-        sum: Sum {
-            instances: 1,
-            held_ns: tally.held_ns,
-            activations: tally.activations,
-            events: tally.events,
-            expiries: tally.expiries,
-            ..Sum::default()
-        },
-        active_at_end: tally.active,
-        spans: spans.iter().map(|&(start_ns, end_ns)| Span { start_ns, end_ns }).collect(),
-    }
 }

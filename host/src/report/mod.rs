@@ -265,6 +265,19 @@ pub struct Span {
     pub end_ns: BootNanos,
 }
 
+impl Span {
+    /// Joins those of `spans`, sorted by start, that are at most `grain_ns` apart.
+    pub fn join(spans: &mut Vec<Self>, grain_ns: u64) {
+        spans.dedup_by(|next, kept| {
+            let near = next.start_ns.since(kept.end_ns) <= grain_ns;
+            if near {
+                kept.end_ns = kept.end_ns.max(next.end_ns);
+            }
+            near
+        });
+    }
+}
+
 /// The cost of the capture itself.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Overhead {
@@ -299,7 +312,7 @@ fn wall_clock<S: Serializer>(at: &RealNanos, to: S) -> Result<S::Ok, S::Error> {
 }
 
 /// Adds a value to a sum; what neither knows stays `None`.
-fn add_known(sum: &mut Option<u64>, more: Option<u64>) {
+pub fn add_known(sum: &mut Option<u64>, more: Option<u64>) {
     if let Some(more) = more {
         *sum = Some(sum.unwrap_or(0).saturating_add(more));
     }

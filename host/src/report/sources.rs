@@ -6,10 +6,9 @@ use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
 use super::{Name, Span, add_known, stamp};
-use crate::analyze::ledger::Charge;
 
 /// One source, or all sources of one name.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Source {
     /// Its name.
     #[serde(flatten)]
@@ -92,15 +91,10 @@ impl Sum {
         }
     }
 
-    /// Sets the costs; `blocked`: blocked time is known.
-    pub(super) fn charge(&mut self, charge: &Charge, blocked: bool) {
-        self.blocked_share_ns = blocked.then_some(charge.blocked_share_ns);
-        self.blocked_sole_ns = blocked.then_some(charge.blocked_sole_ns);
-        self.aborts = charge.aborts;
-        self.abort_ns = charge.abort_ns;
-        self.wakes = charge.wakes;
-        self.after_wake_ns = charge.after_wake_ns;
-        self.cost_ns = charge.cost_ns();
+    /// Sets the cost to the sum of its parts.
+    pub fn total(&mut self) {
+        let blocked_ns = self.blocked_share_ns.unwrap_or(0);
+        self.cost_ns = blocked_ns.saturating_add(self.abort_ns).saturating_add(self.after_wake_ns);
     }
 
     /// Sorts the most costly first, then those held longest.
@@ -125,7 +119,9 @@ impl Sum {
 impl Source {
     /// Adds another source of the name: born and died only if all of them were.
     pub(super) fn add(&mut self, other: Self) {
-        self.spans = merged(std::mem::take(&mut self.spans), other.spans);
+        self.spans.extend(other.spans);
+        self.spans.sort_by_key(|span| (span.start_ns, span.end_ns));
+        Span::join(&mut self.spans, 0);
         self.name_cut |= other.name_cut;
         self.first_ns = self.first_ns.min(other.first_ns);
         self.last_ns = self.last_ns.max(other.last_ns);
@@ -150,18 +146,4 @@ pub fn rank<T, K: Ord>(
     let left_out = (list.len() - kept) as u64;
     list.truncate(kept);
     left_out
-}
-
-/// The time in which either of two sources was held.
-fn merged(mut spans: Vec<Span>, more: Vec<Span>) -> Vec<Span> {
-    spans.extend(more);
-    spans.sort_by_key(|span| (span.start_ns, span.end_ns));
-    spans.dedup_by(|next, kept| {
-        let touches = next.start_ns <= kept.end_ns;
-        if touches {
-            kept.end_ns = kept.end_ns.max(next.end_ns);
-        }
-        touches
-    });
-    spans
 }

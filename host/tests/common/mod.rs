@@ -3,6 +3,7 @@
 
 pub mod fake;
 pub mod full;
+pub mod inverse;
 pub mod packets;
 pub mod schema;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
 use sleepwalk::export::perfetto::proto::clock::INCREMENTAL;
-use sleepwalk::export::perfetto::proto::{Ftrace, PACKET_TAG, TracePacket, event};
+use sleepwalk::export::perfetto::proto::{Ftrace, PACKET_FIELD, TracePacket, event};
 
 /// The packets of an export, with all stamps by CLOCK_BOOTTIME.
 pub fn decode(mut bytes: &[u8]) -> Vec<TracePacket> {
@@ -12,7 +12,8 @@ pub fn decode(mut bytes: &[u8]) -> Vec<TracePacket> {
     // By sequence: its clock, and the last stamp by an incremental one.
     let mut sequences = BTreeMap::<Option<u32>, (Option<u32>, u64)>::new();
     while let Some((tag, rest)) = bytes.split_first() {
-        assert_eq!(*tag, PACKET_TAG);
+        // A field with a length.
+        assert_eq!(u32::from(*tag), PACKET_FIELD << 3 | 2);
         bytes = rest;
         let mut packet = TracePacket::decode_length_delimited(&mut bytes).expect("a packet");
         let (clock, last) = sequences.entry(packet.trusted_packet_sequence_id).or_default();

@@ -12,7 +12,7 @@ const EBUSY: i32 = -16;
 const STEPS: usize = 512;
 
 /// An attempt in progress.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Open {
     start: BootNanos,
     last: BootNanos,
@@ -40,24 +40,7 @@ struct Open {
 
 impl Open {
     fn new(at: BootNanos, mode: Mode) -> Self {
-        Self {
-            start: at,
-            last: at,
-            mode,
-            stage: Stage::Entry,
-            frozen: None,
-            entries: 0,
-            stayed_ns: 0,
-            longest_ns: 0,
-            first_entry: None,
-            inside: None,
-            last_stay: None,
-            turned: false,
-            thawed: false,
-            irq: None,
-            waker: None,
-            steps: Vec::new(),
-        }
+        Self { start: at, last: at, mode, ..Self::default() }
     }
 
     fn step(&mut self, at: BootNanos, name: &'static str, begin: bool) {
@@ -121,6 +104,12 @@ impl Open {
         self.stayed_ns = self.stayed_ns.saturating_add(stayed.saturating_sub(counted));
         self.longest_ns = self.longest_ns.max(stayed);
         self.last_stay = Some((since, stayed));
+    }
+
+    /// Its return is not in the trace: it ends with its last phase.
+    fn lost(self) -> Closed {
+        let last = self.last;
+        self.close(last, Returned::Unseen)
     }
 
     fn close(self, end: BootNanos, returned: Returned) -> Closed {
@@ -198,15 +187,11 @@ impl AttemptBuilder {
         begin: bool,
     ) -> Option<Closed> {
         if action == "suspend_enter" && begin {
-            // The attempt before lost its return: it ends with its last phase.
             let mut open = Open::new(at, mode_of(value));
             open.step(at, action, begin);
             let lost = self.open.replace(open);
             (self.tail, self.resuming) = (false, false);
-            return lost.map(|open| {
-                let last = open.last;
-                open.close(last, Returned::Unseen)
-            });
+            return lost.map(Open::lost);
         }
         match &mut self.open {
             Some(open) => open.phase(at, action, value, begin),
@@ -280,9 +265,7 @@ impl AttemptBuilder {
 
     /// The trace is over.
     pub fn finish(&mut self) -> Option<Closed> {
-        let open = self.open.take()?;
-        let last = open.last;
-        Some(open.close(last, Returned::Unseen))
+        self.open.take().map(Open::lost)
     }
 }
 

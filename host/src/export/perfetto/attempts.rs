@@ -163,7 +163,7 @@ impl<'a> Attempts<'a> {
 fn notes(attempt: &Attempt, names: &Names<'_>) -> Vec<DebugAnnotation> {
     let blame = |instance, evidence: Evidence| {
         vec![
-            note("name", Value::Text(names.plain(instance).into_owned())),
+            note("name", Value::Text(names.plain(instance))),
             note("instance", Value::Unsigned(instance.into())),
             note("evidence", Value::Text(evidence.to_string())),
         ]

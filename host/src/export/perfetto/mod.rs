@@ -26,8 +26,7 @@ use self::proto::{
 use self::tracks::{Names, Quantity, Track};
 use super::{ExportError, Sink};
 use crate::analyze::Analysis;
-use crate::report::Wait;
-use crate::report::{self, By};
+use crate::report::{self, By, Wait};
 use crate::session::decode::{Event, Model};
 use crate::session::held::Held;
 use crate::session::stretch::HoldKind;
@@ -135,7 +134,7 @@ impl<'a, W: Write> Export<'a, W> {
         self.edges.resize(self.edges.len().max(slot + 1), None);
         let names = &self.names;
         let edges = self.edges[slot].get_or_insert_with(|| {
-            let source = || WakeupSource { name: Some(names.plain(instance).into_owned()) };
+            let source = || WakeupSource { name: Some(names.plain(instance)) };
             [Ftrace::WakeupSourceDeactivate(source()), Ftrace::WakeupSourceActivate(source())]
                 .map(|event| encoded(event).into())
         });
@@ -157,7 +156,7 @@ impl<'a, W: Write> Export<'a, W> {
                 HoldKind::Removed => packets.instant(uuid, at, "removed", Vec::new())?,
                 HoldKind::Began { before } => {
                     let notes = if before { &["since_before"] } else { counted };
-                    let name = || self.names.unique(hold.instance).into_owned();
+                    let name = || self.names.unique(hold.instance);
                     self.holds.begin(at, (hold.slot, uuid), name, notes, packets)?;
                 }
                 HoldKind::Ended { unfinished } => {

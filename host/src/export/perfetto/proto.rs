@@ -40,8 +40,6 @@ pub mod track {
 
 /// `Trace.packet`: the file is nothing but these.
 pub const PACKET_FIELD: u32 = 1;
-/// The byte before every packet in the file; the length follows.
-pub const PACKET_TAG: u8 = (PACKET_FIELD as u8) << 3 | 2;
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TracePacket {

@@ -1,6 +1,5 @@
 //! The tracks, and how they are named.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sleepwalk_trace::record::SourceDef;
@@ -59,9 +58,7 @@ impl Track {
             Self::Waits => (5, 0),
             Self::Thread(id) => (6, id),
             Self::PowerSupplies => (7, 0),
-            Self::Supply(name, Quantity::Capacity) => (8, name),
-            Self::Supply(name, Quantity::Charge) => (9, name),
-            Self::Supply(name, Quantity::Current) => (10, name),
+            Self::Supply(name, quantity) => (8 + quantity as u64, name),
             Self::Sources => (11, 0),
         };
         1 << 40 | kind << 32 | u64::from(which)
@@ -86,44 +83,35 @@ const NO_NAME: &str = "(no name)";
 #[derive(Debug)]
 pub struct Names<'a> {
     model: &'a Model,
-    sources: BTreeMap<u32, SourceName>,
-}
-
-#[derive(Debug)]
-struct SourceName {
-    plain: String,
-    unique: String,
+    /// How many sources have each name.
+    count: BTreeMap<&'a [u8], u32>,
 }
 
 impl<'a> Names<'a> {
     /// For the trace with this model.
     pub fn new(model: &'a Model) -> Self {
-        let mut count = BTreeMap::<&[u8], u32>::new();
+        let mut count = BTreeMap::new();
         for instance in model.sources.keys() {
             *count.entry(model.name(*instance)).or_default() += 1;
         }
-        let name = |(instance, source): (&u32, &SourceDef)| {
-            let name = model.name(*instance);
-            let alone = count.get(name) == Some(&1) && !name.is_empty();
-            (*instance, SourceName::new(name, source.name_cut, (!alone).then_some(*instance)))
-        };
-        Self { model, sources: model.sources.iter().map(name).collect() }
+        Self { model, count }
     }
 
     /// A source's name as the kernel has it, harmless.
-    pub fn plain(&self, instance: u32) -> Cow<'_, str> {
-        match self.sources.get(&instance) {
-            Some(source) => source.plain.as_str().into(),
-            None => NO_NAME.into(),
+    pub fn plain(&self, instance: u32) -> String {
+        let cut = self.model.sources.get(&instance).is_some_and(|source| source.name_cut);
+        match self.model.name(instance) {
+            [] => NO_NAME.to_owned(),
+            name if cut => format!("{}…", escape(name)),
+            name => escape(name),
         }
     }
 
     /// A source's name, which differs from others of one name by its number in the trace.
-    pub fn unique(&self, instance: u32) -> Cow<'_, str> {
-        match self.sources.get(&instance) {
-            Some(source) => source.unique.as_str().into(),
-            None => format!("{NO_NAME} #{instance}").into(),
-        }
+    pub fn unique(&self, instance: u32) -> String {
+        let (name, plain) = (self.model.name(instance), self.plain(instance));
+        let alone = !name.is_empty() && self.count.get(name) == Some(&1);
+        if alone { plain } else { format!("{plain} #{instance}") }
     }
 
     /// An interrupt's number and name.
@@ -150,7 +138,6 @@ impl<'a> Names<'a> {
             counter: Some(CounterDescriptor { unit_name: Some(unit.to_owned()) }),
             ..descriptor
         };
-        let supply = |name, what| format!("{} {what}", escape(self.model.text(name)));
         match which {
             Track::Root => group("Sleepwalk", 0, track::EXPLICIT),
             Track::Attempts => plain("Suspend attempts", 1),
@@ -164,29 +151,17 @@ impl<'a> Names<'a> {
                 ..plain(&self.unique(instance), 0)
             },
             Track::PowerSupplies => group("Power supplies", 6, track::LEXICOGRAPHIC),
-            Track::Supply(name, Quantity::Capacity) => {
-                counter(plain(&supply(name, "capacity"), 0), "%")
-            }
-            Track::Supply(name, Quantity::Charge) => {
-                counter(plain(&supply(name, "charge"), 0), "µAh")
-            }
-            Track::Supply(name, Quantity::Current) => {
-                counter(plain(&supply(name, "current"), 0), "µA")
+            Track::Supply(name, quantity) => {
+                let (what, unit) = match quantity {
+                    Quantity::Capacity => ("capacity", "%"),
+                    Quantity::Charge => ("charge", "µAh"),
+                    Quantity::Current => ("current", "µA"),
+                };
+                let name = format!("{} {what}", escape(self.model.text(name)));
+                counter(plain(&name, 0), unit)
             }
             Track::Missing => plain("Missing from the trace", 7),
         }
-    }
-}
-
-impl SourceName {
-    fn new(name: &[u8], cut: bool, number: Option<u32>) -> Self {
-        let plain = match (name, cut) {
-            ([], _) => NO_NAME.to_owned(),
-            (name, true) => format!("{}…", escape(name)),
-            (name, false) => escape(name),
-        };
-        let unique = number.map_or_else(|| plain.clone(), |number| format!("{plain} #{number}"));
-        Self { plain, unique }
     }
 }
 

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::ranking;
 use crate::render::page::{
-    Align, Block, Cell, Column, Item, Kind, Mark, Piece, Row, Section, Table, Text,
+    Align, Block, Cell, Column, Item, Kind, Mark, Piece, Row, Section, Table,
 };
 use crate::render::terminal::plain;
 use crate::report::Source;
@@ -47,10 +47,6 @@ impl<'a> Names<'a> {
     }
 }
 
-pub(super) fn text(text: &Text) -> Markup {
-    html! { (plain(text)) }
-}
-
 /// Blocks that start with a heading.
 pub(super) fn sections(blocks: &[Block], names: &Names<'_>) -> Markup {
     let starts = |_: &Block, next: &Block| !matches!(next, Block::Heading(..));
@@ -59,18 +55,18 @@ pub(super) fn sections(blocks: &[Block], names: &Names<'_>) -> Markup {
             @if let [Block::Heading(kind, heading), blocks @ ..] = section {
                 @match kind {
                     Section::Findings => section #findings aria-labelledby="findings-h" {
-                        h2 #findings-h { (text(heading)) }
+                        h2 #findings-h { (plain(heading)) }
                         @for block in blocks { (self::block(block, names)) }
                     },
                     Section::Ledger => section #ledger aria-labelledby="ledger-h" {
-                        h2 #ledger-h { (text(heading)) }
+                        h2 #ledger-h { (plain(heading)) }
                         @for block in blocks {
                             @if let Block::Table(table) = block { (strip(table)) }
                             (self::block(block, names))
                         }
                     },
                     Section::Ranking => section #ranking aria-labelledby="ranking-h" tabindex="-1" {
-                        div.bar { h2 #ranking-h { (text(heading)) } (ranking::filter()) }
+                        div.bar { h2 #ranking-h { (plain(heading)) } (ranking::filter()) }
                         @for block in blocks {
                             @match block {
                                 Block::Table(table) => (ranking::ranking(table)),
@@ -79,7 +75,7 @@ pub(super) fn sections(blocks: &[Block], names: &Names<'_>) -> Markup {
                         }
                     },
                     Section::Other => section {
-                        h2 { (text(heading)) }
+                        h2 { (plain(heading)) }
                         @for block in blocks { (self::block(block, names)) }
                     },
                 }
@@ -91,8 +87,8 @@ pub(super) fn sections(blocks: &[Block], names: &Names<'_>) -> Markup {
 fn block(block: &Block, names: &Names<'_>) -> Markup {
     html! {
         @match block {
-            Block::Title(line) | Block::Heading(_, line) | Block::Line(line) => p { (text(line)) },
-            Block::Note(note) => p.note { (text(note)) },
+            Block::Title(line) | Block::Heading(_, line) | Block::Line(line) => p { (plain(line)) },
+            Block::Note(note) => p.note { (plain(note)) },
             Block::Items(items, at_once) => {
                 @let (first, rest) = items.split_at(items.len().min(*at_once));
                 (list(first, names))
@@ -113,8 +109,9 @@ fn list(items: &[Item], names: &Names<'_>) -> Markup {
     html! {
         ul class=(if marked { "findings" } else { "items" }) {
             @for item in items {
-                li class=[Some(item.mark.word()).filter(|word| !word.is_empty())] {
-                    @if marked { span.severity { (item.mark.word()) } }
+                @let word = item.mark.word();
+                li class=[Some(&word).filter(|word| !word.is_empty())] {
+                    @if marked { span.severity { (word) } }
                     p { (names.linked(&item.text)) }
                     @if let Some(ns) = item.gain_ns.filter(|ns| *ns > 0) {
                         span.gain title="the time that a fix would save at most" {
@@ -209,12 +206,12 @@ fn strip(table: &Table) -> Markup {
 pub(super) fn shown(cell: &Cell) -> Markup {
     html! {
         @match cell {
-            Cell::Text(content) => (text(content)),
+            Cell::Text(content) => (plain(content)),
             Cell::Number(shown, _) => (shown),
             Cell::Names(names, more) => {
                 @for (index, name) in names.iter().enumerate() {
                     @if index > 0 { ", " }
-                    (text(name))
+                    (plain(name))
                 }
                 @if *more > 0 { ", +" (more) }
             }

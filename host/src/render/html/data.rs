@@ -11,7 +11,7 @@ use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
 use crate::analyze::attempts::STEP_NAMES;
-use crate::render::labels::{outcome, returned, source, spaced};
+use crate::render::labels::{interrupt, outcome, returned, source, spaced};
 use crate::render::page::name;
 use crate::render::terminal::plain;
 use crate::report::{Attempt, Evidence, Name, Outcome, Report, Source, Span};
@@ -152,14 +152,8 @@ impl Attempts {
         self.wake.push(attempt.wake.as_ref().map_or(-1, |wake| {
             let source = wake.source.as_ref();
             let source = source.map_or(-1, |s| names.label(&s.name, s.instance) as i64);
-            let irq = match (wake.irq, &wake.irq_name) {
-                (Some(irq), Some(name)) => {
-                    format!("{irq} {}", crate::text::escape(name.as_bytes()))
-                }
-                (Some(irq), None) => irq.to_string(),
-                (None, Some(name)) => crate::text::escape(name.as_bytes()),
-                (None, None) => String::new(),
-            };
+            let irq = interrupt(wake.irq, wake.irq_name.as_deref());
+            let irq = irq.map(|irq| plain(&irq)).unwrap_or_default();
             let evidence = words.index(wake.evidence.to_string());
             wakes.index(Wake(source, irq, evidence)) as i64
         }));

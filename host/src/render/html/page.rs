@@ -3,7 +3,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::blocks::{Names, sections, text};
+use super::blocks::{Names, sections};
 use crate::render::page::{Block, Page, Section};
 use crate::render::pages;
 use crate::render::terminal::plain;
@@ -83,8 +83,8 @@ fn header(report: &Report, page: &Page) -> Markup {
                 p.mark { "Sleepwalk" }
                 @for block in lines {
                     @match block {
-                        Block::Title(title) => h1 { (text(title)) },
-                        Block::Line(line) => p.about { (text(line)) },
+                        Block::Title(title) => h1 { (plain(title)) },
+                        Block::Line(line) => p.about { (plain(line)) },
                         _ => {}
                     }
                 }

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::render::labels::{outcome, returned, spaced};
-use crate::render::page::{Cell, Column, Page, Piece, Text, UNKNOWN, name, words};
+use crate::render::labels::{self, outcome, returned, spaced};
+use crate::render::page::{Cell, Column, Page, Piece, UNKNOWN, name, words};
 use crate::report::{Attempt, Evidence, Name, Wake};
 use crate::units::{count, time};
 
@@ -131,22 +131,10 @@ pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt
         [
             Cell::count(times),
             mean,
-            Cell::Text(interrupt(irq, irq_name.as_deref())),
+            Cell::Text(labels::interrupt(irq, irq_name.as_deref()).unwrap_or(words(UNKNOWN))),
             Cell::Text(source),
         ]
     };
     page.table(&columns, groups.into_iter().take(WAKES).map(row));
     page.rest(&(more > 0).then(|| format!("{more} more")).into_iter().collect::<Vec<_>>());
-}
-
-/// An interrupt's number and name.
-fn interrupt(irq: Option<u32>, name: Option<&str>) -> Text {
-    match (irq, name) {
-        (Some(irq), Some(name)) => {
-            vec![Piece::Words(format!("{irq} ")), Piece::Quote(name.to_owned())]
-        }
-        (Some(irq), None) => words(irq.to_string()),
-        (None, Some(name)) => vec![Piece::Quote(name.to_owned())],
-        (None, None) => words(UNKNOWN),
-    }
 }

@@ -59,7 +59,7 @@ fn side(what: &str, side: &Side) -> [Cell; 6] {
         Cell::words(what),
         Cell::words(side.traces.len().to_string()),
         Cell::time(side.duration_ns),
-        Cell::words(awake.as_deref().unwrap_or(UNKNOWN)),
+        Cell::known(awake),
         Cell::count(side.attempts),
         Cell::Text(quote(side.devices.join(", "))),
     ]
@@ -76,9 +76,7 @@ fn ledger(line: &LineChange) -> [Cell; 4] {
         Part::Awake => "awake",
         Part::Line(line) => labels::line(line).0,
     };
-    let change = line.percent.change.map(|change| signed(change, short));
-    let change = Cell::words(change.as_deref().unwrap_or(UNKNOWN));
-    [Cell::words(label), before, after, change]
+    [Cell::words(label), before, after, points(&line.percent)]
 }
 
 fn outcome(outcome: &AttemptChange) -> [Cell; 4] {
@@ -91,16 +89,20 @@ fn outcome(outcome: &AttemptChange) -> [Cell; 4] {
 }
 
 fn sides(measure: &Measure, show: fn(f64) -> String) -> [Cell; 2] {
-    [measure.before, measure.after].map(|spread| Cell::words(ranged(spread, show)))
+    [measure.before, measure.after].map(|spread| Cell::known(spread.map(|s| ranged(s, show))))
 }
 
 /// The median, and where there are several traces how far they are apart.
-fn ranged(spread: Option<Spread>, show: fn(f64) -> String) -> String {
-    let Some(s) = spread else { return UNKNOWN.to_owned() };
+fn ranged(s: Spread, show: fn(f64) -> String) -> String {
     if s.traces < 2 {
         return show(s.median);
     }
     format!("{} ({}–{})", show(s.median), show(s.min), show(s.max))
+}
+
+/// The change alone, without its share of the value before.
+fn points(measure: &Measure) -> Cell {
+    Cell::known(measure.change.map(|change| signed(change, short)))
 }
 
 fn change(measure: &Measure, show: fn(f64) -> String) -> String {
@@ -156,16 +158,13 @@ fn row(s: &SourceChange, measure: &Measure) -> [Cell; 6] {
     }
     let seconds = |value: f64| short(value / SECOND as f64);
     let [before, after] = sides(measure, seconds);
-    let counted = |m: &Measure| {
-        Cell::words(m.change.map_or_else(|| UNKNOWN.to_owned(), |change| signed(change, short)))
-    };
     [
         Cell::Text(label),
         before,
         after,
         Cell::words(change(measure, seconds)),
-        counted(&s.aborts_per_awake_hour),
-        counted(&s.wakes_per_awake_hour),
+        points(&s.aborts_per_awake_hour),
+        points(&s.wakes_per_awake_hour),
     ]
 }
 

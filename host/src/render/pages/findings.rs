@@ -2,7 +2,7 @@
 
 use crate::render::findings::sentence;
 use crate::render::page::{Block, Item, Mark, Page, Piece, Section};
-use crate::report::{Report, Severity};
+use crate::report::Report;
 
 /// Findings shown at once: a longer list hides the first ones.
 const AT_ONCE: usize = 10;
@@ -12,17 +12,13 @@ pub fn findings<'a>(page: &mut Page, sessions: impl IntoIterator<Item = (&'a str
     let mut items = Vec::new();
     for (session, report) in sessions {
         for finding in &report.findings {
-            let mark = match finding.severity {
-                Severity::High => Mark::High,
-                Severity::Medium => Mark::Medium,
-                Severity::Low => Mark::Low,
-            };
             let mut text = Vec::new();
             if !session.is_empty() {
                 text.push(Piece::Quote(session.to_owned()));
                 text.push(Piece::Words(": ".to_owned()));
             }
             text.extend(sentence(finding, report.session.duration_ns));
+            let mark = Mark::Finding(finding.severity);
             items.push(Item { mark, text, gain_ns: finding.gain_ns });
         }
     }

@@ -47,9 +47,9 @@ fn beside(device: &Device) -> [Cell; 7] {
         Cell::Text(label(device)),
         Cell::time(t.duration_ns),
         Cell::words(percent(awake(&t.ledger, t.duration_ns), t.duration_ns)),
-        Cell::words(blocked.as_deref().unwrap_or(UNKNOWN)),
-        Cell::words(per_hour(t.attempts.aborted, t.duration_ns)),
-        Cell::words(per_hour(t.attempts.slept, t.duration_ns)),
+        Cell::known(blocked),
+        Cell::words(per_hour(t.attempts[&Outcome::Aborted], t.duration_ns)),
+        Cell::words(per_hour(t.attempts[&Outcome::Slept], t.duration_ns)),
         Cell::Text(worst.map_or_else(|| words(UNKNOWN), |source| name(&source.name))),
     ]
 }
@@ -83,7 +83,7 @@ fn one(page: &mut Page, device: &Device, top: usize) {
         count(*boots, "boot"),
         time(*duration_ns)
     ));
-    page.line(labels::attempts(device.totals.attempts.counts()));
+    page.line(labels::attempts(|outcome| device.totals.attempts[&outcome]));
     let files = files(&device.sessions);
     let found = files.iter().zip(&device.sessions);
     findings::findings(page, found.map(|(file, s)| (*file, &s.report)));

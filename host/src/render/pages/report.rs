@@ -4,14 +4,14 @@ use super::ranking::{self, Ranked};
 use super::{attempts, capture, findings, ledger, warnings};
 use crate::render::labels;
 use crate::render::page::{Block, Mark, Page};
-use crate::report::{Outcome, Report};
+use crate::report::Report;
 
 /// The page with the `top` most costly sources, or with every source.
 pub fn page(report: &Report, top: Option<usize>) -> Page {
     let mut page = Page::default();
     page.title(capture::title(&report.session));
     page.blocks.push(Block::Line(capture::extent(&report.session)));
-    page.line(labels::attempts(Outcome::ALL.map(|outcome| report.count(outcome))));
+    page.line(labels::attempts(|outcome| report.count(outcome)));
     findings::findings(&mut page, [("", report)]);
     page.list("Warnings", Mark::Doubt, warnings::warnings(&report.session));
     let whole_ns = report.session.duration_ns;

@@ -201,7 +201,7 @@ def check(export, records, report):
     for uuid in export.named("Wakeup sources"):
         about = export.tracks[uuid].description
         tracks[int(about.split(" ")[1])] = uuid
-    shared = {edge["instance"] for edge in of["edge"] if edge["shared"]}
+    shared = {edge["instance"] for edge in of["edge"] if edge.get("shared")}
     pairs = 0
     for instance in {edge["instance"] for edge in of["edge"]} - shared:
         edges = sorted(

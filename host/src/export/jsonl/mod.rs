@@ -270,10 +270,13 @@ impl Export<'_> {
         let text = &mut self.pipe.text;
         self.source_at.put(text, at_ns);
         text.extend_from_slice(&self.sources[slot].keys);
-        let autosleep = state.state & STATE_AUTOSLEEP != 0;
         flag(text, b",\"active\":", state.active());
-        flag(text, b",\"torn\":", state.torn());
-        flag(text, b",\"autosleep\":", autosleep);
+        if state.torn() {
+            text.extend_from_slice(b",\"torn\":true");
+        }
+        if state.state & STATE_AUTOSLEEP != 0 {
+            text.extend_from_slice(b",\"autosleep\":true");
+        }
         let counters = &state.counters;
         number(text, b",\"held_ns\":", state.held_ns(now));
         number(text, b",\"active_count\":", counters.active_count);
@@ -325,7 +328,8 @@ fn flag<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: bool) {
     text.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
-/// The end of an edge's line.
+/// The end of an edge's line. `shared` is seldom true, and is left out else.
 fn edge_rest(active: bool, shared: bool) -> String {
-    format!(",\"active\":{active},\"shared\":{shared}}}\n")
+    let shared = if shared { ",\"shared\":true" } else { "" };
+    format!(",\"active\":{active}{shared}}}\n")
 }

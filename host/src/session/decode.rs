@@ -310,6 +310,7 @@ impl Model {
                 self.overhead = Some(overhead);
             }
             Record::End(end) => self.finish = Some(end),
+            // Events, which `record` handled; and `suspend_stats` and waiters, which only `dump` shows so far.
             _ => {}
         }
     }

@@ -435,7 +435,8 @@ pub fn has_waits(model: &Model) -> bool {
 }
 
 /// Whether an end without a start belongs to a wait from before the session. A kretprobe cannot
-/// distinguish a blocking read from others.
+/// distinguish a blocking read from others. No form of the hook sees the end of a wait from before it was
+/// attached (`docs/decisions/0034`), so such an end follows a loss, a gap or a ring's dropped regions.
 pub fn has_earlier_waits(model: &Model) -> bool {
     wait_hook(model).is_some_and(|how| how != "kretprobe")
 }

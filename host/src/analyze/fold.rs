@@ -6,21 +6,21 @@ use std::collections::btree_map::Entry;
 use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
-use super::Analysis;
-use super::active::{self, Active, Blocking};
+use super::active::{self, Active, Blocked, Blocking};
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
 use super::ledger;
 use super::power;
 use super::sources;
-use super::spans::Spans;
+use super::tally::Tally;
 use super::waits::Waits;
-use crate::report::{Attempt, Cause, Evidence, Source, Sum};
+use super::wakes::Wakes;
+use super::{Analysis, NameFacts};
+use crate::report::{Attempt, Cause, Culprit, Evidence, Source, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
     self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
 };
-use crate::session::stretch::HoldKind;
 
 /// Follows the session.
 #[derive(Debug, Default)]
@@ -31,8 +31,8 @@ pub struct Fold {
     active: Active,
     waits: Option<Waits>,
     held: Held,
-    /// When each source was held, by its place in `held`; `None` unless it is drawn.
-    spans: Option<Vec<Spans>>,
+    wakes: Wakes,
+    tally: Tally,
     /// Up to where everything is accounted for.
     now: BootNanos,
     /// Something is missing up to the next event.
@@ -54,12 +54,12 @@ pub struct Fold {
 impl Fold {
     /// Nothing has happened yet. To be `drawn`, it keeps when each source was held.
     pub fn new(drawn: bool) -> Self {
-        Self { active: Active::new(), spans: drawn.then(Vec::new), ..Self::default() }
+        Self { active: Active::new(), tally: Tally::new(drawn), ..Self::default() }
     }
 
     fn gap(&mut self) {
         self.sources.gap();
-        self.causes.gap();
+        self.causes.gap(&self.held);
         if let Some(waits) = &mut self.waits {
             waits.gap(self.now, &mut self.active);
         }
@@ -117,7 +117,7 @@ impl Fold {
         let at = self.now;
         self.held.event(model, at, &event);
         self.active.follow(&self.held);
-        self.draw();
+        self.tally.take(&mut self.held);
         match event {
             Event::Edge { source, active: true, shared } => self.attempts.activated(source, shared),
             Event::Edge { .. } => {}
@@ -208,12 +208,7 @@ impl Fold {
         if facts.blames_sources {
             attempt.causes = self.suspects(model);
         }
-        if !self.held.known()
-            && let Some(wake) = &mut attempt.wake
-            && wake.source.is_some()
-        {
-            wake.evidence = Evidence::Likely;
-        }
+        self.wakes.ended(std::mem::take(&mut facts.activated), self.held.known());
         self.active.close_window();
         self.armed = false;
         let waiting = self.waits.as_ref().is_some_and(Waits::any);
@@ -225,8 +220,11 @@ impl Fold {
 
     /// The sources that edges show to have kept the current attempt from sleeping.
     fn suspects(&self, model: &Model) -> Vec<Cause> {
-        let suspects = self.active.suspects(&self.held);
+        let mut suspects = self.active.suspects(&self.held);
         let alone = suspects.len() == 1;
+        if suspects.iter().any(|suspect| !suspect.yields) {
+            suspects.retain(|suspect| !suspect.yields);
+        }
         let cause = |suspect: &active::Suspect| {
             let sure = (suspect.activated || alone) && !suspect.shared && self.held.known();
             let evidence = if sure { Evidence::Proven } else { Evidence::Likely };
@@ -235,30 +233,10 @@ impl Fold {
         // Without edges only a snapshot in the attempt shows the active sources; see [`Causes`].
         let suspects_by_edges = suspects.iter().filter(|_| self.held.edges(model));
         let mut causes: Vec<Cause> = suspects_by_edges.map(cause).collect();
-        // An `eventpoll` is active for a moment when an event of another source is handed over: all of
-        // them share a name, and would rank above every culprit.
-        if causes.iter().any(|cause| cause.evidence == Evidence::Proven) {
-            let shared = |i: u32| suspects.iter().any(|s| s.instance == i && s.shared);
-            causes.retain(|cause| !shared(cause.instance));
+        if let Some(cause) = causes.first_mut() {
+            cause.first = true;
         }
-        causes.sort_by_key(|cause| cause.instance);
         causes
-    }
-
-    /// The holds that became final.
-    fn draw(&mut self) {
-        if let Some(spans) = &mut self.spans {
-            for hold in self.held.holds().iter() {
-                let slot = hold.slot as usize;
-                spans.resize_with(spans.len().max(slot + 1), Spans::default);
-                match hold.kind {
-                    HoldKind::Began { .. } => spans[slot].begin(hold.at),
-                    HoldKind::Ended { .. } => spans[slot].end(hold.at),
-                    HoldKind::Appeared | HoldKind::Removed => {}
-                }
-            }
-        }
-        self.held.holds().clear();
     }
 
     fn snapshot(&mut self, at: BootNanos, view: &View) {
@@ -266,7 +244,7 @@ impl Fold {
             self.before_end = Some(self.sources.activations());
         }
         let mark = self.sources.snapshot(view);
-        self.causes.snapshot(mark);
+        self.causes.snapshot(mark, &self.held);
         if let Some(since) = self.doubt_since.take() {
             self.doubtful_ns = self.doubtful_ns.saturating_add(at.since(since));
         }
@@ -285,9 +263,11 @@ impl Fold {
         let waits = self.waits.take();
         let mut waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
         let torn_states = self.sources.torn_states();
-        let (attempts, late_snapshots) = self.causes.finish();
+        let (mut attempts, late_snapshots) = self.causes.finish(&self.held);
+        self.wakes.finish(&model, &mut attempts, |instance| self.held.instance_yields(instance));
         let cost = self.active.finish(&self.held);
         self.held.finish(&model, self.now);
+        self.tally.take(&mut self.held);
         let held = &mut self.held;
         let recorded = has_edges(&model) && has_waits(&model);
         if !recorded {
@@ -296,10 +276,9 @@ impl Fold {
         }
         let ledger = ledger::ledger(&model, &attempts, recorded.then_some(&cost), self.missing_ns);
         let mut sources = self.sources.finish();
-        let unseen = unseen(&sources, &mut held.sources, &model, self.before_end.as_ref());
+        let unseen = unseen(&sources, held, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);
-        let costs = ledger::costs_by(&attempts, |instance| instance);
-        let mut spans = self.spans.unwrap_or_default();
+        let costs = ledger::costs_by(&attempts, Culprit::source);
         for (instance, source) in &mut sources {
             source.sum.add(&costs.get(instance).copied().unwrap_or_default());
             let slot = held.place(*instance);
@@ -310,16 +289,19 @@ impl Fold {
                 source.sum.blocked_sole_ns = Some(sole_ns);
             }
             source.sum.total();
-            let spans = slot.and_then(|slot| spans.get_mut(slot)).map(std::mem::take);
-            source.spans = spans.unwrap_or_default().finish(model.duration_ns());
+            if let Some(slot) = slot {
+                self.tally.finish(slot, source, model.duration_ns());
+            }
         }
+        let names = names(held, &cost, &self.tally);
         Analysis {
             power: power::power(self.readings, &model, &attempts),
             attempts,
             waits,
             ledger,
             sources,
-            sole_by_name: cost.sole_by_name,
+            names,
+            overlaps: cost.overlaps,
             late_snapshots,
             torn_states,
             contradictions: match model.edges {
@@ -330,6 +312,18 @@ impl Fold {
             model,
         }
     }
+}
+
+/// The facts of each name, by its number.
+fn names(held: &Held, cost: &Blocked, tally: &Tally) -> BTreeMap<u32, NameFacts> {
+    let name = |(place, group): (usize, &held::Group)| {
+        let (held_ns, longest) = tally.of_name(place);
+        let sole_ns = cost.sole_by_name.get(&group.name).copied().unwrap_or(0);
+        let activations = group.activations;
+        let facts = NameFacts { sole_ns, held_ns, longest, activations, yields: group.yields };
+        (group.name, facts)
+    };
+    held.groups.iter().enumerate().map(name).collect()
 }
 
 /// Adds what edges have to what counters have. Edges show sources that no snapshot has met; counters
@@ -376,7 +370,7 @@ fn join(
 /// of a source with any are not believed.
 fn unseen(
     counted: &BTreeMap<u32, Source>,
-    sources: &mut [held::Source],
+    held: &mut Held,
     model: &Model,
     before_end: Option<&BTreeMap<u32, u64>>,
 ) -> u64 {
@@ -384,16 +378,22 @@ fn unseen(
         return 0;
     }
     let mut unseen = 0u64;
-    for source in sources.iter_mut() {
+    for source in held.sources.iter_mut() {
         let instance = &source.instance;
         let Some(all) = counted.get(instance) else { continue };
         let counted = before_end
             .map_or(all.sum.activations, |before| before.get(instance).copied().unwrap_or(0));
+        let group = &mut held.groups[source.group as usize];
+        group.counted = group.counted.saturating_add(counted);
         let missing = counted.saturating_sub(source.activations);
         if !source.doubtful && missing > 0 {
             source.doubtful = true;
+            group.activations = None;
             unseen = unseen.saturating_add(missing);
         }
+    }
+    for group in &mut held.groups {
+        group.activations = group.activations.filter(|seen| *seen >= group.counted);
     }
     unseen
 }

@@ -15,12 +15,12 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
     let part = |ns| format!("{} ({})", time(ns), percent(ns, session_ns));
     match &finding.kind {
         FindingKind::Blocker { source, share_ns, alone_ns, blocked_ns } => {
-            let (share, blocked) = (part(*share_ns), time(*blocked_ns));
+            let of = format!("{} of {} blocked", part(*share_ns), time(*blocked_ns));
             let alone = alone(*alone_ns, *share_ns);
-            named(
-                source,
-                format!(" blocked suspend the longest: {share} of {blocked} blocked, {alone}."),
-            )
+            named(source, format!(" blocked suspend the longest: {of}, {alone}."))
+        }
+        FindingKind::BlockingGroup { sources, gain_ns, alone_ns, left_out_ns } => {
+            group(sources, &part(*gain_ns), *alone_ns, *left_out_ns)
         }
         FindingKind::Aborter { source, aborts, proven, attempts, abort_ns } => {
             let (attempts, wasted) = (count(*attempts, "attempt"), part(*abort_ns));
@@ -181,6 +181,39 @@ fn not_trying(hint: &NotTryingHint) -> Text {
             vec![words("There was no attempt in the whole session: is suspend switched off?")]
         }
     }
+}
+
+fn group(sources: &[Name], gain: &str, alone_ns: u64, left_out_ns: u64) -> Text {
+    let mut text = list(sources);
+    text.push(words(format!(" blocked suspend together: fixing all of them would save {gain}")));
+    text.push(match alone_ns {
+        0 => words(", fixing one of them nothing."),
+        ns => words(format!(
+            ". That includes the {} that fixing them one by one would save.",
+            time(ns)
+        )),
+    });
+    text.extend((left_out_ns > 0).then(|| {
+        words(format!(
+            " {} with more sources active at a time is not considered.",
+            time(left_out_ns)
+        ))
+    }));
+    text
+}
+
+/// `a, b and c`.
+fn list(names: &[Name]) -> Text {
+    let mut text = Text::new();
+    for (nth, of) in names.iter().enumerate() {
+        text.extend(match names.len() - nth {
+            _ if nth == 0 => None,
+            1 => Some(words(" and ")),
+            _ => Some(words(", ")),
+        });
+        text.push(name(of));
+    }
+    text
 }
 
 /// Words alone.

@@ -43,6 +43,17 @@ pub enum FindingKind {
         /// All blocked time.
         blocked_ns: u64,
     },
+    /// Sources that blocked suspend together: none of them gains much without the others.
+    BlockingGroup {
+        /// Which.
+        sources: Vec<Name>,
+        /// Blocked time in which no other source was active.
+        gain_ns: u64,
+        /// The part of it in which only one of them was active.
+        alone_ns: u64,
+        /// Blocked time of combinations that were not kept.
+        left_out_ns: u64,
+    },
     /// A source aborts attempts again and again.
     Aborter {
         /// Which.
@@ -201,6 +212,7 @@ impl FindingKind {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Blocker { .. } => "blocker",
+            Self::BlockingGroup { .. } => "blocking_group",
             Self::Aborter { .. } => "aborter",
             Self::Waker { .. } => "waker",
             Self::NoSleep { .. } => "no_sleep",
@@ -219,7 +231,9 @@ impl FindingKind {
         match self {
             Self::Blocker { source, .. } | Self::Aborter { source, .. } => vec![source],
             Self::Waker { by: Waker::Source { source, .. }, .. } => vec![source],
-            Self::NoSleep { sources, .. } => sources.iter().collect(),
+            Self::NoSleep { sources, .. } | Self::BlockingGroup { sources, .. } => {
+                sources.iter().collect()
+            }
             Self::Storm(storms) => storms.blamed.iter().map(|(source, _)| source).collect(),
             Self::NotTrying { hint: NotTryingHint::Held(held), .. } => vec![&held.source],
             Self::BlockedUnknown { longest, .. } => {

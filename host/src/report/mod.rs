@@ -26,13 +26,14 @@ use sleepwalk_trace::record;
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
 pub use attempt::{
-    Attempt, Blocker, Cause, Evidence, Mode, Outcome, Stage, Step, Wait, Wake, WakeSource,
+    Attempt, Blocker, Cause, Culprit, Evidence, Mode, Outcome, Stage, Step, Tie, Wait, Wake,
+    WakeSource,
 };
 pub use build::{build, by_name};
 pub use finding::{Finding, FindingKind, Held, Losses, NotTryingHint, Severity, Storms, Waker};
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
-pub use sources::{Source, Sum, rank};
+pub use sources::{Source, SourceKind, Sum, rank};
 pub use warnings::Warning;
 
 /// Names the keys and their meaning.
@@ -305,6 +306,10 @@ pub struct Walks {
 /// A stamp in JSON: its nanoseconds.
 fn stamp<S: Serializer>(at: &BootNanos, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(at.0)
+}
+
+fn stamp_or_null<S: Serializer>(at: &Option<BootNanos>, to: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.0).serialize(to)
 }
 
 fn wall_clock<S: Serializer>(at: &RealNanos, to: S) -> Result<S::Ok, S::Error> {

@@ -4,7 +4,7 @@
 use sleepwalk::report::{
     Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger, Mode,
     Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, Span,
-    Stage, Step, Sum, Wait, Wake, WakeSource, Walks,
+    Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -212,8 +212,7 @@ fn source(index: usize) -> Source {
         born: false,
         died: false,
         sum: Sum { instances: 1, ..Sum::default() },
-        active_at_end: false,
-        spans: Vec::new(),
+        ..Source::default()
     }
 }
 
@@ -303,7 +302,8 @@ fn aborted(dice: &mut Dice, attempt: &mut Attempt, reached: usize, sources: usiz
             let instance = some_source(dice, sources);
             let evidence = if dice.below(3) == 0 { Evidence::Likely } else { Evidence::Proven };
             let name = source_name(instance as usize);
-            attempt.causes.push(Cause { name, instance, evidence });
+            let first = attempt.causes.is_empty();
+            attempt.causes.push(Cause { name, instance, evidence, first });
         }
     }
 }
@@ -328,6 +328,7 @@ fn slept(dice: &mut Dice, attempt: &mut Attempt, sources: usize, ledger: &mut Le
         source: source
             .map(|instance| WakeSource { name: source_name(instance as usize), instance }),
         evidence: if index.is_multiple_of(4) { Evidence::Likely } else { Evidence::Proven },
+        tie: Some(Tie::Learnt),
     });
 }
 

@@ -3,8 +3,8 @@
 use sleepwalk::compare::Trace;
 use sleepwalk::report::{
     Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger, Mode,
-    Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, Stage,
-    Step, Sum, Wait, Wake, WakeSource, Walks,
+    Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, SourceKind,
+    Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -96,10 +96,12 @@ fn attempts() -> Vec<Attempt> {
         irq_name: Some("=rtc@0".to_owned()),
         source: Some(WakeSource { name: Name::new(b"rtc0"), instance: 1 }),
         evidence: Evidence::Proven,
+        tie: Some(Tie::Learnt),
     });
     attempts[1].causes = [(HOSTILE, 0), (&b"wlan_rx"[..], 2)]
-        .map(|(n, instance)| Cause { name: Name::new(n), instance, evidence: Evidence::Likely })
+        .map(|(n, instance)| Cause { name: Name::new(n), ..Cause::new(instance, Evidence::Likely) })
         .to_vec();
+    attempts[1].causes[0].first = true;
     attempts
 }
 
@@ -195,6 +197,8 @@ fn session() -> Session {
 pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u64) -> Source {
     Source {
         name: Name::new(name),
+        kind: SourceKind::Source,
+        irq: None,
         name_cut: false,
         instance: Some(instance),
         address_id: Some(instance),
@@ -205,6 +209,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
         sum: Sum {
             instances: 1,
             held_ns: 2 * blocked_s * S,
+            longest_hold_ns: blocked_s * S,
             blocked_share_ns: Some(blocked_s * S),
             blocked_sole_ns: Some(blocked_s * S / 2),
             aborts,
@@ -216,6 +221,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
             events: 2 + wakes,
             expiries: 0,
         },
+        longest_hold_at_ns: (blocked_s > 0).then(|| at(1_200)),
         active_at_end: false,
         spans: Vec::new(),
     }

@@ -178,7 +178,12 @@ fn notes(attempt: &Attempt, names: &Names<'_>) -> Vec<DebugAnnotation> {
     ];
     notes.extend(attempt.errno.map(|errno| note("errno", Value::Signed(errno.into()))));
     if !attempt.causes.is_empty() {
-        let causes = attempt.causes.iter().map(|cause| blame(cause.instance, cause.evidence));
+        let several = attempt.causes.len() > 1;
+        let causes = attempt.causes.iter().map(|cause| {
+            let mut notes = blame(cause.instance, cause.evidence);
+            notes.extend((several && cause.first).then(|| note("first", Value::Bool(true))));
+            notes
+        });
         notes.push(note("causes", Value::List(causes.collect())));
     }
     if let Some(wake) = &attempt.wake {

@@ -97,12 +97,13 @@ impl Rules<'_> {
 
     /// Sources that blocked suspend together, where fixing all of them gains most.
     fn blocking_group(&self) -> Option<Finding> {
-        self.analysis.ledger.blocked_ns?;
+        let blocked_ns = self.analysis.ledger.blocked_ns?;
         let sole_ns = |name: u32| self.analysis.names.get(&name).map_or(0, |facts| facts.sole_ns);
         let overlaps = &self.analysis.overlaps;
         let Together { names, gain_ns } = overlaps.best(sole_ns)?;
         let severity = self.severity(gain_ns);
-        (severity != Severity::Low).then(|| Finding {
+        let matters = severity != Severity::Low && gain_ns >= blocked_ns / 10;
+        matters.then(|| Finding {
             severity,
             kind: FindingKind::BlockingGroup {
                 sources: names.iter().map(|n| Name::new(self.analysis.model.text(*n))).collect(),

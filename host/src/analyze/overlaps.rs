@@ -4,8 +4,8 @@
 //! [`MOST`] names has its time, so the gain of fixing several is exact: it is the time in which no other
 //! name was active.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Names in a combination that is kept.
 pub const MOST: usize = 4;
@@ -25,7 +25,7 @@ const NONE: u32 = u32::MAX;
 /// Blocked time by combinations of at least two names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overlaps {
-    times: BTreeMap<Names, u64>,
+    times: HashMap<Names, u64>,
     /// Blocked time in combinations that are not kept.
     pub left_out_ns: u64,
 }
@@ -40,15 +40,18 @@ pub struct Together {
 }
 
 impl Overlaps {
-    /// Blocked time goes by with several names active, or none.
+    /// Blocked time goes by with these names active, all different.
     pub fn advance(&mut self, ns: u64, names: &[u32]) {
         if ns == 0 || names.len() < 2 {
             return;
         }
-        let Some(key) = key(names) else {
+        let mut key = [NONE; MOST];
+        let Some(room) = key.get_mut(..names.len()) else {
             self.left_out_ns += ns;
             return;
         };
+        room.copy_from_slice(names);
+        key.sort_unstable();
         self.add(key, ns);
     }
 
@@ -64,7 +67,10 @@ impl Overlaps {
     /// Takes in other time.
     pub fn join(&mut self, other: Self) {
         self.left_out_ns += other.left_out_ns;
-        for (key, ns) in other.times {
+        // In one order, so that a full map keeps the same combinations on every run.
+        let mut times: Vec<_> = other.times.into_iter().collect();
+        times.sort_unstable();
+        for (key, ns) in times {
             self.add(key, ns);
         }
     }
@@ -82,8 +88,8 @@ impl Overlaps {
         renamed
     }
 
-    /// The group whose fixing gains most. Every member counts: without it the gain is smaller by a tenth
-    /// or more. `sole_ns`: the blocked time in which only this name was active.
+    /// The group whose fixing gains most; of equals the smallest. Every member counts: without it the gain
+    /// is smaller by a tenth or more. `sole_ns`: the blocked time in which only this name was active.
     pub fn best(&self, sole_ns: impl Fn(u32) -> u64) -> Option<Together> {
         let mut seeds: Vec<_> = self.times.iter().map(|(key, ns)| (*ns, *key)).collect();
         seeds.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));

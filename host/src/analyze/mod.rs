@@ -1,7 +1,8 @@
 //! The ordered stream of a session → findings.
 //!
 //! [`fold`] hands each event to the parts that it concerns: [`attempts`], [`active`], [`waits`] and
-//! [`sources`] follow the session, [`causes`] joins attempts to snapshots, [`ledger`] adds up. All of
+//! [`sources`] follow the session, [`causes`] joins attempts to snapshots, [`kernel_counts`] to the
+//! kernel's own counts, [`ledger`] adds up. All of
 //! it happens as the events come by, so memory grows with sources, attempts and waits, and not with
 //! edges.
 
@@ -10,6 +11,7 @@ pub mod attempts;
 pub mod causes;
 pub mod findings;
 pub mod fold;
+pub mod kernel_counts;
 pub mod ledger;
 pub mod power;
 pub mod shares;
@@ -19,7 +21,7 @@ pub mod waits;
 
 use std::collections::BTreeMap;
 
-use crate::report::{Attempt, Ledger, Power, Source, Sum, Wait, add_known};
+use crate::report::{Attempt, Counted, Ledger, Power, Source, Sum, Wait, add_known};
 use crate::session::decode::{Model, Unreadable};
 use crate::session::order;
 use fold::Fold;
@@ -39,6 +41,8 @@ pub struct Analysis {
     pub sources: BTreeMap<u32, Source>,
     /// Blocked time in which only sources of one name were active, by the name's number.
     pub sole_by_name: BTreeMap<u32, u64>,
+    /// The kernel's counts of attempts, and ours; `None` where the kernel has none.
+    pub counted: Option<Counted>,
     /// Where the time went.
     pub ledger: Ledger,
     /// Batteries and chargers.

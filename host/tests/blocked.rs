@@ -129,7 +129,7 @@ fn blocked_time_is_unknown_without_a_wait_hook() {
 fn an_activation_in_an_attempt_is_proof() {
     let mut m = Maker::full();
     let (old, new) = (m.source(b"old", 0), m.source(b"new", 0));
-    m.snapshot(Reason::Start).wait(S).activate(old).wait(S).down(1, "dpm_suspend");
+    m.snapshot(Reason::Start).wait(S).activate(old).wait(S).down(1, "dpm_suspend_late");
     m.activate(new).wait(MS).phase("dpm_resume", 16, true).wait(MS).returned(-16);
     let all = analysis(&mut m);
     let found: Vec<_> = all.attempts[0].causes.iter().map(|c| (c.instance, c.evidence)).collect();
@@ -140,7 +140,7 @@ fn an_activation_in_an_attempt_is_proof() {
 fn an_activation_on_the_way_back_is_no_cause() {
     let mut m = Maker::full();
     let (culprit, late) = (m.source(b"culprit", 0), m.source(b"late", 0));
-    m.snapshot(Reason::Start).wait(S).down(1, "dpm_suspend").activate(culprit).wait(MS);
+    m.snapshot(Reason::Start).wait(S).down(1, "dpm_suspend_late").activate(culprit).wait(MS);
     m.phase("dpm_resume", 16, true).activate(late).wait(MS).returned(-16);
     let causes = &analysis(&mut m).attempts[0].causes;
     assert_eq!(causes.len(), 1);

@@ -52,6 +52,11 @@ impl Causes {
         }
     }
 
+    /// The attempts so far.
+    pub fn attempts_mut(&mut self) -> &mut [Attempt] {
+        &mut self.attempts
+    }
+
     /// Records are missing here: a change across the gap may have happened at any time.
     pub fn gap(&mut self, held: &Held) {
         self.resolve(true, held);
@@ -84,7 +89,10 @@ impl Causes {
             self.late += u64::from(window.late);
             if facts.by_edges {
                 // A source that only counters would blame came too late, or too early.
-            } else if facts.blames_sources && attempt.causes.is_empty() {
+            } else if facts.blames_sources
+                && attempt.outcome != Outcome::Failed
+                && attempt.causes.is_empty()
+            {
                 attempt.causes = window.causes(|instance| held.instance_yields(instance));
             } else if let Some(wake) = &mut attempt.wake
                 && wake.source.is_none()

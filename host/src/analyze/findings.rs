@@ -32,6 +32,8 @@ pub fn findings(analysis: &Analysis) -> Vec<Finding> {
     findings.extend(rules.wakers());
     findings.extend(rules.no_sleep());
     findings.extend(rules.storms());
+    findings.extend(rules.devices_failed());
+    findings.extend(rules.freeze_timeout());
     findings.extend(rules.failed());
     findings.extend(rules.not_trying());
     findings.extend(rules.blocked_unknown());
@@ -238,19 +240,65 @@ impl Rules<'_> {
         })
     }
 
-    /// Attempts that failed for another reason than a wakeup.
-    fn failed(&self) -> Option<Finding> {
-        let failed = self.with_outcome(Outcome::Failed);
-        let wasted_ns = total_ns(&failed);
-        let mut errors = BTreeMap::<i32, u64>::new();
-        for errno in failed.iter().filter_map(|attempt| attempt.errno) {
-            *errors.entry(errno).or_default() += 1;
+    /// Whether so many attempts are a habit, or a third of all.
+    fn many(&self, failed: usize) -> bool {
+        failed >= AGAIN || failed > 0 && failed * 3 >= self.analysis.attempts.len()
+    }
+
+    /// Devices that failed attempts.
+    fn devices_failed(&self) -> Vec<Finding> {
+        let mut devices = BTreeMap::<&str, Vec<&Attempt>>::new();
+        for attempt in self.with_outcome(Outcome::Failed) {
+            if let Some(device) = &attempt.failed_device {
+                devices.entry(device).or_default().push(attempt);
+            }
         }
-        (failed.len() >= AGAIN).then(|| Finding {
+        let mut devices: Vec<_> = devices.into_iter().filter(|(_, a)| self.many(a.len())).collect();
+        devices.sort_by_key(|(device, failed)| (Reverse(failed.len()), *device));
+        let finding = |(device, failed): (&str, Vec<&Attempt>)| {
+            let wasted_ns = total_ns(&failed);
+            Finding {
+                severity: self.severity(wasted_ns).min(Severity::Medium),
+                kind: FindingKind::DeviceFailed {
+                    device: Name::new(device.as_bytes()),
+                    step: most(failed.iter().filter_map(|a| a.failed_step)).map(|(step, _)| step),
+                    failed: failed.len() as u64,
+                    attempts: self.analysis.attempts.len() as u64,
+                    errno: most(failed.iter().filter_map(|a| a.errno)).map(|(errno, _)| errno),
+                    wasted_ns,
+                },
+                gain_ns: Some(wasted_ns),
+            }
+        };
+        devices.into_iter().take(3).map(finding).collect()
+    }
+
+    /// Tasks that did not freeze.
+    fn freeze_timeout(&self) -> Option<Finding> {
+        let mut failed = self.with_outcome(Outcome::Failed);
+        failed.retain(|attempt| attempt.freeze_timeout);
+        let wasted_ns = total_ns(&failed);
+        (!failed.is_empty()).then(|| Finding {
+            severity: self.severity(wasted_ns).min(Severity::Medium),
+            kind: FindingKind::FreezeTimeout {
+                failed: failed.len() as u64,
+                attempts: self.analysis.attempts.len() as u64,
+                wasted_ns,
+            },
+            gain_ns: Some(wasted_ns),
+        })
+    }
+
+    /// Attempts that failed for another reason than a wakeup, by no known device.
+    fn failed(&self) -> Option<Finding> {
+        let mut failed = self.with_outcome(Outcome::Failed);
+        failed.retain(|attempt| !attempt.freeze_timeout && attempt.failed_device.is_none());
+        let wasted_ns = total_ns(&failed);
+        self.many(failed.len()).then(|| Finding {
             severity: self.severity(wasted_ns).min(Severity::Medium),
             kind: FindingKind::Failed {
                 attempts: failed.len() as u64,
-                errno: errors.into_iter().max_by_key(|(_, times)| *times),
+                errno: most(failed.iter().filter_map(|attempt| attempt.errno)),
                 wasted_ns,
             },
             gain_ns: Some(wasted_ns),
@@ -331,6 +379,13 @@ impl Rules<'_> {
             gain_ns: None,
         })
     }
+}
+
+/// The most frequent of `values`, and how often it is there.
+fn most<T: Ord>(values: impl Iterator<Item = T>) -> Option<(T, u64)> {
+    let mut times = BTreeMap::new();
+    values.for_each(|value| *times.entry(value).or_default() += 1);
+    times.into_iter().max_by_key(|(_, times)| *times)
 }
 
 fn total_ns(attempts: &[&Attempt]) -> u64 {

@@ -9,6 +9,7 @@ use sleepwalk_trace::time::BootNanos;
 use super::active::{self, Active, Blocked, Blocking};
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
+use super::kernel_counts::{KernelCounts, Wakeup};
 use super::ledger;
 use super::power;
 use super::sources;
@@ -16,11 +17,12 @@ use super::tally::Tally;
 use super::waits::Waits;
 use super::wakes::Wakes;
 use super::{Analysis, NameFacts};
-use crate::report::{Attempt, Cause, Culprit, Evidence, Source, Sum};
+use crate::report::{Attempt, Cause, Counted, Culprit, Evidence, Outcome, Source, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
     self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
 };
+use crate::session::hooks::{self, Proofs};
 
 /// Follows the session.
 #[derive(Debug, Default)]
@@ -28,6 +30,7 @@ pub struct Fold {
     attempts: AttemptBuilder,
     sources: sources::Tracker,
     causes: Causes,
+    counts: KernelCounts,
     active: Active,
     waits: Option<Waits>,
     held: Held,
@@ -42,6 +45,11 @@ pub struct Fold {
     awake_since: Option<BootNanos>,
     /// The count was saved: from then on an event aborts the attempt that is to come.
     armed: bool,
+    /// A wait ended idle since the last attempt, and for how many attempts that was so.
+    waited: bool,
+    after_waits: u64,
+    /// It was saved before the attempt in progress.
+    attempt_armed: bool,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -119,7 +127,10 @@ impl Fold {
         self.active.follow(&self.held);
         self.tally.take(&mut self.held);
         match event {
-            Event::Edge { source, active: true, shared } => self.attempts.activated(source, shared),
+            Event::Edge { source, active: true, shared } => {
+                self.attempts.activated(source, shared);
+                self.attempts.wakeup_event(at, false);
+            }
             Event::Edge { .. } => {}
             Event::Phase { action, value, begin } => {
                 self.phase(model, at, step_name(model.text(action)), value, begin);
@@ -128,7 +139,10 @@ impl Fold {
                 // Without a begin it was refused at once, which is an attempt all the same.
                 self.awake(at);
                 let ended = self.attempts.returned(at, errno);
-                self.ended(model, ended);
+                let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
+                let wakeup = self.ended(model, ended);
+                let attempts = self.causes.attempts_mut();
+                self.counts.returned(at, errno, attempt, wakeup, attempts);
             }
             Event::WaitBegin { thread } => {
                 self.awake(at);
@@ -137,6 +151,7 @@ impl Fold {
                 }
             }
             Event::WaitEnd { thread, idle } => {
+                self.waited |= idle;
                 let waits = self.waits.as_mut();
                 let since = waits.and_then(|w| w.end(thread, at, idle, &mut self.active));
                 if let Some(since) = since {
@@ -153,15 +168,25 @@ impl Fold {
                 }
             }
             Event::CountWrite { .. } => {}
-            Event::Wake { irq } => self.attempts.woken(irq),
+            Event::Wake { irq } => {
+                self.attempts.woken(irq);
+                self.attempts.wakeup_event(at, true);
+            }
+            Event::SuspendStats(stats) => {
+                self.counts.read(model, at, &stats, self.causes.attempts_mut());
+            }
             Event::PowerSupply(supply) => self.readings.push((at, *supply)),
-            Event::Gap => self.gap(),
+            Event::Gap => {
+                self.gap();
+                self.counts.gap(true);
+            }
             Event::Snapshot(mut view) => {
                 view.at = at;
                 self.snapshot(at, &view);
             }
             Event::Lost { .. } | Event::PrologueEnd => {
                 self.doubt();
+                self.counts.gap(false);
                 if let Some(waits) = &mut self.waits {
                     waits.lost(&mut self.active);
                 }
@@ -184,6 +209,8 @@ impl Fold {
         }
         if self.attempts.open() && (!open || action == "suspend_enter" && begin) {
             self.awake(at);
+            self.attempt_armed = self.armed;
+            self.after_waits += u64::from(std::mem::take(&mut self.waited));
             if self.armed {
                 self.active.add_active();
             } else {
@@ -199,14 +226,19 @@ impl Fold {
         }
     }
 
-    /// An attempt ended, if there is one.
-    fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) {
-        let Some((mut attempt, mut facts)) = ended else { return };
+    /// An attempt ended, if there is one. Returns whether a wakeup may have ended it.
+    fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) -> Wakeup {
+        let Some((mut attempt, mut facts)) = ended else { return Wakeup::default() };
         // Its return was lost, and what happened since its last phase as well.
         self.missing_ns += self.now.since(attempt.end_ns);
         facts.by_edges = self.held.known() && self.held.edges(model);
+        facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
+        let wakeup = self.wakeup(&facts);
         if facts.blames_sources {
             attempt.causes = self.suspects(model);
+            if facts.at_freeze_limit {
+                attempt.causes.iter_mut().for_each(|cause| cause.evidence = Evidence::Likely);
+            }
         }
         self.wakes.ended(std::mem::take(&mut facts.activated), self.held.known());
         self.active.close_window();
@@ -216,6 +248,17 @@ impl Fold {
         // Where its return was lost, what followed its last phase is not known to be awake time.
         self.awake_since = free.then_some(self.now);
         self.causes.ended(attempt, facts);
+        wakeup
+    }
+
+    /// Whether a wakeup may have ended the attempt that just ended.
+    fn wakeup(&self, facts: &Facts) -> Wakeup {
+        let suspects = self.active.suspects(&self.held);
+        Wakeup {
+            event: !facts.by_edges || facts.interrupted || suspects.iter().any(|s| s.activated),
+            active: !suspects.is_empty(),
+            armed: self.attempt_armed,
+        }
     }
 
     /// The sources that edges show to have kept the current attempt from sleeping.
@@ -251,8 +294,18 @@ impl Fold {
         self.last_snapshot = Some(at);
     }
 
+    /// Facts that show which hooks must have fired, without those of attempts.
+    fn proofs(&self) -> Proofs {
+        let counters = self.before_end.clone().unwrap_or_else(|| self.sources.activations());
+        Proofs {
+            activations: counters.into_values().fold(0, u64::saturating_add),
+            after_waits: self.after_waits,
+            ..Proofs::default()
+        }
+    }
+
     /// The trace is over.
-    pub fn finish(mut self, model: Model) -> Analysis {
+    pub fn finish(mut self, mut model: Model) -> Analysis {
         self.advance(&model, model.end);
         let unfinished = self.attempts.finish();
         self.ended(&model, unfinished);
@@ -263,7 +316,11 @@ impl Fold {
         let waits = self.waits.take();
         let mut waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
         let torn_states = self.sources.torn_states();
+        let proofs = self.proofs();
         let (mut attempts, late_snapshots) = self.causes.finish(&self.held);
+        let counted = self.counts.sums(&model, &attempts);
+        find_dead_hooks(&mut model, proofs, counted, &mut attempts);
+        self.counts.finish(&model, &mut attempts);
         self.wakes.finish(&model, &mut attempts, |instance| self.held.instance_yields(instance));
         let cost = self.active.finish(&self.held);
         self.held.finish(&model, self.now);
@@ -298,6 +355,7 @@ impl Fold {
             power: power::power(self.readings, &model, &attempts),
             attempts,
             waits,
+            counted,
             ledger,
             sources,
             names,
@@ -324,6 +382,29 @@ fn names(held: &Held, cost: &Blocked, tally: &Tally) -> BTreeMap<u32, NameFacts>
         (group.name, facts)
     };
     held.groups.iter().enumerate().map(name).collect()
+}
+
+/// Finds the hooks that never fired although they must have. Without phases it is unknown which attempts
+/// slept.
+fn find_dead_hooks(
+    model: &mut Model,
+    proofs: Proofs,
+    counted: Option<Counted>,
+    attempts: &mut [Attempt],
+) {
+    let unreturned = attempts.iter().rev().skip(1).filter(|a| a.outcome == Outcome::Unfinished);
+    let proofs = Proofs {
+        counted: counted.map_or(0, |c| c.kernel_success.saturating_add(c.kernel_fail)),
+        unreturned: unreturned.count() as u64,
+        ..proofs
+    };
+    model.dead_hooks = hooks::dead(model, &proofs);
+    if !hooks::has(model, "phase") {
+        for attempt in attempts.iter_mut().filter(|a| a.outcome == Outcome::NoSleep) {
+            attempt.outcome = Outcome::Unfinished;
+            attempt.causes.clear();
+        }
+    }
 }
 
 /// Adds what edges have to what counters have. Edges show sources that no snapshot has met; counters

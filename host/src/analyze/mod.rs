@@ -1,7 +1,8 @@
 //! The ordered stream of a session → findings.
 //!
 //! [`fold`] hands each event to the parts that it concerns: [`attempts`], [`active`], [`waits`] and
-//! [`sources`] follow the session, [`causes`] joins attempts to snapshots, [`ledger`] adds up. All of
+//! [`sources`] follow the session, [`causes`] joins attempts to snapshots, [`kernel_counts`] to the
+//! kernel's own counts, [`ledger`] adds up. All of
 //! it happens as the events come by, so memory grows with sources, attempts and waits, and not with
 //! edges.
 
@@ -10,6 +11,7 @@ pub mod attempts;
 pub mod causes;
 pub mod findings;
 pub mod fold;
+pub mod kernel_counts;
 pub mod ledger;
 pub mod overlaps;
 pub mod power;
@@ -23,7 +25,7 @@ pub mod wakes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::report::{Attempt, Culprit, Ledger, Power, Source, Span, Sum, Wait, add_known};
+use crate::report::{Attempt, Counted, Culprit, Ledger, Power, Source, Span, Sum, Wait, add_known};
 use crate::session::decode::{Model, Unreadable};
 use crate::session::order;
 use fold::Fold;
@@ -46,6 +48,8 @@ pub struct Analysis {
     pub names: BTreeMap<u32, NameFacts>,
     /// Blocked time by the names active, where there were several.
     pub overlaps: Overlaps,
+    /// The kernel's counts of attempts, and ours; `None` where the kernel has none.
+    pub counted: Option<Counted>,
     /// Where the time went.
     pub ledger: Ledger,
     /// Batteries and chargers.

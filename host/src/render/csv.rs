@@ -106,6 +106,11 @@ const ATTEMPTS: &[Column<Attempt>] = &[
     ("wake_source", |a| a.waker().map(|source| cell(&source.name.bytes)).unwrap_or_default()),
     ("wake_evidence", |a| known(a.wake.as_ref().map(|wake| wake.evidence))),
     ("wake_tie", |a| known(a.wake.as_ref().and_then(|wake| wake.tie))),
+    ("failed_device", |a| {
+        a.failed_device.as_ref().map(|device| cell(device.as_bytes())).unwrap_or_default()
+    }),
+    ("failed_step", |a| known(a.failed_step)),
+    ("freeze_timeout", |a| a.freeze_timeout.to_string()),
 ];
 
 const WAITS: &[Column<Wait>] = &[

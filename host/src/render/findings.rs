@@ -1,5 +1,6 @@
 //! The findings in words. Names stay pieces, which each skin escapes in its own way.
 
+use super::labels::spaced;
 use super::page::{Piece, Text};
 use super::terminal::plain;
 use crate::report::{Finding, FindingKind, Losses, Name, NotTryingHint, Storms, Waker};
@@ -45,15 +46,9 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
             ))
         }
         FindingKind::Storm(found) => storms(found, &part(found.wasted_ns)),
-        FindingKind::Failed { attempts, errno: most, wasted_ns } => {
-            let with = most.map(|(value, times)| format!(" ({times} with {})", errno(value)));
-            let (attempts, with) = (count(*attempts, "attempt"), with.unwrap_or_default());
-            let wasted = part(*wasted_ns);
-            line(format!(
-                "{attempts} failed{with}: a driver or the platform refused, and no wakeup source is to \
-                 blame; {wasted} was wasted."
-            ))
-        }
+        FindingKind::DeviceFailed { wasted_ns, .. }
+        | FindingKind::FreezeTimeout { wasted_ns, .. }
+        | FindingKind::Failed { wasted_ns, .. } => failed(&finding.kind, &part(*wasted_ns)),
         FindingKind::NotTrying { not_trying_ns, hint } => {
             let mut text = line(format!(
                 "For {} the device was awake and nothing tried to suspend it. ",
@@ -90,6 +85,41 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
             let attempts = count(*attempts, "attempt");
             line(format!("The snapshot for {late} of {attempts} came after the freeze; {known}."))
         }
+    }
+}
+
+/// Attempts that failed, which `wasted` so much.
+fn failed(kind: &FindingKind, wasted: &str) -> Text {
+    match kind {
+        FindingKind::DeviceFailed { device, step, failed, attempts, errno: value, .. } => {
+            let step = step.map(|step| format!(" at the step {}", spaced(step)));
+            let value = value.map(|value| format!(" with {}", errno(value))).unwrap_or_default();
+            let attempts = count(*attempts, "attempt");
+            let mut text = line("The device ");
+            text.push(Piece::Name(device.bytes.to_vec()));
+            text.push(words(format!(
+                " failed {failed} of {attempts}{}{value}: no wakeup source is to blame; {wasted} was \
+                 wasted. Look at its driver's suspend callback.",
+                step.unwrap_or_default()
+            )));
+            text
+        }
+        FindingKind::FreezeTimeout { failed, attempts, .. } => {
+            let attempts = count(*attempts, "attempt");
+            line(format!(
+                "Tasks did not freeze in {failed} of {attempts}, which wasted {wasted}: no wakeup source \
+                 is to blame. The kernel log names the tasks (Freezing of tasks failed)."
+            ))
+        }
+        FindingKind::Failed { attempts, errno: most, .. } => {
+            let with = most.map(|(value, times)| format!(" ({times} with {})", errno(value)));
+            let (attempts, with) = (count(*attempts, "attempt"), with.unwrap_or_default());
+            line(format!(
+                "{attempts} failed{with}: a driver or the platform refused, and no wakeup source is to \
+                 blame; {wasted} was wasted."
+            ))
+        }
+        _ => Text::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Words that all reports share.
 
 use super::page::{Piece, Text, UNKNOWN, name, quote, words};
-use crate::report::{Line, Name, Outcome, Source, SourceKind};
+use crate::report::{Attempt, Line, Name, Outcome, Source, SourceKind};
 use crate::units::{count, errno};
 
 /// The words for an outcome.
@@ -85,6 +85,18 @@ pub fn spaced(key: impl ToString) -> String {
 /// `pm_suspend`'s return value.
 pub fn returned(value: Option<i32>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), errno)
+}
+
+/// The failure of an attempt beside wakeups: a device and its step, or tasks that did not freeze; `None`
+/// where none is known.
+pub fn failure(attempt: &Attempt) -> Option<Text> {
+    if attempt.freeze_timeout {
+        return Some(words("tasks that did not freeze"));
+    }
+    let step = attempt.failed_step.map(|step| format!(" ({})", spaced(step))).unwrap_or_default();
+    let device = attempt.failed_device.as_ref()?;
+    let device = Piece::Quote(device.clone());
+    Some(vec![Piece::Words("device ".to_owned()), device, Piece::Words(step)])
 }
 
 /// An interrupt's number and name; `None` if neither is known.

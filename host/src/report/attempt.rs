@@ -79,7 +79,44 @@ pub enum Evidence {
     Unknown,
 }
 
-displays_key!(Mode, Outcome, Stage, Evidence, Tie);
+/// A step that `suspend_stats` counts failures of (`enum suspend_stat_step`, `include/linux/suspend.h`,
+/// 7.1 and before).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedStep {
+    /// Freezing tasks.
+    Freeze,
+    /// A device's `prepare` callback.
+    Prepare,
+    /// Its `suspend` callback.
+    Suspend,
+    /// Its `suspend_late` callback.
+    SuspendLate,
+    /// Its `suspend_noirq` callback.
+    SuspendNoirq,
+    /// Its `resume_noirq` callback.
+    ResumeNoirq,
+    /// Its `resume_early` callback.
+    ResumeEarly,
+    /// Its `resume` callback.
+    Resume,
+}
+
+impl FailedStep {
+    /// Every step, in the order of an attempt.
+    pub const ALL: [Self; 8] = [
+        Self::Freeze,
+        Self::Prepare,
+        Self::Suspend,
+        Self::SuspendLate,
+        Self::SuspendNoirq,
+        Self::ResumeNoirq,
+        Self::ResumeEarly,
+        Self::Resume,
+    ];
+}
+
+displays_key!(Mode, Outcome, Stage, Evidence, FailedStep, Tie);
 
 /// One call of `pm_suspend`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,6 +137,13 @@ pub struct Attempt {
     pub stage: Stage,
     /// The return value of `pm_suspend`; `None` where that is not in the trace.
     pub errno: Option<i32>,
+    /// The device whose callback failed, by `last_failed_dev` of `suspend_stats`; `None` where none is
+    /// known. Where `failed_step` is a step of the way back, the attempt did not fail by it.
+    pub failed_device: Option<String>,
+    /// The step that `suspend_stats` counted as failed; `None` where none is known.
+    pub failed_step: Option<FailedStep>,
+    /// Tasks did not freeze within the kernel's limit.
+    pub freeze_timeout: bool,
     /// Time within `machine_suspend`, over all entries; 0 unless it slept.
     pub slept_ns: u64,
     /// Its steps, sorted by start; the first 512 if there are more.

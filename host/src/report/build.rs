@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use sleepwalk_trace::record;
+
 use super::sources::rank;
 use super::{
-    Attempt, By, Culprit, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind, Sum, Walks,
+    Attempt, By, Culprit, Hook, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind, Sum,
+    Walks,
 };
 use crate::analyze::{Analysis, findings, ledger};
 use crate::session::decode::Model;
+use crate::session::held::has_edges;
+use crate::session::hooks::hook_state;
 
 /// The report with the `top` most costly sources, or all.
 pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
@@ -93,8 +98,8 @@ fn session(analysis: &Analysis) -> Session {
         serial: header.serial,
         agent: header.agent,
         source: header.source,
-        hooks: header.hooks.into_iter().map(Into::into).collect(),
-        edges: header.edges,
+        hooks: hooks(model),
+        edges: has_edges(model),
         snapshots: model.snapshots,
         records: model.records,
         lost_events: model.lost_events,
@@ -108,8 +113,20 @@ fn session(analysis: &Analysis) -> Session {
         bad_records: model.damage.bad_records,
         unknown_records: model.damage.unknown_records,
         end_reason: model.finish.as_ref().map(|end| end.reason.clone()),
+        attempt_counts: analysis.counted,
         complete: model.complete(),
     }
+}
+
+fn hooks(model: &Model) -> Vec<Hook> {
+    let hooks = model.session.iter().flat_map(|session| &session.hooks);
+    let hook = |hook: &record::Hook| Hook {
+        what: hook.what.clone().into(),
+        how: hook.how.clone(),
+        why: hook.why.clone(),
+        state: hook_state(model, &hook.what),
+    };
+    hooks.map(hook).collect()
 }
 
 fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {

@@ -2,7 +2,7 @@
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use super::Name;
+use super::{FailedStep, Name};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -91,7 +91,31 @@ pub enum FindingKind {
     },
     /// Attempts in quick succession, none of which slept.
     Storm(Storms),
-    /// Attempts that failed for another reason than a wakeup.
+    /// A device failed attempts.
+    DeviceFailed {
+        /// Its name.
+        device: Name,
+        /// The step at which it failed most of them.
+        step: Option<FailedStep>,
+        /// How many attempts it failed.
+        failed: u64,
+        /// All attempts.
+        attempts: u64,
+        /// The most frequent errno.
+        errno: Option<i32>,
+        /// How long the attempts that it failed took.
+        wasted_ns: u64,
+    },
+    /// Tasks did not freeze within the kernel's limit.
+    FreezeTimeout {
+        /// How many attempts.
+        failed: u64,
+        /// All attempts.
+        attempts: u64,
+        /// How long those that failed took.
+        wasted_ns: u64,
+    },
+    /// Attempts that failed for another reason than a wakeup, by no known device.
     Failed {
         /// How many.
         attempts: u64,
@@ -217,6 +241,8 @@ impl FindingKind {
             Self::Waker { .. } => "waker",
             Self::NoSleep { .. } => "no_sleep",
             Self::Storm(_) => "storm",
+            Self::DeviceFailed { .. } => "device_failed",
+            Self::FreezeTimeout { .. } => "freeze_timeout",
             Self::Failed { .. } => "failed",
             Self::NotTrying { .. } => "not_trying",
             Self::BlockedUnknown { .. } => "blocked_unknown",
@@ -240,6 +266,8 @@ impl FindingKind {
                 longest.iter().map(|held| &held.source).collect()
             }
             Self::Waker { .. }
+            | Self::DeviceFailed { .. }
+            | Self::FreezeTimeout { .. }
             | Self::Failed { .. }
             | Self::NotTrying { .. }
             | Self::Charger { .. }

@@ -16,6 +16,7 @@ use sleepwalk_trace::record::Reason;
 use sleepwalk_trace::time::BootNanos;
 
 use super::decode::{Event, Model, View};
+use super::hooks::{has, hook_form};
 use super::slept::Slept;
 use super::stretch::{Hold, Holder, Stretch};
 
@@ -118,6 +119,8 @@ pub struct Held {
     doubt: bool,
     /// Edges so far.
     edges: u64,
+    /// Counters have shown activations that no edge did.
+    unseen: bool,
     slept: Slept,
     stretch: Stretch,
     changes: Vec<Change>,
@@ -184,9 +187,10 @@ impl Held {
         self.known
     }
 
-    /// Whether edges are recorded, so that what they do not show did not happen.
+    /// Whether edges are recorded, so that what they do not show did not happen. A hook that has not fired
+    /// although counters rose is dead.
     pub fn edges(&self, model: &Model) -> bool {
-        has_edges(model) || self.edges > 0
+        self.edges > 0 || has_edges(model) && !self.unseen
     }
 
     fn by_edges(&self, model: &Model) -> bool {
@@ -430,6 +434,7 @@ impl Held {
         let missing = counted.saturating_sub(source.activations);
         if missing > source.missing {
             source.missing = missing;
+            self.unseen = true;
             source.holder.doubt(true);
         }
     }
@@ -442,7 +447,7 @@ fn counted(groups: &[Group], by_edges: bool) -> impl Fn(&Source) -> bool + '_ {
 
 /// Whether the trace has edges.
 pub fn has_edges(model: &Model) -> bool {
-    model.session.as_ref().map_or(model.edges > 0, |session| session.edges)
+    has(model, "edge")
 }
 
 /// Whether counters belong to the source that they are given for: those of debugfs and sysfs may be
@@ -452,21 +457,14 @@ pub fn has_exact_counters(model: &Model) -> bool {
     session.is_some_and(|session| ["kfunc", "kallsyms"].contains(&session.source.as_str()))
 }
 
-/// How the hook of the blocking read of `wakeup_count` is attached; `None` where that is unknown.
-fn wait_hook(model: &Model) -> Option<&str> {
-    let hooks = &model.session.as_ref()?.hooks;
-    let hook = hooks.iter().find(|hook| hook.what == "wait")?;
-    Some(hook.how.as_str()).filter(|how| !how.is_empty())
-}
-
 /// Whether waits were recorded, so that time without one shows that nothing waited.
 pub fn has_waits(model: &Model) -> bool {
-    if model.session.is_some() { wait_hook(model).is_some() } else { model.edges > 0 }
+    has(model, "wait")
 }
 
 /// Whether an end without a start belongs to a wait from before the session. A kretprobe cannot
 /// distinguish a blocking read from others. No form of the hook sees the end of a wait from before it was
 /// attached (`docs/decisions/0034`), so such an end follows a loss, a gap or a ring's dropped regions.
 pub fn has_earlier_waits(model: &Model) -> bool {
-    wait_hook(model).is_some_and(|how| how != "kretprobe")
+    hook_form(model, "wait").is_some_and(|how| how != "kretprobe")
 }

@@ -2,9 +2,9 @@
 //! their own rates, waits between, and a ledger that adds up.
 
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger, Mode,
-    Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, Span,
-    Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, HookState,
+    Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity,
+    Source, Span, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -159,8 +159,18 @@ pub fn empty() -> Report {
             agent: name("sleepwalkd"),
             source: name("kfunc"),
             hooks: vec![
-                Hook { what: HookKind::Phase, how: name("tp_btf"), why: String::new() },
-                Hook { what: HookKind::Return, how: name("kretprobe"), why: name("no trampoline") },
+                Hook {
+                    what: HookKind::Phase,
+                    how: name("tp_btf"),
+                    why: String::new(),
+                    state: HookState::Recorded,
+                },
+                Hook {
+                    what: HookKind::Return,
+                    how: name("kretprobe"),
+                    why: name("no trampoline"),
+                    state: HookState::Recorded,
+                },
             ],
             edges: true,
             snapshots: 0,
@@ -176,6 +186,7 @@ pub fn empty() -> Report {
             bad_records: 0,
             unknown_records: 0,
             end_reason: Some(name("duration")),
+            attempt_counts: None,
             complete: true,
         },
         ledger: Ledger { blocked_ns: Some(0), not_trying_ns: Some(0), ..Ledger::default() },
@@ -258,6 +269,9 @@ fn attempt(
         outcome: Outcome::Aborted,
         stage: STAGES[reached.min(6)],
         errno: Some(-16),
+        failed_device: None,
+        failed_step: None,
+        freeze_timeout: false,
         slept_ns: 0,
         steps: Vec::new(),
         s2idle_entries: 0,

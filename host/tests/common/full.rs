@@ -2,9 +2,9 @@
 
 use sleepwalk::compare::Trace;
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger, Mode,
-    Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, SourceKind,
-    Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Counted, Drain, Evidence, FailedStep, Finding, FindingKind, Hook,
+    HookKind, HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA,
+    Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -71,6 +71,9 @@ fn attempts() -> Vec<Attempt> {
         outcome,
         stage,
         errno,
+        failed_device: None,
+        failed_step: None,
+        freeze_timeout: false,
         slept_ns: 0,
         steps: vec![
             Step { step: "freeze_processes", start_ns: at(1_000), end_ns: Some(at(1_001)) },
@@ -102,6 +105,8 @@ fn attempts() -> Vec<Attempt> {
         .map(|(n, instance)| Cause { name: Name::new(n), ..Cause::new(instance, Evidence::Likely) })
         .to_vec();
     attempts[1].causes[0].first = true;
+    attempts[3].failed_device = Some("=evil|\u{1b}[31m<b>`dev`".to_owned());
+    attempts[3].failed_step = Some(FailedStep::Suspend);
     attempts
 }
 
@@ -174,7 +179,14 @@ fn session() -> Session {
         serial: "1A2B3C".to_owned(),
         agent: "0.0.0".to_owned(),
         source: "kfunc".to_owned(),
-        hooks: hooks.map(|what| Hook { what, how: "tp_btf".into(), why: String::new() }).to_vec(),
+        hooks: hooks
+            .map(|what| Hook {
+                what,
+                how: "tp_btf".into(),
+                why: String::new(),
+                state: HookState::Recorded,
+            })
+            .to_vec(),
         edges: true,
         snapshots: 70,
         records: 1_000,
@@ -189,6 +201,12 @@ fn session() -> Session {
         bad_records: 0,
         unknown_records: 0,
         end_reason: Some("duration".to_owned()),
+        attempt_counts: Some(Counted {
+            kernel_success: 2,
+            kernel_fail: 3,
+            returned_success: 2,
+            returned_fail: 3,
+        }),
         complete: true,
     }
 }

@@ -177,6 +177,11 @@ fn notes(attempt: &Attempt, names: &Names<'_>) -> Vec<DebugAnnotation> {
         note("s2idle_entries", Value::Unsigned(attempt.s2idle_entries)),
     ];
     notes.extend(attempt.errno.map(|errno| note("errno", Value::Signed(errno.into()))));
+    let device = attempt.failed_device.as_ref().map(|device| escape(device.as_bytes()));
+    notes.extend(device.map(|device| note("failed_device", Value::Text(device))));
+    let step = attempt.failed_step.map(|step| note("failed_step", Value::Text(step.to_string())));
+    notes.extend(step);
+    notes.extend(attempt.freeze_timeout.then(|| note("freeze_timeout", Value::Bool(true))));
     if !attempt.causes.is_empty() {
         let several = attempt.causes.len() > 1;
         let causes = attempt.causes.iter().map(|cause| {

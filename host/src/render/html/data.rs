@@ -11,7 +11,7 @@ use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
 use crate::analyze::attempts::STEP_NAMES;
-use crate::render::labels::{interrupt, outcome, returned, source, spaced};
+use crate::render::labels::{failure, interrupt, outcome, returned, source, spaced};
 use crate::render::page::name;
 use crate::render::terminal::plain;
 use crate::report::{Attempt, Culprit, Evidence, Name, Outcome, Report, Source, SourceKind, Span};
@@ -63,6 +63,8 @@ struct Attempts {
     mode: Vec<usize>,
     stage: Vec<usize>,
     returned: Vec<usize>,
+    /// The failure beside wakeups; an empty word where nothing is known.
+    failure: Vec<usize>,
     slept: Vec<u64>,
     entries: Vec<u64>,
     /// Label, and 1 where it is proven, plus 2 where it settled the attempt before others.
@@ -144,6 +146,8 @@ impl Attempts {
         self.mode.push(words.index(attempt.mode.to_string()));
         self.stage.push(words.index(spaced(attempt.stage)));
         self.returned.push(words.index(returned(attempt.errno)));
+        let failure = failure(attempt).map(|text| plain(&text));
+        self.failure.push(words.index(failure.unwrap_or_default()));
         self.slept.push(attempt.slept_ns / 1_000);
         self.entries.push(attempt.s2idle_entries);
         let cause = |c: &crate::report::Cause| {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::render::labels::{self, outcome, returned, spaced};
-use crate::render::page::{Cell, Column, Page, Piece, UNKNOWN, name, words};
+use crate::render::page::{Cell, Column, Page, Piece, Text, UNKNOWN, name, words};
 use crate::report::{Attempt, Evidence, Name, Wake};
 use crate::units::{count, time};
 
@@ -20,6 +20,8 @@ struct Group<'a> {
     count: u64,
     awake_ns: u64,
     blamed: BTreeMap<&'a Name, Blamed>,
+    /// A device that failed, or tasks that did not freeze.
+    failure: Option<Text>,
 }
 
 /// How often a name is blamed.
@@ -37,8 +39,10 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
     let mut groups = BTreeMap::<_, Group<'_>>::new();
     for attempt in attempts {
         let Attempt { outcome, stage, errno, mode, .. } = attempt;
-        let group = groups.entry((*outcome, *stage, *errno, *mode)).or_default();
+        let failure = (attempt.freeze_timeout, attempt.failed_step, &attempt.failed_device);
+        let group = groups.entry((*outcome, *stage, *errno, *mode, failure)).or_default();
         group.count += 1;
+        group.failure = labels::failure(attempt);
         let awake_ns = attempt.duration_ns().saturating_sub(attempt.slept_ns);
         group.awake_ns = group.awake_ns.saturating_add(awake_ns);
         for cause in &attempt.causes {
@@ -70,7 +74,7 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
             (false, false) => "",
         }),
     ];
-    let rows = groups.iter().map(|((result, stage, errno, mode), group)| {
+    let rows = groups.iter().map(|((result, stage, errno, mode, _), group)| {
         [
             Cell::count(group.count),
             Cell::words(outcome(*result)),
@@ -97,7 +101,7 @@ fn blame(group: &Group<'_>) -> Cell {
         text.push(Piece::Words(format!("{sure}{settled}{times}")));
         text
     });
-    let shown: Vec<_> = shown.collect();
+    let shown: Vec<_> = group.failure.iter().cloned().chain(shown).collect();
     if shown.is_empty() { Cell::words(UNKNOWN) } else { Cell::Names(shown, more) }
 }
 

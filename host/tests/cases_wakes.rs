@@ -315,6 +315,20 @@ fn activations_of_a_short_life_count() {
 }
 
 #[test]
+fn a_device_that_fails_attempts_has_a_row() {
+    let all = read("s22_driver_fails.swk");
+    let report = build(&all, By::Name, None);
+    let device = row(&report, "1d84000.ufshc");
+    let failed: u64 = all.attempts.iter().map(|attempt| attempt.duration_ns()).sum();
+    assert_eq!((device.kind, device.sum.aborts), (SourceKind::Device, 5));
+    assert_eq!((device.sum.abort_ns, device.sum.cost_ns), (failed, failed));
+    assert_eq!((all.ledger.aborted_ns, all.ledger.unattributed_ns), (failed, 0));
+    let path = case("s22_driver_fails.swk");
+    let table = stdout(&run(&["report", path.to_str().expect("UTF-8")]));
+    assert!(table.contains("1  device 1d84000.ufshc"), "{table}");
+}
+
+#[test]
 fn sources_that_always_overlap_are_a_group() {
     let mut m = Maker::full();
     let [a, b, poll, c] = ["a", "b", "eventpoll", "c"].map(|name| m.source(name.as_bytes(), 0));

@@ -335,7 +335,7 @@ impl Fold {
         let mut sources = self.sources.finish();
         let unseen = unseen(&sources, held, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);
-        let costs = ledger::costs_by(&attempts, Culprit::source);
+        let costs = ledger::costs_by(&attempts, |culprit| culprit.source());
         for (instance, source) in &mut sources {
             source.sum.add(&costs.get(instance).copied().unwrap_or_default());
             let slot = held.place(*instance);

@@ -21,7 +21,7 @@ pub fn ledger(
     for attempt in attempts {
         let Some(wake) = &attempt.wake else {
             ledger.aborted_ns += attempt.duration_ns();
-            if attempt.causes.is_empty() {
+            if attempt.causes.is_empty() && attempt.failed_by().is_none() {
                 ledger.unattributed_ns += attempt.duration_ns();
             }
             continue;
@@ -54,7 +54,7 @@ pub fn ledger(
 /// nanosecond.
 pub fn costs_by<K: Ord>(
     attempts: &[Attempt],
-    group: impl Fn(Culprit) -> Option<K>,
+    group: impl Fn(Culprit<'_>) -> Option<K>,
 ) -> BTreeMap<K, Sum> {
     let mut costs = BTreeMap::<K, Sum>::new();
     for attempt in attempts {
@@ -67,6 +67,9 @@ pub fn costs_by<K: Ord>(
             if let Some(key) = group(Culprit::Source(cause.instance)) {
                 *shares.entry(key).or_default() += whole_ns / sharers + odd;
             }
+        }
+        if let Some(key) = attempt.failed_by().and_then(&group) {
+            shares.insert(key, attempt.duration_ns());
         }
         for (key, share_ns) in shares {
             let cost = costs.entry(key).or_default();

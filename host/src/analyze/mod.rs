@@ -90,7 +90,7 @@ impl Analysis {
     /// The cost of all sources of each name; the other fields are 0.
     pub fn costs_by_name(&self) -> BTreeMap<&[u8], Sum> {
         let model = &self.model;
-        let name = |culprit: Culprit| culprit.source().map(|instance| model.name(instance));
+        let name = |culprit: Culprit<'_>| culprit.source().map(|instance| model.name(instance));
         let mut costs = ledger::costs_by(&self.attempts, name);
         for (&instance, source) in &self.sources {
             let cost = costs.entry(model.name(instance)).or_default();

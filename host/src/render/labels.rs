@@ -69,6 +69,7 @@ pub fn ranked(of: &Name, kind: SourceKind, irq: Option<u32>) -> Text {
     let mut text = match kind {
         SourceKind::Source => Text::new(),
         SourceKind::Interrupt => words("irq "),
+        SourceKind::Device => words("device "),
     };
     // Without handlers, its number is its name.
     let number = irq.map(|irq| irq.to_string()).filter(|irq| irq.as_bytes() != &of.bytes[..]);

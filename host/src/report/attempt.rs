@@ -180,8 +180,14 @@ impl Attempt {
     }
 
     /// Who bears the cost of its wake, if it slept.
-    pub fn woken_by(&self) -> Option<Culprit> {
+    pub fn woken_by(&self) -> Option<Culprit<'_>> {
         self.wake.as_ref()?.charged()
+    }
+
+    /// The device that failed it, if it failed.
+    pub fn failed_by(&self) -> Option<Culprit<'_>> {
+        let failed = self.outcome == Outcome::Failed;
+        self.failed_device.as_deref().filter(|_| failed).map(Culprit::Device)
     }
 }
 
@@ -221,22 +227,19 @@ impl Cause {
 
 /// Who bears a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Culprit {
+pub enum Culprit<'a> {
     /// A source, by its number in the trace.
     Source(u32),
     /// An interrupt, by its number.
     Interrupt(u32),
+    /// A device, by its name.
+    Device(&'a str),
 }
 
-impl Culprit {
+impl Culprit<'_> {
     /// The source's number in the trace.
     pub fn source(self) -> Option<u32> {
         if let Self::Source(instance) = self { Some(instance) } else { None }
-    }
-
-    /// The interrupt's number.
-    pub fn interrupt(self) -> Option<u32> {
-        if let Self::Interrupt(irq) = self { Some(irq) } else { None }
     }
 }
 
@@ -275,7 +278,7 @@ impl Wake {
 
     /// Who bears the cost. A source that is only likely bears none where the interrupt is known, and
     /// nothing ties the two: the interrupt is a fact, the source is not.
-    pub fn charged(&self) -> Option<Culprit> {
+    pub fn charged(&self) -> Option<Culprit<'static>> {
         let sure = self.evidence == Evidence::Proven || self.tie.is_some() || self.irq.is_none();
         let source = self.source.as_ref().filter(|_| sure);
         let source = source.map(|source| Culprit::Source(source.instance));

@@ -16,11 +16,13 @@ pub enum SourceKind {
     Source,
     /// An interrupt that woke the device, with no source behind it that is more than likely.
     Interrupt,
+    /// A device whose driver failed attempts.
+    Device,
 }
 
 displays_key!(SourceKind);
 
-/// One source, or all sources of one name; or an interrupt.
+/// One source, or all sources of one name; an interrupt; or a device.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Source {
     /// Its name; for an interrupt its handlers' names, else `irq` and its number.
@@ -74,7 +76,7 @@ pub struct Sum {
     /// Blocked time in which no other source was active, which is what fixing it alone would save; null
     /// without activations and waits.
     pub blocked_sole_ns: Option<u64>,
-    /// Attempts that it kept from sleeping, alone or with others.
+    /// Attempts that it kept from sleeping, alone or with others; for a device those that it failed.
     pub aborts: u64,
     /// Its share of their time.
     pub abort_ns: u64,

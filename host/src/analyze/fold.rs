@@ -17,7 +17,7 @@ use super::tally::Tally;
 use super::waits::Waits;
 use super::wakes::Wakes;
 use super::{Analysis, NameFacts};
-use crate::report::{Attempt, Cause, Counted, Culprit, Evidence, Outcome, Source, Sum};
+use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
     self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,

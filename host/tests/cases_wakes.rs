@@ -296,6 +296,26 @@ fn active_sources_are_in_the_order_they_came() {
 }
 
 #[test]
+fn sources_from_before_the_capture_have_no_order() {
+    let mut m = Maker::full();
+    let [a, b] = ["a", "b"].map(|name| m.source(name.as_bytes(), 0));
+    m.edges = false;
+    m.activate(b).activate(a).wait(S);
+    m.edges = true;
+    m.snapshot(Reason::Start).wait(S);
+    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    // One of them is activated again: now they have one.
+    m.relax(b).activate(b).wait(S);
+    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    let all = analysis(&mut m);
+    let first = |attempt: usize| -> Vec<_> {
+        all.attempts[attempt].causes.iter().map(|cause| (cause.instance, cause.first)).collect()
+    };
+    assert_eq!(first(0), [(a, false), (b, false)]);
+    assert_eq!(first(1), [(a, true), (b, false)]);
+}
+
+#[test]
 fn activations_of_a_short_life_count() {
     let mut m = Maker::full();
     let polls = [m.source(b"eventpoll", 0), m.source(b"eventpoll", 0)];

@@ -276,8 +276,9 @@ impl Fold {
         // Without edges only a snapshot in the attempt shows the active sources; see [`Causes`].
         let suspects_by_edges = suspects.iter().filter(|_| self.held.edges(model));
         let mut causes: Vec<Cause> = suspects_by_edges.map(cause).collect();
+        let alone_at_first = suspects.get(1).is_none_or(|next| next.since > suspects[0].since);
         if let Some(cause) = causes.first_mut() {
-            cause.first = true;
+            cause.first = self.held.known() && alone_at_first;
         }
         causes
     }

@@ -329,7 +329,7 @@ impl Judge<'_> {
         }
     }
 
-    /// What is unknown is so for every source: once is enough.
+    /// A limit that is unknown is listed once, not for each source.
     fn unknown(&mut self, check: Check, why: &str) {
         if !self.out.unknown.iter().any(|known| known.limit == check.limit) {
             let value = check.value.filter(|_| check.source.is_none());

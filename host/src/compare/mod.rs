@@ -1,5 +1,5 @@
 //! Several reports: [`merge`]d into one, one side against another ([`diff`]), or each against a
-//! [`policy`] ([`check`]); [`noise`] decides what chance alone explains. Pure.
+//! [`policy`] ([`check`]); `noise` decides what chance alone explains. Pure.
 
 pub mod check;
 pub mod diff;

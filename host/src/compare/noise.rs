@@ -94,8 +94,8 @@ fn apart(before: &[f64], after: &[f64]) -> bool {
 }
 
 /// The exact test of two Poisson rates, each a count and its exposure: given their sum, the second
-/// count is binomial. Two-sided: twice the smaller tail. Of events that come in bunches only one in
-/// `bunching` is independent of the others.
+/// count is binomial. Two-sided: twice the smaller tail. Only one in `bunching` events is
+/// independent of the others.
 fn poisson_ratio(before: (f64, f64), after: (f64, f64), bunching: f64) -> f64 {
     let (b, a) = (before.0 / bunching, after.0 / bunching);
     let chance = after.1 / (before.1 + after.1);

@@ -2,7 +2,7 @@
 //!
 //! Sessions differ in length, so nothing is compared directly: times and counts are taken per hour,
 //! lines of the ledger as shares of the session. Where a side has several traces its median counts,
-//! and its range shows how far they spread. [`noise`](super::noise) has the tests, decision 35 the
+//! and its range shows how far they spread. `noise` has the tests, decision 35 the
 //! reasons.
 
 mod judge;

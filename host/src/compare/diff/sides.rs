@@ -94,7 +94,7 @@ pub struct Sides<'a> {
     per: Per,
 }
 
-/// What gives an event the chance to happen.
+/// The chances that events of a kind had to happen: attempts, or hours asleep.
 type Chances = fn(&Indexed<'_>) -> f64;
 
 impl<'a> Sides<'a> {

@@ -42,3 +42,25 @@ fn an_unchanged_source_does_not_change() {
     let chance = stdout(&run(&["diff", &before, &after, "--per", "sleep-opportunity"]));
     assert!(chance.contains("per hour of sleep opportunity"), "{chance}");
 }
+
+/// A source is held for all of the session, and a thread may have waited for it since before.
+#[test]
+fn a_gate_fails_where_a_thread_may_have_waited() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let policy = dir.path().join("p.toml");
+    let capture = "[capture]\nmin_duration = \"1m\"\nmin_attempts = 0\n";
+    for (table, limit) in [("[session]", 1), ("[session]", 50), ("[each_source]", 1)] {
+        let text = format!("{capture}{table}\nmax_blocked_percent = {limit}\n");
+        std::fs::write(&policy, text).expect("a policy");
+        let trace = case("s03_stuck_before_capture.swk");
+        let args = ["check", &trace, "--policy", policy.to_str().expect("UTF-8"), "--json"];
+        let output = run(&args);
+        let json: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+        assert_eq!(output.status.code(), Some(3), "{table} {limit}: {json}");
+        let judged = &json["traces"][0];
+        assert_eq!(judged["broken"].as_array().map(Vec::len), Some(0), "{json}");
+        let unknown = judged["unknown"].as_array().expect("limits");
+        let why = unknown[0]["why"].as_str().unwrap_or_default();
+        assert!(unknown.len() == 1 && why.contains("the reason is unknown for 100"), "{json}");
+    }
+}

@@ -140,7 +140,8 @@ fn night(random: &mut Random, habits: &[Habit]) -> Trace {
     ledger.blocked_ns = Some(blocked_ns);
     ledger.aborted_ns = report.sources.iter().map(|s: &Source| s.sum.aborts * S).sum();
     ledger.not_trying_ns = Some((random.exponential(600.0) * S as f64) as u64);
-    (ledger.unknown_ns, ledger.unattributed_ns) = (None, 0);
+    (ledger.unknown_ns, ledger.unattributed_ns) = (0, 0);
+    (ledger.user_space_ns, ledger.backoff_ns) = (Some(0), Some(0));
     ledger.asleep_ns = 0;
     ledger.asleep_ns = whole_ns.saturating_sub(ledger.total_ns());
     trace("night.swk", report)
@@ -260,6 +261,7 @@ fn blocked(seconds: [u64; 5]) -> Vec<Trace> {
         report.sources = vec![source(b"modem", 0, seconds, 0, 0)];
         let ledger = &mut report.ledger;
         (ledger.blocked_ns, ledger.not_trying_ns) = (Some(seconds * S), Some(0));
+        (ledger.user_space_ns, ledger.backoff_ns) = (Some(0), Some(0));
         ledger.asleep_ns = 3_300 * S - seconds * S;
         trace("night.swk", report)
     };
@@ -289,11 +291,11 @@ fn too_few_nights_that_lie_apart_are_unknown() {
 #[test]
 fn unknown_time_may_explain_a_change() {
     let mut known = blocked([1_000, 1_010, 1_020, 1_030, 1_040]);
-    known.iter_mut().for_each(|trace| trace.report.ledger.unknown_ns = None);
+    known.iter_mut().for_each(|trace| trace.report.ledger.unknown_ns = 0);
     let after = |unknown_s: u64| {
         let mut traces = blocked([10, 11, 12, 13, 14]);
         for trace in &mut traces {
-            trace.report.ledger.unknown_ns = Some(unknown_s * S);
+            trace.report.ledger.unknown_ns = unknown_s * S;
             trace.report.ledger.asleep_ns -= unknown_s * S;
         }
         traces

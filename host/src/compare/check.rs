@@ -197,6 +197,8 @@ impl Judge<'_> {
         let outcomes = [HookKind::Phase, HookKind::Return];
         let awake = self.trace.awake_ns().ok_or(UNHOOKED).and_then(|ns| self.share(ns));
         let blocked = self.share_or_more(ledger.blocked_ns);
+        let user_space = self.share_or_more(ledger.user_space_ns);
+        let backoff = self.share_or_more(ledger.backoff_ns);
         let not_trying = self.share_or_more(ledger.not_trying_ns);
         let unattributed = self.share(ledger.unattributed_ns);
         let aborts = self.rate(report.count(Outcome::Aborted), &outcomes);
@@ -206,6 +208,8 @@ impl Judge<'_> {
         for (key, value, bound) in [
             ("max_awake_percent", awake, percent(limits.max_awake_percent)),
             ("max_blocked_percent", blocked, percent(limits.max_blocked_percent)),
+            ("max_user_space_percent", user_space, percent(limits.max_user_space_percent)),
+            ("max_backoff_percent", backoff, percent(limits.max_backoff_percent)),
             ("max_not_trying_percent", not_trying, percent(limits.max_not_trying_percent)),
             ("max_unattributed_percent", unattributed, percent(limits.max_unattributed_percent)),
             ("max_aborts_per_hour", aborts, per_hour(limits.max_aborts_per_hour)),
@@ -275,7 +279,7 @@ impl Judge<'_> {
     /// The share of a line of the ledger, to which unknown time may belong too.
     fn share_or_more(&self, ns: Option<u64>) -> Known<Measured> {
         let ns = ns.ok_or(NO_EDGES)?;
-        let unknown_ns = self.trace.report.ledger.unknown_ns.unwrap_or(0);
+        let unknown_ns = self.trace.report.ledger.unknown_ns;
         let most = self.percent(ns.saturating_add(unknown_ns))?;
         Ok(Measured { most, ..Measured::exact(self.percent(ns)?) })
     }

@@ -108,6 +108,10 @@ pub struct SessionLimits {
     pub max_awake_percent: Option<Percent>,
     /// Time in which a source blocked the device.
     pub max_blocked_percent: Option<Percent>,
+    /// Time in which the kernel was ready to suspend, and user space was not.
+    pub max_user_space_percent: Option<Percent>,
+    /// Time in which user space waited before it tried again.
+    pub max_backoff_percent: Option<Percent>,
     /// Awake time in which nothing tried to suspend.
     pub max_not_trying_percent: Option<Percent>,
     /// Time that could not be charged to a source.

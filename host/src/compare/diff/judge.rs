@@ -92,7 +92,8 @@ fn regressions(diff: &Diff) -> Vec<Regression> {
     };
     for row in &diff.ledger {
         // User space may want the device awake; its parts of `awake` are not worse for that.
-        if let Part::Awake | Part::Line(Line::Aborted | Line::Blocked) = row.line {
+        let lines = [Line::Aborted, Line::Blocked, Line::Backoff].map(Part::Line);
+        if row.line == Part::Awake || lines.contains(&row.line) {
             add(&row.percent, Regression { line: Some(row.line), ..none.clone() });
         }
     }

@@ -1,6 +1,6 @@
 //! Measures of both sides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     AttemptChange, Group, LineChange, Measure, Part, Per, Presence, SourceChange, Spread, Verdict,
@@ -29,21 +29,42 @@ impl Spread {
     }
 }
 
+/// How many events began in each part of the session.
+type Windows = [u32; WINDOWS];
+
 /// A trace with its sources by name.
 struct Indexed<'a> {
     trace: &'a Trace,
     sources: BTreeMap<&'a [u8], &'a Source>,
+    /// When each source aborted attempts.
+    aborts: BTreeMap<&'a [u8], Windows>,
+    /// When each source ended sleeps.
+    wakes: BTreeMap<&'a [u8], Windows>,
 }
 
 fn index(traces: &[Trace]) -> Vec<Indexed<'_>> {
-    let indexed = traces.iter().map(|trace| {
-        let sources = trace.by_name.iter().map(|source| (&source.name.bytes[..], source));
-        Indexed { trace, sources: sources.collect() }
-    });
-    indexed.collect()
+    traces.iter().map(Indexed::new).collect()
 }
 
-impl Indexed<'_> {
+impl<'a> Indexed<'a> {
+    fn new(trace: &'a Trace) -> Self {
+        let sources = trace.by_name.iter().map(|source| (&source.name.bytes[..], source));
+        let (aborts, wakes) = (BTreeMap::new(), BTreeMap::new());
+        let mut indexed = Self { trace, sources: sources.collect(), aborts, wakes };
+        for attempt in &trace.report.attempts {
+            let at = indexed.window(attempt);
+            let culprits: BTreeSet<_> =
+                attempt.causes.iter().map(|cause| &cause.name.bytes[..]).collect();
+            for name in culprits {
+                indexed.aborts.entry(name).or_default()[at] += 1;
+            }
+            if let Some(waker) = attempt.waker() {
+                indexed.wakes.entry(&waker.name.bytes).or_default()[at] += 1;
+            }
+        }
+        indexed
+    }
+
     fn watched(&self) -> bool {
         self.trace.report.session.watched(&HookKind::Phase)
     }
@@ -56,7 +77,7 @@ impl Indexed<'_> {
     /// Time of unknown reason, which may be blocked time.
     fn unknown_ns(&self) -> u64 {
         let ledger = &self.trace.report.ledger;
-        if ledger.knows_blocked() { ledger.unknown_ns.unwrap_or(0) } else { 0 }
+        if ledger.knows_blocked() { ledger.unknown_ns } else { 0 }
     }
 
     fn asleep_hours(&self) -> f64 {
@@ -74,14 +95,19 @@ impl Indexed<'_> {
         }
     }
 
-    /// How many attempts that are `counted` began in each part of the session.
-    fn windows(&self, counted: impl Fn(&Attempt) -> bool) -> [u32; WINDOWS] {
+    /// The part of the session in which an attempt began.
+    fn window(&self, attempt: &Attempt) -> usize {
         let session = &self.trace.report.session;
+        let at = u128::from(attempt.start_ns.since(session.start_ns)) * WINDOWS as u128;
+        let at = at.checked_div(u128::from(session.duration_ns)).unwrap_or(0);
+        usize::try_from(at).unwrap_or(WINDOWS).min(WINDOWS - 1)
+    }
+
+    /// When the attempts that are `counted` began.
+    fn windows(&self, counted: impl Fn(&Attempt) -> bool) -> Windows {
         let mut windows = [0; WINDOWS];
         for attempt in self.trace.report.attempts.iter().filter(|attempt| counted(attempt)) {
-            let at = u128::from(attempt.start_ns.since(session.start_ns)) * WINDOWS as u128;
-            let at = at.checked_div(u128::from(session.duration_ns)).unwrap_or(0);
-            windows[usize::try_from(at).unwrap_or(WINDOWS).min(WINDOWS - 1)] += 1;
+            windows[self.window(attempt)] += 1;
         }
         windows
     }
@@ -125,16 +151,16 @@ impl<'a> Sides<'a> {
         Measure { test, stake, in_doubt: !certain, ..measure }
     }
 
-    /// A rate of events: `count` of them, the attempts that are `counted`.
+    /// A rate of events.
     fn rate(
         &self,
         count: impl Fn(&Indexed<'_>) -> u64,
-        counted: impl Fn(&Attempt) -> bool,
+        windows: impl Fn(&Indexed<'_>) -> Windows,
         chances: Chances,
     ) -> Measure {
         let [before, after] = self.each(|i| {
             let exposure = i.divisor(self.per);
-            let events = Events { count: count(i), exposure, windows: i.windows(&counted) };
+            let events = Events { count: count(i), exposure, windows: windows(i) };
             (i.watched() && exposure > 0.0).then_some(events)
         });
         let test = noise::rates(&before, &after);
@@ -157,7 +183,8 @@ impl<'a> Sides<'a> {
             };
             ratio(ns, whole as f64 / 100.0)
         };
-        let open = matches!(part, Part::Line(Line::Blocked | Line::NotTrying));
+        let lines = [Line::Blocked, Line::UserSpace, Line::Backoff, Line::NotTrying];
+        let open = lines.map(Part::Line).contains(&part);
         let more = |i: &Indexed<'_>| {
             let whole = i.trace.report.session.duration_ns as f64 / 100.0;
             if open { i.unknown_ns() as f64 / whole } else { 0.0 }
@@ -177,7 +204,7 @@ impl<'a> Sides<'a> {
             Group::Outcome(Outcome::Slept) => |i| i.asleep_hours(),
             _ => |i| i.attempts(),
         };
-        AttemptChange { outcome: group, rate: self.rate(count, counted, chances) }
+        AttemptChange { outcome: group, rate: self.rate(count, |i| i.windows(counted), chances) }
     }
 
     /// Without costs where they are of different kinds.
@@ -208,8 +235,9 @@ impl<'a> Sides<'a> {
             )
         };
         let cost = time(|i| i.watched(), |sum| sum.cost_ns, true);
-        let aborted = |a: &Attempt| a.causes.iter().any(|cause| cause.name == *name);
-        let woke = |a: &Attempt| a.waker().is_some_and(|waker| waker.name == *name);
+        let when = |windows: &BTreeMap<&[u8], Windows>| {
+            windows.get(&name.bytes[..]).copied().unwrap_or_default()
+        };
         SourceChange {
             name: name.clone(),
             presence,
@@ -221,8 +249,8 @@ impl<'a> Sides<'a> {
                 true,
             ),
             held_ns: time(|_| true, |sum| sum.held_ns, false),
-            aborts: self.rate(|i| of(i, |sum| sum.aborts), aborted, |i| i.attempts()),
-            wakes: self.rate(|i| of(i, |sum| sum.wakes), woke, |i| i.asleep_hours()),
+            aborts: self.rate(|i| of(i, |sum| sum.aborts), |i| when(&i.aborts), |i| i.attempts()),
+            wakes: self.rate(|i| of(i, |sum| sum.wakes), |i| when(&i.wakes), |i| i.asleep_hours()),
         }
     }
 }

@@ -17,7 +17,7 @@ pub const ALPHA: f64 = 0.05;
 const MANY_EVENTS: f64 = 4_000.0;
 
 /// Up to so many traces the rank test is exact.
-const EXACT_TRACES: usize = 40;
+const EXACT_TRACES: usize = 30;
 
 /// The parts of a session in which events are counted to see whether they come in bunches.
 pub const WINDOWS: usize = 16;

@@ -1,7 +1,7 @@
 //! The part of a change or a rate that chance alone explains. Pure.
 //!
 //! Decision 35 has the reasons. The special functions are those of `statrs`; its Mann–Whitney test
-//! is exact neither with ties nor for sides of equal size, so the rank test is here.
+//! refuses ties and errs where the first side is not the larger, so the rank test is here.
 
 use std::f64::consts::SQRT_2;
 

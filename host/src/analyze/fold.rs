@@ -279,7 +279,8 @@ impl Fold {
         if self.attempts.open() && (!open || action == "suspend_enter" && begin) {
             self.begins(model, at);
         }
-        if action == "freeze_processes"
+        // No thread of user space waits from here on.
+        if matches!(action, "freeze_processes" | "machine_suspend")
             && begin
             && let Some(waits) = &mut self.waits
         {

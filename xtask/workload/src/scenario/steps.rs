@@ -216,7 +216,7 @@ impl Scenario {
                 (EBUSY, Some(_)) => return Ok(()),
                 // It was too late and the attempt slept: now it is known when it should have been.
                 (_, Some(began)) => delay = Duration::from_nanos(began.saturating_sub(armed_ns)),
-                (_, None) => delay = delay * 5 / 4,
+                (_, None) => delay = delay * 3 / 2,
             }
         }
         bail!("{DEVICES_TRIES} attempts, and none was aborted there; the last delay: {delay:?}")

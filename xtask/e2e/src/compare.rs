@@ -56,13 +56,13 @@ pub fn same_as_ftrace(kernel: &[Event], trace: &Trace, least: &[(&str, usize)]) 
     Ok(())
 }
 
-/// How far our stamps of the same events are from ftrace's, in ns, without those of edges: by these the
-/// ledger goes. [`same_as_ftrace`] has to hold.
-pub fn stamps_apart(kernel: &[Event], ours: &[Event]) -> Vec<u64> {
+/// The events that the ledger goes by, and how far our stamp of each is from ftrace's in ns.
+/// [`same_as_ftrace`] has to hold.
+pub fn stamps_apart(kernel: &[Event], ours: &[Event]) -> Vec<(Kind, u64)> {
     let (mut kernel, mut ours) = (by_thing(kernel), by_thing(ours));
     for events in [&mut kernel, &mut ours] {
-        events.retain(|thing, _| !thing.starts_with("source "));
+        events.retain(|thing, _| !thing.starts_with("source ") && thing != "wakes");
     }
     let pairs = kernel.values().flatten().zip(ours.values().flatten());
-    pairs.map(|(kernel, our)| our.at_ns.abs_diff(kernel.at_ns)).collect()
+    pairs.map(|(kernel, our)| (kernel.kind.clone(), our.at_ns.abs_diff(kernel.at_ns))).collect()
 }

@@ -35,19 +35,46 @@ const SUM_NS: u64 = 1_000_000;
 /// What stamps may be apart at the median: some probes of ftrace lie between its stamp and ours.
 const STAMP_NS: u64 = 100_000;
 
-/// How much a line may differ, where stamps are so far apart: by [`SUM_NS`], or by what all stamps
-/// together are apart. The emulator can lose its CPU to the host between two of them.
-pub fn slack(apart: &[u64]) -> Result<u64> {
-    let mut sorted = apart.to_vec();
-    sorted.sort_unstable();
-    let median = *sorted.get(sorted.len() / 2).context("no stamps")?;
-    let (most, sum) = (sorted.last().copied().unwrap_or(0), sorted.iter().sum::<u64>());
-    println!(
-        "{} stamps, apart by {median} ns at the median, {most} at most, {sum} in all",
-        sorted.len()
-    );
-    ensure!(median <= STAMP_NS, "stamps are apart by {median} ns at the median");
-    Ok(sum.max(SUM_NS))
+/// How much the lines may differ from ours: by [`SUM_NS`], or by what the stamps that they go by are
+/// apart. The emulator can lose its CPU to the host between two of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Slack {
+    /// Lines of attempts.
+    pub attempts: u64,
+    /// Waits.
+    pub waits: u64,
+    /// User space.
+    pub user_space: u64,
+    /// Back-off.
+    pub backoff: u64,
+}
+
+impl Slack {
+    /// An error where stamps are too far apart to compare anything.
+    pub fn new(apart: &[(Kind, u64)]) -> Result<Slack> {
+        let mut sorted: Vec<u64> = apart.iter().map(|(_, apart)| *apart).collect();
+        sorted.sort_unstable();
+        let median = *sorted.get(sorted.len() / 2).context("no stamps")?;
+        ensure!(median <= STAMP_NS, "stamps are apart by {median} ns at the median");
+        let sum = |of: fn(&Kind) -> bool| -> u64 {
+            apart.iter().filter(|(kind, _)| of(kind)).map(|(_, apart)| *apart).sum()
+        };
+        let returns = sum(|kind| matches!(kind, Kind::Return(_)));
+        let bounds = sum(|kind| match kind {
+            Kind::Phase { action, .. } => action == "suspend_enter" || action == "machine_suspend",
+            _ => false,
+        });
+        let waits = sum(|kind| matches!(kind, Kind::WaitBegin { .. } | Kind::WaitEnd { .. }));
+        let writes = sum(|kind| matches!(kind, Kind::Save { .. }));
+        let slack = Slack {
+            attempts: SUM_NS.max(bounds + returns),
+            waits: SUM_NS.max(waits),
+            user_space: SUM_NS.max(waits + writes),
+            backoff: SUM_NS.max(returns + writes + waits),
+        };
+        println!("stamps are apart by {median} ns at the median: {slack:?}");
+        Ok(slack)
+    }
 }
 
 /// What time outside attempts is, the first that applies.
@@ -70,13 +97,18 @@ pub struct Wait {
     pub span_ns: Span,
 }
 
-/// The ledger of a session that began at `start`, when the thread `waiter` waited already, and the waits.
-pub fn of(events: &[Event], verdicts: &[Verdict], start: u64, waiter: u32) -> (Ledger, Vec<Wait>) {
+/// The ledger of a session, in which the thread `waiter` waited already at the start, and the waits.
+pub fn of(
+    events: &[Event],
+    verdicts: &[Verdict],
+    session: Span,
+    waiter: u32,
+) -> (Ledger, Vec<Wait>) {
     let mut ledger = Ledger::default();
     for verdict in verdicts {
         ledger.add(verdict);
     }
-    let (spans, waits) = spans(events, start, waiter);
+    let (spans, waits) = spans(events, session, waiter);
     let mut bounds: Vec<u64> = spans.iter().flat_map(|((from, to), _)| [*from, *to]).collect();
     bounds.extend(verdicts.iter().flat_map(|v| [v.attempt.span_ns.0, v.attempt.span_ns.1]));
     bounds.sort_unstable();
@@ -121,8 +153,10 @@ enum Step {
 /// Waits of a thread, from the session's start where it waited already.
 ///
 /// No hook sees the end of a wait from before, so it counts up to when the last source became inactive:
-/// that ends it, and the thread runs as soon as it gets a CPU.
-fn spans(events: &[Event], start: u64, waiter: u32) -> (Vec<(Span, Line)>, Vec<Wait>) {
+/// that ends it, and the thread runs as soon as it gets a CPU. What a thread of the loop was at lasts
+/// until the session's end.
+fn spans(events: &[Event], session: Span, waiter: u32) -> (Vec<(Span, Line)>, Vec<Wait>) {
+    let (start, end) = session;
     let (mut spans, mut waits) = (Vec::new(), Vec::new());
     let mut idle_since = start;
     let mut threads = BTreeMap::from([(waiter, (start, Step::Waits))]);
@@ -167,6 +201,13 @@ fn spans(events: &[Event], start: u64, waiter: u32) -> (Vec<(Span, Line)>, Vec<W
         };
         spans.push(line);
     }
+    for (from, step) in threads.into_values() {
+        match step {
+            Step::Waits => {}
+            Step::Ready => spans.push(((from, end), Line::UserSpace)),
+            Step::BacksOff => spans.push(((from, end), Line::Backoff)),
+        }
+    }
     (spans, waits)
 }
 
@@ -209,9 +250,9 @@ mod tests {
             aborted: 10,
             blocked: 20 - 5 + 10 + 1,
             user_space: 5 + 10 + 1,
-            backoff: 2 + 30,
+            backoff: 2 + 30 + 2,
         };
-        let (ledger, waits) = of(&events, &verdict::of(&events), 5, 9);
+        let (ledger, waits) = of(&events, &verdict::of(&events), (5, 2_000_120), 9);
         assert_eq!(ledger, expected);
         let waits: Vec<_> = waits.iter().map(|wait| (wait.thread, wait.span_ns)).collect();
         let (first, second) = ((thread, (30, 40)), (thread, (47, 48)));

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::ftrace::{Event, Kind};
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, Slack};
 use crate::verdict::Verdict;
 
 /// Held times may differ by so much per hold, at the median.
@@ -77,7 +77,7 @@ impl Differences {
         &mut self,
         report: &Value,
         kernel_waits: &[ledger::Wait],
-        (ledger, slack): (&Ledger, u64),
+        (ledger, slack): (&Ledger, Slack),
     ) -> Result<()> {
         let waits = report["waits"].as_array().context("the report has no waits")?;
         let mut ours = BTreeMap::<u64, (u64, u64)>::new();
@@ -97,16 +97,16 @@ impl Differences {
         self.same("waits by thread", counts(&ours), counts(&kernel));
         for (thread, (_, kernel)) in &kernel {
             let ours = ours.get(thread).map(|(_, ns)| *ns).into();
-            self.near(&format!("waits of thread {thread}"), &ours, *kernel, slack);
+            self.near(&format!("waits of thread {thread}"), &ours, *kernel, slack.waits);
         }
-        for (name, kernel) in [
-            ("asleep_ns", ledger.asleep),
-            ("suspending_ns", ledger.suspending),
-            ("resuming_ns", ledger.resuming),
-            ("aborted_ns", ledger.aborted),
-            ("blocked_ns", ledger.blocked),
-            ("user_space_ns", ledger.user_space),
-            ("backoff_ns", ledger.backoff),
+        for (name, kernel, slack) in [
+            ("asleep_ns", ledger.asleep, slack.attempts),
+            ("suspending_ns", ledger.suspending, slack.attempts),
+            ("resuming_ns", ledger.resuming, slack.attempts),
+            ("aborted_ns", ledger.aborted, slack.attempts),
+            ("blocked_ns", ledger.blocked, slack.waits),
+            ("user_space_ns", ledger.user_space, slack.user_space),
+            ("backoff_ns", ledger.backoff, slack.backoff),
         ] {
             self.near(name, &report["ledger"][name], kernel, slack);
         }

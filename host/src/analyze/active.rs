@@ -115,6 +115,17 @@ impl Active {
         }
     }
 
+    /// Blocked time passed in which no source was active.
+    pub fn advance_idle(&mut self, ns: u64, maybe: bool) {
+        let shares = if maybe { &mut self.maybe } else { &mut self.real };
+        shares.advance(ns, 0);
+    }
+
+    /// Whether no source is active.
+    pub fn idle(&self) -> bool {
+        self.n == 0
+    }
+
     /// The time that may have been blocked was.
     pub fn confirm(&mut self) {
         self.settle_all();

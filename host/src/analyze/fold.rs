@@ -8,17 +8,20 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::Analysis;
 use super::active::{self, Active, Blocking};
+use super::armed::Armed;
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
+use super::clocks;
 use super::ledger;
 use super::power;
 use super::sources;
 use super::spans::Spans;
+use super::suspend_loop::SuspendLoop;
 use super::waits::Waits;
-use crate::report::{Attempt, Cause, Evidence, Source, Sum};
+use crate::report::{Attempt, Cause, Evidence, Outcome, Source, Span, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
-    self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
+    self, Held, has_count_writes, has_earlier_waits, has_edges, has_exact_counters, has_waits,
 };
 use crate::session::stretch::HoldKind;
 
@@ -37,11 +40,18 @@ pub struct Fold {
     now: BootNanos,
     /// Something is missing up to the next event.
     gap: bool,
-    missing_ns: u64,
+    missing: Vec<Span>,
+    suspend_loop: SuspendLoop,
+    clocks: clocks::Readings,
     /// Since when the device is awake after the last attempt.
     awake_since: Option<BootNanos>,
-    /// The count was saved: from then on an event aborts the attempt that is to come.
-    armed: bool,
+    armed: Armed,
+    /// Refused writes of the count since the last attempt.
+    save_refused: u64,
+    /// A wait has ended because no source was active, and none was activated since.
+    idle: bool,
+    /// The threads that wait where a ring's records begin, from its prologue.
+    in_prologue: Option<(Vec<u32>, bool)>,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -63,9 +73,11 @@ impl Fold {
         if let Some(waits) = &mut self.waits {
             waits.gap(self.now, &mut self.active);
         }
+        self.suspend_loop.gap(self.now);
         self.awake(self.now);
         self.gap = true;
-        self.armed = false;
+        self.idle = false;
+        self.armed.forget(self.now);
         self.doubt();
     }
 
@@ -84,40 +96,75 @@ impl Fold {
     fn advance(&mut self, model: &Model, at: BootNanos) {
         let waits = self.waits.get_or_insert_with(|| {
             self.now = model.start;
+            self.armed.forget(model.start);
             Waits::new(model.start, has_earlier_waits(model))
         });
-        let ns = at.since(self.now);
+        let missing = Span { start_ns: self.now, end_ns: at };
         if self.gap {
             self.gap = false;
-            waits.resume(at, has_earlier_waits(model));
-            self.missing_ns += if self.attempts.open() { 0 } else { ns };
+            waits.resume(at);
+            self.missing.push(missing);
         } else if self.attempts.open() {
             // Attempts are accounted for as a whole.
         } else if self.attempts.resuming() {
-            self.missing_ns += ns;
-        } else if waits.any() {
-            self.active.advance(ns, false);
-        } else if waits.maybe() {
-            self.active.advance(ns, true);
+            self.missing.push(missing);
+        } else {
+            waits.advance(at, at.since(self.now), &mut self.active);
         }
         self.now = self.now.max(at);
     }
 
+    /// Which threads may wait unseen, after the last event.
+    fn follow_waits(&mut self, model: &Model, at: BootNanos, event: &Event) {
+        let Some(waits) = &mut self.waits else { return };
+        match event {
+            Event::Lost { .. } => {
+                waits.gap(at, &mut self.active);
+                waits.resume(at);
+            }
+            Event::Waiters { in_prologue: false, threads, all } => {
+                waits.found(threads, *all, at, &mut self.active);
+            }
+            Event::PrologueEnd => {
+                // The records between the snapshot in the prologue and the first chunk are gone.
+                if let Some((threads, all)) = self.in_prologue.take() {
+                    waits.found(&threads, all, at, &mut self.active);
+                }
+            }
+            _ => {}
+        }
+        match event {
+            Event::WaitEnd { idle: true, .. } => self.idle = true,
+            Event::Edge { active: true, .. } | Event::Lost { .. } => self.idle = false,
+            _ => {}
+        }
+        let idle = self.idle || self.held.known() && self.active.idle();
+        waits.idle(at, idle && self.held.edges(model), &mut self.active);
+    }
+
     /// Something happened; events come in order.
     pub fn event(&mut self, model: &Model, at: BootNanos, event: Event) {
-        if !matches!(event, Event::Gap) {
-            self.advance(model, at);
-        } else if self.waits.is_none() {
+        if let Event::Clocks { difference_ns } = event {
+            return self.clocks.read(at, difference_ns);
+        }
+        let missing = matches!(event, Event::Gap | Event::PrologueEnd);
+        if missing && self.waits.is_none() {
             // Nothing happened before it.
             return;
-        } else {
+        }
+        if missing {
             let broken_off = self.attempts.gap();
             self.ended(model, broken_off);
+            self.gap();
+        }
+        if !matches!(event, Event::Gap) {
+            self.advance(model, at);
         }
         let at = self.now;
         self.held.event(model, at, &event);
         self.active.follow(&self.held);
         self.draw();
+        self.follow_waits(model, at, &event);
         match event {
             Event::Edge { source, active: true, shared } => self.attempts.activated(source, shared),
             Event::Edge { .. } => {}
@@ -126,46 +173,72 @@ impl Fold {
             }
             Event::Return { errno } => {
                 // Without a begin it was refused at once, which is an attempt all the same.
-                self.awake(at);
+                if !self.attempts.open() {
+                    self.begins(model, at);
+                }
                 let ended = self.attempts.returned(at, errno);
                 self.ended(model, ended);
             }
-            Event::WaitBegin { thread } => {
+            Event::WaitBegin { .. } | Event::WaitEnd { .. } | Event::CountWrite { .. } => {
+                self.user_space(model, at, &event);
+            }
+            Event::Wake { irq } => self.attempts.woken(irq),
+            Event::PowerSupply(supply) => self.readings.push((at, *supply)),
+            Event::Snapshot(mut view) => {
+                view.at = at;
+                self.snapshot(at, &view);
+            }
+            Event::Waiters { in_prologue, threads, all } => {
+                self.in_prologue = in_prologue.then_some((threads, all));
+            }
+            Event::Lost { .. } => {
+                self.suspend_loop.gap(at);
                 self.awake(at);
-                if let Some(waits) = &mut self.waits {
-                    waits.begin(thread, at, &mut self.active);
-                }
+                self.armed.forget(at);
+                self.doubt();
+            }
+            Event::Gap | Event::PrologueEnd => self.armed.forget(at),
+            Event::Clocks { .. } => {}
+        }
+    }
+
+    /// User space does something that has to do with suspending.
+    fn user_space(&mut self, model: &Model, at: BootNanos, event: &Event) {
+        let Some(waits) = &mut self.waits else { return };
+        match *event {
+            Event::WaitBegin { thread } => {
+                waits.begin(thread, at, &mut self.active);
+                self.suspend_loop.wait(thread, at);
+                self.awake(at);
             }
             Event::WaitEnd { thread, idle } => {
-                let waits = self.waits.as_mut();
-                let since = waits.and_then(|w| w.end(thread, at, idle, &mut self.active));
-                if let Some(since) = since {
+                if let Some(since) = waits.end(thread, at, idle, &mut self.active) {
                     self.awake_since = None;
                     self.causes.waited(since);
                 }
+                self.suspend_loop.waited(thread, at, idle);
+                if idle && !self.attempts.open() {
+                    // The count that it read: an event from here on has the write refused.
+                    self.active.open_window();
+                }
             }
-            Event::CountWrite { saved, .. } if !self.attempts.open() => {
-                self.armed = saved;
+            Event::CountWrite { thread, saved } => {
+                waits.writes(thread, at, &mut self.active);
+                self.awake(at);
+                let refused = (!saved).then(|| self.suspects(model));
+                self.suspend_loop.write(thread, at, refused);
+                if self.attempts.open() {
+                    return;
+                }
+                self.armed.write(saved);
+                self.save_refused += u64::from(!saved);
                 if saved {
                     self.active.open_window();
                 } else {
                     self.active.close_window();
                 }
             }
-            Event::CountWrite { .. } => {}
-            Event::Wake { irq } => self.attempts.woken(irq),
-            Event::PowerSupply(supply) => self.readings.push((at, *supply)),
-            Event::Gap => self.gap(),
-            Event::Snapshot(mut view) => {
-                view.at = at;
-                self.snapshot(at, &view);
-            }
-            Event::Lost { .. } | Event::PrologueEnd => {
-                self.doubt();
-                if let Some(waits) = &mut self.waits {
-                    waits.lost(&mut self.active);
-                }
-            }
+            _ => {}
         }
     }
 
@@ -183,13 +256,13 @@ impl Fold {
             self.ended(model, ended);
         }
         if self.attempts.open() && (!open || action == "suspend_enter" && begin) {
-            self.awake(at);
-            if self.armed {
-                self.active.add_active();
-            } else {
-                self.active.open_window();
-            }
-            self.armed = false;
+            self.begins(model, at);
+        }
+        if action == "freeze_processes"
+            && begin
+            && let Some(waits) = &mut self.waits
+        {
+            waits.settle(at, &mut self.active);
         }
         if self.attempts.resuming() {
             self.awake(at);
@@ -199,14 +272,32 @@ impl Fold {
         }
     }
 
+    /// An attempt begins.
+    fn begins(&mut self, model: &Model, at: BootNanos) {
+        self.awake(at);
+        self.suspend_loop.attempt(at, has_count_writes(model));
+        self.armed.begin(at, has_count_writes(model));
+        if self.armed.attempt == Some(true) {
+            self.active.add_active();
+        } else {
+            self.active.open_window();
+        }
+    }
+
     /// An attempt ended, if there is one.
     fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) {
         let Some((mut attempt, mut facts)) = ended else { return };
         // Its return was lost, and what happened since its last phase as well.
-        self.missing_ns += self.now.since(attempt.end_ns);
+        self.missing.push(Span { start_ns: attempt.end_ns, end_ns: self.now });
         facts.by_edges = self.held.known() && self.held.edges(model);
+        attempt.save_refused = std::mem::take(&mut self.save_refused);
+        attempt.armed = self.armed.attempt;
+        facts.blames_sources &= attempt.armed != Some(false);
         if facts.blames_sources {
             attempt.causes = self.suspects(model);
+            if attempt.armed.is_none() {
+                attempt.causes.iter_mut().for_each(|cause| cause.evidence = Evidence::Likely);
+            }
         }
         if !self.held.known()
             && let Some(wake) = &mut attempt.wake
@@ -214,13 +305,20 @@ impl Fold {
         {
             wake.evidence = Evidence::Likely;
         }
-        self.active.close_window();
-        self.armed = false;
+        self.armed.end(&attempt);
+        if self.armed.now != Some(true) {
+            self.active.close_window();
+        }
         let waiting = self.waits.as_ref().is_some_and(Waits::any);
-        let free = attempt.wake.is_some() && !waiting;
+        // Whether it slept may show only later, by the clocks.
+        let free = facts.first_entry.is_some() && !waiting;
         // Where its return was lost, what followed its last phase is not known to be awake time.
         self.awake_since = free.then_some(self.now);
-        self.causes.ended(attempt, facts);
+        let returned = attempt.outcome != Outcome::Unfinished;
+        let index = self.causes.ended(attempt, facts);
+        if returned {
+            self.suspend_loop.returned(index, self.now);
+        }
     }
 
     /// The sources that edges show to have kept the current attempt from sleeping.
@@ -265,6 +363,7 @@ impl Fold {
         if view.reason == Reason::End && self.before_end.is_none() {
             self.before_end = Some(self.sources.activations());
         }
+        self.clocks.read(at, at.0.saturating_sub(view.now.0));
         let mark = self.sources.snapshot(view);
         self.causes.snapshot(mark);
         if let Some(since) = self.doubt_since.take() {
@@ -282,10 +381,11 @@ impl Fold {
         if let Some(since) = self.doubt_since {
             self.doubtful_ns = self.doubtful_ns.saturating_add(self.now.since(since));
         }
-        let waits = self.waits.take();
-        let mut waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
+        let waits = self.waits.take().map(|waits| waits.finish(self.now, &mut self.active));
+        let (mut waits, maybe) = waits.unwrap_or_default();
         let torn_states = self.sources.torn_states();
-        let (attempts, late_snapshots) = self.causes.finish();
+        let (mut attempts, late_snapshots) = self.causes.finish();
+        self.suspend_loop.finish(self.now);
         let cost = self.active.finish(&self.held);
         self.held.finish(&model, self.now);
         let held = &mut self.held;
@@ -294,11 +394,22 @@ impl Fold {
             // Between two snapshots it is unknown which sources blocked a wait.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
-        let ledger = ledger::ledger(&model, &attempts, recorded.then_some(&cost), self.missing_ns);
+        let spans = ledger::Spans {
+            attempts: &mut attempts,
+            recorded,
+            writes: has_count_writes(&model),
+            waits: &waits,
+            missing: &self.missing,
+            maybe: &maybe,
+            suspend_loop: self.suspend_loop,
+            growth: &self.clocks.growth(&model),
+            nobody_ns: cost.nobody_ns,
+        };
+        let total = spans.total(&model);
         let mut sources = self.sources.finish();
         let unseen = unseen(&sources, &mut held.sources, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);
-        let costs = ledger::costs_by(&attempts, |instance| instance);
+        let costs = ledger::costs_by(&attempts, &total.refusals, |instance| instance);
         let mut spans = self.spans.unwrap_or_default();
         for (instance, source) in &mut sources {
             source.sum.add(&costs.get(instance).copied().unwrap_or_default());
@@ -317,7 +428,10 @@ impl Fold {
             power: power::power(self.readings, &model, &attempts),
             attempts,
             waits,
-            ledger,
+            ledger: total.ledger,
+            refusals: total.refusals,
+            maybe_blocked_ns: total.maybe_blocked_ns,
+            clock_conflict_ns: total.clock_conflict_ns,
             sources,
             sole_by_name: cost.sole_by_name,
             late_snapshots,

@@ -106,6 +106,16 @@ pub struct Attempt {
     pub steps: Vec<Step>,
     /// How often s2idle was entered; 0 in other modes.
     pub s2idle_entries: u64,
+    /// Whether wakeup_count was written for it; only then does the kernel look at the sources. Null where
+    /// that is not known.
+    pub armed: Option<bool>,
+    /// Writes of wakeup_count that were refused since the attempt before.
+    pub save_refused: u64,
+    /// The first wake interrupt in it, or after its last `machine_suspend` started. It aborts an attempt
+    /// that is not armed, too (`pm_system_irq_wakeup`, `drivers/base/power/wakeup.c`, 5.10 to 7.3).
+    pub irq: Option<u32>,
+    /// Its name.
+    pub irq_name: Option<String>,
     /// The sources that kept it from sleeping.
     pub causes: Vec<Cause>,
     /// The end of the sleep; `None` where it did not sleep.
@@ -113,6 +123,12 @@ pub struct Attempt {
     /// From its start to the first `machine_suspend`; 0 unless it slept. Not in the JSON.
     #[serde(skip)]
     pub suspending_ns: u64,
+    /// Its way back, and the way down of the next one that slept: what its wake cost. Not in the JSON.
+    #[serde(skip)]
+    pub resume_ns: u64,
+    /// The back-off after it, if it did not sleep. Not in the JSON.
+    #[serde(skip)]
+    pub after_abort_ns: u64,
     /// Awake time after the sleep, until the next attempt or wait. Not in the JSON.
     #[serde(skip)]
     pub after_wake_ns: u64,
@@ -182,6 +198,11 @@ pub struct Wake {
 }
 
 impl Wake {
+    /// Whether anything is known of what ended the sleep.
+    pub fn is_known(&self) -> bool {
+        self.source.is_some() || self.irq.is_some()
+    }
+
     /// By an interrupt, if one is known, and a source, if one is.
     pub fn new(irq: Option<u32>, cause: Option<Cause>) -> Self {
         let evidence = cause.as_ref().map_or(Evidence::Unknown, |cause| cause.evidence);

@@ -21,6 +21,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         for cause in &mut attempt.causes {
             cause.name = names.of(cause.instance);
         }
+        attempt.irq_name = attempt.irq.and_then(|irq| irq_name(model, irq));
         let Some(wake) = &mut attempt.wake else { continue };
         wake.irq_name = wake.irq.and_then(|irq| irq_name(model, irq));
         if let Some(source) = &mut wake.source {
@@ -100,6 +101,7 @@ fn session(analysis: &Analysis) -> Session {
         orphaned_snapshots: model.orphaned_snapshots,
         late_snapshots: analysis.late_snapshots,
         torn_states: analysis.torn_states,
+        clock_conflict_ns: analysis.clock_conflict_ns,
         damaged_bytes: model.damage.bytes,
         missing_chunks: model.damage.missing_chunks,
         bad_records: model.damage.bad_records,

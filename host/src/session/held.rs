@@ -422,21 +422,26 @@ pub fn has_exact_counters(model: &Model) -> bool {
     session.is_some_and(|session| ["kfunc", "kallsyms"].contains(&session.source.as_str()))
 }
 
-/// How the hook of the blocking read of `wakeup_count` is attached; `None` where that is unknown.
-fn wait_hook(model: &Model) -> Option<&str> {
+/// How the hook of these events is attached; `None` where that is unknown.
+fn hook<'a>(model: &'a Model, what: &str) -> Option<&'a str> {
     let hooks = &model.session.as_ref()?.hooks;
-    let hook = hooks.iter().find(|hook| hook.what == "wait")?;
+    let hook = hooks.iter().find(|hook| hook.what == what)?;
     Some(hook.how.as_str()).filter(|how| !how.is_empty())
+}
+
+/// Whether writes of `wakeup_count` were recorded.
+pub fn has_count_writes(model: &Model) -> bool {
+    hook(model, "save").is_some()
 }
 
 /// Whether waits were recorded, so that time without one shows that nothing waited.
 pub fn has_waits(model: &Model) -> bool {
-    if model.session.is_some() { wait_hook(model).is_some() } else { model.edges > 0 }
+    if model.session.is_some() { hook(model, "wait").is_some() } else { model.edges > 0 }
 }
 
 /// Whether an end without a start belongs to a wait from before the session. A kretprobe cannot
 /// distinguish a blocking read from others. No form of the hook sees the end of a wait from before it was
 /// attached (`docs/decisions/0034`), so such an end follows a loss, a gap or a ring's dropped regions.
 pub fn has_earlier_waits(model: &Model) -> bool {
-    wait_hook(model).is_some_and(|how| how != "kretprobe")
+    hook(model, "wait").is_some_and(|how| how != "kretprobe")
 }

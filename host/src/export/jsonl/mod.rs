@@ -231,7 +231,11 @@ impl Export<'_> {
             Event::PowerSupply(supply) => self.supply(at_ns, supply),
             Event::Lost { events } => Line::Lost { at_ns, events: *events },
             Event::Gap | Event::PrologueEnd => Line::Gap { at_ns },
-            Event::Edge { .. } | Event::WaitBegin { .. } | Event::WaitEnd { .. } => return Ok(()),
+            Event::Edge { .. }
+            | Event::WaitBegin { .. }
+            | Event::WaitEnd { .. }
+            | Event::Waiters { .. }
+            | Event::Clocks { .. } => return Ok(()),
         };
         self.line(&line)
     }

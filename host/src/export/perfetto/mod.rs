@@ -125,7 +125,9 @@ impl<'a, W: Write> Export<'a, W> {
             Event::Edge { .. }
             | Event::Return { .. }
             | Event::WaitBegin { .. }
-            | Event::WaitEnd { .. } => Ok(()),
+            | Event::WaitEnd { .. }
+            | Event::Waiters { .. }
+            | Event::Clocks { .. } => Ok(()),
         }
     }
 

@@ -3,7 +3,7 @@
 //! The definitions are those of the report's ledger. What the lines say of one thread needs its id, which
 //! ftrace has for attempts too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -160,7 +160,7 @@ fn spans(events: &[Event], session: Span, waiter: u32) -> (Vec<(Span, Line)>, Ve
     let (mut spans, mut waits) = (Vec::new(), Vec::new());
     let mut idle_since = start;
     let mut threads = BTreeMap::from([(waiter, (start, Step::Waits))]);
-    let mut suspends = None;
+    let (mut suspends, mut in_loop) = (None, BTreeSet::new());
     for Event { at_ns, kind } in events {
         let at = *at_ns;
         let (thread, next) = match kind {
@@ -173,9 +173,16 @@ fn spans(events: &[Event], session: Span, waiter: u32) -> (Vec<(Span, Line)>, Ve
             }
             Kind::Suspend { thread, .. } => {
                 suspends = Some(*thread);
+                // It tries again without a wait. The attempt itself counts as one.
+                if let Some((from, Step::BacksOff)) = threads.get(thread) {
+                    spans.push(((*from, at), Line::Backoff));
+                }
                 continue;
             }
-            Kind::WaitBegin { thread } => (*thread, Some(Step::Waits)),
+            Kind::WaitBegin { thread } => {
+                in_loop.insert(*thread);
+                (*thread, Some(Step::Waits))
+            }
             Kind::WaitEnd { thread, idle } => (*thread, idle.then_some(Step::Ready)),
             Kind::ReadEnd { thread } => (*thread, None),
             Kind::Save { thread, saved } => (*thread, (!saved).then_some(Step::BacksOff)),
@@ -201,9 +208,11 @@ fn spans(events: &[Event], session: Span, waiter: u32) -> (Vec<(Span, Line)>, Ve
         };
         spans.push(line);
     }
-    for (from, step) in threads.into_values() {
+    for (thread, (from, step)) in threads {
         match step {
             Step::Waits => {}
+            // It may be someone in a shell.
+            Step::BacksOff if !in_loop.contains(&thread) => {}
             Step::Ready => spans.push(((from, end), Line::UserSpace)),
             Step::BacksOff => spans.push(((from, end), Line::Backoff)),
         }
@@ -241,18 +250,25 @@ mod tests {
             (115, phase("machine_suspend", true)),
             (2_000_115, phase("machine_suspend", false)),
             (2_000_118, Kind::Return(0)),
+            // Someone else, and then it tries again.
+            (2_000_120, Kind::Suspend { thread: 8, armed: None }),
+            (2_000_120, phase("suspend_enter", true)),
+            (2_000_130, Kind::Return(-1)),
+            (2_000_133, Kind::Suspend { thread, armed: None }),
+            (2_000_133, phase("suspend_enter", true)),
+            (2_000_140, Kind::Return(-1)),
         ];
         let events = kinds.map(|(at_ns, kind)| Event { at_ns, kind });
         let expected = Ledger {
             asleep: 2_000_000,
             suspending: 5,
             resuming: 3,
-            aborted: 10,
+            aborted: 10 + 10 + 7,
             blocked: 20 - 5 + 10 + 1,
             user_space: 5 + 10 + 1,
-            backoff: 2 + 30 + 2,
+            backoff: 2 + 30 + 2 + 3 + 6,
         };
-        let (ledger, waits) = of(&events, &verdict::of(&events), (5, 2_000_120), 9);
+        let (ledger, waits) = of(&events, &verdict::of(&events), (5, 2_000_146), 9);
         assert_eq!(ledger, expected);
         let waits: Vec<_> = waits.iter().map(|wait| (wait.thread, wait.span_ns)).collect();
         let (first, second) = ((thread, (30, 40)), (thread, (47, 48)));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
 
 use super::hold::while_waiting;
@@ -222,11 +222,16 @@ impl Scenario {
         bail!("{DEVICES_TRIES} attempts, and none was aborted there; the last delay: {delay:?}")
     }
 
-    /// Nobody has written the count since the last attempt, so the kernel looks at no source.
+    /// Nobody has written the count since the last attempt, so the kernel looks at no source. Another
+    /// thread does it, like someone in a shell, while this one backs off.
     fn unarmed(&mut self) -> Result<()> {
         let source = self.source("ignored")?;
         source.activate()?;
-        self.sleep(|power| power.attempt_unarmed(ALARM_S, || Ok(())))?;
+        self.sleep(|power| {
+            let unarmed = || power.attempt_unarmed(ALARM_S, || Ok(()));
+            let done = thread::scope(|scope| scope.spawn(unarmed).join());
+            done.map_err(|_| anyhow!("the thread that suspends panicked"))?
+        })?;
         source.relax()?;
         source.end()
     }

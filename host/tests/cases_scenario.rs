@@ -1,4 +1,4 @@
-//! What the end-to-end scenario showed to be wrong, as small traces.
+//! Small traces of histories that the end-to-end scenario showed to be wrong.
 
 mod common;
 

@@ -8,7 +8,7 @@ use crate::Device;
 const TRACING: &str = "/sys/kernel/tracing";
 const AHEAD: &str = "/sys/kernel/tracing/instances/e2e-ahead";
 
-/// The kernel's messages that tell why an attempt failed (`pm_dev_err`, drivers/base/power/main.c;
+/// The kernel's messages that say why an attempt failed (`pm_dev_err`, drivers/base/power/main.c;
 /// `try_to_freeze_tasks`, kernel/power/process.c; 6.1 to 7.3), and its last in `pm_suspend`.
 const MESSAGES: &str =
     r#"msg ~ "*PM: failed to *" || msg ~ "Freezing*failed after*" || msg ~ "PM: suspend exit*""#;

@@ -1,6 +1,6 @@
 //! The ledger as ftrace's stamps give it: a second opinion on the host's, without code or data of ours.
 //!
-//! The definitions are those of the report's ledger. What the lines say of one thread needs its id, which
+//! The definitions are those of the report's ledger. The lines of a thread need its id, which
 //! ftrace has for attempts too.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ pub struct Ledger {
 /// Sums of spans may differ by so much.
 const SUM_NS: u64 = 1_000_000;
 
-/// What stamps may be apart at the median: some probes of ftrace lie between its stamp and ours.
+/// Stamps may be apart by so much at the median: some probes of ftrace lie between its stamp and ours.
 const STAMP_NS: u64 = 100_000;
 
 /// How much the lines may differ from ours: by [`SUM_NS`], or by what the stamps that they go by are
@@ -57,7 +57,8 @@ impl Slack {
         let median = *sorted.get(sorted.len() / 2).context("no stamps")?;
         ensure!(median <= STAMP_NS, "stamps are apart by {median} ns at the median");
         let sum = |of: fn(&Kind) -> bool| -> u64 {
-            apart.iter().filter(|(kind, _)| of(kind)).map(|(_, apart)| *apart).sum()
+            // ftrace prints µs.
+            apart.iter().filter(|(kind, _)| of(kind)).map(|(_, apart)| apart + 1_000).sum()
         };
         let returns = sum(|kind| matches!(kind, Kind::Return(_)));
         let bounds = sum(|kind| match kind {
@@ -77,7 +78,7 @@ impl Slack {
     }
 }
 
-/// What time outside attempts is, the first that applies.
+/// The line that time outside attempts belongs to: the first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Line {
     Blocked,
@@ -153,7 +154,7 @@ enum Step {
 /// Waits of a thread, from the session's start where it waited already.
 ///
 /// No hook sees the end of a wait from before, so it counts up to when the last source became inactive:
-/// that ends it, and the thread runs as soon as it gets a CPU. What a thread of the loop was at lasts
+/// that ends it, and the thread runs as soon as it gets a CPU. The last step of a thread in the loop lasts
 /// until the session's end.
 fn spans(events: &[Event], session: Span, waiter: u32) -> (Vec<(Span, Line)>, Vec<Wait>) {
     let (start, end) = session;
@@ -165,7 +166,7 @@ fn spans(events: &[Event], session: Span, waiter: u32) -> (Vec<(Span, Line)>, Ve
         let at = *at_ns;
         let (thread, next) = match kind {
             Kind::Edge { state, .. } => {
-                // What is in progress.
+                // The sources in progress.
                 if state & 0xffff == 0 {
                     idle_since = at;
                 }

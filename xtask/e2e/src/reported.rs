@@ -1,4 +1,4 @@
-//! What the host's report says, against the kernel.
+//! The host's report against the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

@@ -8,7 +8,7 @@ use crate::ftrace::{Event, Kind};
 /// The kernel's verdict on one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What was tried.
+    /// Its span, errno and stage.
     pub attempt: Attempt,
     /// The thread that tried it.
     pub thread: u32,

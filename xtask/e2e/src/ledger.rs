@@ -269,7 +269,7 @@ mod tests {
             user_space: 5 + 10 + 1,
             backoff: 2 + 30 + 2 + 3 + 6,
         };
-        let (ledger, waits) = of(&events, &verdict::of(&events), (5, 2_000_146), 9);
+        let (ledger, waits) = of(&events, &verdict::of(&events, String::new()), (5, 2_000_146), 9);
         assert_eq!(ledger, expected);
         let waits: Vec<_> = waits.iter().map(|wait| (wait.thread, wait.span_ns)).collect();
         let (first, second) = ((thread, (30, 40)), (thread, (47, 48)));

@@ -30,7 +30,7 @@ const MS: u64 = 1_000_000;
 /// Captures the scenario, and checks all of it. `sync` is the stage in which this kernel ends an
 /// attempt when a source is active during its sync of the file systems.
 pub fn check(device: &Device, sync: &str) -> Result<Trace> {
-    let Captured { kernel, trace, waiter } = capture(device)?;
+    let Captured { kernel, trace, waiter, failed_device } = capture(device)?;
     same_as_ftrace(
         &kernel,
         &trace,
@@ -38,7 +38,7 @@ pub fn check(device: &Device, sync: &str) -> Result<Trace> {
     )?;
     let attempts = attempts::of(&kernel);
     same_attempts(&attempts, &attempts::of(&trace.events()?))?;
-    let verdicts = verdict::of(&kernel);
+    let verdicts = verdict::of(&kernel, failed_device);
     every_end_occurred(&verdicts, sync)?;
     waits_occurred(&kernel, &attempts)?;
     lived_and_died(&trace)?;
@@ -47,6 +47,7 @@ pub fn check(device: &Device, sync: &str) -> Result<Trace> {
     let ns = |key: &str| report["session"][key].as_u64().context("no session");
     let session = (ns("start_ns")?, ns("end_ns")?);
     let mut differences = Differences::default();
+    differences.hooks(&report, &verdicts)?;
     differences.attempts(&report, &verdicts, &failed_steps(device)?)?;
     let (ledger, waits) = ledger::of(&kernel, &verdicts, session, waiter);
     let slack = Slack::new(&stamps_apart(&kernel, &trace.events()?))?;
@@ -61,12 +62,15 @@ struct Captured {
     trace: Trace,
     /// The thread that waited before.
     waiter: u32,
+    /// The device that suspend_stats named before.
+    failed_device: String,
 }
 
 /// ftrace has to be there first, as in the test of held times. Agent and workload have a CPU each, so
 /// that none delays the other between ftrace's stamp and ours.
 fn capture(device: &Device) -> Result<Captured> {
     device.sh(PREPARE)?;
+    let failed_device = device.sh("cat /sys/power/suspend_stats/last_failed_dev")?;
     let waiting = Waiter::start(device, "since_before")?;
     let waiter = waiting.pid();
     let _ahead = Ahead::start(device)?;
@@ -83,7 +87,7 @@ fn capture(device: &Device) -> Result<Captured> {
     waiting.end()?;
     let trace = Trace::read(&device.pull("a.swk")?)?;
     ensure!(trace.complete(), "the trace has no end");
-    Ok(Captured { kernel, trace, waiter })
+    Ok(Captured { kernel, trace, waiter, failed_device })
 }
 
 /// Each by its errno, its stage and its sleep.

@@ -25,6 +25,9 @@ pub struct Verdict {
     pub culprits: BTreeSet<String>,
     /// Refused writes of the count since the attempt before.
     pub save_refused: u64,
+    /// suspend_stats names the device that refused, and did not before. Only then is the name certain: an
+    /// attempt that a wakeup ends leaves the name of an earlier one.
+    pub device_is_new: bool,
 }
 
 impl Verdict {
@@ -38,14 +41,18 @@ impl Verdict {
     }
 }
 
-/// All attempts in the order of their return.
-pub fn of(events: &[Event]) -> Vec<Verdict> {
+/// All attempts in the order of their return. `device` is the one that suspend_stats named before.
+pub fn of(events: &[Event], mut device: String) -> Vec<Verdict> {
     let mut watch = Watch::default();
     let mut verdicts = Vec::new();
     let mut attempts = attempts::of(events).into_iter();
     for event in events {
         if let Some(mut verdict) = watch.event(&event.kind) {
             verdict.attempt = attempts.next().unwrap_or(verdict.attempt);
+            if let Some(failed) = &verdict.failed_device {
+                verdict.device_is_new = *failed != device;
+                device.clone_from(failed);
+            }
             verdicts.push(verdict);
         }
     }
@@ -86,6 +93,7 @@ impl Watch {
                     freeze_timeout: false,
                     culprits: BTreeSet::new(),
                     save_refused: std::mem::take(&mut self.refused),
+                    device_is_new: false,
                 });
             }
             Kind::Pending(true) => {
@@ -120,7 +128,7 @@ mod tests {
 
     fn verdicts(kinds: &[Kind]) -> Vec<Verdict> {
         let events = kinds.iter().zip(1..).map(|(kind, at_ns)| Event { at_ns, kind: kind.clone() });
-        of(&events.collect::<Vec<_>>())
+        of(&events.collect::<Vec<_>>(), "usb1".into())
     }
 
     fn active(name: &str) -> Kind {
@@ -195,6 +203,7 @@ mod tests {
             panic!("two attempts")
         };
         assert_eq!((device.outcome(), device.failed_device.as_deref()), ("failed", Some("usb1")));
+        assert!(!device.device_is_new, "it failed before");
         assert_eq!((freeze.outcome(), freeze.freeze_timeout), ("failed", true));
     }
 }

@@ -9,7 +9,7 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::clocks::Growth;
 use super::suspend_loop::{BackedOff, Refusal, SuspendLoop};
-use crate::report::{Attempt, Cause, Ledger, Outcome, Span, Sum, Wait};
+use crate::report::{Attempt, Cause, Culprit, Ledger, Outcome, Span, Sum, Wait};
 use crate::session::decode::Model;
 
 /// The class of a piece of the session, in the order of precedence.
@@ -125,7 +125,7 @@ impl Spans<'_> {
             ledger.unattributed_ns += ledger.unknown_ns + self.nobody_ns + self.uncharged(&sweep);
         } else {
             ledger.unknown_ns = outside;
-            let charged = self.attempts.iter().filter(|attempt| attempt.waker().is_some());
+            let charged = self.attempts.iter().filter(|attempt| attempt.woken_by().is_some());
             let charged_ns: u64 = charged.map(|attempt| attempt.after_wake_ns).sum();
             ledger.unattributed_ns += outside.saturating_sub(charged_ns);
         }
@@ -269,7 +269,7 @@ impl Spans<'_> {
     fn uncharged(&self, sweep: &Sweep) -> u64 {
         let uncharged = |by: &BackedOff| match by {
             BackedOff::Attempt(index) => self.attempts.get(*index).is_none_or(|attempt| {
-                attempt.causes.is_empty() && attempt.wake.as_ref().is_none_or(|w| !w.is_known())
+                attempt.is_unexplained() && attempt.wake.as_ref().is_none_or(|w| !w.is_known())
             }),
             BackedOff::Refusal(place) => {
                 self.suspend_loop.refusals.get(*place).is_none_or(|one| one.causes.is_empty())
@@ -282,7 +282,7 @@ impl Spans<'_> {
         for attempt in &*self.attempts {
             let Some(wake) = &attempt.wake else {
                 ledger.aborted_ns += attempt.duration_ns();
-                if attempt.causes.is_empty() {
+                if attempt.is_unexplained() {
                     ledger.unattributed_ns += attempt.duration_ns();
                 }
                 continue;
@@ -297,25 +297,37 @@ impl Spans<'_> {
     }
 }
 
-/// The cost of attempts and refused writes for each group of sources. An attempt that two sources of one
-/// group ended counts once. Sources that share an attempt split its time equally, to the nanosecond.
+/// The cost of attempts and refused writes for each group of culprits; none for those without a group. An
+/// attempt that two sources of one group ended counts once. Sources that share an attempt split its time
+/// equally, to the nanosecond.
 pub fn costs_by<K: Ord>(
     attempts: &[Attempt],
     refusals: &[Refusal],
-    group: impl Fn(u32) -> K,
+    group: impl Fn(Culprit<'_>) -> Option<K>,
 ) -> BTreeMap<K, Sum> {
     let mut costs = BTreeMap::<K, Sum>::new();
     for attempt in attempts {
-        for (key, share_ns) in split(&attempt.causes, attempt.duration_ns(), &group) {
+        let (mut shares, mut after) = (
+            split(&attempt.causes, attempt.duration_ns(), &group),
+            split(&attempt.causes, attempt.after_abort_ns, &group),
+        );
+        let by = attempt.ended_by();
+        if let Some(key) = by.and_then(&group) {
+            shares.insert(key, attempt.duration_ns());
+        }
+        if let Some(key) = by.and_then(&group) {
+            after.insert(key, attempt.after_abort_ns);
+        }
+        for (key, share_ns) in shares {
             let cost = costs.entry(key).or_default();
             cost.aborts += 1;
             cost.abort_ns += share_ns;
         }
-        for (key, share_ns) in split(&attempt.causes, attempt.after_abort_ns, &group) {
+        for (key, share_ns) in after {
             costs.entry(key).or_default().after_abort_ns += share_ns;
         }
-        if let Some(wake) = attempt.waker() {
-            let cost = costs.entry(group(wake.instance)).or_default();
+        if let Some(key) = attempt.woken_by().and_then(&group) {
+            let cost = costs.entry(key).or_default();
             cost.wakes += 1;
             cost.resume_ns += attempt.resume_ns;
             cost.after_wake_ns += attempt.after_wake_ns;
@@ -330,12 +342,18 @@ pub fn costs_by<K: Ord>(
 }
 
 /// Splits a time equally; the remainder goes to the first.
-fn split<K: Ord>(causes: &[Cause], ns: u64, group: impl Fn(u32) -> K) -> BTreeMap<K, u64> {
+fn split<K: Ord>(
+    causes: &[Cause],
+    ns: u64,
+    group: impl Fn(Culprit<'_>) -> Option<K>,
+) -> BTreeMap<K, u64> {
     let sharers = causes.len() as u64;
     let mut shares = BTreeMap::<K, u64>::new();
     for (nth, cause) in causes.iter().enumerate() {
         let odd = u64::from((nth as u64) < ns % sharers);
-        *shares.entry(group(cause.instance)).or_default() += ns / sharers + odd;
+        if let Some(key) = group(Culprit::Source(cause.instance)) {
+            *shares.entry(key).or_default() += ns / sharers + odd;
+        }
     }
     shares
 }

@@ -63,7 +63,10 @@ struct Order {
 }
 
 fn is_agents(event: &Event) -> bool {
-    matches!(event, Event::Snapshot(_) | Event::PowerSupply(_) | Event::Waiters { .. })
+    matches!(
+        event,
+        Event::Snapshot(_) | Event::PowerSupply(_) | Event::SuspendStats(_) | Event::Waiters { .. }
+    )
 }
 
 impl Order {

@@ -1,14 +1,17 @@
 //! Reports with every field filled, which no trace made here has.
 
 use sleepwalk::compare::Trace;
+use sleepwalk::render::markdown;
+use sleepwalk::render::page::Page;
+use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger, Mode,
-    Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, Stage,
-    Step, Sum, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Counted, Drain, Evidence, FailedStep, Finding, FindingKind, Hook,
+    HookKind, HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA,
+    Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
-use super::S;
+use super::{S, golden};
 
 /// A name that attacks terminals, spreadsheets, Markdown and JSON.
 pub const HOSTILE: &[u8] =
@@ -73,6 +76,9 @@ fn attempts() -> Vec<Attempt> {
         outcome,
         stage,
         errno,
+        failed_device: None,
+        failed_step: None,
+        freeze_timeout: false,
         slept_ns: 0,
         steps: vec![
             Step { step: "freeze_processes", start_ns: at(1_000), end_ns: Some(at(1_001)) },
@@ -104,10 +110,14 @@ fn attempts() -> Vec<Attempt> {
         irq_name: Some("=rtc@0".to_owned()),
         source: Some(WakeSource { name: Name::new(b"rtc0"), instance: 1 }),
         evidence: Evidence::Proven,
+        tie: Some(Tie::Learnt),
     });
     attempts[1].causes = [(HOSTILE, 0), (&b"wlan_rx"[..], 2)]
-        .map(|(n, instance)| Cause { name: Name::new(n), instance, evidence: Evidence::Likely })
+        .map(|(n, instance)| Cause { name: Name::new(n), ..Cause::new(instance, Evidence::Likely) })
         .to_vec();
+    attempts[1].causes[0].first = true;
+    attempts[3].failed_device = Some("=evil|\u{1b}[31m<b>`dev`".to_owned());
+    attempts[3].failed_step = Some(FailedStep::Suspend);
     attempts
 }
 
@@ -180,7 +190,14 @@ fn session() -> Session {
         serial: "1A2B3C".to_owned(),
         agent: "0.0.0".to_owned(),
         source: "kfunc".to_owned(),
-        hooks: hooks.map(|what| Hook { what, how: "tp_btf".into(), why: String::new() }).to_vec(),
+        hooks: hooks
+            .map(|what| Hook {
+                what,
+                how: "tp_btf".into(),
+                why: String::new(),
+                state: HookState::Recorded,
+            })
+            .to_vec(),
         edges: true,
         snapshots: 70,
         records: 1_000,
@@ -196,6 +213,12 @@ fn session() -> Session {
         bad_records: 0,
         unknown_records: 0,
         end_reason: Some("duration".to_owned()),
+        attempt_counts: Some(Counted {
+            kernel_success: 2,
+            kernel_fail: 3,
+            returned_success: 2,
+            returned_fail: 3,
+        }),
         complete: true,
     }
 }
@@ -204,6 +227,8 @@ fn session() -> Session {
 pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u64) -> Source {
     Source {
         name: Name::new(name),
+        kind: SourceKind::Source,
+        irq: None,
         name_cut: false,
         instance: Some(instance),
         address_id: Some(instance),
@@ -214,6 +239,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
         sum: Sum {
             instances: 1,
             held_ns: 2 * blocked_s * S,
+            longest_hold_ns: blocked_s * S,
             blocked_share_ns: Some(blocked_s * S),
             blocked_sole_ns: Some(blocked_s * S / 2),
             aborts,
@@ -227,6 +253,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
             events: 2 + wakes,
             expiries: 0,
         },
+        longest_hold_at_ns: (blocked_s > 0).then(|| at(1_200)),
         active_at_end: false,
         spans: Vec::new(),
     }
@@ -236,4 +263,25 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
 pub fn trace(file: &str, report: Report) -> Trace {
     let by_name = report.sources.iter().cloned().map(|s| Source { instance: None, ..s }).collect();
     Trace { file: file.to_owned(), report, by_name }
+}
+
+/// The full report, changed.
+pub fn with(change: impl FnOnce(&mut Report)) -> Report {
+    let mut report = report();
+    change(&mut report);
+    report
+}
+
+/// The page on a terminal of 80 columns.
+pub fn drawn(page: &Page) -> String {
+    terminal::render(page, Look { color: false, width: Some(80) })
+}
+
+/// Holds the page, on a terminal of 80 columns and as Markdown, against its golden files.
+pub fn shows(name: &str, page: &Page) {
+    let table = drawn(page);
+    let wide = table.lines().find(|line| unicode_width::UnicodeWidthStr::width(*line) > 80);
+    assert_eq!(wide, None);
+    golden(&format!("{name}.txt"), &table);
+    golden(&format!("{name}.md"), &markdown::render(page));
 }

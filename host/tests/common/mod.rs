@@ -49,6 +49,8 @@ pub struct Maker {
     pub arms: bool,
     /// There has been one.
     saved: bool,
+    /// Somebody has waited.
+    waited: bool,
 }
 
 impl Maker {
@@ -81,6 +83,7 @@ impl Maker {
             edges,
             arms: edges,
             saved: false,
+            waited: false,
         };
         maker.push(Record::Session(Session {
             agent: "0.1.0".to_owned(),
@@ -111,7 +114,7 @@ impl Maker {
         self
     }
 
-    fn text(&mut self, bytes: &[u8]) -> u32 {
+    pub fn text(&mut self, bytes: &[u8]) -> u32 {
         let next = self.strings.len() as u32;
         if let Some(id) = self.strings.get(bytes) {
             return *id;
@@ -186,6 +189,7 @@ impl Maker {
     }
 
     pub fn wait_begin(&mut self, thread: u32) -> &mut Self {
+        self.waited = true;
         self.push(Record::WaitBegin(WaitBegin { thread }));
         self
     }
@@ -264,6 +268,10 @@ impl Maker {
             && !std::mem::take(&mut self.saved)
             && self.arms
         {
+            // A hook of waits that never fired would be dead.
+            if !std::mem::replace(&mut self.waited, true) {
+                self.wait_begin(SUSPENDER).wait_end(SUSPENDER);
+            }
             self.push(Record::CountWrite(CountWrite { thread: SUSPENDER, saved: true }));
         }
         let action = self.text(action.as_bytes());

@@ -12,7 +12,6 @@ use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use self::lines::{Counter, Line, Who};
 use self::stamps::Stamps;
-use super::pipe::{self, Pipe};
 use super::{ExportError, Sink};
 use crate::analyze::Analysis;
 use crate::render::json::harmless;
@@ -20,47 +19,53 @@ use crate::render::records::reason;
 use crate::report::Wait;
 use crate::report::{self, Attempt, By, Name};
 use crate::session::decode::{Event, Model, View};
-use crate::session::held::Held;
-use crate::session::stretch::HoldKind;
+use crate::session::slots::Slots;
+use crate::session::stretch::{Hold, HoldKind};
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.events/2";
+
+/// Lines are written when there is as much of them.
+const BUFFER: usize = 1 << 16;
 
 /// Writes the trace in `bytes`, which comes to `analysis`.
 pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
     let report = report::build(analysis, By::Instance, Some(0));
     let mut waits: Vec<_> = analysis.waits.iter().collect();
     waits.sort_by_key(|wait| wait.end_ns);
-    pipe::through(out, |pipe| {
-        let mut export = Export {
-            model: &analysis.model,
-            pipe,
-            attempts: report.attempts.iter(),
-            waits: waits.into_iter(),
-            next_end: 0,
-            sources: Vec::new(),
-            edge_at: Stamps::new("{\"kind\":\"edge\",\"at_ns\":"),
-            hold_at: Stamps::new("{\"kind\":\"hold\",\"at_ns\":"),
-            source_at: Stamps::new("{\"kind\":\"source\",\"at_ns\":"),
-            starts: Stamps::new(",\"start_ns\":"),
-            ends: Stamps::new(",\"end_ns\":"),
-            hold: Vec::new(),
-        };
-        export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
-        super::stream(bytes, export)
-    })
+    let mut export = Export {
+        model: &analysis.model,
+        out,
+        text: Vec::new(),
+        attempts: report.attempts.iter(),
+        waits: waits.into_iter(),
+        next_end: 0,
+        slots: Slots::default(),
+        sources: Vec::new(),
+        edge_at: Stamps::new("{\"kind\":\"edge\",\"at_ns\":"),
+        hold_at: Stamps::new("{\"kind\":\"hold\",\"at_ns\":"),
+        source_at: Stamps::new("{\"kind\":\"source\",\"at_ns\":"),
+        starts: Stamps::new(",\"start_ns\":"),
+        ends: Stamps::new(",\"end_ns\":"),
+        hold: Vec::new(),
+    };
+    export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
+    super::stream(bytes, export)
 }
 
-struct Export<'a> {
+struct Export<'a, W> {
     model: &'a Model,
-    pipe: Pipe,
+    out: W,
+    /// Lines that are not written yet.
+    text: Vec<u8>,
     /// Those that have not ended.
     attempts: std::slice::Iter<'a, Attempt>,
     /// Those that have not ended, by their end.
     waits: std::vec::IntoIter<&'a Wait>,
     /// The first end among those, or an earlier stamp.
     next_end: u64,
-    /// By their places.
+    /// The places of `sources`.
+    slots: Slots,
     sources: Vec<Holding>,
     edge_at: Stamps,
     hold_at: Stamps,
@@ -72,7 +77,6 @@ struct Export<'a> {
 }
 
 /// A source with an edge or a hold.
-#[derive(Default)]
 struct Holding {
     /// Its keys in a line.
     keys: Box<[u8]>,
@@ -82,34 +86,45 @@ struct Holding {
     since: (u64, bool),
 }
 
-impl Sink for Export<'_> {
-    fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()> {
+impl<W: Write> Sink for Export<'_, W> {
+    fn event(&mut self, at: BootNanos, event: &Event, holds: &[Hold]) -> io::Result<()> {
         if let Event::Edge { source, active, shared } = *event {
-            let slot = held.place(source).unwrap_or_default();
-            self.edge(at.0, (slot, source), active, shared)?;
+            self.edge(at.0, source, active, shared)?;
         } else {
-            self.rare(at.0, event, held)?;
+            self.rare(at.0, event)?;
         }
-        self.holds(at.0, held)
+        self.holds(at.0, holds)
     }
 
-    fn finish(mut self, held: &mut Held) -> io::Result<()> {
+    fn finish(mut self, holds: &[Hold]) -> io::Result<()> {
         let at_ns = self.model.end.0;
         self.ended(at_ns)?;
-        self.holds(at_ns, held)?;
+        self.holds(at_ns, holds)?;
         self.ended(u64::MAX)?;
         let reason = self.model.finish.as_ref().map(|end| end.reason.as_str());
         self.line(&Line::End { at_ns, reason })?;
-        self.pipe.flush()
+        self.flush()?;
+        self.out.flush()
     }
 }
 
-impl Export<'_> {
+impl<W: Write> Export<'_, W> {
     fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
         let text = serde_json::to_string(line).map_err(io::Error::other)?;
-        self.pipe.text.extend_from_slice(harmless(&text).as_bytes());
-        self.pipe.text.push(b'\n');
-        self.pipe.flush_full()
+        self.text.extend_from_slice(harmless(&text).as_bytes());
+        self.text.push(b'\n');
+        self.flush_full()
+    }
+
+    #[inline]
+    fn flush_full(&mut self) -> io::Result<()> {
+        if self.text.len() < BUFFER { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.text)?;
+        self.text.clear();
+        Ok(())
     }
 
     /// Attempts and waits that ended before `at`: each is listed at its end.
@@ -142,42 +157,35 @@ impl Export<'_> {
     }
 
     /// A trace has millions of these lines: serde is too slow for them.
-    fn edge(
-        &mut self,
-        at_ns: u64,
-        source: (usize, u32),
-        active: bool,
-        shared: bool,
-    ) -> io::Result<()> {
+    fn edge(&mut self, at_ns: u64, source: u32, active: bool, shared: bool) -> io::Result<()> {
         self.ended(at_ns)?;
-        self.source_keys(source)?;
-        let text = &mut self.pipe.text;
+        let slot = self.slot(source)?;
+        let text = &mut self.text;
         self.edge_at.put(text, at_ns);
-        let Holding { keys, edges, .. } = &self.sources[source.0];
+        let Holding { keys, edges, .. } = &self.sources[slot];
         if shared {
             text.extend_from_slice(keys);
             text.extend_from_slice(edge_rest(active, true).as_bytes());
         } else {
             text.extend_from_slice(&edges[usize::from(active)]);
         }
-        self.pipe.flush_full()
+        self.flush_full()
     }
 
     /// The holds that became final.
-    fn holds(&mut self, at_ns: u64, held: &mut Held) -> io::Result<()> {
-        if held.holds().is_empty() {
+    fn holds(&mut self, at_ns: u64, holds: &[Hold]) -> io::Result<()> {
+        if holds.is_empty() {
             return Ok(());
         }
         self.hold.clear();
         self.hold_at.put(&mut self.hold, at_ns);
-        for hold in held.holds().iter() {
-            let slot = hold.slot as usize;
-            self.source_keys((slot, hold.instance))?;
+        for hold in holds {
+            let slot = self.slot(hold.instance)?;
             let Holding { keys, since, .. } = &mut self.sources[slot];
             match hold.kind {
                 HoldKind::Began { .. } => *since = (hold.at.0, hold.exact),
                 HoldKind::Ended { .. } => {
-                    let text = &mut self.pipe.text;
+                    let text = &mut self.text;
                     text.extend_from_slice(&self.hold);
                     text.extend_from_slice(keys);
                     self.starts.put(text, since.0);
@@ -186,34 +194,37 @@ impl Export<'_> {
                         true => b"}\n",
                         false => b",\"exact\":false}\n",
                     });
-                    self.pipe.flush_full()?;
+                    self.flush_full()?;
                 }
                 HoldKind::Appeared | HoldKind::Removed => {}
             }
         }
-        held.holds().clear();
         Ok(())
     }
 
-    fn source_keys(&mut self, (slot, instance): (usize, u32)) -> io::Result<()> {
-        if self.sources.len() <= slot {
-            self.sources.resize_with(slot + 1, Holding::default);
-        }
-        if self.sources[slot].keys.is_empty() {
-            let text = serde_json::to_string(&self.who(instance)).map_err(io::Error::other)?;
-            let keys = harmless(&text);
-            let keys = format!(",{}", keys.trim_start_matches('{').trim_end_matches('}'));
-            let edges = [false, true].map(|active| keys.clone() + &edge_rest(active, false));
-            self.sources[slot].edges = edges.map(|edge| edge.into_bytes().into());
-            self.sources[slot].keys = keys.into_bytes().into();
-        }
-        Ok(())
+    /// The place of a source, which may be new.
+    #[inline]
+    fn slot(&mut self, instance: u32) -> io::Result<usize> {
+        self.slots.get(instance).map_or_else(|| self.add(instance), Ok)
     }
 
-    fn rare(&mut self, at_ns: u64, event: &Event, held: &Held) -> io::Result<()> {
+    fn add(&mut self, instance: u32) -> io::Result<usize> {
+        let text = serde_json::to_string(&self.who(instance)).map_err(io::Error::other)?;
+        let keys = harmless(&text);
+        let keys = format!(",{}", keys.trim_start_matches('{').trim_end_matches('}'));
+        let edges = [false, true].map(|active| keys.clone() + &edge_rest(active, false));
+        self.sources.push(Holding {
+            keys: keys.into_bytes().into(),
+            edges: edges.map(|edge| edge.into_bytes().into()),
+            since: (0, false),
+        });
+        Ok(self.slots.add(instance))
+    }
+
+    fn rare(&mut self, at_ns: u64, event: &Event) -> io::Result<()> {
         self.ended(at_ns)?;
         let line = match event {
-            Event::Snapshot(view) => return self.snapshot(at_ns, view, held),
+            Event::Snapshot(view) => return self.snapshot(at_ns, view),
             Event::Phase { action, value, begin } => {
                 let action = self.text(*action);
                 Line::Phase { at_ns, action, value: *value, begin: *begin }
@@ -241,7 +252,7 @@ impl Export<'_> {
         self.line(&line)
     }
 
-    fn snapshot(&mut self, at_ns: u64, view: &View, held: &Held) -> io::Result<()> {
+    fn snapshot(&mut self, at_ns: u64, view: &View) -> io::Result<()> {
         self.line(&Line::Snapshot {
             at_ns,
             mono_ns: view.now.0,
@@ -253,8 +264,7 @@ impl Export<'_> {
             gone: view.gone.len(),
         })?;
         for (instance, state) in &view.states {
-            let slot = held.place(*instance).unwrap_or_default();
-            self.source_keys((slot, *instance))?;
+            let slot = self.slot(*instance)?;
             self.source(at_ns, view.now, slot, state)?;
         }
         for instance in &view.gone {
@@ -272,7 +282,7 @@ impl Export<'_> {
         slot: usize,
         state: &SourceState,
     ) -> io::Result<()> {
-        let text = &mut self.pipe.text;
+        let text = &mut self.text;
         self.source_at.put(text, at_ns);
         text.extend_from_slice(&self.sources[slot].keys);
         flag(text, b",\"active\":", state.active());
@@ -294,7 +304,7 @@ impl Export<'_> {
         number(text, b",\"last_mono_ns\":", counters.last_ns);
         number(text, b",\"prevent_ns\":", counters.prevent_ns);
         text.extend_from_slice(b"}\n");
-        self.pipe.flush_full()
+        self.flush_full()
     }
 
     fn supply(&self, at_ns: u64, supply: &PowerSupply) -> Line<'static> {

@@ -1,4 +1,4 @@
-//! Decodes on a thread of its own, ahead of the one that formats and writes.
+//! Decodes on a thread of its own, ahead of the one that formats.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::{self, Receiver, SyncSender};

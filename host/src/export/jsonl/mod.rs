@@ -3,15 +3,16 @@
 
 mod lines;
 mod stamps;
+mod state;
 
 use std::io::{self, Write};
 
-use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP, SuspendStats};
-use sleepwalk_trace::snapshot::SourceState;
-use sleepwalk_trace::time::{BootNanos, MonoNanos};
+use sleepwalk_trace::record::{PowerSupply, SuspendStats};
+use sleepwalk_trace::time::BootNanos;
 
 use self::lines::{Counter, Line, Who};
 use self::stamps::Stamps;
+use super::pipe::{self, Pipe};
 use super::{ExportError, Sink};
 use crate::analyze::Analysis;
 use crate::render::json::harmless;
@@ -25,39 +26,35 @@ use crate::session::stretch::{Hold, HoldKind};
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.events/2";
 
-/// Lines are written when there is as much of them.
-const BUFFER: usize = 1 << 16;
-
 /// Writes the trace in `bytes`, which comes to `analysis`.
 pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
     let report = report::build(analysis, By::Instance, Some(0));
     let mut waits: Vec<_> = analysis.waits.iter().collect();
     waits.sort_by_key(|wait| wait.end_ns);
-    let mut export = Export {
-        model: &analysis.model,
-        out,
-        text: Vec::new(),
-        attempts: report.attempts.iter(),
-        waits: waits.into_iter(),
-        next_end: 0,
-        slots: Slots::default(),
-        sources: Vec::new(),
-        edge_at: Stamps::new("{\"kind\":\"edge\",\"at_ns\":"),
-        hold_at: Stamps::new("{\"kind\":\"hold\",\"at_ns\":"),
-        source_at: Stamps::new("{\"kind\":\"source\",\"at_ns\":"),
-        starts: Stamps::new(",\"start_ns\":"),
-        ends: Stamps::new(",\"end_ns\":"),
-        hold: Vec::new(),
-    };
-    export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
-    super::stream(bytes, export)
+    pipe::through(out, |pipe| {
+        let mut export = Export {
+            model: &analysis.model,
+            pipe,
+            attempts: report.attempts.iter(),
+            waits: waits.into_iter(),
+            next_end: 0,
+            slots: Slots::default(),
+            sources: Vec::new(),
+            edge_at: Stamps::new("{\"kind\":\"edge\",\"at_ns\":"),
+            hold_at: Stamps::new("{\"kind\":\"hold\",\"at_ns\":"),
+            source_at: Stamps::new("{\"kind\":\"source\",\"at_ns\":"),
+            starts: Stamps::new(",\"start_ns\":"),
+            ends: Stamps::new(",\"end_ns\":"),
+            hold: Vec::new(),
+        };
+        export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
+        super::stream(bytes, export)
+    })
 }
 
-struct Export<'a, W> {
+struct Export<'a> {
     model: &'a Model,
-    out: W,
-    /// Lines that are not written yet.
-    text: Vec<u8>,
+    pipe: Pipe,
     /// Those that have not ended.
     attempts: std::slice::Iter<'a, Attempt>,
     /// Those that have not ended, by their end.
@@ -86,7 +83,7 @@ struct Holding {
     since: (u64, bool),
 }
 
-impl<W: Write> Sink for Export<'_, W> {
+impl Sink for Export<'_> {
     fn event(&mut self, at: BootNanos, event: &Event, holds: &[Hold]) -> io::Result<()> {
         if let Event::Edge { source, active, shared } = *event {
             self.edge(at.0, source, active, shared)?;
@@ -103,28 +100,16 @@ impl<W: Write> Sink for Export<'_, W> {
         self.ended(u64::MAX)?;
         let reason = self.model.finish.as_ref().map(|end| end.reason.as_str());
         self.line(&Line::End { at_ns, reason })?;
-        self.flush()?;
-        self.out.flush()
+        self.pipe.flush()
     }
 }
 
-impl<W: Write> Export<'_, W> {
+impl Export<'_> {
     fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
         let text = serde_json::to_string(line).map_err(io::Error::other)?;
-        self.text.extend_from_slice(harmless(&text).as_bytes());
-        self.text.push(b'\n');
-        self.flush_full()
-    }
-
-    #[inline]
-    fn flush_full(&mut self) -> io::Result<()> {
-        if self.text.len() < BUFFER { Ok(()) } else { self.flush() }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.text)?;
-        self.text.clear();
-        Ok(())
+        self.pipe.buffer.extend_from_slice(harmless(&text).as_bytes());
+        self.pipe.buffer.push(b'\n');
+        self.pipe.flush_full()
     }
 
     /// Attempts and waits that ended before `at`: each is listed at its end.
@@ -160,7 +145,7 @@ impl<W: Write> Export<'_, W> {
     fn edge(&mut self, at_ns: u64, source: u32, active: bool, shared: bool) -> io::Result<()> {
         self.ended(at_ns)?;
         let slot = self.slot(source)?;
-        let text = &mut self.text;
+        let text = &mut self.pipe.buffer;
         self.edge_at.put(text, at_ns);
         let Holding { keys, edges, .. } = &self.sources[slot];
         if shared {
@@ -169,7 +154,7 @@ impl<W: Write> Export<'_, W> {
         } else {
             text.extend_from_slice(&edges[usize::from(active)]);
         }
-        self.flush_full()
+        self.pipe.flush_full()
     }
 
     /// The holds that became final.
@@ -185,7 +170,7 @@ impl<W: Write> Export<'_, W> {
             match hold.kind {
                 HoldKind::Began { .. } => *since = (hold.at.0, hold.exact),
                 HoldKind::Ended { .. } => {
-                    let text = &mut self.text;
+                    let text = &mut self.pipe.buffer;
                     text.extend_from_slice(&self.hold);
                     text.extend_from_slice(keys);
                     self.starts.put(text, since.0);
@@ -194,7 +179,7 @@ impl<W: Write> Export<'_, W> {
                         true => b"}\n",
                         false => b",\"exact\":false}\n",
                     });
-                    self.flush_full()?;
+                    self.pipe.flush_full()?;
                 }
                 HoldKind::Appeared | HoldKind::Removed => {}
             }
@@ -265,46 +250,17 @@ impl<W: Write> Export<'_, W> {
         })?;
         for (instance, state) in &view.states {
             let slot = self.slot(*instance)?;
-            self.source(at_ns, view.now, slot, state)?;
+            let text = &mut self.pipe.buffer;
+            self.source_at.put(text, at_ns);
+            text.extend_from_slice(&self.sources[slot].keys);
+            state::put(text, view.now, state);
+            self.pipe.flush_full()?;
         }
         for instance in &view.gone {
             let source = self.who(*instance);
             self.line(&Line::Gone { at_ns, source })?;
         }
         Ok(())
-    }
-
-    /// A source in a snapshot. Where sources change often, serde is too slow for these lines too.
-    fn source(
-        &mut self,
-        at_ns: u64,
-        now: MonoNanos,
-        slot: usize,
-        state: &SourceState,
-    ) -> io::Result<()> {
-        let text = &mut self.text;
-        self.source_at.put(text, at_ns);
-        text.extend_from_slice(&self.sources[slot].keys);
-        flag(text, b",\"active\":", state.active());
-        if state.torn() {
-            text.extend_from_slice(b",\"torn\":true");
-        }
-        if state.state & STATE_AUTOSLEEP != 0 {
-            text.extend_from_slice(b",\"autosleep\":true");
-        }
-        let counters = &state.counters;
-        number(text, b",\"held_ns\":", state.held_ns(now));
-        number(text, b",\"active_count\":", counters.active_count);
-        number(text, b",\"event_count\":", counters.event_count);
-        number(text, b",\"wakeup_count\":", counters.wakeup_count);
-        number(text, b",\"expire_count\":", counters.expire_count);
-        number(text, b",\"relax_count\":", counters.relax_count);
-        number(text, b",\"total_ns\":", counters.total_ns);
-        number(text, b",\"max_ns\":", counters.max_ns);
-        number(text, b",\"last_mono_ns\":", counters.last_ns);
-        number(text, b",\"prevent_ns\":", counters.prevent_ns);
-        text.extend_from_slice(b"}\n");
-        self.flush_full()
     }
 
     fn supply(&self, at_ns: u64, supply: &PowerSupply) -> Line<'static> {
@@ -342,20 +298,6 @@ impl<W: Write> Export<'_, W> {
     fn text(&self, id: u32) -> String {
         String::from_utf8_lossy(self.model.text(id)).into_owned()
     }
-}
-
-/// Appends a key, whose length the compiler knows, and a number.
-#[inline(always)]
-fn number<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: u64) {
-    text.extend_from_slice(key);
-    text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-/// Appends a key and a bool.
-#[inline(always)]
-fn flag<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: bool) {
-    text.extend_from_slice(key);
-    text.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
 /// The end of an edge's line. `shared` is seldom true, and is left out else.

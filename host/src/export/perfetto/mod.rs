@@ -24,6 +24,7 @@ use self::proto::{
     Clock, ClockSnapshot, Ftrace, SystemInfo, TracePacket, Utsname, WakeupSource, clock,
 };
 use self::tracks::{Names, Quantity, Track};
+use super::pipe::{self, Pipe};
 use super::{ExportError, Sink};
 use crate::analyze::Analysis;
 use crate::report::{self, By, Wait};
@@ -35,15 +36,17 @@ use crate::text::one_line;
 /// Writes the trace in `bytes`, which comes to `analysis`.
 pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
     let report = report::build(analysis, By::Instance, Some(0));
-    let mut export = Export::new(&analysis.model, Attempts::new(&report.attempts), out)?;
-    export.waits(&analysis.waits)?;
-    super::stream(bytes, export)
+    pipe::through(out, |pipe| {
+        let mut export = Export::new(&analysis.model, Attempts::new(&report.attempts), pipe)?;
+        export.waits(&analysis.waits)?;
+        super::stream(bytes, export)
+    })
 }
 
-struct Export<'a, W> {
+struct Export<'a> {
     model: &'a Model,
     names: Names<'a>,
-    packets: Packets<W>,
+    packets: Packets,
     attempts: Attempts<'a>,
     holds: Holds,
     /// The places of `edges`.
@@ -56,7 +59,7 @@ struct Export<'a, W> {
     clocks: (BootNanos, MonoNanos),
 }
 
-impl<W: Write> Sink for Export<'_, W> {
+impl Sink for Export<'_> {
     fn event(&mut self, at: BootNanos, event: &Event, holds: &[Hold]) -> io::Result<()> {
         if let Event::Edge { source, active, .. } = *event {
             self.edge(at, source, active)?;
@@ -73,9 +76,9 @@ impl<W: Write> Sink for Export<'_, W> {
     }
 }
 
-impl<'a, W: Write> Export<'a, W> {
-    fn new(model: &'a Model, attempts: Attempts<'a>, out: W) -> io::Result<Self> {
-        let (names, mut packets) = (Names::new(model), Packets::new(out));
+impl<'a> Export<'a> {
+    fn new(model: &'a Model, attempts: Attempts<'a>, pipe: Pipe) -> io::Result<Self> {
+        let (names, mut packets) = (Names::new(model), Packets::new(pipe));
         open(model, &mut packets)?;
         let holds = Holds::new(model.start, &mut packets)?;
         let clocks = (model.start, model.clocks.mono_at(model.start));
@@ -217,7 +220,7 @@ impl<'a, W: Write> Export<'a, W> {
 }
 
 /// The clocks, and what the trace is of.
-fn open(model: &Model, packets: &mut Packets<impl Write>) -> io::Result<()> {
+fn open(model: &Model, packets: &mut Packets) -> io::Result<()> {
     let real = u64::try_from(model.start_real().0).ok();
     clocks(packets, model.start, model.clocks.mono_at(model.start), real)?;
     let Some(session) = &model.session else { return Ok(()) };
@@ -237,7 +240,7 @@ fn open(model: &Model, packets: &mut Packets<impl Write>) -> io::Result<()> {
 }
 
 fn clocks(
-    packets: &mut Packets<impl Write>,
+    packets: &mut Packets,
     boot: BootNanos,
     mono: MonoNanos,
     real: Option<u64>,

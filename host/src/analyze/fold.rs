@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use sleepwalk_trace::record::{PowerSupply, Reason};
+use sleepwalk_trace::record::{PowerSupply, Reason, WakeReason};
 use sleepwalk_trace::time::BootNanos;
 
 use super::Analysis;
@@ -16,7 +16,7 @@ use super::power;
 use super::sources;
 use super::spans::Spans;
 use super::waits::Waits;
-use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Sum};
+use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Stage, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
     self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
@@ -48,6 +48,10 @@ pub struct Fold {
     /// A wait ended idle since the last attempt, and for how many attempts that was so.
     waited: bool,
     after_waits: u64,
+    /// An attempt has returned, and the kernel's files about it have not been read.
+    returned: bool,
+    /// Attempts in which an interrupt woke the system, as the kernel's file has it.
+    irq_wakes: u64,
     /// It was saved before the attempt in progress.
     attempt_armed: bool,
     last_snapshot: Option<BootNanos>,
@@ -140,6 +144,7 @@ impl Fold {
                 self.awake(at);
                 let ended = self.attempts.returned(at, errno);
                 let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
+                self.returned = ended.is_some();
                 let wakeup = self.ended(model, ended);
                 let attempts = self.causes.attempts_mut();
                 self.counts.returned(at, errno, attempt, wakeup, attempts);
@@ -172,6 +177,7 @@ impl Fold {
                 self.attempts.woken(irq);
                 self.attempts.wakeup_event(at, true);
             }
+            Event::WakeReason(reason) => self.wake_reason(&reason),
             Event::SuspendStats(stats) => {
                 self.counts.read(model, at, &stats, self.causes.attempts_mut());
             }
@@ -179,6 +185,7 @@ impl Fold {
             Event::Gap => {
                 self.gap();
                 self.counts.gap(true);
+                self.returned = false;
             }
             Event::Snapshot(mut view) => {
                 view.at = at;
@@ -191,6 +198,26 @@ impl Fold {
                     waits.lost(&mut self.active);
                 }
             }
+        }
+    }
+
+    /// The kernel's files about the attempt that returned last.
+    fn wake_reason(&mut self, reason: &WakeReason) {
+        if let Some(ms) = reason.freeze_timeout_ms {
+            self.attempts.limit_freeze(u64::from(ms) * 1_000_000);
+        }
+        let last = self.causes.attempts_mut().last_mut();
+        let Some(attempt) = last.filter(|_| std::mem::take(&mut self.returned)) else { return };
+        if !reason.reason.is_empty() {
+            attempt.resume_reason = Some(String::from_utf8_lossy(&reason.reason).into_owned());
+        }
+        // The kernel clears the interrupt when it begins to freeze tasks.
+        if attempt.stage < Stage::Freeze {
+            return;
+        }
+        self.irq_wakes += u64::from(reason.irq.is_some());
+        if let Some(wake) = &mut attempt.wake {
+            wake.irq = wake.irq.or(reason.irq);
         }
     }
 
@@ -322,6 +349,7 @@ impl Fold {
         Proofs {
             activations: counters.into_values().fold(0, u64::saturating_add),
             after_waits: self.after_waits,
+            irq_wakes: self.irq_wakes,
             ..Proofs::default()
         }
     }

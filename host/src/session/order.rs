@@ -59,7 +59,10 @@ struct Order {
 }
 
 fn is_agents(event: &Event) -> bool {
-    matches!(event, Event::Snapshot(_) | Event::PowerSupply(_) | Event::SuspendStats(_))
+    matches!(
+        event,
+        Event::Snapshot(_) | Event::PowerSupply(_) | Event::SuspendStats(_) | Event::WakeReason(_)
+    )
 }
 
 impl Order {

@@ -84,6 +84,13 @@ fn records() -> Vec<Stamped> {
                 threads: vec![7, 260],
             }),
         ),
+    ]
+}
+
+/// The records of the agent's files and its end.
+fn last_records() -> Vec<Stamped> {
+    let at = |at, record| Stamped { at: BootNanos(at), record };
+    vec![
         at(
             1_206,
             Record::WakeReason(WakeReason {
@@ -135,7 +142,8 @@ fn documented() -> Vec<u8> {
 fn bytes_are_as_documented() {
     let payload = documented();
     let mut writer = ChunkWriter::default();
-    records().iter().for_each(|record| writer.push_stamped(record));
+    let records = [records(), last_records()].concat();
+    records.iter().for_each(|record| writer.push_stamped(record));
     let bytes = [&file_header(0)[..], &writer.seal(CLOCKS).expect("a chunk")].concat();
     let chunk = &bytes[FILE_HEADER..];
     assert_eq!(&chunk[CHUNK_HEADER..CHUNK_HEADER + payload.len()], payload);

@@ -406,3 +406,31 @@ fn a_group_says_what_its_members_gain_alone() {
     let report = build(&analysis(&mut m), By::Name, None);
     assert!(report.findings.iter().all(|finding| finding.kind.key() != "blocking_group"));
 }
+
+#[test]
+fn diff_keeps_an_interrupt_and_a_source_apart() {
+    let trace = |wakes: usize| {
+        let mut m = Maker::full();
+        let rtc = m.source(b"rtc0", 0);
+        m.snapshot(Reason::Start).wait(S);
+        for _ in 0..wakes {
+            sleep(&mut m, (17, "rtc0"), &[rtc], &[]);
+            // No source was activated: the interrupt bears it.
+            sleep(&mut m, (17, "rtc0"), &[], &[]);
+            sleep(&mut m, (17, "rtc0"), &[], &[]);
+        }
+        file(&m.finish())
+    };
+    let ((_b, before), (_a, after)) = (trace(2), trace(2));
+    let path = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let args = ["diff", &path(&before), &path(&after), "--format", "json"];
+    let json = stdout(&run(&args));
+    hold(&validator("diff.schema.json"), &json);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let rows = json["sources"].as_array().expect("rows");
+    let wakes = |kind: &str| {
+        let row = rows.iter().find(|row| row["kind"] == kind && row["name"] == "rtc0");
+        row.and_then(|row| row["wakes"]["before"]["median"].as_f64()).expect("a rate")
+    };
+    assert!((wakes("interrupt") / wakes("source") - 2.0).abs() < 1e-9, "{json}");
+}

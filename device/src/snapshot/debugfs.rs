@@ -134,7 +134,7 @@ fn parse(bytes: &[u8]) -> Result<Table<'_>> {
     let last = records.last().map_or(&[][..], |(name, _)| name);
     let after = last.strip_prefix(DELETED).filter(|rest| rest.first().is_none_or(is_blank));
     ensure!(
-        !after.is_some_and(|rest| has_number(rest)),
+        !after.is_some_and(has_number),
         "rows of {TABLE} have more numbers than the heading's {} columns: report the table's first two \
          lines to Sleepwalk",
         columns.count(),

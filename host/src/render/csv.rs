@@ -69,6 +69,7 @@ const SOURCES: &[Column<Source>] = &[
     ("born", |s| s.born.to_string()),
     ("died", |s| s.died.to_string()),
     ("held_ns", |s| s.sum.held_ns.to_string()),
+    ("held_at_least", |s| s.sum.held_at_least.to_string()),
     ("blocked_share_ns", |s| known(s.sum.blocked_share_ns)),
     ("blocked_sole_ns", |s| known(s.sum.blocked_sole_ns)),
     ("aborts", |s| s.sum.aborts.to_string()),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::sources::rank;
-use super::{By, Name, Overhead, Report, SCHEMA, Session, Source, Sum, Walks};
+use super::{By, Clock, Name, Overhead, Report, SCHEMA, Session, Source, Sum, Walks};
 use crate::analyze::{Analysis, findings};
 use crate::session::decode::Model;
 
@@ -82,6 +82,7 @@ fn session(analysis: &Analysis) -> Session {
         end_ns: model.end,
         duration_ns: model.duration_ns(),
         start_realtime_ns: model.start_real(),
+        clock: model.dated.map(|clocks| Clock { at_ns: clocks.boot, realtime_ns: clocks.real }),
         device: header.device,
         kernel: header.kernel,
         machine: header.machine,
@@ -140,9 +141,11 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
     }
     let costs = analysis.costs_by_name();
     for (name, source) in &mut sources {
-        let Sum { instances, held_ns, activations, events, expiries, .. } = source.sum;
+        let Sum { instances, held_ns, held_at_least, activations, events, expiries, .. } =
+            source.sum;
         let cost = costs.get(name).copied().unwrap_or_default();
-        source.sum = Sum { instances, held_ns, activations, events, expiries, ..cost };
+        source.sum =
+            Sum { instances, held_ns, held_at_least, activations, events, expiries, ..cost };
     }
     let mut sources = sources.into_values().collect();
     rank(&mut sources, None, |s| (&s.sum, s.name.clone()));

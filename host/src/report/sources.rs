@@ -47,6 +47,8 @@ pub struct Sum {
     pub instances: u64,
     /// Time active.
     pub held_ns: u64,
+    /// `held_ns` is a lower bound: by snapshots alone, a source was active in one and gone in the next.
+    pub held_at_least: bool,
     /// Its share of the blocked time; null without activations and waits.
     pub blocked_share_ns: Option<u64>,
     /// Blocked time in which no other source was active, which is what fixing it alone would save; null
@@ -73,6 +75,7 @@ pub struct Sum {
 impl Sum {
     /// Adds another; blocked time that neither knows stays null.
     pub fn add(&mut self, more: &Self) {
+        self.held_at_least |= more.held_at_least;
         add_known(&mut self.blocked_share_ns, more.blocked_share_ns);
         add_known(&mut self.blocked_sole_ns, more.blocked_sole_ns);
         for (sum, more) in [

@@ -2,9 +2,9 @@
 
 use sleepwalk::compare::Trace;
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger, Mode,
-    Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, Stage,
-    Step, Sum, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Clock, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger,
+    Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source,
+    Stage, Step, Sum, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -164,6 +164,10 @@ fn session() -> Session {
         end_ns: at(4_600),
         duration_ns: 3_600 * S,
         start_realtime_ns: RealNanos(1_772_359_211 * S as i64),
+        clock: Some(Clock {
+            at_ns: at(4_600),
+            realtime_ns: RealNanos((1_772_359_211 + 3_600) * S as i64),
+        }),
         device: "Pixel 6 @everyone".to_owned(),
         kernel: "6.12.23-android16-5".to_owned(),
         machine: "aarch64".to_owned(),
@@ -205,6 +209,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
         sum: Sum {
             instances: 1,
             held_ns: 2 * blocked_s * S,
+            held_at_least: false,
             blocked_share_ns: Some(blocked_s * S),
             blocked_sole_ns: Some(blocked_s * S / 2),
             aborts,

@@ -37,6 +37,8 @@ pub struct Maker {
     pub now: u64,
     /// How much of it was slept with the clock stopped.
     pub suspended: u64,
+    /// CLOCK_REALTIME at [`T0`].
+    pub real: i64,
     strings: BTreeMap<Vec<u8>, u32>,
     states: BTreeMap<u32, SourceState>,
     snapshots: u64,
@@ -68,6 +70,7 @@ impl Maker {
             differ: DeltaEncoder::default(),
             now,
             suspended: 300 * S,
+            real: REAL,
             strings: BTreeMap::new(),
             states: BTreeMap::new(),
             snapshots: 0,
@@ -327,7 +330,7 @@ impl Maker {
         Clocks {
             boot: BootNanos(self.now),
             suspended_ns: self.suspended,
-            real: RealNanos(REAL + (self.now - T0) as i64),
+            real: RealNanos(self.real + (self.now - T0) as i64),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::compare::merge::MergedSource;
 use crate::render::labels;
 use crate::render::page::{Cell, Column, Kind, Page, Row, Section, Text, name};
 use crate::report::{Source, Sum};
-use crate::units::{count, percent};
+use crate::units::{count, percent, time};
 
 /// A source, or all of one name.
 pub struct Ranked<'a> {
@@ -37,6 +37,7 @@ const BLOCKED: Column = Column::number("blocked")
 const ALONE: Column = Column::number("alone")
     .meaning("the part with no other source active, which is what fixing it alone would save");
 const HELD: Column = Column::number("held").meaning("how long it was active");
+const HELD_LEAST: &str = "how long it was active; ≥: at least, it was gone in the next snapshot";
 const HELD_PART: Column = Column::number("held %").meaning("of the session").spare();
 const HOLDS: Column = Column::number("holds").meaning("activations").spare();
 
@@ -61,7 +62,9 @@ pub fn ranking(
     columns.extend(sessions.then_some(Column::text("in").spare()));
     columns.push(COST.meaning(if blocked { COST_KNOWN } else { COST_PART }));
     columns.extend([BLOCKED, ALONE].into_iter().filter(|_| blocked));
-    columns.extend([Column::number("aborts"), Column::number("wakes"), HELD, HELD_PART, HOLDS]);
+    let least = ranked.iter().any(|s| s.sum.held_at_least);
+    let held = if least { HELD.meaning(HELD_LEAST) } else { HELD };
+    columns.extend([Column::number("aborts"), Column::number("wakes"), held, HELD_PART, HOLDS]);
     columns.push(Column::number("events").spare());
     let row = |(index, s): (usize, &Ranked<'_>)| {
         let sum = s.sum;
@@ -73,7 +76,9 @@ pub fn ranking(
             cells.push(Cell::known_time(sum.blocked_share_ns));
             cells.push(Cell::known_time(sum.blocked_sole_ns));
         }
-        cells.extend([Cell::count(sum.aborts), Cell::count(sum.wakes), Cell::time(sum.held_ns)]);
+        let least = if sum.held_at_least { "≥" } else { "" };
+        let held = Cell::shown(format!("{least}{}", time(sum.held_ns)), sum.held_ns);
+        cells.extend([Cell::count(sum.aborts), Cell::count(sum.wakes), held]);
         let held = percent(sum.held_ns, whole_ns);
         cells.push(Cell::Number(held.trim_end_matches(" %").to_owned(), sum.held_ns));
         cells.extend([Cell::count(sum.activations), Cell::count(sum.events)]);

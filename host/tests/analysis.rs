@@ -106,7 +106,7 @@ fn the_stage_is_that_of_the_last_phase_begun() {
     let stages = [
         ("freeze_processes", Stage::Prepare),
         ("dpm_prepare", Stage::DpmPrepare),
-        ("dpm_suspend", Stage::Suspend),
+        ("dpm_suspend", Stage::DpmPrepare),
         ("dpm_suspend_late", Stage::Suspend),
         ("dpm_suspend_noirq", Stage::SuspendLate),
         ("", Stage::SuspendNoirq),
@@ -178,7 +178,7 @@ fn a_lost_return_ends_at_the_last_phase() {
 #[test]
 fn an_attempt_at_the_end_is_unfinished() {
     let mut m = maker();
-    m.snapshot(Reason::Start).down(1, "dpm_suspend");
+    m.snapshot(Reason::Start).down(1, "dpm_suspend_late");
     let all = analyze(&m.cut()).expect("a trace").attempts;
     assert_eq!((all[0].outcome, all[0].stage), (Outcome::Unfinished, Stage::Suspend));
     // Asleep when the battery died: that is known to have slept only up to nothing.

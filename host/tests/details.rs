@@ -116,7 +116,7 @@ fn a_mean_is_shown_where_a_sum_would_mislead() {
 const SECTIONS: [&str; 5] = [
     "Findings",
     "Where the time went",
-    "Sources that kept it awake",
+    "Sources and interrupts by cost",
     "Interrupts and sources that",
     "Battery",
 ];

@@ -243,7 +243,7 @@ fn an_output_never_replaces_an_input() {
         assert_eq!(std::fs::read(path("day.swk")).expect("a file"), everyday());
     }
     let output = run_in(dir.path(), &["report", "day.swk", "-o", "-"]);
-    assert!(stdout(&output).contains("Sources that kept it awake"));
+    assert!(stdout(&output).contains("Sources and interrupts by cost"));
     assert!(!path("-").exists());
 }
 

@@ -8,8 +8,9 @@
 //! `dpm_suspend_late` · `dpm_suspend_noirq` · (not for s2idle: `CPU_OFF`, `syscore_suspend`) ·
 //! `machine_suspend` · the same back up to `thaw_processes`.
 //!
-//! The kernel never ends the steps of an aborted attempt, so the last phase that started on the way
-//! down is the stage where the attempt ended.
+//! The kernel never ends most steps of an aborted attempt, so the last phase that started on the way
+//! down is the stage where the attempt ended. `freeze_processes` and the steps of `dpm_*` end however
+//! they went.
 
 mod builder;
 
@@ -61,8 +62,20 @@ pub fn step_name(action: &[u8]) -> &'static str {
     STEP_NAMES.into_iter().find(|name| name.as_bytes() == action).unwrap_or("")
 }
 
+/// A source that was activated between the last `machine_suspend` and the thaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activated {
+    /// Which.
+    pub instance: u32,
+    /// It may be another one of its name.
+    pub shared: bool,
+    /// Before `dpm_resume` began. From there on devices resume one after the other, and their order
+    /// decides which source comes first (`dpm_resume` in `drivers/base/power/main.c`).
+    pub early: bool,
+}
+
 /// Facts that decide an attempt's causes, beside the attempt itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// First entry into `machine_suspend`.
     pub first_entry: Option<BootNanos>,
@@ -70,12 +83,30 @@ pub struct Facts {
     pub frozen: Option<BootNanos>,
     /// A wakeup source may have kept it from sleeping.
     pub blames_sources: bool,
+    /// The freezer gave up at its limit, or a wakeup event came right before that.
+    pub at_freeze_limit: bool,
+    /// The freeze failed, and a wakeup event that was pending would have ended it sooner.
+    pub froze_too_long: bool,
+    /// An interrupt woke the system within it.
+    pub interrupted: bool,
     /// Activations were recorded, so snapshots have nothing to add.
     pub by_edges: bool,
+    /// The sources that may have woken the device, in the order of their activations.
+    pub activated: Vec<Activated>,
 }
+
+/// `freeze_timeout_msecs` unless it was changed (`kernel/power/process.c`, 7.1 and before).
+pub const FREEZE_LIMIT_NS: u64 = 20_000_000_000;
+
+/// How soon a pending wakeup ends the freeze. The freezer looks at least every 8 ms, and walks all
+/// tasks each time (`try_to_freeze_tasks`, `kernel/power/process.c`).
+const FREEZE_LOOK_NS: u64 = 250_000_000;
 
 /// Whether a wakeup source can have kept an attempt from sleeping: not where a driver refused, or
 /// where `pm_test` turned around. `entries`: how often `machine_suspend` was entered.
+///
+/// From the end of the freeze to `dpm_suspend` nothing looks at wakeups: a device or the platform refused
+/// (`suspend_devices_and_enter`, `dpm_prepare`; 5.10 to 7.1).
 fn blames_sources(attempt: &Attempt, entries: u64) -> bool {
     match attempt.outcome {
         Outcome::Aborted => true,

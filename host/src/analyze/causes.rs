@@ -12,6 +12,7 @@ use sleepwalk_trace::time::{BootNanos, MonoNanos};
 use super::attempts::Facts;
 use super::sources::{Change, Mark};
 use crate::report::{Attempt, Cause, Evidence, Outcome, Wake};
+use crate::session::held::Held;
 
 /// Marks kept: before an attempt, at its start, after its end, and room for ticks within.
 const MARKS: usize = 32;
@@ -28,12 +29,12 @@ pub struct Causes {
 
 impl Causes {
     /// A snapshot was taken.
-    pub fn snapshot(&mut self, mark: Mark) {
+    pub fn snapshot(&mut self, mark: Mark, held: &Held) {
         if self.marks.len() == MARKS {
             self.marks.pop_front();
         }
         self.marks.push_back(mark);
-        self.resolve(false);
+        self.resolve(false, held);
     }
 
     /// An attempt ended.
@@ -51,9 +52,14 @@ impl Causes {
         }
     }
 
+    /// The attempts so far.
+    pub fn attempts_mut(&mut self) -> &mut [Attempt] {
+        &mut self.attempts
+    }
+
     /// Records are missing here: a change across the gap may have happened at any time.
-    pub fn gap(&mut self) {
-        self.resolve(true);
+    pub fn gap(&mut self, held: &Held) {
+        self.resolve(true, held);
         self.marks.clear();
     }
 
@@ -65,13 +71,13 @@ impl Causes {
     }
 
     /// The trace is over: every attempt, and for how many the snapshot at the start came too late.
-    pub fn finish(mut self) -> (Vec<Attempt>, u64) {
-        self.resolve(true);
+    pub fn finish(mut self, held: &Held) -> (Vec<Attempt>, u64) {
+        self.resolve(true, held);
         (self.attempts, self.late)
     }
 
     /// Finds the causes of all attempts that a snapshot followed; of all, if no more will come.
-    fn resolve(&mut self, all: bool) {
+    fn resolve(&mut self, all: bool, held: &Held) {
         let first = self.attempts.len() - self.waiting.len();
         for attempt in &mut self.attempts[first..] {
             let after = self.marks.iter().position(|mark| mark.at >= attempt.end_ns);
@@ -83,8 +89,11 @@ impl Causes {
             self.late += u64::from(window.late);
             if facts.by_edges {
                 // A source that only counters would blame came too late, or too early.
-            } else if facts.blames_sources && attempt.causes.is_empty() {
-                attempt.causes = window.causes();
+            } else if facts.blames_sources
+                && attempt.outcome != Outcome::Failed
+                && attempt.causes.is_empty()
+            {
+                attempt.causes = window.causes(|instance| held.instance_yields(instance));
             } else if let Some(wake) = &mut attempt.wake
                 && wake.source.is_none()
             {
@@ -145,8 +154,9 @@ impl<'a> Window<'a> {
     }
 
     /// The sources that changed since the attempt started, and those active from before: a source's
-    /// deactivation counts as an event too (`wakeup_source_deactivate`).
-    fn causes(&self) -> Vec<Cause> {
+    /// deactivation counts as an event too (`wakeup_source_deactivate`). They are sorted by instance: in
+    /// which order they came up is unknown.
+    fn causes(&self, yields: impl Fn(u32) -> bool) -> Vec<Cause> {
         let mut suspects: BTreeSet<u32> =
             self.changed(self.start).map(|change| change.instance).collect();
         // Active in the first snapshot in the window, and unchanged since the attempt started.
@@ -156,7 +166,12 @@ impl<'a> Window<'a> {
         let proven = suspects.len() == 1
             && self.begin.is_some_and(|begin| begin.whole && begin.active == suspects);
         let evidence = if proven { Evidence::Proven } else { Evidence::Likely };
-        suspects.into_iter().map(|instance| Cause::new(instance, evidence)).collect()
+        if suspects.iter().any(|instance| !yields(*instance)) {
+            suspects.retain(|instance| !yields(*instance));
+        }
+        let first = suspects.len() == 1;
+        let cause = |instance| Cause { first, ..Cause::new(instance, evidence) };
+        suspects.into_iter().map(cause).collect()
     }
 
     /// The first source activated in the sleep or after it, by the last change of each, which is all

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Analysis;
+use super::overlaps::Together;
 use crate::report::{
-    Attempt, Evidence, Finding, FindingKind, Held, Losses, Name, NotTryingHint, Outcome, Severity,
-    Storms, Sum, Waker,
+    Attempt, Culprit, Evidence, Finding, FindingKind, Held, Losses, Name, NotTryingHint, Outcome,
+    Severity, Storms, Sum, Waker,
 };
 
 /// The least number of events that is a habit.
@@ -26,10 +27,13 @@ pub fn findings(analysis: &Analysis) -> Vec<Finding> {
     let costs = analysis.costs_by_name();
     let mut findings = Vec::new();
     findings.extend(rules.blocker(&costs));
+    findings.extend(rules.blocking_group());
     findings.extend(rules.aborters(&costs));
     findings.extend(rules.wakers());
     findings.extend(rules.no_sleep());
     findings.extend(rules.storms());
+    findings.extend(rules.devices_failed());
+    findings.extend(rules.freeze_timeout());
     findings.extend(rules.failed());
     findings.extend(rules.not_trying());
     findings.extend(rules.blocked_unknown());
@@ -74,10 +78,14 @@ impl Rules<'_> {
 
     fn blocker(&self, costs: &BTreeMap<&[u8], Sum>) -> Option<Finding> {
         let blocked_ns = self.analysis.ledger.blocked_ns?;
+        let yielding = self.analysis.yielding();
+        // A source that yields is chosen only where no other has a share.
         let blocked = costs.iter().filter_map(|(name, cost)| {
-            Some((cost.blocked_share_ns?, cost.blocked_sole_ns?, Reverse(*name)))
+            let (share_ns, alone_ns) = (cost.blocked_share_ns?, cost.blocked_sole_ns?);
+            let named = share_ns > 0 && !yielding.contains(name);
+            Some((named, share_ns, alone_ns, Reverse(*name)))
         });
-        let (share_ns, alone_ns, Reverse(name)) = blocked.max()?;
+        let (_, share_ns, alone_ns, Reverse(name)) = blocked.max()?;
         (share_ns > 0).then(|| Finding {
             // Many small blockers matter together, and the largest is the one to fix first.
             severity: self.severity(share_ns).min(match self.severity(blocked_ns) {
@@ -86,6 +94,26 @@ impl Rules<'_> {
             }),
             kind: FindingKind::Blocker { source: Name::new(name), share_ns, alone_ns, blocked_ns },
             gain_ns: Some(alone_ns),
+        })
+    }
+
+    /// Sources that blocked suspend together, where fixing all of them gains most.
+    fn blocking_group(&self) -> Option<Finding> {
+        let blocked_ns = self.analysis.ledger.blocked_ns?;
+        let sole_ns = |name: u32| self.analysis.names.get(&name).map_or(0, |facts| facts.sole_ns);
+        let overlaps = &self.analysis.overlaps;
+        let Together { names, gain_ns } = overlaps.best(sole_ns)?;
+        let severity = self.severity(gain_ns);
+        let matters = severity != Severity::Low && gain_ns >= blocked_ns / 10;
+        matters.then(|| Finding {
+            severity,
+            kind: FindingKind::BlockingGroup {
+                sources: names.iter().map(|n| Name::new(self.analysis.model.text(*n))).collect(),
+                gain_ns,
+                alone_ns: names.iter().copied().map(sole_ns).sum(),
+                left_out_ns: overlaps.left_out_ns,
+            },
+            gain_ns: Some(gain_ns),
         })
     }
 
@@ -121,11 +149,10 @@ impl Rules<'_> {
         let slept = self.with_outcome(Outcome::Slept);
         let mut wakes = BTreeMap::<(Option<&[u8]>, Option<u32>), Vec<&Attempt>>::new();
         for &attempt in &slept {
-            // Where the source is known the interrupt is a detail of it.
-            let key = match (attempt.waker(), attempt.wake.as_ref().and_then(|wake| wake.irq)) {
-                (Some(source), _) => (Some(self.name(source.instance)), None),
-                (None, Some(irq)) => (None, Some(irq)),
-                (None, None) => continue,
+            let key = match attempt.woken_by() {
+                Some(Culprit::Source(instance)) => (Some(self.name(instance)), None),
+                Some(Culprit::Interrupt(irq)) => (None, Some(irq)),
+                None => continue,
             };
             wakes.entry(key).or_default().push(attempt);
         }
@@ -213,19 +240,65 @@ impl Rules<'_> {
         })
     }
 
-    /// Attempts that failed for another reason than a wakeup.
-    fn failed(&self) -> Option<Finding> {
-        let failed = self.with_outcome(Outcome::Failed);
-        let wasted_ns = total_ns(&failed);
-        let mut errors = BTreeMap::<i32, u64>::new();
-        for errno in failed.iter().filter_map(|attempt| attempt.errno) {
-            *errors.entry(errno).or_default() += 1;
+    /// Whether so many attempts are a habit, or a third of all.
+    fn many(&self, failed: usize) -> bool {
+        failed >= AGAIN || failed > 0 && failed * 3 >= self.analysis.attempts.len()
+    }
+
+    /// Devices that failed attempts.
+    fn devices_failed(&self) -> Vec<Finding> {
+        let mut devices = BTreeMap::<&str, Vec<&Attempt>>::new();
+        for attempt in self.with_outcome(Outcome::Failed) {
+            if let Some(device) = &attempt.failed_device {
+                devices.entry(device).or_default().push(attempt);
+            }
         }
-        (failed.len() >= AGAIN).then(|| Finding {
+        let mut devices: Vec<_> = devices.into_iter().filter(|(_, a)| self.many(a.len())).collect();
+        devices.sort_by_key(|(device, failed)| (Reverse(failed.len()), *device));
+        let finding = |(device, failed): (&str, Vec<&Attempt>)| {
+            let wasted_ns = total_ns(&failed);
+            Finding {
+                severity: self.severity(wasted_ns).min(Severity::Medium),
+                kind: FindingKind::DeviceFailed {
+                    device: Name::new(device.as_bytes()),
+                    step: most(failed.iter().filter_map(|a| a.failed_step)).map(|(step, _)| step),
+                    failed: failed.len() as u64,
+                    attempts: self.analysis.attempts.len() as u64,
+                    errno: most(failed.iter().filter_map(|a| a.errno)).map(|(errno, _)| errno),
+                    wasted_ns,
+                },
+                gain_ns: Some(wasted_ns),
+            }
+        };
+        devices.into_iter().take(3).map(finding).collect()
+    }
+
+    /// Tasks that did not freeze.
+    fn freeze_timeout(&self) -> Option<Finding> {
+        let mut failed = self.with_outcome(Outcome::Failed);
+        failed.retain(|attempt| attempt.freeze_timeout);
+        let wasted_ns = total_ns(&failed);
+        (!failed.is_empty()).then(|| Finding {
+            severity: self.severity(wasted_ns).min(Severity::Medium),
+            kind: FindingKind::FreezeTimeout {
+                failed: failed.len() as u64,
+                attempts: self.analysis.attempts.len() as u64,
+                wasted_ns,
+            },
+            gain_ns: Some(wasted_ns),
+        })
+    }
+
+    /// Attempts that failed for another reason than a wakeup, by no known device.
+    fn failed(&self) -> Option<Finding> {
+        let mut failed = self.with_outcome(Outcome::Failed);
+        failed.retain(|attempt| !attempt.freeze_timeout && attempt.failed_device.is_none());
+        let wasted_ns = total_ns(&failed);
+        self.many(failed.len()).then(|| Finding {
             severity: self.severity(wasted_ns).min(Severity::Medium),
             kind: FindingKind::Failed {
                 attempts: failed.len() as u64,
-                errno: errors.into_iter().max_by_key(|(_, times)| *times),
+                errno: most(failed.iter().filter_map(|attempt| attempt.errno)),
                 wasted_ns,
             },
             gain_ns: Some(wasted_ns),
@@ -306,6 +379,13 @@ impl Rules<'_> {
             gain_ns: None,
         })
     }
+}
+
+/// The most frequent of `values`, and how often it is there.
+fn most<T: Ord>(values: impl Iterator<Item = T>) -> Option<(T, u64)> {
+    let mut times = BTreeMap::new();
+    values.for_each(|value| *times.entry(value).or_default() += 1);
+    times.into_iter().max_by_key(|(_, times)| *times)
 }
 
 fn total_ns(attempts: &[&Attempt]) -> u64 {

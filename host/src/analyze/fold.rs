@@ -6,21 +6,23 @@ use std::collections::btree_map::Entry;
 use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
-use super::Analysis;
-use super::active::{self, Active, Blocking};
+use super::active::{self, Active, Blocked, Blocking};
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
+use super::kernel_counts::{KernelCounts, Wakeup};
 use super::ledger;
 use super::power;
 use super::sources;
-use super::spans::Spans;
+use super::tally::Tally;
 use super::waits::Waits;
-use crate::report::{Attempt, Cause, Evidence, Source, Sum};
+use super::wakes::Wakes;
+use super::{Analysis, NameFacts};
+use crate::report::{Attempt, Cause, Counted, Culprit, Evidence, Outcome, Source, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
     self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
 };
-use crate::session::stretch::HoldKind;
+use crate::session::hooks::{self, Proofs};
 
 /// Follows the session.
 #[derive(Debug, Default)]
@@ -28,11 +30,12 @@ pub struct Fold {
     attempts: AttemptBuilder,
     sources: sources::Tracker,
     causes: Causes,
+    counts: KernelCounts,
     active: Active,
     waits: Option<Waits>,
     held: Held,
-    /// When each source was held, by its place in `held`; `None` unless it is drawn.
-    spans: Option<Vec<Spans>>,
+    wakes: Wakes,
+    tally: Tally,
     /// Up to where everything is accounted for.
     now: BootNanos,
     /// Something is missing up to the next event.
@@ -42,6 +45,11 @@ pub struct Fold {
     awake_since: Option<BootNanos>,
     /// The count was saved: from then on an event aborts the attempt that is to come.
     armed: bool,
+    /// A wait ended idle since the last attempt, and for how many attempts that was so.
+    waited: bool,
+    after_waits: u64,
+    /// It was saved before the attempt in progress.
+    attempt_armed: bool,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -54,12 +62,12 @@ pub struct Fold {
 impl Fold {
     /// Nothing has happened yet. To be `drawn`, it keeps when each source was held.
     pub fn new(drawn: bool) -> Self {
-        Self { active: Active::new(), spans: drawn.then(Vec::new), ..Self::default() }
+        Self { active: Active::new(), tally: Tally::new(drawn), ..Self::default() }
     }
 
     fn gap(&mut self) {
         self.sources.gap();
-        self.causes.gap();
+        self.causes.gap(&self.held);
         if let Some(waits) = &mut self.waits {
             waits.gap(self.now, &mut self.active);
         }
@@ -117,9 +125,12 @@ impl Fold {
         let at = self.now;
         self.held.event(model, at, &event);
         self.active.follow(&self.held);
-        self.draw();
+        self.tally.take(&mut self.held);
         match event {
-            Event::Edge { source, active: true, shared } => self.attempts.activated(source, shared),
+            Event::Edge { source, active: true, shared } => {
+                self.attempts.activated(source, shared);
+                self.attempts.wakeup_event(at, false);
+            }
             Event::Edge { .. } => {}
             Event::Phase { action, value, begin } => {
                 self.phase(model, at, step_name(model.text(action)), value, begin);
@@ -128,7 +139,10 @@ impl Fold {
                 // Without a begin it was refused at once, which is an attempt all the same.
                 self.awake(at);
                 let ended = self.attempts.returned(at, errno);
-                self.ended(model, ended);
+                let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
+                let wakeup = self.ended(model, ended);
+                let attempts = self.causes.attempts_mut();
+                self.counts.returned(at, errno, attempt, wakeup, attempts);
             }
             Event::WaitBegin { thread } => {
                 self.awake(at);
@@ -137,6 +151,7 @@ impl Fold {
                 }
             }
             Event::WaitEnd { thread, idle } => {
+                self.waited |= idle;
                 let waits = self.waits.as_mut();
                 let since = waits.and_then(|w| w.end(thread, at, idle, &mut self.active));
                 if let Some(since) = since {
@@ -153,15 +168,25 @@ impl Fold {
                 }
             }
             Event::CountWrite { .. } => {}
-            Event::Wake { irq } => self.attempts.woken(irq),
+            Event::Wake { irq } => {
+                self.attempts.woken(irq);
+                self.attempts.wakeup_event(at, true);
+            }
+            Event::SuspendStats(stats) => {
+                self.counts.read(model, at, &stats, self.causes.attempts_mut());
+            }
             Event::PowerSupply(supply) => self.readings.push((at, *supply)),
-            Event::Gap => self.gap(),
+            Event::Gap => {
+                self.gap();
+                self.counts.gap(true);
+            }
             Event::Snapshot(mut view) => {
                 view.at = at;
                 self.snapshot(at, &view);
             }
             Event::Lost { .. } | Event::PrologueEnd => {
                 self.doubt();
+                self.counts.gap(false);
                 if let Some(waits) = &mut self.waits {
                     waits.lost(&mut self.active);
                 }
@@ -184,6 +209,8 @@ impl Fold {
         }
         if self.attempts.open() && (!open || action == "suspend_enter" && begin) {
             self.awake(at);
+            self.attempt_armed = self.armed;
+            self.after_waits += u64::from(std::mem::take(&mut self.waited));
             if self.armed {
                 self.active.add_active();
             } else {
@@ -199,21 +226,21 @@ impl Fold {
         }
     }
 
-    /// An attempt ended, if there is one.
-    fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) {
-        let Some((mut attempt, mut facts)) = ended else { return };
+    /// An attempt ended, if there is one. Returns whether a wakeup may have ended it.
+    fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) -> Wakeup {
+        let Some((mut attempt, mut facts)) = ended else { return Wakeup::default() };
         // Its return was lost, and what happened since its last phase as well.
         self.missing_ns += self.now.since(attempt.end_ns);
         facts.by_edges = self.held.known() && self.held.edges(model);
+        facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
+        let wakeup = self.wakeup(&facts);
         if facts.blames_sources {
             attempt.causes = self.suspects(model);
+            if facts.at_freeze_limit {
+                attempt.causes.iter_mut().for_each(|cause| cause.evidence = Evidence::Likely);
+            }
         }
-        if !self.held.known()
-            && let Some(wake) = &mut attempt.wake
-            && wake.source.is_some()
-        {
-            wake.evidence = Evidence::Likely;
-        }
+        self.wakes.ended(std::mem::take(&mut facts.activated), self.held.known());
         self.active.close_window();
         self.armed = false;
         let waiting = self.waits.as_ref().is_some_and(Waits::any);
@@ -221,12 +248,26 @@ impl Fold {
         // Where its return was lost, what followed its last phase is not known to be awake time.
         self.awake_since = free.then_some(self.now);
         self.causes.ended(attempt, facts);
+        wakeup
+    }
+
+    /// Whether a wakeup may have ended the attempt that just ended.
+    fn wakeup(&self, facts: &Facts) -> Wakeup {
+        let suspects = self.active.suspects(&self.held);
+        Wakeup {
+            event: !facts.by_edges || facts.interrupted || suspects.iter().any(|s| s.activated),
+            active: !suspects.is_empty(),
+            armed: self.attempt_armed,
+        }
     }
 
     /// The sources that edges show to have kept the current attempt from sleeping.
     fn suspects(&self, model: &Model) -> Vec<Cause> {
-        let suspects = self.active.suspects(&self.held);
+        let mut suspects = self.active.suspects(&self.held);
         let alone = suspects.len() == 1;
+        if suspects.iter().any(|suspect| !suspect.yields) {
+            suspects.retain(|suspect| !suspect.yields);
+        }
         let cause = |suspect: &active::Suspect| {
             let sure = (suspect.activated || alone) && !suspect.shared && self.held.known();
             let evidence = if sure { Evidence::Proven } else { Evidence::Likely };
@@ -235,30 +276,10 @@ impl Fold {
         // Without edges only a snapshot in the attempt shows the active sources; see [`Causes`].
         let suspects_by_edges = suspects.iter().filter(|_| self.held.edges(model));
         let mut causes: Vec<Cause> = suspects_by_edges.map(cause).collect();
-        // An `eventpoll` is active for a moment when an event of another source is handed over: all of
-        // them share a name, and would rank above every culprit.
-        if causes.iter().any(|cause| cause.evidence == Evidence::Proven) {
-            let shared = |i: u32| suspects.iter().any(|s| s.instance == i && s.shared);
-            causes.retain(|cause| !shared(cause.instance));
+        if let Some(cause) = causes.first_mut() {
+            cause.first = true;
         }
-        causes.sort_by_key(|cause| cause.instance);
         causes
-    }
-
-    /// The holds that became final.
-    fn draw(&mut self) {
-        if let Some(spans) = &mut self.spans {
-            for hold in self.held.holds().iter() {
-                let slot = hold.slot as usize;
-                spans.resize_with(spans.len().max(slot + 1), Spans::default);
-                match hold.kind {
-                    HoldKind::Began { .. } => spans[slot].begin(hold.at),
-                    HoldKind::Ended { .. } => spans[slot].end(hold.at),
-                    HoldKind::Appeared | HoldKind::Removed => {}
-                }
-            }
-        }
-        self.held.holds().clear();
     }
 
     fn snapshot(&mut self, at: BootNanos, view: &View) {
@@ -266,15 +287,25 @@ impl Fold {
             self.before_end = Some(self.sources.activations());
         }
         let mark = self.sources.snapshot(view);
-        self.causes.snapshot(mark);
+        self.causes.snapshot(mark, &self.held);
         if let Some(since) = self.doubt_since.take() {
             self.doubtful_ns = self.doubtful_ns.saturating_add(at.since(since));
         }
         self.last_snapshot = Some(at);
     }
 
+    /// Facts that show which hooks must have fired, without those of attempts.
+    fn proofs(&self) -> Proofs {
+        let counters = self.before_end.clone().unwrap_or_else(|| self.sources.activations());
+        Proofs {
+            activations: counters.into_values().fold(0, u64::saturating_add),
+            after_waits: self.after_waits,
+            ..Proofs::default()
+        }
+    }
+
     /// The trace is over.
-    pub fn finish(mut self, model: Model) -> Analysis {
+    pub fn finish(mut self, mut model: Model) -> Analysis {
         self.advance(&model, model.end);
         let unfinished = self.attempts.finish();
         self.ended(&model, unfinished);
@@ -285,9 +316,15 @@ impl Fold {
         let waits = self.waits.take();
         let mut waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
         let torn_states = self.sources.torn_states();
-        let (attempts, late_snapshots) = self.causes.finish();
+        let proofs = self.proofs();
+        let (mut attempts, late_snapshots) = self.causes.finish(&self.held);
+        let counted = self.counts.sums(&model, &attempts);
+        find_dead_hooks(&mut model, proofs, counted, &mut attempts);
+        self.counts.finish(&model, &mut attempts);
+        self.wakes.finish(&model, &mut attempts, |instance| self.held.instance_yields(instance));
         let cost = self.active.finish(&self.held);
         self.held.finish(&model, self.now);
+        self.tally.take(&mut self.held);
         let held = &mut self.held;
         let recorded = has_edges(&model) && has_waits(&model);
         if !recorded {
@@ -296,10 +333,9 @@ impl Fold {
         }
         let ledger = ledger::ledger(&model, &attempts, recorded.then_some(&cost), self.missing_ns);
         let mut sources = self.sources.finish();
-        let unseen = unseen(&sources, &mut held.sources, &model, self.before_end.as_ref());
+        let unseen = unseen(&sources, held, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);
-        let costs = ledger::costs_by(&attempts, |instance| instance);
-        let mut spans = self.spans.unwrap_or_default();
+        let costs = ledger::costs_by(&attempts, Culprit::source);
         for (instance, source) in &mut sources {
             source.sum.add(&costs.get(instance).copied().unwrap_or_default());
             let slot = held.place(*instance);
@@ -310,16 +346,20 @@ impl Fold {
                 source.sum.blocked_sole_ns = Some(sole_ns);
             }
             source.sum.total();
-            let spans = slot.and_then(|slot| spans.get_mut(slot)).map(std::mem::take);
-            source.spans = spans.unwrap_or_default().finish(model.duration_ns());
+            if let Some(slot) = slot {
+                self.tally.finish(slot, source, model.duration_ns());
+            }
         }
+        let names = names(held, &cost, &self.tally);
         Analysis {
             power: power::power(self.readings, &model, &attempts),
             attempts,
             waits,
+            counted,
             ledger,
             sources,
-            sole_by_name: cost.sole_by_name,
+            names,
+            overlaps: cost.overlaps,
             late_snapshots,
             torn_states,
             contradictions: match model.edges {
@@ -328,6 +368,41 @@ impl Fold {
             },
             doubtful_ns: self.doubtful_ns,
             model,
+        }
+    }
+}
+
+/// The facts of each name, by its number.
+fn names(held: &Held, cost: &Blocked, tally: &Tally) -> BTreeMap<u32, NameFacts> {
+    let name = |(place, group): (usize, &held::Group)| {
+        let (held_ns, longest) = tally.of_name(place);
+        let sole_ns = cost.sole_by_name.get(&group.name).copied().unwrap_or(0);
+        let activations = group.activations;
+        let facts = NameFacts { sole_ns, held_ns, longest, activations, yields: group.yields };
+        (group.name, facts)
+    };
+    held.groups.iter().enumerate().map(name).collect()
+}
+
+/// Finds the hooks that never fired although they must have. Without phases it is unknown which attempts
+/// slept.
+fn find_dead_hooks(
+    model: &mut Model,
+    proofs: Proofs,
+    counted: Option<Counted>,
+    attempts: &mut [Attempt],
+) {
+    let unreturned = attempts.iter().rev().skip(1).filter(|a| a.outcome == Outcome::Unfinished);
+    let proofs = Proofs {
+        counted: counted.map_or(0, |c| c.kernel_success.saturating_add(c.kernel_fail)),
+        unreturned: unreturned.count() as u64,
+        ..proofs
+    };
+    model.dead_hooks = hooks::dead(model, &proofs);
+    if !hooks::has(model, "phase") {
+        for attempt in attempts.iter_mut().filter(|a| a.outcome == Outcome::NoSleep) {
+            attempt.outcome = Outcome::Unfinished;
+            attempt.causes.clear();
         }
     }
 }
@@ -377,7 +452,7 @@ fn join(
 /// of a source with any are not believed.
 fn unseen(
     counted: &BTreeMap<u32, Source>,
-    sources: &mut [held::Source],
+    held: &mut Held,
     model: &Model,
     before_end: Option<&BTreeMap<u32, u64>>,
 ) -> u64 {
@@ -385,16 +460,22 @@ fn unseen(
         return 0;
     }
     let mut unseen = 0u64;
-    for source in sources.iter_mut() {
+    for source in held.sources.iter_mut() {
         let instance = &source.instance;
         let Some(all) = counted.get(instance) else { continue };
         let counted = before_end
             .map_or(all.sum.activations, |before| before.get(instance).copied().unwrap_or(0));
+        let group = &mut held.groups[source.group as usize];
+        group.counted = group.counted.saturating_add(counted);
         let missing = counted.saturating_sub(source.activations);
         if !source.doubtful && missing > 0 {
             source.doubtful = true;
+            group.activations = None;
             unseen = unseen.saturating_add(missing);
         }
+    }
+    for group in &mut held.groups {
+        group.activations = group.activations.filter(|seen| *seen >= group.counted);
     }
     unseen
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::active::Blocked;
-use crate::report::{Attempt, Ledger, Sum};
+use crate::report::{Attempt, Culprit, Ledger, Sum};
 use crate::session::decode::Model;
 
 /// Adds up attempts, which lie in the session and do not overlap, and the rest.
@@ -32,7 +32,7 @@ pub fn ledger(
         if wake.source.is_none() && wake.irq.is_none() {
             ledger.unattributed_ns += attempt.resuming_ns();
         }
-        if wake.source.is_some() {
+        if wake.charged().is_some() {
             after_wakes_ns += attempt.after_wake_ns;
         }
     }
@@ -49,9 +49,13 @@ pub fn ledger(
     ledger
 }
 
-/// The cost of attempts for each group of sources. An attempt that two sources of one group ended
-/// counts once. Sources that share an attempt split its time equally, to the nanosecond.
-pub fn costs_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTreeMap<K, Sum> {
+/// The cost of attempts for each group of culprits; none for those without a group. An attempt that two
+/// sources of one group ended counts once. Sources that share an attempt split its time equally, to the
+/// nanosecond.
+pub fn costs_by<K: Ord>(
+    attempts: &[Attempt],
+    group: impl Fn(Culprit) -> Option<K>,
+) -> BTreeMap<K, Sum> {
     let mut costs = BTreeMap::<K, Sum>::new();
     for attempt in attempts {
         let sharers = attempt.causes.len() as u64;
@@ -60,15 +64,17 @@ pub fn costs_by<K: Ord>(attempts: &[Attempt], group: impl Fn(u32) -> K) -> BTree
             let whole_ns = attempt.duration_ns();
             // The remainder goes to the first of them.
             let odd = u64::from((nth as u64) < whole_ns % sharers);
-            *shares.entry(group(cause.instance)).or_default() += whole_ns / sharers + odd;
+            if let Some(key) = group(Culprit::Source(cause.instance)) {
+                *shares.entry(key).or_default() += whole_ns / sharers + odd;
+            }
         }
         for (key, share_ns) in shares {
             let cost = costs.entry(key).or_default();
             cost.aborts += 1;
             cost.abort_ns += share_ns;
         }
-        if let Some(wake) = attempt.waker() {
-            let cost = costs.entry(group(wake.instance)).or_default();
+        if let Some(key) = attempt.woken_by().and_then(&group) {
+            let cost = costs.entry(key).or_default();
             cost.wakes += 1;
             cost.after_wake_ns += attempt.after_wake_ns;
         }

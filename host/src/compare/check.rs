@@ -100,6 +100,7 @@ pub fn check(name: &str, policy: &Policy, traces: &[Trace]) -> Verdict {
 
 const UNHOOKED: &str = "suspend attempts were not recorded";
 const UNRETURNED: &str = "the return values of attempts were not recorded";
+const MISCOUNTED: &str = "the kernel counted other attempts than the trace has";
 const NO_EDGES: &str = "blocked time is unknown without activations and waits";
 const NO_LENGTH: &str = "the session has no length";
 const NO_POWER: &str = "no power supply was read";
@@ -222,8 +223,11 @@ impl Judge<'_> {
 
     /// Whether all of these were watched.
     fn watched(&self, hooks: &[HookKind]) -> Result<(), &'static str> {
-        match hooks.iter().find(|hook| !self.trace.report.session.watched(hook)) {
-            None => Ok(()),
+        let session = &self.trace.report.session;
+        let counts = session.attempt_counts.is_none_or(|counts| counts.agree());
+        match hooks.iter().find(|hook| !session.watched(hook)) {
+            None if counts => Ok(()),
+            None => Err(MISCOUNTED),
             Some(HookKind::Return) => Err(UNRETURNED),
             Some(_) => Err(UNHOOKED),
         }

@@ -15,7 +15,7 @@ use crate::text::escape;
 /// Which table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Table {
-    /// One row per wakeup source
+    /// One row per wakeup source, and per interrupt that bears the cost of wakes
     Sources,
     /// One row per suspend attempt
     Attempts,
@@ -60,6 +60,8 @@ type Column<T> = (&'static str, fn(&T) -> String);
 
 const SOURCES: &[Column<Source>] = &[
     ("name", |s| cell(&s.name.bytes)),
+    ("kind", |s| s.kind.to_string()),
+    ("irq", |s| known(s.irq)),
     ("name_cut", |s| s.name_cut.to_string()),
     ("instance", |s| known(s.instance)),
     ("instances", |s| s.sum.instances.to_string()),
@@ -70,6 +72,8 @@ const SOURCES: &[Column<Source>] = &[
     ("died", |s| s.died.to_string()),
     ("held_ns", |s| s.sum.held_ns.to_string()),
     ("held_at_least", |s| s.sum.held_at_least.to_string()),
+    ("longest_hold_ns", |s| s.sum.longest_hold_ns.to_string()),
+    ("longest_hold_at_ns", |s| known(s.longest_hold_at_ns.map(|at| at.0))),
     ("blocked_share_ns", |s| known(s.sum.blocked_share_ns)),
     ("blocked_sole_ns", |s| known(s.sum.blocked_sole_ns)),
     ("aborts", |s| s.sum.aborts.to_string()),
@@ -94,6 +98,7 @@ const ATTEMPTS: &[Column<Attempt>] = &[
     ("slept_ns", |a| a.slept_ns.to_string()),
     ("s2idle_entries", |a| a.s2idle_entries.to_string()),
     ("causes", |a| joined(a.causes.iter().map(|cause| &cause.name))),
+    ("first_cause", |a| joined(a.causes.iter().filter(|c| c.first).map(|cause| &cause.name))),
     ("wake_irq", |a| known(a.wake.as_ref().and_then(|wake| wake.irq))),
     ("wake_irq_name", |a| {
         let name = a.wake.as_ref().and_then(|wake| wake.irq_name.as_ref());
@@ -101,6 +106,12 @@ const ATTEMPTS: &[Column<Attempt>] = &[
     }),
     ("wake_source", |a| a.waker().map(|source| cell(&source.name.bytes)).unwrap_or_default()),
     ("wake_evidence", |a| known(a.wake.as_ref().map(|wake| wake.evidence))),
+    ("wake_tie", |a| known(a.wake.as_ref().and_then(|wake| wake.tie))),
+    ("failed_device", |a| {
+        a.failed_device.as_ref().map(|device| cell(device.as_bytes())).unwrap_or_default()
+    }),
+    ("failed_step", |a| known(a.failed_step)),
+    ("freeze_timeout", |a| a.freeze_timeout.to_string()),
 ];
 
 const WAITS: &[Column<Wait>] = &[

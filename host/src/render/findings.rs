@@ -1,5 +1,6 @@
 //! The findings in words. Names stay pieces, which each skin escapes in its own way.
 
+use super::labels::spaced;
 use super::page::{Piece, Text};
 use super::terminal::plain;
 use crate::report::{Finding, FindingKind, Losses, Name, NotTryingHint, Storms, Waker};
@@ -15,12 +16,12 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
     let part = |ns| format!("{} ({})", time(ns), percent(ns, session_ns));
     match &finding.kind {
         FindingKind::Blocker { source, share_ns, alone_ns, blocked_ns } => {
-            let (share, blocked) = (part(*share_ns), time(*blocked_ns));
+            let of = format!("{} of {} blocked", part(*share_ns), time(*blocked_ns));
             let alone = alone(*alone_ns, *share_ns);
-            named(
-                source,
-                format!(" blocked suspend the longest: {share} of {blocked} blocked, {alone}."),
-            )
+            named(source, format!(" blocked suspend the longest: {of}, {alone}."))
+        }
+        FindingKind::BlockingGroup { sources, gain_ns, alone_ns, left_out_ns } => {
+            group(sources, &part(*gain_ns), *alone_ns, *left_out_ns)
         }
         FindingKind::Aborter { source, aborts, proven, attempts, abort_ns } => {
             let (attempts, wasted) = (count(*attempts, "attempt"), part(*abort_ns));
@@ -45,15 +46,9 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
             ))
         }
         FindingKind::Storm(found) => storms(found, &part(found.wasted_ns)),
-        FindingKind::Failed { attempts, errno: most, wasted_ns } => {
-            let with = most.map(|(value, times)| format!(" ({times} with {})", errno(value)));
-            let (attempts, with) = (count(*attempts, "attempt"), with.unwrap_or_default());
-            let wasted = part(*wasted_ns);
-            line(format!(
-                "{attempts} failed{with}: a driver or the platform refused, and no wakeup source is to \
-                 blame; {wasted} was wasted."
-            ))
-        }
+        FindingKind::DeviceFailed { wasted_ns, .. }
+        | FindingKind::FreezeTimeout { wasted_ns, .. }
+        | FindingKind::Failed { wasted_ns, .. } => failed(&finding.kind, &part(*wasted_ns)),
         FindingKind::NotTrying { not_trying_ns, hint } => {
             let mut text = line(format!(
                 "For {} the device was awake and nothing tried to suspend it. ",
@@ -90,6 +85,41 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
             let attempts = count(*attempts, "attempt");
             line(format!("The snapshot for {late} of {attempts} came after the freeze; {known}."))
         }
+    }
+}
+
+/// Attempts that failed, which `wasted` so much.
+fn failed(kind: &FindingKind, wasted: &str) -> Text {
+    match kind {
+        FindingKind::DeviceFailed { device, step, failed, attempts, errno: value, .. } => {
+            let step = step.map(|step| format!(" at the step {}", spaced(step)));
+            let value = value.map(|value| format!(" with {}", errno(value))).unwrap_or_default();
+            let attempts = count(*attempts, "attempt");
+            let mut text = line("The device ");
+            text.push(Piece::Name(device.bytes.to_vec()));
+            text.push(words(format!(
+                " failed {failed} of {attempts}{}{value}: no wakeup source is to blame; {wasted} was \
+                 wasted. Look at its driver's suspend callback.",
+                step.unwrap_or_default()
+            )));
+            text
+        }
+        FindingKind::FreezeTimeout { failed, attempts, .. } => {
+            let attempts = count(*attempts, "attempt");
+            line(format!(
+                "Tasks did not freeze in {failed} of {attempts}, which wasted {wasted}: no wakeup source \
+                 is to blame. The kernel log names the tasks (Freezing of tasks failed)."
+            ))
+        }
+        FindingKind::Failed { attempts, errno: most, .. } => {
+            let with = most.map(|(value, times)| format!(" ({times} with {})", errno(value)));
+            let (attempts, with) = (count(*attempts, "attempt"), with.unwrap_or_default());
+            line(format!(
+                "{attempts} failed{with}: a driver or the platform refused, and no wakeup source is to \
+                 blame; {wasted} was wasted."
+            ))
+        }
+        _ => Text::new(),
     }
 }
 
@@ -181,6 +211,39 @@ fn not_trying(hint: &NotTryingHint) -> Text {
             vec![words("There was no attempt in the whole session: is suspend switched off?")]
         }
     }
+}
+
+fn group(sources: &[Name], gain: &str, alone_ns: u64, left_out_ns: u64) -> Text {
+    let mut text = list(sources);
+    text.push(words(format!(" blocked suspend together: fixing all of them would save {gain}")));
+    text.push(match alone_ns {
+        0 => words(", fixing one of them nothing."),
+        ns => words(format!(
+            ". That includes the {} that fixing them one by one would save.",
+            time(ns)
+        )),
+    });
+    text.extend((left_out_ns > 0).then(|| {
+        words(format!(
+            " {} with more sources active at a time is not considered.",
+            time(left_out_ns)
+        ))
+    }));
+    text
+}
+
+/// `a, b and c`.
+fn list(names: &[Name]) -> Text {
+    let mut text = Text::new();
+    for (nth, of) in names.iter().enumerate() {
+        text.extend(match names.len() - nth {
+            _ if nth == 0 => None,
+            1 => Some(words(" and ")),
+            _ => Some(words(", ")),
+        });
+        text.push(name(of));
+    }
+    text
 }
 
 /// Words alone.

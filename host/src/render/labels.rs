@@ -1,7 +1,7 @@
 //! Words that all reports share.
 
 use super::page::{Piece, Text, UNKNOWN, name, quote, words};
-use crate::report::{Line, Outcome, Source};
+use crate::report::{Attempt, Line, Name, Outcome, Source, SourceKind};
 use crate::units::{count, errno};
 
 /// The words for an outcome.
@@ -48,9 +48,9 @@ pub fn device(model: &str) -> Text {
     if model.is_empty() { words("unnamed device") } else { quote(model) }
 }
 
-/// A source with its instance, or with how many of its name there are.
+/// A source with its instance, or with how many of its name there are; an interrupt with its number.
 pub fn source(source: &Source) -> Text {
-    let mut text = name(&source.name);
+    let mut text = ranked(&source.name, source.kind, source.irq);
     if source.name_cut {
         text.push(Piece::Words("…".to_owned()));
     }
@@ -64,6 +64,19 @@ pub fn source(source: &Source) -> Text {
     text
 }
 
+/// The name of a row in the ranking. `irq`: the number of an interrupt.
+pub fn ranked(of: &Name, kind: SourceKind, irq: Option<u32>) -> Text {
+    let mut text = match kind {
+        SourceKind::Source => Text::new(),
+        SourceKind::Interrupt => words("irq "),
+    };
+    // Without handlers, its number is its name.
+    let number = irq.map(|irq| irq.to_string()).filter(|irq| irq.as_bytes() != &of.bytes[..]);
+    text.extend(number.map(|irq| Piece::Words(format!("{irq} "))));
+    text.extend(name(of));
+    text
+}
+
 /// The words for a key of the report, such as `suspend_noirq`.
 pub fn spaced(key: impl ToString) -> String {
     key.to_string().replace('_', " ")
@@ -72,6 +85,18 @@ pub fn spaced(key: impl ToString) -> String {
 /// `pm_suspend`'s return value.
 pub fn returned(value: Option<i32>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), errno)
+}
+
+/// The failure of an attempt beside wakeups: a device and its step, or tasks that did not freeze; `None`
+/// where none is known.
+pub fn failure(attempt: &Attempt) -> Option<Text> {
+    if attempt.freeze_timeout {
+        return Some(words("tasks that did not freeze"));
+    }
+    let step = attempt.failed_step.map(|step| format!(" ({})", spaced(step))).unwrap_or_default();
+    let device = attempt.failed_device.as_ref()?;
+    let device = Piece::Quote(device.clone());
+    Some(vec![Piece::Words("device ".to_owned()), device, Piece::Words(step)])
 }
 
 /// An interrupt's number and name; `None` if neither is known.

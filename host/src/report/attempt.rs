@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
-use super::{Name, stamp};
+use super::{Name, stamp, stamp_or_null};
 
 /// How deep an attempt meant to sleep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -79,7 +79,44 @@ pub enum Evidence {
     Unknown,
 }
 
-displays_key!(Mode, Outcome, Stage, Evidence);
+/// A step that `suspend_stats` counts failures of (`enum suspend_stat_step`, `include/linux/suspend.h`,
+/// 7.1 and before).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedStep {
+    /// Freezing tasks.
+    Freeze,
+    /// A device's `prepare` callback.
+    Prepare,
+    /// Its `suspend` callback.
+    Suspend,
+    /// Its `suspend_late` callback.
+    SuspendLate,
+    /// Its `suspend_noirq` callback.
+    SuspendNoirq,
+    /// Its `resume_noirq` callback.
+    ResumeNoirq,
+    /// Its `resume_early` callback.
+    ResumeEarly,
+    /// Its `resume` callback.
+    Resume,
+}
+
+impl FailedStep {
+    /// Every step, in the order of an attempt.
+    pub const ALL: [Self; 8] = [
+        Self::Freeze,
+        Self::Prepare,
+        Self::Suspend,
+        Self::SuspendLate,
+        Self::SuspendNoirq,
+        Self::ResumeNoirq,
+        Self::ResumeEarly,
+        Self::Resume,
+    ];
+}
+
+displays_key!(Mode, Outcome, Stage, Evidence, FailedStep, Tie);
 
 /// One call of `pm_suspend`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,6 +137,13 @@ pub struct Attempt {
     pub stage: Stage,
     /// The return value of `pm_suspend`; `None` where that is not in the trace.
     pub errno: Option<i32>,
+    /// The device whose callback failed, by `last_failed_dev` of `suspend_stats`; `None` where none is
+    /// known. Where `failed_step` is a step of the way back, the attempt did not fail by it.
+    pub failed_device: Option<String>,
+    /// The step that `suspend_stats` counted as failed; `None` where none is known.
+    pub failed_step: Option<FailedStep>,
+    /// Tasks did not freeze within the kernel's limit.
+    pub freeze_timeout: bool,
     /// Time within `machine_suspend`, over all entries; 0 unless it slept.
     pub slept_ns: u64,
     /// Its steps, sorted by start; the first 512 if there are more.
@@ -130,9 +174,14 @@ impl Attempt {
         if self.outcome == Outcome::Slept { rest.saturating_sub(self.slept_ns) } else { 0 }
     }
 
-    /// The source that ended its sleep, if one is known.
+    /// The source that ended its sleep, if one is known or likely.
     pub fn waker(&self) -> Option<&WakeSource> {
         self.wake.as_ref()?.source.as_ref()
+    }
+
+    /// Who bears the cost of its wake, if it slept.
+    pub fn woken_by(&self) -> Option<Culprit> {
+        self.wake.as_ref()?.charged()
     }
 }
 
@@ -159,13 +208,46 @@ pub struct Cause {
     pub instance: u32,
     /// Proven or likely.
     pub evidence: Evidence,
+    /// It settled the attempt: from its activation on the kernel was bound to abort it.
+    pub first: bool,
 }
 
 impl Cause {
     /// A source by its number alone; the name is resolved later.
     pub fn new(instance: u32, evidence: Evidence) -> Self {
-        Self { name: Name::default(), instance, evidence }
+        Self { name: Name::default(), instance, evidence, first: false }
     }
+}
+
+/// Who bears a cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Culprit {
+    /// A source, by its number in the trace.
+    Source(u32),
+    /// An interrupt, by its number.
+    Interrupt(u32),
+}
+
+impl Culprit {
+    /// The source's number in the trace.
+    pub fn source(self) -> Option<u32> {
+        if let Self::Source(instance) = self { Some(instance) } else { None }
+    }
+
+    /// The interrupt's number.
+    pub fn interrupt(self) -> Option<u32> {
+        if let Self::Interrupt(irq) = self { Some(irq) } else { None }
+    }
+}
+
+/// Why a source and the interrupt that woke the device belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tie {
+    /// A handler of the interrupt has the source's name.
+    Name,
+    /// The source was activated in most wakes by this interrupt, and in few by others.
+    Learnt,
 }
 
 /// The end of a sleep.
@@ -175,10 +257,12 @@ pub struct Wake {
     pub irq: Option<u32>,
     /// Its name.
     pub irq_name: Option<String>,
-    /// The source that was activated first.
+    /// The source tied to the interrupt, else the one that was activated first.
     pub source: Option<WakeSource>,
     /// How sure the source is.
     pub evidence: Evidence,
+    /// Why the source belongs to the interrupt; null where nothing ties the two.
+    pub tie: Option<Tie>,
 }
 
 impl Wake {
@@ -186,7 +270,16 @@ impl Wake {
     pub fn new(irq: Option<u32>, cause: Option<Cause>) -> Self {
         let evidence = cause.as_ref().map_or(Evidence::Unknown, |cause| cause.evidence);
         let source = cause.map(|Cause { name, instance, .. }| WakeSource { name, instance });
-        Self { irq, irq_name: None, source, evidence }
+        Self { irq, irq_name: None, source, evidence, tie: None }
+    }
+
+    /// Who bears the cost. A source that is only likely bears none where the interrupt is known, and
+    /// nothing ties the two: the interrupt is a fact, the source is not.
+    pub fn charged(&self) -> Option<Culprit> {
+        let sure = self.evidence == Evidence::Proven || self.tie.is_some() || self.irq.is_none();
+        let source = self.source.as_ref().filter(|_| sure);
+        let source = source.map(|source| Culprit::Source(source.instance));
+        source.or(self.irq.map(Culprit::Interrupt))
     }
 }
 
@@ -230,8 +323,4 @@ pub struct Blocker {
     pub instance: u32,
     /// Its share of the wait.
     pub share_ns: u64,
-}
-
-fn stamp_or_null<S: serde::Serializer>(at: &Option<BootNanos>, to: S) -> Result<S::Ok, S::Error> {
-    at.map(|at| at.0).serialize(to)
 }

@@ -1,11 +1,18 @@
 //! Analysis → report: resolves names, rolls sources up and ranks them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sleepwalk_trace::record;
 
 use super::sources::rank;
-use super::{By, Clock, Name, Overhead, Report, SCHEMA, Session, Source, Sum, Walks};
-use crate::analyze::{Analysis, findings};
+use super::{
+    Attempt, By, Clock, Culprit, Hook, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind,
+    Sum, Walks,
+};
+use crate::analyze::{Analysis, findings, ledger};
 use crate::session::decode::Model;
+use crate::session::held::has_edges;
+use crate::session::hooks::hook_state;
 
 /// The report with the `top` most costly sources, or all.
 pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
@@ -15,7 +22,8 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         By::Instance => by_instance(analysis, &mut names),
         By::Name => by_name(analysis),
     };
-    let sources_left_out = rank(&mut sources, top, |s| (&s.sum, (s.name.clone(), s.instance)));
+    let sources_left_out =
+        rank(&mut sources, top, |s| (&s.sum, (s.kind, s.name.clone(), s.instance, s.irq)));
     let (mut attempts, mut waits) = (analysis.attempts.clone(), analysis.waits.clone());
     for attempt in &mut attempts {
         for cause in &mut attempt.causes {
@@ -91,8 +99,8 @@ fn session(analysis: &Analysis) -> Session {
         serial: header.serial,
         agent: header.agent,
         source: header.source,
-        hooks: header.hooks.into_iter().map(Into::into).collect(),
-        edges: header.edges,
+        hooks: hooks(model),
+        edges: has_edges(model),
         snapshots: model.snapshots,
         records: model.records,
         lost_events: model.lost_events,
@@ -106,8 +114,20 @@ fn session(analysis: &Analysis) -> Session {
         bad_records: model.damage.bad_records,
         unknown_records: model.damage.unknown_records,
         end_reason: model.finish.as_ref().map(|end| end.reason.clone()),
+        attempt_counts: analysis.counted,
         complete: model.complete(),
     }
+}
+
+fn hooks(model: &Model) -> Vec<Hook> {
+    let hooks = model.session.iter().flat_map(|session| &session.hooks);
+    let hook = |hook: &record::Hook| Hook {
+        what: hook.what.clone().into(),
+        how: hook.how.clone(),
+        why: hook.why.clone(),
+        state: hook_state(model, &hook.what),
+    };
+    hooks.map(hook).collect()
 }
 
 fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
@@ -123,10 +143,44 @@ fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
             ..source.clone()
         }
     });
-    sources.collect()
+    sources.chain(interrupts(analysis, By::Instance)).collect()
 }
 
-/// All sources by name, ranked. A name's costs are not the sums of its instances': an attempt
+/// The interrupts that are charged with a wake; those of one name as one, or each.
+fn interrupts(analysis: &Analysis, by: By) -> impl Iterator<Item = Source> + '_ {
+    let (model, attempts) = (&analysis.model, &analysis.attempts);
+    let known = analysis.ledger.knows_blocked();
+    let key = move |irq| (handlers(model, irq), (by == By::Instance).then_some(irq));
+    let mut irqs = BTreeMap::<_, BTreeSet<u32>>::new();
+    for irq in attempts.iter().filter_map(|attempt| attempt.woken_by()?.interrupt()) {
+        irqs.entry(key(irq)).or_default().insert(irq);
+    }
+    let costs = ledger::costs_by(attempts, |culprit| culprit.interrupt().map(key));
+    irqs.into_iter().map(move |(key, irqs)| {
+        let mut sum = costs.get(&key).copied().unwrap_or_default();
+        sum.instances = irqs.len() as u64;
+        sum.blocked_share_ns = known.then_some(0);
+        sum.blocked_sole_ns = known.then_some(0);
+        sum.total();
+        let woken = |attempt: &&Attempt| {
+            attempt.woken_by().and_then(Culprit::interrupt).is_some_and(|irq| irqs.contains(&irq))
+        };
+        let mut wakes = attempts.iter().filter(woken).map(|attempt| attempt.end_ns);
+        let first_ns = wakes.next().unwrap_or_default();
+        let last_ns = wakes.next_back().unwrap_or(first_ns);
+        let irq = irqs.first().copied().filter(|_| irqs.len() == 1);
+        let kind = SourceKind::Interrupt;
+        Source { name: key.0, kind, irq, first_ns, last_ns, sum, ..Source::default() }
+    })
+}
+
+/// The names of an interrupt's handlers, else its number.
+fn handlers(model: &Model, irq: u32) -> Name {
+    let name = model.irqs.get(&irq).map_or(&[][..], |known| model.text(known.name));
+    if name.is_empty() { Name::new(format!("irq {irq}").as_bytes()) } else { Name::new(name) }
+}
+
+/// All sources by name, and interrupts, ranked. A name's costs are not the sums of its instances': an attempt
 /// that two sources of one name aborted is one abort of the name.
 pub fn by_name(analysis: &Analysis) -> Vec<Source> {
     let mut sources = BTreeMap::<&[u8], Source>::new();
@@ -140,14 +194,31 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
         }
     }
     let costs = analysis.costs_by_name();
+    let facts = analysis.names.iter().map(|(id, facts)| (analysis.model.text(*id), facts));
+    let facts: BTreeMap<_, _> = facts.collect();
     for (name, source) in &mut sources {
         let Sum { instances, held_ns, held_at_least, activations, events, expiries, .. } =
             source.sum;
+        let facts = facts.get(name).copied().copied().unwrap_or_default();
         let cost = costs.get(name).copied().unwrap_or_default();
-        source.sum =
-            Sum { instances, held_ns, held_at_least, activations, events, expiries, ..cost };
+        let activations = facts.activations.unwrap_or(activations);
+        let longest_hold_ns = source.sum.longest_hold_ns;
+        source.sum = Sum {
+            instances,
+            // A source may have got its name only after it had been held.
+            held_ns: held_ns.max(facts.held_ns),
+            held_at_least,
+            longest_hold_ns,
+            activations,
+            events: events.max(activations),
+            expiries,
+            ..cost
+        };
+        if facts.longest.is_some_and(|span| span.end_ns.since(span.start_ns) >= longest_hold_ns) {
+            source.set_longest(facts.longest);
+        }
     }
-    let mut sources = sources.into_values().collect();
-    rank(&mut sources, None, |s| (&s.sum, s.name.clone()));
+    let mut sources = sources.into_values().chain(interrupts(analysis, By::Name)).collect();
+    rank(&mut sources, None, |s| (&s.sum, (s.kind, s.name.clone(), s.irq)));
     sources
 }

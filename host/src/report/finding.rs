@@ -2,7 +2,7 @@
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use super::Name;
+use super::{FailedStep, Name};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -43,6 +43,17 @@ pub enum FindingKind {
         /// All blocked time.
         blocked_ns: u64,
     },
+    /// Sources that blocked suspend together: none of them gains much without the others.
+    BlockingGroup {
+        /// Which.
+        sources: Vec<Name>,
+        /// Blocked time in which no other source was active.
+        gain_ns: u64,
+        /// The part of it in which only one of them was active.
+        alone_ns: u64,
+        /// Blocked time of combinations that were not kept.
+        left_out_ns: u64,
+    },
     /// A source aborts attempts again and again.
     Aborter {
         /// Which.
@@ -80,7 +91,31 @@ pub enum FindingKind {
     },
     /// Attempts in quick succession, none of which slept.
     Storm(Storms),
-    /// Attempts that failed for another reason than a wakeup.
+    /// A device failed attempts.
+    DeviceFailed {
+        /// Its name.
+        device: Name,
+        /// The step at which it failed most of them.
+        step: Option<FailedStep>,
+        /// How many attempts it failed.
+        failed: u64,
+        /// All attempts.
+        attempts: u64,
+        /// The most frequent errno.
+        errno: Option<i32>,
+        /// How long the attempts that it failed took.
+        wasted_ns: u64,
+    },
+    /// Tasks did not freeze within the kernel's limit.
+    FreezeTimeout {
+        /// How many attempts.
+        failed: u64,
+        /// All attempts.
+        attempts: u64,
+        /// How long those that failed took.
+        wasted_ns: u64,
+    },
+    /// Attempts that failed for another reason than a wakeup, by no known device.
     Failed {
         /// How many.
         attempts: u64,
@@ -201,10 +236,13 @@ impl FindingKind {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Blocker { .. } => "blocker",
+            Self::BlockingGroup { .. } => "blocking_group",
             Self::Aborter { .. } => "aborter",
             Self::Waker { .. } => "waker",
             Self::NoSleep { .. } => "no_sleep",
             Self::Storm(_) => "storm",
+            Self::DeviceFailed { .. } => "device_failed",
+            Self::FreezeTimeout { .. } => "freeze_timeout",
             Self::Failed { .. } => "failed",
             Self::NotTrying { .. } => "not_trying",
             Self::BlockedUnknown { .. } => "blocked_unknown",
@@ -219,13 +257,17 @@ impl FindingKind {
         match self {
             Self::Blocker { source, .. } | Self::Aborter { source, .. } => vec![source],
             Self::Waker { by: Waker::Source { source, .. }, .. } => vec![source],
-            Self::NoSleep { sources, .. } => sources.iter().collect(),
+            Self::NoSleep { sources, .. } | Self::BlockingGroup { sources, .. } => {
+                sources.iter().collect()
+            }
             Self::Storm(storms) => storms.blamed.iter().map(|(source, _)| source).collect(),
             Self::NotTrying { hint: NotTryingHint::Held(held), .. } => vec![&held.source],
             Self::BlockedUnknown { longest, .. } => {
                 longest.iter().map(|held| &held.source).collect()
             }
             Self::Waker { .. }
+            | Self::DeviceFailed { .. }
+            | Self::FreezeTimeout { .. }
             | Self::Failed { .. }
             | Self::NotTrying { .. }
             | Self::Charger { .. }

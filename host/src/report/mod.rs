@@ -22,17 +22,18 @@ mod sources;
 mod warnings;
 
 use serde::{Serialize, Serializer};
-use sleepwalk_trace::record;
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
+pub use crate::session::hooks::HookState;
 pub use attempt::{
-    Attempt, Blocker, Cause, Evidence, Mode, Outcome, Stage, Step, Wait, Wake, WakeSource,
+    Attempt, Blocker, Cause, Culprit, Evidence, FailedStep, Mode, Outcome, Stage, Step, Tie, Wait,
+    Wake, WakeSource,
 };
 pub use build::{build, by_name};
 pub use finding::{Finding, FindingKind, Held, Losses, NotTryingHint, Severity, Storms, Waker};
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
-pub use sources::{Source, Sum, rank};
+pub use sources::{Source, SourceKind, Sum, rank};
 pub use warnings::Warning;
 
 /// Names the keys and their meaning.
@@ -153,14 +154,37 @@ pub struct Session {
     pub unknown_records: u64,
     /// Why the capture ended; null where it did not end cleanly.
     pub end_reason: Option<String>,
+    /// The kernel's counts of attempts beside the returns in the trace, where both are complete; null where
+    /// the kernel has no counts.
+    pub attempt_counts: Option<Counted>,
     /// It ended cleanly, and nothing is missing.
     pub complete: bool,
 }
 
 impl Session {
-    /// Whether this was watched.
+    /// Whether this was watched, and the events are in the trace.
     pub fn watched(&self, kind: &HookKind) -> bool {
-        self.hooks.iter().any(|hook| hook.what == *kind && !hook.how.is_empty())
+        self.hooks.iter().any(|hook| hook.what == *kind && hook.state == HookState::Recorded)
+    }
+}
+
+/// Attempts as the kernel counted them (`suspend_stats`), and as the trace has their returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// By the kernel, with success.
+    pub kernel_success: u64,
+    /// By the kernel, without.
+    pub kernel_fail: u64,
+    /// Returns of 0 in the trace.
+    pub returned_success: u64,
+    /// Other returns.
+    pub returned_fail: u64,
+}
+
+impl Counted {
+    /// Whether both are alike.
+    pub fn agree(&self) -> bool {
+        (self.kernel_success, self.kernel_fail) == (self.returned_success, self.returned_fail)
     }
 }
 
@@ -210,12 +234,8 @@ pub struct Hook {
     pub how: String,
     /// Why not in the best way; else empty.
     pub why: String,
-}
-
-impl From<record::Hook> for Hook {
-    fn from(hook: record::Hook) -> Self {
-        Self { what: hook.what.into(), how: hook.how, why: hook.why }
-    }
+    /// Whether the trace has its events.
+    pub state: HookState,
 }
 
 /// The batteries and chargers.
@@ -318,6 +338,10 @@ pub struct Walks {
 /// A stamp in JSON: its nanoseconds.
 fn stamp<S: Serializer>(at: &BootNanos, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(at.0)
+}
+
+fn stamp_or_null<S: Serializer>(at: &Option<BootNanos>, to: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.0).serialize(to)
 }
 
 fn wall_clock<S: Serializer>(at: &RealNanos, to: S) -> Result<S::Ok, S::Error> {

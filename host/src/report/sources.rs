@@ -5,14 +5,31 @@ use std::cmp::Reverse;
 use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
-use super::{Name, Span, add_known, stamp};
+use super::{Name, Span, add_known, stamp, stamp_or_null};
 
-/// One source, or all sources of one name.
+/// The kinds of rows in the ranking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// A wakeup source.
+    #[default]
+    Source,
+    /// An interrupt that woke the device, with no source behind it that is more than likely.
+    Interrupt,
+}
+
+displays_key!(SourceKind);
+
+/// One source, or all sources of one name; or an interrupt.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Source {
-    /// Its name.
+    /// Its name; for an interrupt its handlers' names, else `irq` and its number.
     #[serde(flatten)]
     pub name: Name,
+    /// Its kind.
+    pub kind: SourceKind,
+    /// The number of an interrupt; null for a source.
+    pub irq: Option<u32>,
     /// The name is longer than what was copied.
     pub name_cut: bool,
     /// Its number in the trace; null by name.
@@ -32,6 +49,9 @@ pub struct Source {
     /// Its activity and cost.
     #[serde(flatten)]
     pub sum: Sum,
+    /// The start of its longest hold; null where it was never held.
+    #[serde(serialize_with = "stamp_or_null")]
+    pub longest_hold_at_ns: Option<BootNanos>,
     /// Active when last seen.
     pub active_at_end: bool,
     /// When it was held; only where the report was built for a drawing, and not part of the JSON.
@@ -45,10 +65,12 @@ pub struct Source {
 pub struct Sum {
     /// How many sources this is the sum of.
     pub instances: u64,
-    /// Time active.
+    /// Time active; of several, the time in which any was.
     pub held_ns: u64,
     /// `held_ns` is a lower bound: by snapshots alone, a source was active in one and gone in the next.
     pub held_at_least: bool,
+    /// Its longest hold: the time active without a break.
+    pub longest_hold_ns: u64,
     /// Its share of the blocked time; null without activations and waits.
     pub blocked_share_ns: Option<u64>,
     /// Blocked time in which no other source was active, which is what fixing it alone would save; null
@@ -78,6 +100,7 @@ impl Sum {
         self.held_at_least |= more.held_at_least;
         add_known(&mut self.blocked_share_ns, more.blocked_share_ns);
         add_known(&mut self.blocked_sole_ns, more.blocked_sole_ns);
+        self.longest_hold_ns = self.longest_hold_ns.max(more.longest_hold_ns);
         for (sum, more) in [
             (&mut self.instances, more.instances),
             (&mut self.held_ns, more.held_ns),
@@ -115,13 +138,26 @@ impl Sum {
 
     /// Whether it did anything in the session.
     pub fn busy(&self) -> bool {
-        self.cost_ns != 0 || self.held_ns != 0 || self.events != 0 || self.aborts != 0
+        let counts = [self.cost_ns, self.held_ns, self.events, self.aborts, self.wakes];
+        counts.iter().any(|count| *count != 0)
     }
 }
 
 impl Source {
-    /// Adds another source of the name: born and died only if all of them were.
+    /// Takes a stretch of time as the longest hold.
+    pub fn set_longest(&mut self, longest: Option<Span>) {
+        let longest = longest.filter(|span| span.end_ns > span.start_ns);
+        self.sum.longest_hold_ns = longest.map_or(0, |span| span.end_ns.since(span.start_ns));
+        self.longest_hold_at_ns = longest.map(|span| span.start_ns);
+    }
+
+    /// Adds another source of the name: born and died only if all of them were. The time held is that of
+    /// the one held longer: how the two overlap is not known here.
     pub(super) fn add(&mut self, other: Self) {
+        let held_ns = self.sum.held_ns.max(other.sum.held_ns);
+        if other.sum.longest_hold_ns > self.sum.longest_hold_ns {
+            self.longest_hold_at_ns = other.longest_hold_at_ns;
+        }
         self.spans.extend(other.spans);
         self.spans.sort_by_key(|span| (span.start_ns, span.end_ns));
         Span::join(&mut self.spans, 0);
@@ -132,6 +168,7 @@ impl Source {
         self.died &= other.died;
         self.active_at_end |= other.active_at_end;
         self.sum.add(&other.sum);
+        self.sum.held_ns = held_ns;
     }
 }
 

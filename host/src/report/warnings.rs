@@ -1,6 +1,6 @@
 //! Reasons to doubt the numbers of a session, as data.
 
-use super::{HookKind, Session};
+use super::{Counted, HookKind, HookState, Session};
 
 /// A reason to doubt the numbers of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,10 @@ pub enum Warning {
         /// The reason; empty where it is unknown.
         why: String,
     },
+    /// An attached hook never fired although other records prove that it must have.
+    DeadHook(HookKind),
+    /// The kernel counted other attempts than the trace has.
+    Counts(Counted),
 }
 
 impl Warning {
@@ -92,6 +96,10 @@ impl Session {
             unwatched
                 .map(|hook| Warning::Unwatched { what: hook.what.clone(), why: hook.why.clone() }),
         );
+        let dead = self.hooks.iter().filter(|hook| hook.state == HookState::Dead);
+        warnings.extend(dead.map(|hook| Warning::DeadHook(hook.what.clone())));
+        let counts = self.attempt_counts.filter(|counts| !counts.agree());
+        warnings.extend(counts.map(Warning::Counts));
         let listed = self.hooks.iter().any(|hook| hook.what == HookKind::Phase);
         if !listed && !self.agent.is_empty() {
             warnings.push(Warning::Unwatched { what: HookKind::Phase, why: String::new() });

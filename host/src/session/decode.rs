@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
     CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, PowerSupply,
-    Reason, Record, Session, Snapshot, SourceDef, Stamped, WaitBegin, WaitEnd, Wake,
+    Reason, Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin, WaitEnd, Wake,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use thiserror::Error;
+
+use super::hooks::Fired;
 
 /// A file that no session can be read from; exit code 5.
 #[derive(Debug, Error)]
@@ -104,6 +106,8 @@ pub enum Event {
     },
     /// A power supply was read.
     PowerSupply(Box<PowerSupply>),
+    /// The kernel's counts of attempts were read, and some had changed.
+    SuspendStats(Box<SuspendStats>),
     /// The probe lost events at some time since the last edge. The stamp is when it was noticed.
     Lost {
         /// How many.
@@ -198,6 +202,10 @@ pub struct Model {
     pub finish: Option<End>,
     /// The parts that could not be read.
     pub damage: Damage,
+    /// Events of each hook.
+    pub fired: Fired,
+    /// Hooks that never fired although they must have; known at the end of the session.
+    pub dead_hooks: Vec<&'static str>,
 }
 
 impl Model {
@@ -272,6 +280,7 @@ impl Model {
         record: Record,
         deltas: &mut DeltaDecoder,
     ) -> Option<Event> {
+        self.count(&record);
         Some(match record {
             Record::Snapshot(record) => {
                 self.snapshots += 1;
@@ -294,12 +303,28 @@ impl Model {
             Record::CountWrite(CountWrite { thread, saved }) => Event::CountWrite { thread, saved },
             Record::Wake(Wake { irq }) => Event::Wake { irq },
             Record::PowerSupply(supply) => Event::PowerSupply(Box::new(supply)),
+            Record::SuspendStats(stats) => Event::SuspendStats(Box::new(stats)),
             Record::Edge(edge) => self.edge(edge),
             other => {
                 self.keep(other);
                 return None;
             }
         })
+    }
+
+    fn count(&mut self, record: &Record) {
+        let fired = &mut self.fired;
+        match record {
+            Record::Phase(_) => fired.phases += 1,
+            Record::Return(_) => fired.returns += 1,
+            Record::WaitBegin(_) | Record::WaitEnd(_) => fired.waits += 1,
+            Record::CountWrite(CountWrite { saved, .. }) => {
+                fired.count_writes += 1;
+                fired.accepted += u64::from(*saved);
+            }
+            Record::Wake(_) => fired.wakes += 1,
+            _ => {}
+        }
     }
 
     fn keep(&mut self, record: Record) {
@@ -319,7 +344,7 @@ impl Model {
                 self.overhead = Some(overhead);
             }
             Record::End(end) => self.finish = Some(end),
-            // Events, which `record` handled; and `suspend_stats` and waiters, which only `dump` shows so far.
+            // Events, which `record` handled; and waiters, which only `dump` shows so far.
             _ => {}
         }
     }

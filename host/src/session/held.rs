@@ -16,6 +16,7 @@ use sleepwalk_trace::record::Reason;
 use sleepwalk_trace::time::BootNanos;
 
 use super::decode::{Event, Model, View};
+use super::hooks::{has, hook_form};
 use super::slept::Slept;
 use super::stretch::{Hold, Holder, Stretch};
 
@@ -60,7 +61,18 @@ pub struct Group {
     pub name: u32,
     /// An edge may be of any of them.
     pub shared: bool,
+    /// They yield: blame and time go to the others that are active with them. So does an `eventpoll`,
+    /// which is active for a moment when an event of another source is handed over
+    /// (`ep_send_events` in `fs/eventpoll.c`); and a name from its first shared edge on.
+    pub yields: bool,
+    /// Activations by edges, once the trace is over; `None` where edges are missing.
+    pub activations: Option<u64>,
+    /// Activations by counters.
+    pub counted: u64,
 }
+
+/// The name of the source that each epoll instance has of its own (`ep_create_wakeup_source`).
+const EVENTPOLL: &[u8] = b"eventpoll";
 
 /// A source became active or inactive, or another of its name did.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +119,8 @@ pub struct Held {
     doubt: bool,
     /// Edges so far.
     edges: u64,
+    /// Counters have shown activations that no edge did.
+    unseen: bool,
     slept: Slept,
     stretch: Stretch,
     changes: Vec<Change>,
@@ -173,9 +187,10 @@ impl Held {
         self.known
     }
 
-    /// Whether edges are recorded, so that what they do not show did not happen.
+    /// Whether edges are recorded, so that what they do not show did not happen. A hook that has not fired
+    /// although counters rose is dead.
     pub fn edges(&self, model: &Model) -> bool {
-        has_edges(model) || self.edges > 0
+        self.edges > 0 || has_edges(model) && !self.unseen
     }
 
     fn by_edges(&self, model: &Model) -> bool {
@@ -185,6 +200,16 @@ impl Held {
     /// Whether an edge of this source may be of another one of its name.
     pub fn shared(&self, slot: u32) -> bool {
         self.groups[self.sources[slot as usize].group as usize].shared
+    }
+
+    /// Whether it takes neither blame nor time from others that are active with it.
+    pub fn yields(&self, slot: u32) -> bool {
+        self.groups[self.sources[slot as usize].group as usize].yields
+    }
+
+    /// As [`Self::yields`], by the source's instance.
+    pub fn instance_yields(&self, instance: u32) -> bool {
+        self.place(instance).is_some_and(|slot| self.yields(slot as u32))
     }
 
     /// The trace is over: what is held ends with it.
@@ -198,9 +223,15 @@ impl Held {
         }
         let counted = counted(&self.groups, self.by_edges(model));
         self.stretch.finish(end, &mut self.sources, counted);
-        let doubt = self.doubt;
+        let (doubt, by_edges) = (self.doubt, self.by_edges(model));
+        for group in &mut self.groups {
+            group.activations = by_edges.then_some(0);
+        }
         for source in &mut self.sources {
             source.doubtful |= doubt;
+            let all = &mut self.groups[source.group as usize].activations;
+            *all = all.filter(|_| !source.doubtful);
+            *all = all.map(|sum| sum.saturating_add(source.activations));
         }
         for slot in &self.pooled {
             // Edges are right about all of them together only.
@@ -248,7 +279,9 @@ impl Held {
         let next = self.groups.len() as u32;
         let group = *self.by_name.entry(name).or_insert(next);
         if group == next {
-            self.groups.push(Group { name, shared: false });
+            let yields = model.text(name) == EVENTPOLL;
+            let (activations, counted) = (None, 0);
+            self.groups.push(Group { name, shared: false, yields, activations, counted });
         }
         self.sources.push(Source { instance, group, ..Source::default() });
         if self.groups[group as usize].shared {
@@ -285,7 +318,8 @@ impl Held {
         source.activations += u64::from(active);
         let (count, group) = (source.count, source.group);
         if shared && !self.groups[group as usize].shared {
-            self.groups[group as usize].shared = true;
+            let group_now = &mut self.groups[group as usize];
+            (group_now.shared, group_now.yields) = (true, true);
             let slots = (0u32..).zip(&self.sources);
             self.pooled.extend(slots.filter(|(_, s)| s.group == group).map(|(slot, _)| slot));
         }
@@ -400,6 +434,7 @@ impl Held {
         let missing = counted.saturating_sub(source.activations);
         if missing > source.missing {
             source.missing = missing;
+            self.unseen = true;
             source.holder.doubt(true);
         }
     }
@@ -412,7 +447,7 @@ fn counted(groups: &[Group], by_edges: bool) -> impl Fn(&Source) -> bool + '_ {
 
 /// Whether the trace has edges.
 pub fn has_edges(model: &Model) -> bool {
-    model.session.as_ref().map_or(model.edges > 0, |session| session.edges)
+    has(model, "edge")
 }
 
 /// Whether counters belong to the source that they are given for: those of debugfs and sysfs may be
@@ -422,21 +457,14 @@ pub fn has_exact_counters(model: &Model) -> bool {
     session.is_some_and(|session| ["kfunc", "kallsyms"].contains(&session.source.as_str()))
 }
 
-/// How the hook of the blocking read of `wakeup_count` is attached; `None` where that is unknown.
-fn wait_hook(model: &Model) -> Option<&str> {
-    let hooks = &model.session.as_ref()?.hooks;
-    let hook = hooks.iter().find(|hook| hook.what == "wait")?;
-    Some(hook.how.as_str()).filter(|how| !how.is_empty())
-}
-
 /// Whether waits were recorded, so that time without one shows that nothing waited.
 pub fn has_waits(model: &Model) -> bool {
-    if model.session.is_some() { wait_hook(model).is_some() } else { model.edges > 0 }
+    has(model, "wait")
 }
 
 /// Whether an end without a start belongs to a wait from before the session. A kretprobe cannot
 /// distinguish a blocking read from others. No form of the hook sees the end of a wait from before it was
 /// attached (`docs/decisions/0034`), so such an end follows a loss, a gap or a ring's dropped regions.
 pub fn has_earlier_waits(model: &Model) -> bool {
-    wait_hook(model).is_some_and(|how| how != "kretprobe")
+    hook_form(model, "wait").is_some_and(|how| how != "kretprobe")
 }

@@ -1,8 +1,9 @@
 //! A trace as a session: decoded once ([`decode`]), sorted once ([`order`]), and when each
-//! source was held ([`held`]).
+//! source was held ([`held`]). [`hooks`] decides which events the trace has.
 
 pub mod decode;
 pub mod held;
+pub mod hooks;
 pub mod order;
 mod place;
 mod slept;

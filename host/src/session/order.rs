@@ -59,7 +59,7 @@ struct Order {
 }
 
 fn is_agents(event: &Event) -> bool {
-    matches!(event, Event::Snapshot(_) | Event::PowerSupply(_))
+    matches!(event, Event::Snapshot(_) | Event::PowerSupply(_) | Event::SuspendStats(_))
 }
 
 impl Order {

@@ -2,9 +2,9 @@
 //! their own rates, waits between, and a ledger that adds up.
 
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Clock, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger,
-    Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, Span,
-    Stage, Step, Sum, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Clock, Drain, Evidence, Finding, FindingKind, Hook, HookKind,
+    HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session,
+    Severity, Source, Span, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -163,8 +163,18 @@ pub fn empty() -> Report {
             agent: name("sleepwalkd"),
             source: name("kfunc"),
             hooks: vec![
-                Hook { what: HookKind::Phase, how: name("tp_btf"), why: String::new() },
-                Hook { what: HookKind::Return, how: name("kretprobe"), why: name("no trampoline") },
+                Hook {
+                    what: HookKind::Phase,
+                    how: name("tp_btf"),
+                    why: String::new(),
+                    state: HookState::Recorded,
+                },
+                Hook {
+                    what: HookKind::Return,
+                    how: name("kretprobe"),
+                    why: name("no trampoline"),
+                    state: HookState::Recorded,
+                },
             ],
             edges: true,
             snapshots: 0,
@@ -180,6 +190,7 @@ pub fn empty() -> Report {
             bad_records: 0,
             unknown_records: 0,
             end_reason: Some(name("duration")),
+            attempt_counts: None,
             complete: true,
         },
         ledger: Ledger { blocked_ns: Some(0), not_trying_ns: Some(0), ..Ledger::default() },
@@ -216,8 +227,7 @@ fn source(index: usize) -> Source {
         born: false,
         died: false,
         sum: Sum { instances: 1, ..Sum::default() },
-        active_at_end: false,
-        spans: Vec::new(),
+        ..Source::default()
     }
 }
 
@@ -263,6 +273,9 @@ fn attempt(
         outcome: Outcome::Aborted,
         stage: STAGES[reached.min(6)],
         errno: Some(-16),
+        failed_device: None,
+        failed_step: None,
+        freeze_timeout: false,
         slept_ns: 0,
         steps: Vec::new(),
         s2idle_entries: 0,
@@ -307,7 +320,8 @@ fn aborted(dice: &mut Dice, attempt: &mut Attempt, reached: usize, sources: usiz
             let instance = some_source(dice, sources);
             let evidence = if dice.below(3) == 0 { Evidence::Likely } else { Evidence::Proven };
             let name = source_name(instance as usize);
-            attempt.causes.push(Cause { name, instance, evidence });
+            let first = attempt.causes.is_empty();
+            attempt.causes.push(Cause { name, instance, evidence, first });
         }
     }
 }
@@ -332,6 +346,7 @@ fn slept(dice: &mut Dice, attempt: &mut Attempt, sources: usize, ledger: &mut Le
         source: source
             .map(|instance| WakeSource { name: source_name(instance as usize), instance }),
         evidence: if index.is_multiple_of(4) { Evidence::Likely } else { Evidence::Proven },
+        tie: Some(Tie::Learnt),
     });
 }
 

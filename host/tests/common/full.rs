@@ -2,9 +2,10 @@
 
 use sleepwalk::compare::Trace;
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Clock, Drain, Evidence, Finding, FindingKind, Hook, HookKind, Ledger,
-    Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source,
-    Stage, Step, Sum, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Clock, Counted, Drain, Evidence, FailedStep, Finding, FindingKind,
+    Hook, HookKind, HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report,
+    SCHEMA, Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie, Wait, Wake, WakeSource,
+    Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -71,6 +72,9 @@ fn attempts() -> Vec<Attempt> {
         outcome,
         stage,
         errno,
+        failed_device: None,
+        failed_step: None,
+        freeze_timeout: false,
         slept_ns: 0,
         steps: vec![
             Step { step: "freeze_processes", start_ns: at(1_000), end_ns: Some(at(1_001)) },
@@ -96,10 +100,14 @@ fn attempts() -> Vec<Attempt> {
         irq_name: Some("=rtc@0".to_owned()),
         source: Some(WakeSource { name: Name::new(b"rtc0"), instance: 1 }),
         evidence: Evidence::Proven,
+        tie: Some(Tie::Learnt),
     });
     attempts[1].causes = [(HOSTILE, 0), (&b"wlan_rx"[..], 2)]
-        .map(|(n, instance)| Cause { name: Name::new(n), instance, evidence: Evidence::Likely })
+        .map(|(n, instance)| Cause { name: Name::new(n), ..Cause::new(instance, Evidence::Likely) })
         .to_vec();
+    attempts[1].causes[0].first = true;
+    attempts[3].failed_device = Some("=evil|\u{1b}[31m<b>`dev`".to_owned());
+    attempts[3].failed_step = Some(FailedStep::Suspend);
     attempts
 }
 
@@ -176,7 +184,14 @@ fn session() -> Session {
         serial: "1A2B3C".to_owned(),
         agent: "0.0.0".to_owned(),
         source: "kfunc".to_owned(),
-        hooks: hooks.map(|what| Hook { what, how: "tp_btf".into(), why: String::new() }).to_vec(),
+        hooks: hooks
+            .map(|what| Hook {
+                what,
+                how: "tp_btf".into(),
+                why: String::new(),
+                state: HookState::Recorded,
+            })
+            .to_vec(),
         edges: true,
         snapshots: 70,
         records: 1_000,
@@ -191,6 +206,12 @@ fn session() -> Session {
         bad_records: 0,
         unknown_records: 0,
         end_reason: Some("duration".to_owned()),
+        attempt_counts: Some(Counted {
+            kernel_success: 2,
+            kernel_fail: 3,
+            returned_success: 2,
+            returned_fail: 3,
+        }),
         complete: true,
     }
 }
@@ -199,6 +220,8 @@ fn session() -> Session {
 pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u64) -> Source {
     Source {
         name: Name::new(name),
+        kind: SourceKind::Source,
+        irq: None,
         name_cut: false,
         instance: Some(instance),
         address_id: Some(instance),
@@ -210,6 +233,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
             instances: 1,
             held_ns: 2 * blocked_s * S,
             held_at_least: false,
+            longest_hold_ns: blocked_s * S,
             blocked_share_ns: Some(blocked_s * S),
             blocked_sole_ns: Some(blocked_s * S / 2),
             aborts,
@@ -221,6 +245,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
             events: 2 + wakes,
             expiries: 0,
         },
+        longest_hold_at_ns: (blocked_s > 0).then(|| at(1_200)),
         active_at_end: false,
         spans: Vec::new(),
     }

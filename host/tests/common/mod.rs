@@ -105,7 +105,7 @@ impl Maker {
         self
     }
 
-    fn text(&mut self, bytes: &[u8]) -> u32 {
+    pub fn text(&mut self, bytes: &[u8]) -> u32 {
         let next = self.strings.len() as u32;
         if let Some(id) = self.strings.get(bytes) {
             return *id;

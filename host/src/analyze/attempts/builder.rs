@@ -2,14 +2,17 @@
 
 use sleepwalk_trace::time::BootNanos;
 
-use super::{Facts, STAYED_NS, blames_sources};
-use crate::report::{Attempt, Cause, Evidence, Mode, Outcome, Stage, Step, Wake};
+use super::{Activated, FREEZE_LIMIT_NS, FREEZE_LOOK_NS, Facts, STAYED_NS, blames_sources};
+use crate::report::{Attempt, Mode, Outcome, Stage, Step, Wake};
 
 /// `-EBUSY`: a wakeup was pending.
 const EBUSY: i32 = -16;
 
 /// Steps kept of one attempt: s2idle may enter `machine_suspend` thousands of times in a night.
 const STEPS: usize = 512;
+
+/// Sources kept of those that were activated on one way back.
+const ACTIVATED: usize = 16;
 
 /// An attempt in progress.
 #[derive(Debug, Default)]
@@ -19,6 +22,11 @@ struct Open {
     mode: Mode,
     stage: Stage,
     frozen: Option<BootNanos>,
+    /// The freezer ended, by success or not.
+    freeze_end: Option<BootNanos>,
+    /// The last wakeup event: an activation or an interrupt.
+    event: Option<BootNanos>,
+    interrupted: bool,
     entries: u64,
     stayed_ns: u64,
     longest_ns: u64,
@@ -31,10 +39,12 @@ struct Open {
     turned: bool,
     /// User space runs again.
     thawed: bool,
-    /// Since the last `machine_suspend` began: the first interrupt that woke, and the first source
-    /// that was activated.
+    /// Since the last `machine_suspend` began: the first interrupt that woke, and the sources that
+    /// were activated.
     irq: Option<u32>,
-    waker: Option<(u32, Evidence)>,
+    activated: Vec<Activated>,
+    /// Since then the devices resume, beyond those that do it with interrupts off and early.
+    resuming_devices: bool,
     steps: Vec<Step>,
 }
 
@@ -61,6 +71,8 @@ impl Open {
         self.step(at, action, begin);
         self.turned |= begin && upwards(action);
         self.thawed |= (action, begin) == ("thaw_processes", false);
+        self.resuming_devices |=
+            begin && matches!(action, "dpm_resume" | "dpm_complete" | "thaw_processes");
         if let (Some(stage), true) = (stage_of(action), begin) {
             self.stage = self.stage.max(stage);
         }
@@ -70,7 +82,9 @@ impl Open {
             ("freeze_processes", true) => self.frozen = self.frozen.or(Some(at)),
             // User space is frozen and stays so: the devices are next.
             ("suspend_enter", false) => self.stage = self.stage.max(Stage::DpmPrepare),
-            ("dpm_prepare", false) => self.stage = self.stage.max(Stage::Suspend),
+            ("freeze_processes", false) | ("thaw_processes", true) => {
+                self.freeze_end = self.freeze_end.or(Some(at));
+            }
             ("machine_suspend", true) => {
                 if self.mode == Mode::Unknown {
                     self.mode = mode_of(value);
@@ -80,7 +94,8 @@ impl Open {
                 self.inside = Some(at);
                 self.last_stay = None;
                 self.irq = None;
-                self.waker = None;
+                self.activated.clear();
+                self.resuming_devices = false;
             }
             ("machine_suspend", false) => {
                 if let Some(since) = self.inside.take() {
@@ -109,24 +124,43 @@ impl Open {
     /// Its return is not in the trace: it ends with its last phase.
     fn lost(self) -> Closed {
         let last = self.last;
-        self.close(last, Returned::Unseen)
+        self.close(last, Returned::Unseen, FREEZE_LIMIT_NS)
     }
 
-    fn close(self, end: BootNanos, returned: Returned) -> Closed {
+    /// How the freeze ended that failed, if this attempt ended in it.
+    fn freeze(&self, end: BootNanos, limit_ns: u64) -> Freeze {
+        let Some(start) = self.frozen.filter(|_| self.stage == Stage::Freeze) else {
+            return Freeze::Other;
+        };
+        let end = self.freeze_end.unwrap_or(end);
+        let event = self.event.is_some_and(|at| end.since(at) <= FREEZE_LOOK_NS);
+        match (end.since(start), event) {
+            (took, true) if took >= limit_ns => Freeze::Either,
+            (took, false) if took >= limit_ns => Freeze::TimedOut,
+            (took, false) if took > FREEZE_LOOK_NS => Freeze::NoWakeup,
+            _ => Freeze::Other,
+        }
+    }
+
+    fn close(self, end: BootNanos, returned: Returned, limit_ns: u64) -> Closed {
         let errno = if let Returned::Errno(errno) = returned { Some(errno) } else { None };
         // Below s2idle an error from the platform means that it did not even try to sleep, and the time
         // was spent awake.
         let well = matches!(returned, Returned::Errno(0) | Returned::Unseen);
         let refused = self.mode != Mode::S2idle && !well;
+        let freeze = self.freeze(end, limit_ns);
         let outcome = match returned {
             _ if self.longest_ns >= STAYED_NS && !refused => Outcome::Slept,
             Returned::Errno(0) => Outcome::NoSleep,
-            Returned::Errno(EBUSY) => Outcome::Aborted,
+            Returned::Errno(EBUSY)
+                if freeze != Freeze::TimedOut && self.stage != Stage::DpmPrepare =>
+            {
+                Outcome::Aborted
+            }
             Returned::Errno(_) | Returned::Failed => Outcome::Failed,
             Returned::Unseen => Outcome::Unfinished,
         };
         let slept = outcome == Outcome::Slept;
-        let waker = self.waker.map(|(instance, evidence)| Cause::new(instance, evidence));
         let attempt = Attempt {
             index: 0,
             start_ns: self.start,
@@ -135,11 +169,14 @@ impl Open {
             outcome,
             stage: self.stage,
             errno,
+            failed_device: None,
+            failed_step: None,
+            freeze_timeout: freeze == Freeze::TimedOut && outcome == Outcome::Failed,
             slept_ns: if slept { self.stayed_ns } else { 0 },
             steps: self.steps,
             s2idle_entries: if self.mode == Mode::S2idle { self.entries } else { 0 },
             causes: Vec::new(),
-            wake: slept.then(|| Wake::new(self.irq, waker)),
+            wake: slept.then(|| Wake::new(self.irq, None)),
             suspending_ns: self.first_entry.filter(|_| slept).map_or(0, |at| at.since(self.start)),
             after_wake_ns: 0,
         };
@@ -147,7 +184,11 @@ impl Open {
             first_entry: self.first_entry,
             frozen: self.frozen,
             blames_sources: blames_sources(&attempt, self.entries),
+            froze_too_long: freeze == Freeze::NoWakeup,
+            at_freeze_limit: freeze == Freeze::Either,
+            interrupted: self.interrupted,
             by_edges: false,
+            activated: self.activated,
         };
         (attempt, facts)
     }
@@ -155,6 +196,19 @@ impl Open {
 
 /// An attempt that is over. Its causes are not known yet.
 type Closed = (Attempt, Facts);
+
+/// How a freeze that failed ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freeze {
+    /// It lasted as long as the kernel's limit, and no wakeup event came right before its end.
+    TimedOut,
+    /// As long, and a wakeup event came right before its end.
+    Either,
+    /// Shorter, and a pending wakeup would have ended it sooner.
+    NoWakeup,
+    /// By a wakeup event, or at once; or the attempt ended elsewhere.
+    Other,
+}
 
 /// How an attempt returned.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +225,8 @@ enum Returned {
 #[derive(Debug, Default)]
 pub struct AttemptBuilder {
     open: Option<Open>,
+    /// The kernel's limit of a freeze; `None` where it is not known.
+    freeze_limit_ns: Option<u64>,
     /// Phases were seen of an attempt that started before the trace, or in a gap.
     tail: bool,
     /// Such an attempt is on its way back.
@@ -214,16 +270,17 @@ impl AttemptBuilder {
     /// `pm_suspend` returned. Without an errno it failed, and nothing more is known.
     pub fn returned(&mut self, at: BootNanos, errno: Option<i32>) -> Option<Closed> {
         let returned = errno.map_or(Returned::Failed, Returned::Errno);
+        let limit_ns = self.freeze_limit_ns.unwrap_or(FREEZE_LIMIT_NS);
         self.resuming = false;
         if let Some(open) = self.open.take() {
-            return Some(open.close(at, returned));
+            return Some(open.close(at, returned, limit_ns));
         }
         if std::mem::take(&mut self.tail) {
             // It started before the trace: all that is known is its end.
             return None;
         }
         // `pm_suspend` refused the state before `enter_state` traced a start.
-        Some(Open::new(at, Mode::Unknown).close(at, returned))
+        Some(Open::new(at, Mode::Unknown).close(at, returned, limit_ns))
     }
 
     /// Whether one is in progress.
@@ -241,12 +298,24 @@ impl AttemptBuilder {
         self.open.as_ref().is_some_and(|open| !open.turned)
     }
 
-    /// A source was activated. The wake is blamed on the first since `machine_suspend` started.
+    /// A wakeup event came: an activation, or an interrupt.
+    pub fn wakeup_event(&mut self, at: BootNanos, interrupt: bool) {
+        if let Some(open) = &mut self.open {
+            open.event = Some(at);
+            open.interrupted |= interrupt;
+        }
+    }
+
+    /// A source was activated. One of those activated since `machine_suspend` began may have woken the
+    /// device; see [`Wakes`](crate::analyze::wakes::Wakes).
     pub fn activated(&mut self, instance: u32, shared: bool) {
         let waking = self.open.as_mut().filter(|open| open.first_entry.is_some() && !open.thawed);
         if let Some(open) = waking {
-            let evidence = if shared { Evidence::Likely } else { Evidence::Proven };
-            open.waker = open.waker.or(Some((instance, evidence)));
+            let known = open.activated.iter().any(|known| known.instance == instance);
+            if !known && open.activated.len() < ACTIVATED {
+                let early = !open.resuming_devices;
+                open.activated.push(Activated { instance, shared, early });
+            }
         }
     }
 

@@ -74,6 +74,13 @@ pub enum Line<'a> {
         current_ua: Option<i64>,
         online: Option<bool>,
     },
+    SuspendStats {
+        at_ns: u64,
+        counters: Vec<Counter>,
+        last_device: String,
+        last_errno: i32,
+        last_step: String,
+    },
     Lost {
         at_ns: u64,
         events: u64,
@@ -93,4 +100,12 @@ pub struct Who {
     #[serde(flatten)]
     pub name: Name,
     pub instance: u32,
+}
+
+/// A counter of `suspend_stats`.
+#[derive(Serialize)]
+pub struct Counter {
+    #[serde(flatten)]
+    pub name: Name,
+    pub value: u64,
 }

@@ -6,11 +6,11 @@ mod stamps;
 
 use std::io::{self, Write};
 
-use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP};
+use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP, SuspendStats};
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use self::lines::{Line, Who};
+use self::lines::{Counter, Line, Who};
 use self::stamps::Stamps;
 use super::pipe::{self, Pipe};
 use super::{ExportError, Sink};
@@ -229,6 +229,7 @@ impl Export<'_> {
                 Line::Wake { at_ns, irq: *irq, name, chip }
             }
             Event::PowerSupply(supply) => self.supply(at_ns, supply),
+            Event::SuspendStats(stats) => self.suspend_stats(at_ns, stats),
             Event::Lost { events } => Line::Lost { at_ns, events: *events },
             Event::Gap | Event::PrologueEnd => Line::Gap { at_ns },
             Event::Edge { .. } | Event::WaitBegin { .. } | Event::WaitEnd { .. } => return Ok(()),
@@ -302,6 +303,21 @@ impl Export<'_> {
             charge_uah: supply.charge_uah,
             current_ua: supply.current_ua,
             online: supply.online.map(|online| online != 0),
+        }
+    }
+
+    fn suspend_stats(&self, at_ns: u64, stats: &SuspendStats) -> Line<'static> {
+        let counters = stats.counters.iter();
+        let counters = counters.map(|&(name, value)| {
+            let name = Name::new(self.model.text(name));
+            Counter { name, value }
+        });
+        Line::SuspendStats {
+            at_ns,
+            counters: counters.collect(),
+            last_device: self.text(stats.last_device),
+            last_errno: stats.last_errno,
+            last_step: self.text(stats.last_step),
         }
     }
 

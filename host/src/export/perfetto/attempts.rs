@@ -177,8 +177,18 @@ fn notes(attempt: &Attempt, names: &Names<'_>) -> Vec<DebugAnnotation> {
         note("s2idle_entries", Value::Unsigned(attempt.s2idle_entries)),
     ];
     notes.extend(attempt.errno.map(|errno| note("errno", Value::Signed(errno.into()))));
+    let device = attempt.failed_device.as_ref().map(|device| escape(device.as_bytes()));
+    notes.extend(device.map(|device| note("failed_device", Value::Text(device))));
+    let step = attempt.failed_step.map(|step| note("failed_step", Value::Text(step.to_string())));
+    notes.extend(step);
+    notes.extend(attempt.freeze_timeout.then(|| note("freeze_timeout", Value::Bool(true))));
     if !attempt.causes.is_empty() {
-        let causes = attempt.causes.iter().map(|cause| blame(cause.instance, cause.evidence));
+        let several = attempt.causes.len() > 1;
+        let causes = attempt.causes.iter().map(|cause| {
+            let mut notes = blame(cause.instance, cause.evidence);
+            notes.extend((several && cause.first).then(|| note("first", Value::Bool(true))));
+            notes
+        });
         notes.push(note("causes", Value::List(causes.collect())));
     }
     if let Some(wake) = &attempt.wake {

@@ -124,6 +124,7 @@ impl<'a, W: Write> Export<'a, W> {
             // Holds, waits and attempts are drawn by what the report has of them.
             Event::Edge { .. }
             | Event::Return { .. }
+            | Event::SuspendStats(_)
             | Event::WaitBegin { .. }
             | Event::WaitEnd { .. } => Ok(()),
         }

@@ -11,10 +11,10 @@ use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
 use crate::analyze::attempts::STEP_NAMES;
-use crate::render::labels::{interrupt, outcome, returned, source, spaced};
+use crate::render::labels::{failure, interrupt, outcome, returned, source, spaced};
 use crate::render::page::name;
 use crate::render::terminal::plain;
-use crate::report::{Attempt, Evidence, Name, Outcome, Report, Source, Span};
+use crate::report::{Attempt, Culprit, Evidence, Name, Outcome, Report, Source, SourceKind, Span};
 
 /// Blockers of a wait that are named one by one.
 const BLOCKERS: usize = 4;
@@ -63,9 +63,11 @@ struct Attempts {
     mode: Vec<usize>,
     stage: Vec<usize>,
     returned: Vec<usize>,
+    /// The failure beside wakeups; an empty word where nothing is known.
+    failure: Vec<usize>,
     slept: Vec<u64>,
     entries: Vec<u64>,
-    /// Label, and 1 where it is proven.
+    /// Label, and 1 where it is proven, plus 2 where it settled the attempt before others.
     causes: Vec<Vec<usize>>,
     /// Index of wakes, or -1.
     wake: Vec<i64>,
@@ -73,9 +75,10 @@ struct Attempts {
     steps: Vec<Vec<i64>>,
 }
 
-/// Label or -1, the interrupt as far as it is known, word of the evidence.
+/// Label or -1, the interrupt as far as it is known, word of the evidence, label that bears the cost
+/// or -1.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
-struct Wake(i64, String, usize);
+struct Wake(i64, String, usize, i64);
 
 /// Gap, length, 1 idle, 0 not, -1 not returned; label and share of its blockers in turn; how many
 /// more there are.
@@ -143,10 +146,14 @@ impl Attempts {
         self.mode.push(words.index(attempt.mode.to_string()));
         self.stage.push(words.index(spaced(attempt.stage)));
         self.returned.push(words.index(returned(attempt.errno)));
+        let failure = failure(attempt).map(|text| plain(&text));
+        self.failure.push(words.index(failure.unwrap_or_default()));
         self.slept.push(attempt.slept_ns / 1_000);
         self.entries.push(attempt.s2idle_entries);
         let cause = |c: &crate::report::Cause| {
-            [names.label(&c.name, c.instance), usize::from(c.evidence == Evidence::Proven)]
+            let first = c.first && attempt.causes.len() > 1;
+            let flags = usize::from(c.evidence == Evidence::Proven) + if first { 2 } else { 0 };
+            [names.label(&c.name, c.instance), flags]
         };
         self.causes.push(attempt.causes.iter().flat_map(cause).collect());
         self.wake.push(attempt.wake.as_ref().map_or(-1, |wake| {
@@ -155,7 +162,12 @@ impl Attempts {
             let irq = interrupt(wake.irq, wake.irq_name.as_deref());
             let irq = irq.map(|irq| plain(&irq)).unwrap_or_default();
             let evidence = words.index(wake.evidence.to_string());
-            wakes.index(Wake(source, irq, evidence)) as i64
+            let charged = match wake.charged() {
+                Some(Culprit::Source(_)) => source,
+                Some(Culprit::Interrupt(irq)) => names.interrupt(irq, wake.irq_name.as_deref()),
+                None => -1,
+            };
+            wakes.index(Wake(source, irq, evidence, charged)) as i64
         }));
         let mut last = at;
         let steps = attempt.steps.iter().flat_map(|step| {
@@ -236,6 +248,8 @@ struct Names {
     labels: Vec<String>,
     by_instance: HashMap<u32, usize>,
     by_name: HashMap<Name, usize>,
+    by_irq: HashMap<u32, usize>,
+    by_handlers: HashMap<Name, usize>,
 }
 
 impl Names {
@@ -244,14 +258,26 @@ impl Names {
             labels: sources.iter().map(|s| plain(&source(s))).collect(),
             by_instance: HashMap::new(),
             by_name: HashMap::new(),
+            by_irq: HashMap::new(),
+            by_handlers: HashMap::new(),
         };
         for (row, source) in sources.iter().enumerate() {
-            match source.instance {
-                Some(instance) => names.by_instance.insert(instance, row),
-                None => names.by_name.insert(source.name.clone(), row),
+            match (source.kind, source.irq, source.instance) {
+                (SourceKind::Interrupt, Some(irq), _) => names.by_irq.insert(irq, row),
+                (SourceKind::Interrupt, None, _) => {
+                    names.by_handlers.insert(source.name.clone(), row)
+                }
+                (SourceKind::Source, _, Some(i)) => names.by_instance.insert(i, row),
+                (SourceKind::Source, _, None) => names.by_name.insert(source.name.clone(), row),
             };
         }
         names
+    }
+
+    /// The row of an interrupt, or -1.
+    fn interrupt(&self, irq: u32, handlers: Option<&str>) -> i64 {
+        let handlers = || self.by_handlers.get(&Name::new(handlers?.as_bytes()));
+        self.by_irq.get(&irq).or_else(handlers).map_or(-1, |row| *row as i64)
     }
 
     /// The row of a source, or a label of its own where it has none.

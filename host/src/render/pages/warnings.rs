@@ -1,7 +1,7 @@
 //! Reasons to doubt the numbers, in words.
 
 use crate::render::page::{Piece, Text, words};
-use crate::report::{HookKind, Session, Warning};
+use crate::report::{Counted, HookKind, Session, Warning};
 use crate::text::fit;
 use crate::units::{count, damage};
 
@@ -44,6 +44,11 @@ fn warning(warning: &Warning) -> Text {
         )),
         Warning::Inexact(source) => words(inexact(source)),
         Warning::Unwatched { what, why } => because(unwatched(what), why),
+        Warning::DeadHook(what) => words(format!(
+            "{}: the hook was attached and never fired, although other records prove that it must have",
+            unwatched(what)
+        )),
+        Warning::Counts(counts) => words(disagreement(counts)),
     }
 }
 
@@ -68,6 +73,23 @@ fn inexact(source: &str) -> &'static str {
              moments"
         }
     }
+}
+
+fn disagreement(counts: &Counted) -> String {
+    let Counted { kernel_success, kernel_fail, returned_success, returned_fail } = counts;
+    let [kernel, ours] = [(kernel_success, kernel_fail), (returned_success, returned_fail)]
+        .map(|(success, fail)| success.saturating_add(*fail));
+    let apart = match kernel.abs_diff(ours) {
+        0 => "as many, with other results".to_owned(),
+        n if kernel > ours => format!("{n} fewer"),
+        n => format!("{n} more"),
+    };
+    format!(
+        "the kernel counted {} ({kernel_success} successful, {kernel_fail} failed), and the trace has {} \
+         ({returned_success}, {returned_fail}), {apart}: the return values of attempts are in doubt",
+        count(kernel, "attempt"),
+        count(ours, "return"),
+    )
 }
 
 fn unwatched(what: &HookKind) -> &'static str {

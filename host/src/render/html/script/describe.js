@@ -25,7 +25,8 @@ const describe = (() => {
     if (attempts.slept[i] > 0) pairs.push(["slept", time(attempts.slept[i])]);
     pairs.push(["ended at", attempts.word("stage", i)], ["returned", attempts.word("returned", i)], ["mode", attempts.word("mode", i)]);
     if (attempts.entries[i] > 1) pairs.push(["entered s2idle", `${attempts.entries[i]} times`]);
-    for (const { label, proven } of attempts.causes(i)) pairs.push(["kept awake by", data.labels[label] + (proven ? "" : " (likely)")]);
+    if (attempts.word("failure", i)) pairs.push(["failed by", attempts.word("failure", i)]);
+    for (const { label, proven, first } of attempts.causes(i)) pairs.push([first ? "first kept awake by" : "kept awake by", data.labels[label] + (proven ? "" : " (likely)")]);
     const wake = attempts.wake(i);
     if (wake) {
       const by = [wake.irq && `interrupt ${wake.irq}`, wake.label >= 0 && data.labels[wake.label]].filter(Boolean);

@@ -57,7 +57,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
             },
             bytes_written: o.bytes_written,
         }),
-        findings: findings::findings(analysis),
+        findings: findings::findings(analysis, &by_name(analysis)),
     }
 }
 

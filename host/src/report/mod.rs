@@ -30,7 +30,9 @@ pub use attempt::{
     Wake, WakeSource,
 };
 pub use build::{build, by_name};
-pub use finding::{Finding, FindingKind, Held, Losses, NotTryingHint, Severity, Storms, Waker};
+pub use finding::{
+    Finding, FindingKind, Held, Losses, Severity, Storms, Unattributed, Unslept, Waker, When,
+};
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, SourceKind, Sum, rank};

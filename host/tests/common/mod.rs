@@ -6,6 +6,7 @@ pub mod full;
 pub mod inverse;
 pub mod packets;
 pub mod schema;
+pub mod worded;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

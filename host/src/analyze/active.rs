@@ -155,6 +155,17 @@ impl Active {
         }
     }
 
+    /// Blocked time passed in which no source was active.
+    pub fn advance_idle(&mut self, ns: u64, maybe: bool) {
+        let [_, side] = &mut self.sides;
+        (if maybe { &mut side.maybe } else { &mut side.real }).advance(ns, 0);
+    }
+
+    /// Whether no source is active.
+    pub fn idle(&self) -> bool {
+        self.sides.iter().all(|side| side.n == 0)
+    }
+
     /// The time that may have been blocked was.
     pub fn confirm(&mut self) {
         self.settle_all();

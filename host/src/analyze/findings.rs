@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Analysis;
 use super::overlaps::Together;
 use crate::report::{
-    Attempt, Culprit, Evidence, Finding, FindingKind, Held, Losses, Name, NotTryingHint, Outcome,
-    Severity, Storms, Sum, Waker,
+    Attempt, Culprit, Evidence, Finding, FindingKind, Held, Losses, Name, Outcome, Severity,
+    Storms, Sum, Waker,
 };
 
 /// The least number of events that is a habit.
@@ -308,28 +308,28 @@ impl Rules<'_> {
     fn not_trying(&self) -> Option<Finding> {
         let not_trying_ns = self.analysis.ledger.not_trying_ns?;
         let severity = self.severity(not_trying_ns);
-        let quiet = self.analysis.attempts.is_empty() && self.analysis.waits.is_empty();
-        (severity != Severity::Low).then(|| Finding {
+        (severity != Severity::Low).then_some(Finding {
             severity,
             kind: FindingKind::NotTrying {
                 not_trying_ns,
-                hint: match self.held_longest() {
-                    _ if !quiet => NotTryingHint::UserSpace,
-                    Some(held) => NotTryingHint::Held(held),
-                    None => NotTryingHint::SuspendOff,
-                },
+                tried: !self.analysis.attempts.is_empty() || !self.analysis.waits.is_empty(),
             },
             gain_ns: Some(not_trying_ns),
         })
     }
 
-    /// A capture without activations or waits, and so without blocked time.
+    /// Awake time that may have been blocked.
     fn blocked_unknown(&self) -> Option<Finding> {
         let ledger = &self.analysis.ledger;
-        let unknown_ns = ledger.unknown_ns.filter(|ns| *ns > 0 && !ledger.knows_blocked())?;
-        Some(Finding {
-            severity: self.severity(unknown_ns).max(Severity::Medium),
-            kind: FindingKind::BlockedUnknown { unknown_ns, longest: self.held_longest() },
+        let unrecorded = !ledger.knows_blocked();
+        let unknown_ns =
+            if unrecorded { ledger.unknown_ns } else { self.analysis.maybe_blocked_ns };
+        let severity = self.severity(unknown_ns);
+        let longest = self.held_longest();
+        let shown = if unrecorded { unknown_ns > 0 } else { severity != Severity::Low };
+        shown.then(|| Finding {
+            severity: if unrecorded { severity.max(Severity::Medium) } else { severity },
+            kind: FindingKind::BlockedUnknown { unrecorded, unknown_ns, longest },
             gain_ns: None,
         })
     }

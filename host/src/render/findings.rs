@@ -3,7 +3,7 @@
 use super::labels::spaced;
 use super::page::{Piece, Text};
 use super::terminal::plain;
-use crate::report::{Finding, FindingKind, Losses, Name, NotTryingHint, Storms, Waker};
+use crate::report::{Finding, FindingKind, Losses, Name, Storms, Waker};
 use crate::units::{count, errno, percent, time};
 
 /// A finding as plain text, with its names escaped.
@@ -49,25 +49,20 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
         FindingKind::DeviceFailed { wasted_ns, .. }
         | FindingKind::FreezeTimeout { wasted_ns, .. }
         | FindingKind::Failed { wasted_ns, .. } => failed(&finding.kind, &part(*wasted_ns)),
-        FindingKind::NotTrying { not_trying_ns, hint } => {
-            let mut text = line(format!(
-                "For {} the device was awake and nothing tried to suspend it. ",
+        FindingKind::NotTrying { not_trying_ns, tried } => {
+            let hint = if *tried {
+                "On Android, the usual reason is the screen."
+            } else {
+                "There was no attempt in the whole session: is suspend switched off?"
+            };
+            line(format!(
+                "For {} the device was awake and nothing tried to suspend it. {hint}",
                 part(*not_trying_ns)
-            ));
-            text.extend(not_trying(hint));
-            text
+            ))
         }
-        FindingKind::BlockedUnknown { unknown_ns, longest } => {
-            let mut text = line(format!(
-                "Activations or waits were not recorded, so {} awake cannot be split into blocked time \
-                 and time when nothing tried to suspend.",
-                part(*unknown_ns),
-            ));
-            if let Some(held) = longest {
-                text.extend([words(" "), name(&held.source)]);
-                text.push(words(format!(" was held the longest, for {}.", part(held.held_ns))));
-            }
-            text
+        FindingKind::BlockedUnknown { unrecorded, unknown_ns, longest } => {
+            let held = longest.as_ref().map(|held| (&held.source, part(held.held_ns)));
+            blocked_unknown(*unrecorded, &part(*unknown_ns), held)
         }
         FindingKind::Charger { charger_ns, spans, more } => {
             let (on, at) = (part(*charger_ns), spans_at(spans, *more));
@@ -197,20 +192,21 @@ fn waker(by: &Waker, wakes: u64, slept: u64) -> Text {
     }
 }
 
-fn not_trying(hint: &NotTryingHint) -> Text {
-    match hint {
-        NotTryingHint::UserSpace => {
-            vec![words("On Android, the usual reason is the screen or a user-space wakelock.")]
-        }
-        NotTryingHint::Held(held) => vec![
-            words("Waits that began before the capture are invisible; "),
-            name(&held.source),
-            words(format!(" was held for {}.", time(held.held_ns))),
-        ],
-        NotTryingHint::SuspendOff => {
-            vec![words("There was no attempt in the whole session: is suspend switched off?")]
-        }
+fn blocked_unknown(unrecorded: bool, unknown: &str, longest: Option<(&Name, String)>) -> Text {
+    let why = if unrecorded {
+        "Activations or waits were not recorded"
+    } else {
+        "A thread may have been waiting since before the records begin"
+    };
+    let mut text = line(format!(
+        "{why}, so {unknown} awake cannot be split into blocked time and time when nothing tried to \
+         suspend."
+    ));
+    if let Some((source, held)) = longest {
+        text.extend([words(" "), name(source)]);
+        text.push(words(format!(" was held the longest, for {held}.")));
     }
+    text
 }
 
 fn group(sources: &[Name], gain: &str, alone_ns: u64, left_out_ns: u64) -> Text {

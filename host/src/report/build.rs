@@ -29,6 +29,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         for cause in &mut attempt.causes {
             cause.name = names.of(cause.instance);
         }
+        attempt.irq_name = attempt.irq.and_then(|irq| irq_name(model, irq));
         let Some(wake) = &mut attempt.wake else { continue };
         wake.irq_name = wake.irq.and_then(|irq| irq_name(model, irq));
         if let Some(source) = &mut wake.source {
@@ -108,6 +109,7 @@ fn session(analysis: &Analysis) -> Session {
         orphaned_snapshots: model.orphaned_snapshots,
         late_snapshots: analysis.late_snapshots,
         torn_states: analysis.torn_states,
+        clock_conflict_ns: analysis.clock_conflict_ns,
         damaged_bytes: model.damage.bytes,
         missing_chunks: model.damage.missing_chunks,
         bad_records: model.damage.bad_records,
@@ -160,10 +162,10 @@ fn others(analysis: &Analysis, by: By) -> impl Iterator<Item = Source> + '_ {
             Culprit::Device(name) => (SourceKind::Device, Name::new(name.as_bytes()), None),
         })
     };
-    let costs = ledger::costs_by(attempts, key);
+    let costs = ledger::costs_by(attempts, &analysis.refusals, key);
     let mut rows = BTreeMap::<_, (BTreeSet<Culprit<'_>>, BootNanos, BootNanos)>::new();
     for attempt in attempts {
-        for culprit in attempt.woken_by().into_iter().chain(attempt.failed_by()) {
+        for culprit in attempt.culprits().into_iter().chain(attempt.woken_by()) {
             let Some(key) = key(culprit) else { continue };
             let end = attempt.end_ns;
             let (culprits, _, last) = rows.entry(key).or_insert((BTreeSet::new(), end, end));

@@ -128,11 +128,14 @@ pub enum FindingKind {
     NotTrying {
         /// For how long.
         not_trying_ns: u64,
-        /// The likely reason.
-        hint: NotTryingHint,
+        /// There were attempts or waits all the same.
+        tried: bool,
     },
-    /// Activations or waits were not recorded, so blocked time is unknown.
+    /// Awake time that may have been blocked, and may not.
     BlockedUnknown {
+        /// Activations or waits were not recorded; else a thread may have been waiting since before the
+        /// capture, a loss or a gap.
+        unrecorded: bool,
         /// Awake time that may have been blocked.
         unknown_ns: u64,
         /// The source held longest.
@@ -211,17 +214,6 @@ pub enum Waker {
     },
 }
 
-/// Why nothing may have tried to suspend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotTryingHint {
-    /// There were attempts or waits: the screen or a user-space wakelock kept user space from trying.
-    UserSpace,
-    /// There were none, and this source was held longest: a wait from before the capture is invisible.
-    Held(Held),
-    /// There were none, and no source was held.
-    SuspendOff,
-}
-
 /// A source and how long it was held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -261,7 +253,6 @@ impl FindingKind {
                 sources.iter().collect()
             }
             Self::Storm(storms) => storms.blamed.iter().map(|(source, _)| source).collect(),
-            Self::NotTrying { hint: NotTryingHint::Held(held), .. } => vec![&held.source],
             Self::BlockedUnknown { longest, .. } => {
                 longest.iter().map(|held| &held.source).collect()
             }

@@ -30,7 +30,7 @@ pub use attempt::{
     Wake, WakeSource,
 };
 pub use build::{build, by_name};
-pub use finding::{Finding, FindingKind, Held, Losses, NotTryingHint, Severity, Storms, Waker};
+pub use finding::{Finding, FindingKind, Held, Losses, Severity, Storms, Waker};
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, SourceKind, Sum, rank};
@@ -131,6 +131,8 @@ pub struct Session {
     pub late_snapshots: u64,
     /// Source states whose fields contradicted each other.
     pub torn_states: u64,
+    /// Sleep that the growth of CLOCK_BOOTTIME − CLOCK_MONOTONIC shows and no suspend phase does.
+    pub clock_conflict_ns: u64,
     /// Bytes of the file that could not be read.
     pub damaged_bytes: u64,
     /// Chunks of the file that are missing.

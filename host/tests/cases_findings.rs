@@ -219,22 +219,44 @@ fn attempts_without_a_return_are_no_secret() {
     assert!(found.text.contains("for 5 no cause is known"), "{found:?}");
 }
 
-#[test]
-fn time_after_wakes_is_gained_once() {
+/// Ten sleeps of a minute, each with 24 s awake after it; in Android's loop or without one.
+fn ten_sleeps(in_loop: bool) -> Maker {
     let mut m = Maker::full();
+    m.arms = false;
     let alarm = m.source(b"alarm", 0);
     m.snapshot(Reason::Start);
     for _ in 0..10 {
+        if in_loop {
+            m.wait_begin(412).wait(MS).wait_end(412).wait(MS).save_by(412, true).wait(MS);
+        }
         m.sleep(60 * S, Some(alarm)).relax(alarm).wait(24 * S);
     }
-    let bytes = m.finish();
-    let all = findings(&bytes);
-    let waker = &of_kind(&all, "waker")[0];
-    assert!(waker.text.contains("it was held for "), "{waker:?}");
-    let idle = &of_kind(&all, "not_trying")[0];
-    assert!(idle.text.contains(" of that after wakes"), "{idle:?}");
-    let gains = waker.gain_ns.unwrap_or(0) + idle.gain_ns.unwrap_or(0);
-    assert!((240 * S..243 * S).contains(&gains), "{all:#?}");
+    m
+}
+
+#[test]
+fn time_after_wakes_is_gained_once() {
+    for (in_loop, kind) in [(false, "not_trying"), (true, "backoff")] {
+        let bytes = ten_sleeps(in_loop).finish();
+        let waker = only(&bytes, "waker");
+        assert!(waker.text.contains("it was held for 70.0 ms in all"), "{waker:?}");
+        let rest = only(&bytes, kind);
+        assert!(in_loop || rest.text.contains(", 4 m 00 s of that after wakes"), "{rest:?}");
+        let gains = [&waker, &rest].map(|finding| finding.gain_ns.unwrap_or(0) / S);
+        assert!(gains[0] == 240 && gains[1] <= 1, "{rest:?}");
+    }
+}
+
+#[test]
+fn a_hook_that_never_fired_is_a_finding() {
+    let mut m = ten_sleeps(false);
+    let alarm = m.source(b"modem", 0);
+    for _ in 0..3 {
+        m.save_by(412, true).wait(MS).sleep(S, Some(alarm)).relax(alarm);
+    }
+    let found = only(&m.finish(), "dead_hook");
+    assert!(found.text.contains("1 hook of 6 never fired") && found.text.contains(": wait."));
+    none(&ten_sleeps(true).finish(), "dead_hook");
 }
 
 /// Ten hours from 10:00:11 UTC on, asleep except for a minute each hour; in the fourth full hour a source

@@ -63,13 +63,15 @@ fn wakers(all: &Analysis) -> Vec<(String, Evidence, Option<Tie>)> {
     wakes.map(waker).collect()
 }
 
-/// Name, kind, wakes and time after them, of all rows with wakes.
+/// Name, kind, wakes and time after them, of all rows with wakes, by name.
 fn ranked(all: &Analysis) -> Vec<(String, SourceKind, u64, u64)> {
     let report = build(all, By::Name, None);
     let woke = report.sources.iter().filter(|source| source.sum.wakes > 0);
     let row =
         |s: &Source| (s.name.text().into_owned(), s.kind, s.sum.wakes, s.sum.after_wake_ns / S);
-    woke.map(row).collect()
+    let mut rows: Vec<_> = woke.map(row).collect();
+    rows.sort();
+    rows
 }
 
 #[test]
@@ -139,8 +141,8 @@ fn the_interrupt_bears_what_is_only_likely() {
     assert_eq!(
         rows,
         [
-            ("pm8xxx".to_owned(), SourceKind::Interrupt, 2, 6),
             ("battery".to_owned(), SourceKind::Source, 1, 3),
+            ("pm8xxx".to_owned(), SourceKind::Interrupt, 2, 6),
             ("rtc0".to_owned(), SourceKind::Interrupt, 1, 3),
         ]
     );
@@ -296,6 +298,26 @@ fn active_sources_are_in_the_order_they_came() {
 }
 
 #[test]
+fn sources_from_before_the_capture_have_no_order() {
+    let mut m = Maker::full();
+    let [a, b] = ["a", "b"].map(|name| m.source(name.as_bytes(), 0));
+    m.edges = false;
+    m.activate(b).activate(a).wait(S);
+    m.edges = true;
+    m.snapshot(Reason::Start).wait(S);
+    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    // One of them is activated again: now they have one.
+    m.relax(b).activate(b).wait(S);
+    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    let all = analysis(&mut m);
+    let first = |attempt: usize| -> Vec<_> {
+        all.attempts[attempt].causes.iter().map(|cause| (cause.instance, cause.first)).collect()
+    };
+    assert_eq!(first(0), [(a, false), (b, false)]);
+    assert_eq!(first(1), [(a, true), (b, false)]);
+}
+
+#[test]
 fn activations_of_a_short_life_count() {
     let mut m = Maker::full();
     let polls = [m.source(b"eventpoll", 0), m.source(b"eventpoll", 0)];
@@ -312,6 +334,20 @@ fn activations_of_a_short_life_count() {
     m.lost(1).wait(S);
     let report = build(&analysis(&mut m), By::Name, None);
     assert_eq!(row(&report, "eventpoll").sum.activations, 5);
+}
+
+#[test]
+fn a_device_that_fails_attempts_has_a_row() {
+    let all = read("s22_driver_fails.swk");
+    let report = build(&all, By::Name, None);
+    let device = row(&report, "1d84000.ufshc");
+    let failed: u64 = all.attempts.iter().map(|attempt| attempt.duration_ns()).sum();
+    assert_eq!((device.kind, device.sum.aborts), (SourceKind::Device, 5));
+    assert_eq!((device.sum.abort_ns, device.sum.cost_ns), (failed, failed));
+    assert_eq!((all.ledger.aborted_ns, all.ledger.unattributed_ns), (failed, 0));
+    let path = case("s22_driver_fails.swk");
+    let table = stdout(&run(&["report", path.to_str().expect("UTF-8")]));
+    assert!(table.contains("1  device 1d84000.ufshc"), "{table}");
 }
 
 #[test]

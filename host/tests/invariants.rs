@@ -196,7 +196,7 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
     prop_assert!(dumped.is_ok());
     let (model, ledger) = (&analysis.model, &analysis.ledger);
     prop_assert_eq!(ledger.total_ns(), model.duration_ns());
-    prop_assert!(ledger.unattributed_ns <= model.duration_ns());
+    prop_assert!(ledger.unattributed_ns <= model.duration_ns(), "{ledger:?}");
     prop_assert_eq!(ledger.blocked_ns.is_some(), ledger.not_trying_ns.is_some());
     for source in analysis.sources.values() {
         prop_assert!(source.sum.blocked_sole_ns <= source.sum.blocked_share_ns);
@@ -222,15 +222,26 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         let shares = report.sources.iter().filter_map(|source| source.sum.blocked_share_ns);
         let shares: u64 = shares.sum();
         let blocked_ns = ledger.blocked_ns.unwrap_or(0);
+        let awake_ns = ledger.unknown_ns
+            + [ledger.not_trying_ns, ledger.backoff_ns, ledger.user_space_ns]
+                .map(|ns| ns.unwrap_or(0))
+                .iter()
+                .sum::<u64>();
+        let backoff: u64 = report.sources.iter().map(|source| source.sum.after_abort_ns).sum();
+        let resumes: u64 = report.sources.iter().map(|source| source.sum.resume_ns).sum();
+        prop_assert!(backoff <= ledger.backoff_ns.unwrap_or(0));
+        prop_assert!(resumes <= ledger.suspending_ns + ledger.resuming_ns);
         // The rest of the blocked time is part of the unattributed time.
         prop_assert!(shares <= blocked_ns && blocked_ns - shares <= ledger.unattributed_ns);
-        prop_assert!(wakes <= ledger.unknown_ns.unwrap_or(0) + ledger.not_trying_ns.unwrap_or(0));
-        prop_assert!(aborts + wakes + shares + ledger.unattributed_ns <= model.duration_ns());
+        prop_assert!(wakes <= awake_ns, "{wakes} {ledger:?}");
+        let charged = aborts + backoff + resumes + wakes + shares;
+        prop_assert!(charged + ledger.unattributed_ns <= model.duration_ns());
         for source in &report.sources {
             let sum = &source.sum;
             prop_assert!(sum.blocked_sole_ns <= sum.blocked_share_ns);
-            let costs = [sum.blocked_share_ns.unwrap_or(0), sum.abort_ns, sum.after_wake_ns];
-            prop_assert_eq!(sum.cost_ns, costs.iter().sum::<u64>());
+            let costs = [sum.abort_ns, sum.after_abort_ns, sum.resume_ns, sum.after_wake_ns];
+            let blocked_ns = sum.blocked_share_ns.unwrap_or(0);
+            prop_assert_eq!(sum.cost_ns, blocked_ns + costs.iter().sum::<u64>());
         }
         let gains = report.findings.iter().filter_map(|finding| finding.gain_ns);
         prop_assert!(gains.map(u128::from).sum::<u128>() <= u128::from(model.duration_ns()));
@@ -305,8 +316,9 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     schema::hold(&REPORTS, &json::reports(&reports).expect("JSON"));
     let totals = &reports.devices[0].totals;
     let l = &totals.ledger;
-    let known = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(|ns| ns.unwrap_or(0));
-    let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
+    let known = [l.blocked_ns, l.user_space_ns, l.backoff_ns, l.not_trying_ns];
+    let known = known.map(|ns| ns.unwrap_or(0));
+    let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns + l.unknown_ns;
     prop_assert_eq!(sum + known.iter().sum::<u64>(), whole_ns);
     prop_assert_eq!(totals.duration_ns, whole_ns);
     prop_assert!(inert(&render::pages::merged::page(&reports, 5)));

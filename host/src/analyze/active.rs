@@ -28,7 +28,7 @@ struct Source {
     window: (u64, u32),
     /// Its place among the active.
     place: u32,
-    /// How many sources had become active before it last did.
+    /// The event by which it last became active.
     since: u64,
 }
 
@@ -53,6 +53,16 @@ pub struct Suspect {
     pub shared: bool,
     /// It takes no blame from one that does not.
     pub yields: bool,
+    /// The number of the event by which it came up. Those that one snapshot shows have the same.
+    pub since: u64,
+}
+
+/// A suspect, by its place.
+#[derive(Clone, Copy, Debug)]
+struct Suspicion {
+    slot: u32,
+    activated: bool,
+    since: u64,
 }
 
 /// The final charge of a source.
@@ -86,12 +96,12 @@ pub struct Active {
     /// Names that blocked together.
     overlaps: Overlaps,
     maybe_overlaps: Overlaps,
-    /// How often a source became active.
-    begun: u64,
+    /// Events so far.
+    events: u64,
     /// Whether suspects are collected, and how often that has begun.
     watching: bool,
     window: u64,
-    suspects: Vec<(u32, bool)>,
+    suspects: Vec<Suspicion>,
     stretch: u64,
     touched: Vec<u32>,
 }
@@ -104,6 +114,7 @@ impl Active {
 
     /// Takes the changes of the last event.
     pub fn follow(&mut self, held: &Held) {
+        self.events += 1;
         for change in held.changes() {
             let slot = change.slot as usize;
             for new in &held.sources[self.sources.len().min(slot + 1)..=slot] {
@@ -142,6 +153,17 @@ impl Active {
             let overlaps = if maybe { &mut self.maybe_overlaps } else { &mut self.overlaps };
             overlaps.advance(ns, &side.groups_now);
         }
+    }
+
+    /// Blocked time passed in which no source was active.
+    pub fn advance_idle(&mut self, ns: u64, maybe: bool) {
+        let [_, side] = &mut self.sides;
+        (if maybe { &mut side.maybe } else { &mut side.real }).advance(ns, 0);
+    }
+
+    /// Whether no source is active.
+    pub fn idle(&self) -> bool {
+        self.sides.iter().all(|side| side.n == 0)
     }
 
     /// The time that may have been blocked was.
@@ -217,8 +239,7 @@ impl Active {
                 source.stretch = (self.stretch, source.real.share);
                 self.touched.push(slot as u32);
             }
-            source.since = self.begun;
-            self.begun += 1;
+            source.since = self.events;
             source.place = side.now.len() as u32;
             side.now.push(slot as u32);
         }
@@ -276,21 +297,21 @@ impl Active {
         if !self.watching {
             return;
         }
-        let window = &mut self.sources[slot].window;
+        let Source { window, since, .. } = &mut self.sources[slot];
         if window.0 != self.window {
             *window = (self.window, self.suspects.len() as u32);
-            self.suspects.push((slot as u32, activated));
+            self.suspects.push(Suspicion { slot: slot as u32, activated, since: *since });
         } else {
-            self.suspects[window.1 as usize].1 |= activated;
+            self.suspects[window.1 as usize].activated |= activated;
         }
     }
 
     /// The suspects so far, in the order in which they came up.
     pub fn suspects(&self, held: &Held) -> Vec<Suspect> {
-        let suspects = self.suspects.iter().map(|&(slot, activated)| {
+        let suspects = self.suspects.iter().map(|&Suspicion { slot, activated, since }| {
             let instance = self.sources[slot as usize].instance;
             let (shared, yields) = (held.shared(slot), held.yields(slot));
-            Suspect { instance, activated, shared, yields }
+            Suspect { instance, activated, shared, yields, since }
         });
         suspects.collect()
     }

@@ -7,20 +7,23 @@ use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
 use super::active::{self, Active, Blocked, Blocking};
+use super::armed::Armed;
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
+use super::clocks;
 use super::kernel_counts::{KernelCounts, Wakeup};
 use super::ledger;
 use super::power;
 use super::sources;
+use super::suspend_loop::SuspendLoop;
 use super::tally::Tally;
 use super::waits::Waits;
 use super::wakes::Wakes;
 use super::{Analysis, NameFacts};
-use crate::report::{Attempt, Cause, Counted, Culprit, Evidence, Outcome, Source, Sum};
+use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Span, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
-    self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
+    self, Held, has_count_writes, has_earlier_waits, has_edges, has_exact_counters, has_waits,
 };
 use crate::session::hooks::{self, Proofs};
 
@@ -40,16 +43,21 @@ pub struct Fold {
     now: BootNanos,
     /// Something is missing up to the next event.
     gap: bool,
-    missing_ns: u64,
+    missing: Vec<Span>,
+    suspend_loop: SuspendLoop,
+    clocks: clocks::Readings,
     /// Since when the device is awake after the last attempt.
     awake_since: Option<BootNanos>,
-    /// The count was saved: from then on an event aborts the attempt that is to come.
-    armed: bool,
+    armed: Armed,
     /// A wait ended idle since the last attempt, and for how many attempts that was so.
     waited: bool,
     after_waits: u64,
-    /// It was saved before the attempt in progress.
-    attempt_armed: bool,
+    /// Refused writes of the count since the last attempt.
+    save_refused: u64,
+    /// A wait has ended because no source was active, and none was activated since.
+    idle: bool,
+    /// The threads that wait where a ring's records begin, from its prologue.
+    in_prologue: Option<(Vec<u32>, bool)>,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -71,9 +79,11 @@ impl Fold {
         if let Some(waits) = &mut self.waits {
             waits.gap(self.now, &mut self.active);
         }
+        self.suspend_loop.gap(self.now);
         self.awake(self.now);
         self.gap = true;
-        self.armed = false;
+        self.idle = false;
+        self.armed.forget(self.now);
         self.doubt();
     }
 
@@ -92,40 +102,75 @@ impl Fold {
     fn advance(&mut self, model: &Model, at: BootNanos) {
         let waits = self.waits.get_or_insert_with(|| {
             self.now = model.start;
+            self.armed.forget(model.start);
             Waits::new(model.start, has_earlier_waits(model))
         });
-        let ns = at.since(self.now);
+        let missing = Span { start_ns: self.now, end_ns: at };
         if self.gap {
             self.gap = false;
-            waits.resume(at, has_earlier_waits(model));
-            self.missing_ns += if self.attempts.open() { 0 } else { ns };
+            waits.resume(at);
+            self.missing.push(missing);
         } else if self.attempts.open() {
             // Attempts are accounted for as a whole.
         } else if self.attempts.resuming() {
-            self.missing_ns += ns;
-        } else if waits.any() {
-            self.active.advance(ns, false);
-        } else if waits.maybe() {
-            self.active.advance(ns, true);
+            self.missing.push(missing);
+        } else {
+            waits.advance(at, at.since(self.now), &mut self.active);
         }
         self.now = self.now.max(at);
     }
 
+    /// Which threads may wait unseen, after the last event.
+    fn follow_waits(&mut self, model: &Model, at: BootNanos, event: &Event) {
+        let Some(waits) = &mut self.waits else { return };
+        match event {
+            Event::Lost { .. } => {
+                waits.gap(at, &mut self.active);
+                waits.resume(at);
+            }
+            Event::Waiters { in_prologue: false, threads, all } => {
+                waits.found(threads, *all, at, &mut self.active);
+            }
+            Event::PrologueEnd => {
+                // The records between the snapshot in the prologue and the first chunk are gone.
+                if let Some((threads, all)) = self.in_prologue.take() {
+                    waits.found(&threads, all, at, &mut self.active);
+                }
+            }
+            _ => {}
+        }
+        match event {
+            Event::WaitEnd { idle: true, .. } => self.idle = true,
+            Event::Edge { active: true, .. } | Event::Lost { .. } => self.idle = false,
+            _ => {}
+        }
+        let idle = self.idle || self.held.known() && self.active.idle();
+        waits.idle(at, idle && self.held.edges(model), &mut self.active);
+    }
+
     /// Something happened; events come in order.
     pub fn event(&mut self, model: &Model, at: BootNanos, event: Event) {
-        if !matches!(event, Event::Gap) {
-            self.advance(model, at);
-        } else if self.waits.is_none() {
+        if let Event::Clocks { difference_ns } = event {
+            return self.clocks.read(at, difference_ns);
+        }
+        let missing = matches!(event, Event::Gap | Event::PrologueEnd);
+        if missing && self.waits.is_none() {
             // Nothing happened before it.
             return;
-        } else {
+        }
+        if missing {
             let broken_off = self.attempts.gap();
             self.ended(model, broken_off);
+            self.gap();
+        }
+        if !matches!(event, Event::Gap) {
+            self.advance(model, at);
         }
         let at = self.now;
         self.held.event(model, at, &event);
         self.active.follow(&self.held);
         self.tally.take(&mut self.held);
+        self.follow_waits(model, at, &event);
         match event {
             Event::Edge { source, active: true, shared } => {
                 self.attempts.activated(source, shared);
@@ -137,37 +182,18 @@ impl Fold {
             }
             Event::Return { errno } => {
                 // Without a begin it was refused at once, which is an attempt all the same.
-                self.awake(at);
+                if !self.attempts.open() {
+                    self.begins(model, at);
+                }
                 let ended = self.attempts.returned(at, errno);
                 let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
                 let wakeup = self.ended(model, ended);
                 let attempts = self.causes.attempts_mut();
                 self.counts.returned(at, errno, attempt, wakeup, attempts);
             }
-            Event::WaitBegin { thread } => {
-                self.awake(at);
-                if let Some(waits) = &mut self.waits {
-                    waits.begin(thread, at, &mut self.active);
-                }
+            Event::WaitBegin { .. } | Event::WaitEnd { .. } | Event::CountWrite { .. } => {
+                self.user_space(model, at, &event);
             }
-            Event::WaitEnd { thread, idle } => {
-                self.waited |= idle;
-                let waits = self.waits.as_mut();
-                let since = waits.and_then(|w| w.end(thread, at, idle, &mut self.active));
-                if let Some(since) = since {
-                    self.awake_since = None;
-                    self.causes.waited(since);
-                }
-            }
-            Event::CountWrite { saved, .. } if !self.attempts.open() => {
-                self.armed = saved;
-                if saved {
-                    self.active.open_window();
-                } else {
-                    self.active.close_window();
-                }
-            }
-            Event::CountWrite { .. } => {}
             Event::Wake { irq } => {
                 self.attempts.woken(irq);
                 self.attempts.wakeup_event(at, true);
@@ -176,21 +202,66 @@ impl Fold {
                 self.counts.read(model, at, &stats, self.causes.attempts_mut());
             }
             Event::PowerSupply(supply) => self.readings.push((at, *supply)),
-            Event::Gap => {
-                self.gap();
-                self.counts.gap(true);
-            }
             Event::Snapshot(mut view) => {
                 view.at = at;
                 self.snapshot(at, &view);
             }
-            Event::Lost { .. } | Event::PrologueEnd => {
-                self.doubt();
+            Event::Waiters { in_prologue, threads, all } => {
+                self.in_prologue = in_prologue.then_some((threads, all));
+            }
+            Event::Lost { .. } => {
+                self.suspend_loop.gap(at);
+                self.awake(at);
+                self.armed.forget(at);
                 self.counts.gap(false);
-                if let Some(waits) = &mut self.waits {
-                    waits.lost(&mut self.active);
+                self.doubt();
+            }
+            Event::Gap | Event::PrologueEnd => {
+                self.armed.forget(at);
+                self.counts.gap(matches!(event, Event::Gap));
+            }
+            Event::Clocks { .. } => {}
+        }
+    }
+
+    /// User space does something that has to do with suspending.
+    fn user_space(&mut self, model: &Model, at: BootNanos, event: &Event) {
+        let Some(waits) = &mut self.waits else { return };
+        match *event {
+            Event::WaitBegin { thread } => {
+                waits.begin(thread, at, &mut self.active);
+                self.suspend_loop.wait(thread, at);
+                self.awake(at);
+            }
+            Event::WaitEnd { thread, idle } => {
+                self.waited |= idle;
+                if let Some(since) = waits.end(thread, at, idle, &mut self.active) {
+                    self.awake_since = None;
+                    self.causes.waited(since);
+                }
+                self.suspend_loop.waited(thread, at, idle);
+                if idle && !self.attempts.open() {
+                    // The count that it read: an event from here on has the write refused.
+                    self.active.open_window();
                 }
             }
+            Event::CountWrite { thread, saved } => {
+                waits.writes(thread, at, &mut self.active);
+                self.awake(at);
+                let refused = (!saved).then(|| self.suspects(model));
+                self.suspend_loop.write(thread, at, refused);
+                if self.attempts.open() {
+                    return;
+                }
+                self.armed.write(saved);
+                self.save_refused += u64::from(!saved);
+                if saved {
+                    self.active.open_window();
+                } else {
+                    self.active.close_window();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -208,15 +279,13 @@ impl Fold {
             self.ended(model, ended);
         }
         if self.attempts.open() && (!open || action == "suspend_enter" && begin) {
-            self.awake(at);
-            self.attempt_armed = self.armed;
-            self.after_waits += u64::from(std::mem::take(&mut self.waited));
-            if self.armed {
-                self.active.add_active();
-            } else {
-                self.active.open_window();
-            }
-            self.armed = false;
+            self.begins(model, at);
+        }
+        if action == "freeze_processes"
+            && begin
+            && let Some(waits) = &mut self.waits
+        {
+            waits.settle(at, &mut self.active);
         }
         if self.attempts.resuming() {
             self.awake(at);
@@ -226,28 +295,51 @@ impl Fold {
         }
     }
 
+    /// An attempt begins.
+    fn begins(&mut self, model: &Model, at: BootNanos) {
+        self.awake(at);
+        self.after_waits += u64::from(std::mem::take(&mut self.waited));
+        self.suspend_loop.attempt(at, has_count_writes(model));
+        self.armed.begin(at, has_count_writes(model));
+        if self.armed.attempt == Some(true) {
+            self.active.add_active();
+        } else {
+            self.active.open_window();
+        }
+    }
+
     /// An attempt ended, if there is one. Returns whether a wakeup may have ended it.
     fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) -> Wakeup {
         let Some((mut attempt, mut facts)) = ended else { return Wakeup::default() };
         // Its return was lost, and what happened since its last phase as well.
-        self.missing_ns += self.now.since(attempt.end_ns);
+        self.missing.push(Span { start_ns: attempt.end_ns, end_ns: self.now });
         facts.by_edges = self.held.known() && self.held.edges(model);
+        attempt.save_refused = std::mem::take(&mut self.save_refused);
+        attempt.armed = self.armed.attempt;
+        facts.blames_sources &= attempt.armed != Some(false);
         facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
         let wakeup = self.wakeup(&facts);
         if facts.blames_sources {
             attempt.causes = self.suspects(model);
-            if facts.at_freeze_limit {
+            if attempt.armed.is_none() || facts.at_freeze_limit {
                 attempt.causes.iter_mut().for_each(|cause| cause.evidence = Evidence::Likely);
             }
         }
         self.wakes.ended(std::mem::take(&mut facts.activated), self.held.known());
-        self.active.close_window();
-        self.armed = false;
+        self.armed.end(&attempt);
+        if self.armed.now != Some(true) {
+            self.active.close_window();
+        }
         let waiting = self.waits.as_ref().is_some_and(Waits::any);
-        let free = attempt.wake.is_some() && !waiting;
+        // Whether it slept may show only later, by the clocks.
+        let free = facts.first_entry.is_some() && !waiting;
         // Where its return was lost, what followed its last phase is not known to be awake time.
         self.awake_since = free.then_some(self.now);
-        self.causes.ended(attempt, facts);
+        let returned = attempt.outcome != Outcome::Unfinished;
+        let index = self.causes.ended(attempt, facts);
+        if returned {
+            self.suspend_loop.returned(index, self.now);
+        }
         wakeup
     }
 
@@ -257,7 +349,7 @@ impl Fold {
         Wakeup {
             event: !facts.by_edges || facts.interrupted || suspects.iter().any(|s| s.activated),
             active: !suspects.is_empty(),
-            armed: self.attempt_armed,
+            armed: self.armed.attempt == Some(true),
         }
     }
 
@@ -276,8 +368,9 @@ impl Fold {
         // Without edges only a snapshot in the attempt shows the active sources; see [`Causes`].
         let suspects_by_edges = suspects.iter().filter(|_| self.held.edges(model));
         let mut causes: Vec<Cause> = suspects_by_edges.map(cause).collect();
+        let alone_at_first = suspects.get(1).is_none_or(|next| next.since > suspects[0].since);
         if let Some(cause) = causes.first_mut() {
-            cause.first = true;
+            cause.first = self.held.known() && alone_at_first;
         }
         causes
     }
@@ -286,6 +379,7 @@ impl Fold {
         if view.reason == Reason::End && self.before_end.is_none() {
             self.before_end = Some(self.sources.activations());
         }
+        self.clocks.read(at, at.0.saturating_sub(view.now.0));
         let mark = self.sources.snapshot(view);
         self.causes.snapshot(mark, &self.held);
         if let Some(since) = self.doubt_since.take() {
@@ -313,8 +407,8 @@ impl Fold {
         if let Some(since) = self.doubt_since {
             self.doubtful_ns = self.doubtful_ns.saturating_add(self.now.since(since));
         }
-        let waits = self.waits.take();
-        let mut waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
+        let waits = self.waits.take().map(|waits| waits.finish(self.now, &mut self.active));
+        let (mut waits, maybe) = waits.unwrap_or_default();
         let torn_states = self.sources.torn_states();
         let proofs = self.proofs();
         let (mut attempts, late_snapshots) = self.causes.finish(&self.held);
@@ -322,6 +416,7 @@ impl Fold {
         find_dead_hooks(&mut model, proofs, counted, &mut attempts);
         self.counts.finish(&model, &mut attempts);
         self.wakes.finish(&model, &mut attempts, |instance| self.held.instance_yields(instance));
+        self.suspend_loop.finish(self.now);
         let cost = self.active.finish(&self.held);
         self.held.finish(&model, self.now);
         self.tally.take(&mut self.held);
@@ -331,11 +426,22 @@ impl Fold {
             // Between two snapshots it is unknown which sources blocked a wait.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
-        let ledger = ledger::ledger(&model, &attempts, recorded.then_some(&cost), self.missing_ns);
+        let spans = ledger::Spans {
+            attempts: &mut attempts,
+            recorded,
+            writes: has_count_writes(&model),
+            waits: &waits,
+            missing: &self.missing,
+            maybe: &maybe,
+            suspend_loop: self.suspend_loop,
+            growth: &self.clocks.growth(&model),
+            nobody_ns: cost.nobody_ns,
+        };
+        let total = spans.total(&model);
         let mut sources = self.sources.finish();
         let unseen = unseen(&sources, held, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);
-        let costs = ledger::costs_by(&attempts, Culprit::source);
+        let costs = ledger::costs_by(&attempts, &total.refusals, |culprit| culprit.source());
         for (instance, source) in &mut sources {
             source.sum.add(&costs.get(instance).copied().unwrap_or_default());
             let slot = held.place(*instance);
@@ -356,7 +462,10 @@ impl Fold {
             attempts,
             waits,
             counted,
-            ledger,
+            ledger: total.ledger,
+            refusals: total.refusals,
+            maybe_blocked_ns: total.maybe_blocked_ns,
+            clock_conflict_ns: total.clock_conflict_ns,
             sources,
             names,
             overlaps: cost.overlaps,

@@ -7,8 +7,10 @@
 //! edges.
 
 pub mod active;
+pub mod armed;
 pub mod attempts;
 pub mod causes;
+pub mod clocks;
 pub mod findings;
 pub mod fold;
 pub mod kernel_counts;
@@ -18,6 +20,7 @@ pub mod power;
 pub mod shares;
 pub mod sources;
 pub mod spans;
+pub mod suspend_loop;
 pub mod tally;
 pub mod union;
 pub mod waits;
@@ -30,6 +33,7 @@ use crate::session::decode::{Model, Unreadable};
 use crate::session::order;
 use fold::Fold;
 use overlaps::Overlaps;
+use suspend_loop::Refusal;
 
 /// The findings of a trace.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +56,12 @@ pub struct Analysis {
     pub counted: Option<Counted>,
     /// Where the time went.
     pub ledger: Ledger,
+    /// The writes of the count that the kernel refused.
+    pub refusals: Vec<Refusal>,
+    /// Time in which a thread may have been waiting: part of the unknown time.
+    pub maybe_blocked_ns: u64,
+    /// Sleep that the clocks show and no phase.
+    pub clock_conflict_ns: u64,
     /// Batteries and chargers.
     pub power: Power,
     /// Attempts whose first snapshot came after the freeze began.
@@ -90,8 +100,8 @@ impl Analysis {
     /// The cost of all sources of each name; the other fields are 0.
     pub fn costs_by_name(&self) -> BTreeMap<&[u8], Sum> {
         let model = &self.model;
-        let name = |culprit: Culprit| culprit.source().map(|instance| model.name(instance));
-        let mut costs = ledger::costs_by(&self.attempts, name);
+        let name = |culprit: Culprit<'_>| culprit.source().map(|instance| model.name(instance));
+        let mut costs = ledger::costs_by(&self.attempts, &self.refusals, name);
         for (&instance, source) in &self.sources {
             let cost = costs.entry(model.name(instance)).or_default();
             add_known(&mut cost.blocked_share_ns, source.sum.blocked_share_ns);

@@ -35,10 +35,20 @@ pub fn line(line: Line) -> (&'static str, &'static str) {
         Line::Blocked => {
             ("blocked by a source", "user space waited to suspend, charged to the active sources")
         }
-        Line::NotTrying => ("awake, nothing tried to suspend", "outside attempts and waits"),
-        Line::Unknown => {
-            ("reason unknown", "records are missing, or activations or waits were not recorded")
+        Line::UserSpace => (
+            "user space not ready",
+            "no source was active, and user space had not written wakeup_count yet: a user-space wakelock",
+        ),
+        Line::Backoff => {
+            ("back-off", "after an attempt or a refused write of wakeup_count, up to the next wait")
         }
+        Line::NotTrying => {
+            ("awake, nothing tried to suspend", "outside attempts and the suspend loop")
+        }
+        Line::Unknown => (
+            "reason unknown",
+            "records are missing, or a thread may have been waiting, or events were not recorded",
+        ),
         Line::Unattributed => ("of which charged to no source", ""),
     }
 }
@@ -69,6 +79,7 @@ pub fn ranked(of: &Name, kind: SourceKind, irq: Option<u32>) -> Text {
     let mut text = match kind {
         SourceKind::Source => Text::new(),
         SourceKind::Interrupt => words("irq "),
+        SourceKind::Device => words("device "),
     };
     // Without handlers, its number is its name.
     let number = irq.map(|irq| irq.to_string()).filter(|irq| irq.as_bytes() != &of.bytes[..]);

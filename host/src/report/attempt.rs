@@ -150,6 +150,16 @@ pub struct Attempt {
     pub steps: Vec<Step>,
     /// How often s2idle was entered; 0 in other modes.
     pub s2idle_entries: u64,
+    /// Whether wakeup_count was written for it; only then does the kernel look at the sources. Null where
+    /// that is not known.
+    pub armed: Option<bool>,
+    /// Writes of wakeup_count that were refused since the attempt before.
+    pub save_refused: u64,
+    /// The first wake interrupt in it, or after its last `machine_suspend` started. It aborts an attempt
+    /// that is not armed, too (`pm_system_irq_wakeup`, `drivers/base/power/wakeup.c`, 5.10 to 7.3).
+    pub irq: Option<u32>,
+    /// Its name.
+    pub irq_name: Option<String>,
     /// The sources that kept it from sleeping.
     pub causes: Vec<Cause>,
     /// The end of the sleep; `None` where it did not sleep.
@@ -157,6 +167,12 @@ pub struct Attempt {
     /// From its start to the first `machine_suspend`; 0 unless it slept. Not in the JSON.
     #[serde(skip)]
     pub suspending_ns: u64,
+    /// Its way back, and the way down of the next one that slept: what its wake cost. Not in the JSON.
+    #[serde(skip)]
+    pub resume_ns: u64,
+    /// The back-off after it, if it did not sleep. Not in the JSON.
+    #[serde(skip)]
+    pub after_abort_ns: u64,
     /// Awake time after the sleep, until the next attempt or wait. Not in the JSON.
     #[serde(skip)]
     pub after_wake_ns: u64,
@@ -179,9 +195,26 @@ impl Attempt {
         self.wake.as_ref()?.source.as_ref()
     }
 
+    /// Who kept it from sleeping: its causes, else the device that failed it, else the wake interrupt that
+    /// aborted it.
+    pub fn culprits(&self) -> Vec<Culprit<'_>> {
+        if !self.causes.is_empty() {
+            return self.causes.iter().map(|cause| Culprit::Source(cause.instance)).collect();
+        }
+        let aborted = matches!(self.outcome, Outcome::Aborted | Outcome::NoSleep);
+        let interrupt = self.irq.filter(|_| aborted).map(Culprit::Interrupt);
+        self.failed_by().or(interrupt).into_iter().collect()
+    }
+
     /// Who bears the cost of its wake, if it slept.
-    pub fn woken_by(&self) -> Option<Culprit> {
+    pub fn woken_by(&self) -> Option<Culprit<'_>> {
         self.wake.as_ref()?.charged()
+    }
+
+    /// The device that failed it, if it failed.
+    pub fn failed_by(&self) -> Option<Culprit<'_>> {
+        let failed = self.outcome == Outcome::Failed;
+        self.failed_device.as_deref().filter(|_| failed).map(Culprit::Device)
     }
 }
 
@@ -221,22 +254,19 @@ impl Cause {
 
 /// Who bears a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Culprit {
+pub enum Culprit<'a> {
     /// A source, by its number in the trace.
     Source(u32),
     /// An interrupt, by its number.
     Interrupt(u32),
+    /// A device, by its name.
+    Device(&'a str),
 }
 
-impl Culprit {
+impl Culprit<'_> {
     /// The source's number in the trace.
     pub fn source(self) -> Option<u32> {
         if let Self::Source(instance) = self { Some(instance) } else { None }
-    }
-
-    /// The interrupt's number.
-    pub fn interrupt(self) -> Option<u32> {
-        if let Self::Interrupt(irq) = self { Some(irq) } else { None }
     }
 }
 
@@ -266,6 +296,11 @@ pub struct Wake {
 }
 
 impl Wake {
+    /// Whether anything is known of what ended the sleep.
+    pub fn is_known(&self) -> bool {
+        self.source.is_some() || self.irq.is_some()
+    }
+
     /// By an interrupt, if one is known, and a source, if one is.
     pub fn new(irq: Option<u32>, cause: Option<Cause>) -> Self {
         let evidence = cause.as_ref().map_or(Evidence::Unknown, |cause| cause.evidence);
@@ -275,7 +310,7 @@ impl Wake {
 
     /// Who bears the cost. A source that is only likely bears none where the interrupt is known, and
     /// nothing ties the two: the interrupt is a fact, the source is not.
-    pub fn charged(&self) -> Option<Culprit> {
+    pub fn charged(&self) -> Option<Culprit<'static>> {
         let sure = self.evidence == Evidence::Proven || self.tie.is_some() || self.irq.is_none();
         let source = self.source.as_ref().filter(|_| sure);
         let source = source.map(|source| Culprit::Source(source.instance));

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sleepwalk_trace::record;
+use sleepwalk_trace::time::BootNanos;
 
 use super::sources::rank;
 use super::{
-    Attempt, By, Clock, Culprit, Hook, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind,
-    Sum, Walks,
+    By, Clock, Culprit, Hook, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind, Sum,
+    Walks,
 };
 use crate::analyze::{Analysis, findings, ledger};
 use crate::session::decode::Model;
@@ -29,6 +30,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         for cause in &mut attempt.causes {
             cause.name = names.of(cause.instance);
         }
+        attempt.irq_name = attempt.irq.and_then(|irq| irq_name(model, irq));
         let Some(wake) = &mut attempt.wake else { continue };
         wake.irq_name = wake.irq.and_then(|irq| irq_name(model, irq));
         if let Some(source) = &mut wake.source {
@@ -109,6 +111,7 @@ fn session(analysis: &Analysis) -> Session {
         orphaned_snapshots: model.orphaned_snapshots,
         late_snapshots: analysis.late_snapshots,
         torn_states: analysis.torn_states,
+        clock_conflict_ns: analysis.clock_conflict_ns,
         damaged_bytes: model.damage.bytes,
         missing_chunks: model.damage.missing_chunks,
         bad_records: model.damage.bad_records,
@@ -143,34 +146,47 @@ fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
             ..source.clone()
         }
     });
-    sources.chain(interrupts(analysis, By::Instance)).collect()
+    sources.chain(others(analysis, By::Instance)).collect()
 }
 
-/// The interrupts that are charged with a wake; those of one name as one, or each.
-fn interrupts(analysis: &Analysis, by: By) -> impl Iterator<Item = Source> + '_ {
+/// The interrupts that bear the cost of wakes, those of one name as one, or each; and the devices that
+/// failed attempts.
+fn others(analysis: &Analysis, by: By) -> impl Iterator<Item = Source> + '_ {
     let (model, attempts) = (&analysis.model, &analysis.attempts);
     let known = analysis.ledger.knows_blocked();
-    let key = move |irq| (handlers(model, irq), (by == By::Instance).then_some(irq));
-    let mut irqs = BTreeMap::<_, BTreeSet<u32>>::new();
-    for irq in attempts.iter().filter_map(|attempt| attempt.woken_by()?.interrupt()) {
-        irqs.entry(key(irq)).or_default().insert(irq);
+    let key = move |culprit: Culprit<'_>| {
+        Some(match culprit {
+            Culprit::Source(_) => return None,
+            Culprit::Interrupt(irq) => {
+                let apart = (by == By::Instance).then_some(irq);
+                (SourceKind::Interrupt, handlers(model, irq), apart)
+            }
+            Culprit::Device(name) => (SourceKind::Device, Name::new(name.as_bytes()), None),
+        })
+    };
+    let costs = ledger::costs_by(attempts, &analysis.refusals, key);
+    let mut rows = BTreeMap::<_, (BTreeSet<Culprit<'_>>, BootNanos, BootNanos)>::new();
+    for attempt in attempts {
+        for culprit in attempt.culprits().into_iter().chain(attempt.woken_by()) {
+            let Some(key) = key(culprit) else { continue };
+            let end = attempt.end_ns;
+            let (culprits, _, last) = rows.entry(key).or_insert((BTreeSet::new(), end, end));
+            culprits.insert(culprit);
+            *last = end;
+        }
     }
-    let costs = ledger::costs_by(attempts, |culprit| culprit.interrupt().map(key));
-    irqs.into_iter().map(move |(key, irqs)| {
+    rows.into_iter().map(move |(key, (culprits, first_ns, last_ns))| {
         let mut sum = costs.get(&key).copied().unwrap_or_default();
-        sum.instances = irqs.len() as u64;
+        sum.instances = culprits.len() as u64;
         sum.blocked_share_ns = known.then_some(0);
         sum.blocked_sole_ns = known.then_some(0);
         sum.total();
-        let woken = |attempt: &&Attempt| {
-            attempt.woken_by().and_then(Culprit::interrupt).is_some_and(|irq| irqs.contains(&irq))
+        let irq = match culprits.first() {
+            Some(Culprit::Interrupt(irq)) if culprits.len() == 1 => Some(*irq),
+            _ => None,
         };
-        let mut wakes = attempts.iter().filter(woken).map(|attempt| attempt.end_ns);
-        let first_ns = wakes.next().unwrap_or_default();
-        let last_ns = wakes.next_back().unwrap_or(first_ns);
-        let irq = irqs.first().copied().filter(|_| irqs.len() == 1);
-        let kind = SourceKind::Interrupt;
-        Source { name: key.0, kind, irq, first_ns, last_ns, sum, ..Source::default() }
+        let (kind, name, _) = key;
+        Source { name, kind, irq, first_ns, last_ns, sum, ..Source::default() }
     })
 }
 
@@ -180,7 +196,7 @@ fn handlers(model: &Model, irq: u32) -> Name {
     if name.is_empty() { Name::new(format!("irq {irq}").as_bytes()) } else { Name::new(name) }
 }
 
-/// All sources by name, and interrupts, ranked. A name's costs are not the sums of its instances': an attempt
+/// All sources by name, with interrupts and devices, ranked. A name's costs are not the sums of its instances': an attempt
 /// that two sources of one name aborted is one abort of the name.
 pub fn by_name(analysis: &Analysis) -> Vec<Source> {
     let mut sources = BTreeMap::<&[u8], Source>::new();
@@ -218,7 +234,7 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
             source.set_longest(facts.longest);
         }
     }
-    let mut sources = sources.into_values().chain(interrupts(analysis, By::Name)).collect();
+    let mut sources = sources.into_values().chain(others(analysis, By::Name)).collect();
     rank(&mut sources, None, |s| (&s.sum, (s.kind, s.name.clone(), s.irq)));
     sources
 }

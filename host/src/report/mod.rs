@@ -146,6 +146,8 @@ pub struct Session {
     pub late_snapshots: u64,
     /// Source states whose fields contradicted each other.
     pub torn_states: u64,
+    /// Sleep that the growth of CLOCK_BOOTTIME − CLOCK_MONOTONIC shows and no suspend phase does.
+    pub clock_conflict_ns: u64,
     /// Bytes of the file that could not be read.
     pub damaged_bytes: u64,
     /// Chunks of the file that are missing.

@@ -16,11 +16,13 @@ pub enum SourceKind {
     Source,
     /// An interrupt that woke the device, with no source behind it that is more than likely.
     Interrupt,
+    /// A device whose driver failed attempts.
+    Device,
 }
 
 displays_key!(SourceKind);
 
-/// One source, or all sources of one name; or an interrupt.
+/// One source, or all sources of one name; an interrupt; or a device.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Source {
     /// Its name; for an interrupt its handlers' names, else `irq` and its number.
@@ -76,15 +78,20 @@ pub struct Sum {
     /// Blocked time in which no other source was active, which is what fixing it alone would save; null
     /// without activations and waits.
     pub blocked_sole_ns: Option<u64>,
-    /// Attempts that it kept from sleeping, alone or with others.
+    /// Attempts that it kept from sleeping, alone or with others; for a device those that it failed.
     pub aborts: u64,
     /// Its share of their time.
     pub abort_ns: u64,
+    /// Its share of the back-off after those, and after writes of wakeup_count that it had refused.
+    pub after_abort_ns: u64,
     /// Sleeps that it ended.
     pub wakes: u64,
+    /// The ways back from those, and the ways down that they made necessary.
+    pub resume_ns: u64,
     /// Awake time after those, until the next attempt or wait.
     pub after_wake_ns: u64,
-    /// Its cost, as far as it is known: `blocked_share_ns`, `abort_ns` and `after_wake_ns` together.
+    /// Its cost, as far as it is known: `blocked_share_ns`, `abort_ns`, `after_abort_ns`, `resume_ns` and
+    /// `after_wake_ns` together.
     pub cost_ns: u64,
     /// Inactive → active.
     pub activations: u64,
@@ -106,7 +113,9 @@ impl Sum {
             (&mut self.held_ns, more.held_ns),
             (&mut self.aborts, more.aborts),
             (&mut self.abort_ns, more.abort_ns),
+            (&mut self.after_abort_ns, more.after_abort_ns),
             (&mut self.wakes, more.wakes),
+            (&mut self.resume_ns, more.resume_ns),
             (&mut self.after_wake_ns, more.after_wake_ns),
             (&mut self.cost_ns, more.cost_ns),
             (&mut self.activations, more.activations),
@@ -119,8 +128,13 @@ impl Sum {
 
     /// Sets the cost to the sum of its parts.
     pub fn total(&mut self) {
-        let blocked_ns = self.blocked_share_ns.unwrap_or(0);
-        self.cost_ns = blocked_ns.saturating_add(self.abort_ns).saturating_add(self.after_wake_ns);
+        self.cost_ns = self.blocked_share_ns.unwrap_or(0).saturating_add(self.attempts_ns());
+    }
+
+    /// Its cost without its share of the blocked time.
+    fn attempts_ns(&self) -> u64 {
+        let parts = [self.abort_ns, self.after_abort_ns, self.resume_ns, self.after_wake_ns];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 
     /// Sorts the most costly first, then those held longest.
@@ -131,7 +145,10 @@ impl Sum {
     pub fn rank(&self) -> impl Ord + use<> {
         let cost_ns = match self.blocked_share_ns {
             Some(_) => self.cost_ns,
-            None => self.abort_ns.saturating_add(self.held_ns.max(self.after_wake_ns)),
+            None => {
+                let rest_ns = self.attempts_ns() - self.after_wake_ns;
+                rest_ns.saturating_add(self.held_ns.max(self.after_wake_ns))
+            }
         };
         Reverse((cost_ns, self.held_ns))
     }

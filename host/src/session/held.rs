@@ -457,6 +457,11 @@ pub fn has_exact_counters(model: &Model) -> bool {
     session.is_some_and(|session| ["kfunc", "kallsyms"].contains(&session.source.as_str()))
 }
 
+/// Whether writes of `wakeup_count` were recorded.
+pub fn has_count_writes(model: &Model) -> bool {
+    has(model, "save")
+}
+
 /// Whether waits were recorded, so that time without one shows that nothing waited.
 pub fn has_waits(model: &Model) -> bool {
     has(model, "wait")

@@ -185,6 +185,7 @@ pub fn empty() -> Report {
             orphaned_snapshots: 0,
             late_snapshots: 0,
             torn_states: 0,
+            clock_conflict_ns: 0,
             damaged_bytes: 0,
             missing_chunks: 0,
             bad_records: 0,
@@ -279,9 +280,15 @@ fn attempt(
         slept_ns: 0,
         steps: Vec::new(),
         s2idle_entries: 0,
+        armed: Some(true),
+        save_refused: 0,
+        irq: None,
+        irq_name: None,
         causes: Vec::new(),
         wake: None,
         suspending_ns: 0,
+        resume_ns: 0,
+        after_abort_ns: 0,
         after_wake_ns: 0,
     };
     take(dice, &mut attempt, &DOWN[..reached]);

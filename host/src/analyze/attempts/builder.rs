@@ -176,8 +176,15 @@ impl Open {
             steps: self.steps,
             s2idle_entries: if self.mode == Mode::S2idle { self.entries } else { 0 },
             causes: Vec::new(),
-            wake: slept.then(|| Wake::new(self.irq, None)),
-            suspending_ns: self.first_entry.filter(|_| slept).map_or(0, |at| at.since(self.start)),
+            armed: None,
+            save_refused: 0,
+            irq: self.irq,
+            irq_name: None,
+            // Whether it slept may show only later, by the clocks.
+            wake: self.first_entry.map(|_| Wake::new(self.irq, None)),
+            suspending_ns: self.first_entry.map_or(0, |at| at.since(self.start)),
+            resume_ns: 0,
+            after_abort_ns: 0,
             after_wake_ns: 0,
         };
         let facts = Facts {

@@ -50,8 +50,8 @@ impl Rules<'_> {
             if unrecorded { ledger.unknown_ns } else { self.analysis.maybe_blocked_ns };
         let severity = self.severity(unknown_ns);
         let longest = self.held_longest();
-        let tells = if unrecorded { unknown_ns > 0 } else { severity != Severity::Low };
-        tells.then(|| Finding {
+        let shown = if unrecorded { unknown_ns > 0 } else { severity != Severity::Low };
+        shown.then(|| Finding {
             severity: if unrecorded { severity.max(Severity::Medium) } else { severity },
             kind: FindingKind::BlockedUnknown { unrecorded, unknown_ns, longest },
             gain_ns: None,

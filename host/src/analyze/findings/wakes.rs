@@ -20,7 +20,7 @@ impl Rules<'_> {
             let key = match attempt.woken_by() {
                 Some(Culprit::Source(instance)) => (Some(self.name(instance)), None),
                 Some(Culprit::Interrupt(irq)) => (None, Some(irq)),
-                None => continue,
+                Some(Culprit::Device(_)) | None => continue,
             };
             wakes.entry(key).or_default().push(attempt);
         }

@@ -126,7 +126,9 @@ impl<'a, W: Write> Export<'a, W> {
             | Event::Return { .. }
             | Event::SuspendStats(_)
             | Event::WaitBegin { .. }
-            | Event::WaitEnd { .. } => Ok(()),
+            | Event::WaitEnd { .. }
+            | Event::Waiters { .. }
+            | Event::Clocks { .. } => Ok(()),
         }
     }
 

@@ -165,7 +165,7 @@ impl Attempts {
             let charged = match wake.charged() {
                 Some(Culprit::Source(_)) => source,
                 Some(Culprit::Interrupt(irq)) => names.interrupt(irq, wake.irq_name.as_deref()),
-                None => -1,
+                Some(Culprit::Device(_)) | None => -1,
             };
             wakes.index(Wake(source, irq, evidence, charged)) as i64
         }));
@@ -267,6 +267,7 @@ impl Names {
                 (SourceKind::Interrupt, None, _) => {
                     names.by_handlers.insert(source.name.clone(), row)
                 }
+                (SourceKind::Device, ..) => None,
                 (SourceKind::Source, _, Some(i)) => names.by_instance.insert(i, row),
                 (SourceKind::Source, _, None) => names.by_name.insert(source.name.clone(), row),
             };

@@ -22,6 +22,10 @@ struct Group<'a> {
     blamed: BTreeMap<&'a Name, Blamed>,
     /// A device that failed, or tasks that did not freeze.
     failure: Option<Text>,
+    /// Attempts for which wakeup_count was not written.
+    unarmed: u64,
+    /// The wake interrupts in those without a source, and how often.
+    irqs: BTreeMap<(Option<u32>, Option<&'a str>), u64>,
 }
 
 /// How often a name is blamed.
@@ -45,6 +49,11 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
         group.failure = labels::failure(attempt);
         let awake_ns = attempt.duration_ns().saturating_sub(attempt.slept_ns);
         group.awake_ns = group.awake_ns.saturating_add(awake_ns);
+        group.unarmed += u64::from(attempt.armed == Some(false));
+        if attempt.irq.is_some() && attempt.causes.is_empty() && attempt.wake.is_none() {
+            let irq = (attempt.irq, attempt.irq_name.as_deref());
+            *group.irqs.entry(irq).or_default() += 1;
+        }
         for cause in &attempt.causes {
             let blamed = group.blamed.entry(&cause.name).or_default();
             blamed.times += 1;
@@ -92,17 +101,27 @@ fn blame(group: &Group<'_>) -> Cell {
     let mut names: Vec<_> = group.blamed.iter().collect();
     names.sort_by_key(|(name, blamed)| (Reverse((blamed.times, blamed.first)), *name));
     let more = names.len().saturating_sub(NAMES);
+    let times =
+        |times: u64| if times == group.count { String::new() } else { format!(" ×{times}") };
     let shown = names.into_iter().take(NAMES).map(|(source, blamed)| {
-        let Blamed { times, proven, first } = blamed;
         let mut text = name(source);
-        let sure = if *proven == 0 { "?" } else { "" };
-        let settled = if *first > 0 { "*" } else { "" };
-        let times = if *times == group.count { String::new() } else { format!(" ×{times}") };
-        text.push(Piece::Words(format!("{sure}{settled}{times}")));
+        let sure = if blamed.proven == 0 { "?" } else { "" };
+        let settled = if blamed.first > 0 { "*" } else { "" };
+        text.push(Piece::Words(format!("{sure}{settled}{}", times(blamed.times))));
         text
     });
-    let shown: Vec<_> = group.failure.iter().cloned().chain(shown).collect();
-    if shown.is_empty() { Cell::words(UNKNOWN) } else { Cell::Names(shown, more) }
+    let irqs = group.irqs.iter().take(NAMES).filter_map(|((irq, name), woke)| {
+        let mut text = words("interrupt ");
+        text.extend(labels::interrupt(*irq, *name)?);
+        text.push(Piece::Words(times(*woke)));
+        Some(text)
+    });
+    let shown: Vec<_> = group.failure.iter().cloned().chain(shown).chain(irqs).collect();
+    match shown.is_empty() {
+        true if group.unarmed == group.count => Cell::words("wakeup_count was not written"),
+        true => Cell::words(UNKNOWN),
+        false => Cell::Names(shown, more),
+    }
 }
 
 /// The end of a sleep: the number and name of the interrupt, and the source.

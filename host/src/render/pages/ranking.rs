@@ -38,10 +38,10 @@ impl<'a> Ranked<'a> {
 }
 
 const COST: Column = Column::number("cost");
-const COST_KNOWN: &str = "its blocked time, its share of the attempts that it aborted, and the time \
-                          awake after its wakes";
-const COST_PART: &str = "its share of the attempts that it aborted, and the time awake after its \
-                         wakes; blocked time is unknown, so the order counts the time held as well";
+const COST_KNOWN: &str = "its blocked time, its share of the attempts that it aborted and of the back-off \
+                          after them, and what its wakes cost";
+const COST_PART: &str = "its share of the attempts that it aborted, and what its wakes cost; blocked time \
+                         is unknown, so the order counts the time held as well";
 const BLOCKED: Column = Column::number("blocked")
     .meaning("its share of the time in which user space waited to suspend");
 const ALONE: Column = Column::number("alone")

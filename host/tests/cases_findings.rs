@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::worded::{Worded, findings, none, of_kind, only};
+use common::worded::{Worded, findings, none, only};
 use common::{MS, Maker, S};
 use sleepwalk::report::Severity;
 use sleepwalk_trace::record::Reason;
@@ -25,7 +25,7 @@ fn backed_off(m: &mut Maker, source: u32, backoffs: impl IntoIterator<Item = u64
 
 /// Android's back-off: doubled after each attempt that did not sleep, up to a minute.
 fn doubled(n: u32) -> impl Iterator<Item = u64> {
-    (0..n).map(|nth| (100 * MS << nth).min(60 * S))
+    (0..n).map(|nth| ((100 * MS) << nth).min(60 * S))
 }
 
 #[test]

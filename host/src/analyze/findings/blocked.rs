@@ -36,7 +36,7 @@ impl Rules<'_> {
         })
     }
 
-    /// Sources that blocked suspend together. What `blocker` gains alone counts there.
+    /// Sources that blocked suspend together. The gain of `blocker` counts there.
     fn blocking_group(&self, blocked_ns: u64, blocker: Option<&Finding>) -> Option<Finding> {
         let sole_ns = |name: u32| self.analysis.names.get(&name).map_or(0, |facts| facts.sole_ns);
         let overlaps = &self.analysis.overlaps;

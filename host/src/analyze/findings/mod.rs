@@ -1,6 +1,6 @@
 //! Findings: conclusions from the analysis, as data. `render::findings` words them.
 //!
-//! Each file has rules of one kind. What they gain never counts a nanosecond twice: see [`claims`].
+//! Each file has rules of one kind. Their gains never count a nanosecond twice: see `claims.rs`.
 
 mod awake;
 mod blocked;

@@ -1,4 +1,4 @@
-//! What woke the device.
+//! Sources and interrupts that woke the device.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

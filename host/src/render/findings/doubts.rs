@@ -27,7 +27,7 @@ pub fn sentence(kind: &FindingKind, session: &Session) -> Text {
         }
         FindingKind::Unattributed(parts) => line(unattributed(parts, session)),
         FindingKind::DeadHook { hooks } => {
-            let hooks: Vec<_> = hooks.iter().map(|hook| spaced(hook)).collect();
+            let hooks: Vec<_> = hooks.iter().map(spaced).collect();
             let (noun, never) = if hooks.len() == 1 { ("hook", "it") } else { ("hooks", "they") };
             line(format!(
                 "{} {noun} of 6 never fired, although other records prove that {never} must have: {}. \

@@ -64,7 +64,7 @@ fn step(ns: u64) -> u64 {
 }
 
 /// `parts` of `whole` as [`time`] prints them. If they sum to the whole, so do the printed ones, to the
-/// last digit of the printed whole.
+/// last digit of the printed whole (but for one, if none of them has that digit).
 pub fn times(parts: &[u64], whole: u64) -> Vec<String> {
     let step = step(whole);
     let coarse: Vec<_> = (0..parts.len()).filter(|at| self::step(parts[*at]) == step).collect();
@@ -300,7 +300,7 @@ mod tests {
             let whole = parts.iter().sum();
             let shown = times(&parts, whole);
             let sum: u64 = shown.iter().map(|text| read(text)).sum();
-            prop_assert!(sum.abs_diff(read(&time(whole))) * 2 <= step(whole), "{shown:?} {}", time(whole));
+            prop_assert!(sum.abs_diff(read(&time(whole))) < step(whole), "{shown:?} {}", time(whole));
             for (part, shown) in parts.iter().zip(&shown) {
                 prop_assert!(read(shown).abs_diff(*part) <= step(*part), "{part} reads {shown}");
             }

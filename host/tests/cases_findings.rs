@@ -207,6 +207,23 @@ fn many_aborters_are_a_finding_together() {
 }
 
 #[test]
+fn an_interrupt_that_aborts_is_named() {
+    let mut m = Maker::full();
+    m.arms = false;
+    m.snapshot(Reason::Start);
+    for _ in 0..6 {
+        m.wait(10 * S).down(1, "dpm_suspend_noirq").woken_by(23, "gpio-keys").wait(MS);
+        m.up().returned(-16).wait(MS).snapshot(Reason::AttemptEnd).commit();
+    }
+    let bytes = m.finish();
+    let found = only(&bytes, "aborter");
+    assert!(found.text.starts_with("gpio-keys kept 6 of 6 attempts from sleeping (6 proven)"));
+    assert_eq!(found.severity, Severity::High);
+    none(&bytes, "unslept");
+    none(&bytes, "unattributed");
+}
+
+#[test]
 fn attempts_without_a_return_are_no_secret() {
     let mut m = Maker::hooked(&[("phase", "tp_btf"), ("edge", "tp_btf"), ("wait", "fexit")]);
     m.snapshot(Reason::Start);

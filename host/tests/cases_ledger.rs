@@ -263,8 +263,15 @@ fn a_write_arms_one_attempt() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);
     m.arms = false;
-    m.snapshot(Reason::Start).wait(2 * S).save_by(SUSPENDER, true).down(1, "dpm_suspend");
-    m.activate(a).wait(MS).up().returned(-16).wait(S).down(1, "dpm_suspend").up().returned(-16);
+    m.snapshot(Reason::Start).wait(2 * S).save_by(SUSPENDER, true).down(1, "dpm_suspend_late");
+    m.activate(a)
+        .wait(MS)
+        .up()
+        .returned(-16)
+        .wait(S)
+        .down(1, "dpm_suspend_late")
+        .up()
+        .returned(-16);
     let all = checked(&m.finish());
     let found: Vec<_> = all.attempts.iter().map(|a| (a.armed, a.causes.len())).collect();
     assert_eq!(found, [(Some(true), 1), (Some(false), 0)]);
@@ -278,7 +285,7 @@ fn a_failed_freeze_leaves_the_count_armed() {
     m.arms = false;
     m.snapshot(Reason::Start).wait(2 * S).save_by(SUSPENDER, true);
     m.phase("suspend_enter", 1, true).phase("sync_filesystems", 0, true).wait(MS).returned(-5);
-    m.wait(S).down(1, "dpm_suspend").activate(a).wait(MS).up().returned(-16);
+    m.wait(S).down(1, "dpm_suspend_late").activate(a).wait(MS).up().returned(-16);
     let all = checked(&m.finish());
     let found: Vec<_> = all.attempts.iter().map(|a| (a.armed, a.causes.len())).collect();
     assert_eq!(found, [(Some(true), 0), (Some(true), 1)]);

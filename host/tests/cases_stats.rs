@@ -395,6 +395,7 @@ fn a_hook_without_waits_is_dead() {
 #[test]
 fn a_hook_without_count_writes_is_dead() {
     let (mut m, _) = busy_maker();
+    m.arms = false;
     for _ in 0..2 {
         m.wait(S).wait_begin(1).wait(S).wait_end(1).down(1, "dpm_prepare").returned(-5);
     }

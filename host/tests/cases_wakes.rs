@@ -63,15 +63,13 @@ fn wakers(all: &Analysis) -> Vec<(String, Evidence, Option<Tie>)> {
     wakes.map(waker).collect()
 }
 
-/// Name, kind, wakes and time after them, of all rows with wakes, by name.
+/// Name, kind, wakes and time after them, of all rows with wakes.
 fn ranked(all: &Analysis) -> Vec<(String, SourceKind, u64, u64)> {
     let report = build(all, By::Name, None);
     let woke = report.sources.iter().filter(|source| source.sum.wakes > 0);
     let row =
         |s: &Source| (s.name.text().into_owned(), s.kind, s.sum.wakes, s.sum.after_wake_ns / S);
-    let mut rows: Vec<_> = woke.map(row).collect();
-    rows.sort();
-    rows
+    woke.map(row).collect()
 }
 
 #[test]
@@ -141,9 +139,9 @@ fn the_interrupt_bears_what_is_only_likely() {
     assert_eq!(
         rows,
         [
-            ("battery".to_owned(), SourceKind::Source, 1, 3),
             ("pm8xxx".to_owned(), SourceKind::Interrupt, 2, 6),
             ("rtc0".to_owned(), SourceKind::Interrupt, 1, 3),
+            ("battery".to_owned(), SourceKind::Source, 1, 3),
         ]
     );
     // Each wake counts once.

@@ -157,8 +157,9 @@ impl Active {
 
     /// Blocked time passed in which no source was active.
     pub fn advance_idle(&mut self, ns: u64, maybe: bool) {
-        let [_, side] = &mut self.sides;
-        (if maybe { &mut side.maybe } else { &mut side.real }).advance(ns, 0);
+        let side = &mut self.sides[1];
+        let shares = if maybe { &mut side.maybe } else { &mut side.real };
+        shares.advance(ns, 0);
     }
 
     /// Whether no source is active.

@@ -49,15 +49,15 @@ pub struct Fold {
     /// Since when the device is awake after the last attempt.
     awake_since: Option<BootNanos>,
     armed: Armed,
-    /// A wait ended idle since the last attempt, and for how many attempts that was so.
-    waited: bool,
-    after_waits: u64,
     /// Refused writes of the count since the last attempt.
     save_refused: u64,
     /// A wait has ended because no source was active, and none was activated since.
     idle: bool,
     /// The threads that wait where a ring's records begin, from its prologue.
     in_prologue: Option<(Vec<u32>, bool)>,
+    /// A wait ended idle since the last attempt, and for how many attempts that was so.
+    waited: bool,
+    after_waits: u64,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -213,8 +213,8 @@ impl Fold {
                 self.suspend_loop.gap(at);
                 self.awake(at);
                 self.armed.forget(at);
-                self.counts.gap(false);
                 self.doubt();
+                self.counts.gap(false);
             }
             Event::Gap | Event::PrologueEnd => {
                 self.armed.forget(at);
@@ -240,7 +240,7 @@ impl Fold {
                     self.causes.waited(since);
                 }
                 self.suspend_loop.waited(thread, at, idle);
-                if idle && !self.attempts.open() {
+                if idle && !self.attempts.open() && self.armed.now != Some(true) {
                     // The count that it read: an event from here on has the write refused.
                     self.active.open_window();
                 }
@@ -298,9 +298,9 @@ impl Fold {
     /// An attempt begins.
     fn begins(&mut self, model: &Model, at: BootNanos) {
         self.awake(at);
-        self.after_waits += u64::from(std::mem::take(&mut self.waited));
         self.suspend_loop.attempt(at, has_count_writes(model));
         self.armed.begin(at, has_count_writes(model));
+        self.after_waits += u64::from(std::mem::take(&mut self.waited));
         if self.armed.attempt == Some(true) {
             self.active.add_active();
         } else {
@@ -316,12 +316,12 @@ impl Fold {
         facts.by_edges = self.held.known() && self.held.edges(model);
         attempt.save_refused = std::mem::take(&mut self.save_refused);
         attempt.armed = self.armed.attempt;
-        facts.blames_sources &= attempt.armed != Some(false);
         facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
+        facts.blames_sources &= attempt.armed != Some(false);
         let wakeup = self.wakeup(&facts);
         if facts.blames_sources {
             attempt.causes = self.suspects(model);
-            if attempt.armed.is_none() || facts.at_freeze_limit {
+            if facts.at_freeze_limit || attempt.armed.is_none() {
                 attempt.causes.iter_mut().for_each(|cause| cause.evidence = Evidence::Likely);
             }
         }

@@ -9,7 +9,7 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::clocks::Growth;
 use super::suspend_loop::{BackedOff, Refusal, SuspendLoop};
-use crate::report::{Attempt, Culprit, Ledger, Outcome, Span, Sum, Wait};
+use crate::report::{Attempt, Cause, Culprit, Ledger, Outcome, Span, Sum, Wait};
 use crate::session::decode::Model;
 
 /// The class of a piece of the session, in the order of precedence.
@@ -269,7 +269,7 @@ impl Spans<'_> {
     fn uncharged(&self, sweep: &Sweep) -> u64 {
         let uncharged = |by: &BackedOff| match by {
             BackedOff::Attempt(index) => self.attempts.get(*index).is_none_or(|attempt| {
-                attempt.culprits().is_empty() && attempt.wake.as_ref().is_none_or(|w| !w.is_known())
+                attempt.is_unexplained() && attempt.wake.as_ref().is_none_or(|w| !w.is_known())
             }),
             BackedOff::Refusal(place) => {
                 self.suspend_loop.refusals.get(*place).is_none_or(|one| one.causes.is_empty())
@@ -282,7 +282,7 @@ impl Spans<'_> {
         for attempt in &*self.attempts {
             let Some(wake) = &attempt.wake else {
                 ledger.aborted_ns += attempt.duration_ns();
-                if attempt.culprits().is_empty() {
+                if attempt.is_unexplained() {
                     ledger.unattributed_ns += attempt.duration_ns();
                 }
                 continue;
@@ -307,12 +307,23 @@ pub fn costs_by<K: Ord>(
 ) -> BTreeMap<K, Sum> {
     let mut costs = BTreeMap::<K, Sum>::new();
     for attempt in attempts {
-        for (key, share_ns) in split(&attempt.culprits(), attempt.duration_ns(), &group) {
+        let (mut shares, mut after) = (
+            split(&attempt.causes, attempt.duration_ns(), &group),
+            split(&attempt.causes, attempt.after_abort_ns, &group),
+        );
+        let by = attempt.ended_by();
+        if let Some(key) = by.and_then(&group) {
+            shares.insert(key, attempt.duration_ns());
+        }
+        if let Some(key) = by.and_then(&group) {
+            after.insert(key, attempt.after_abort_ns);
+        }
+        for (key, share_ns) in shares {
             let cost = costs.entry(key).or_default();
             cost.aborts += 1;
             cost.abort_ns += share_ns;
         }
-        for (key, share_ns) in split(&attempt.culprits(), attempt.after_abort_ns, &group) {
+        for (key, share_ns) in after {
             costs.entry(key).or_default().after_abort_ns += share_ns;
         }
         if let Some(key) = attempt.woken_by().and_then(&group) {
@@ -323,7 +334,7 @@ pub fn costs_by<K: Ord>(
         }
     }
     for refusal in refusals {
-        for (key, share_ns) in split(&refusal.culprits(), refusal.after_abort_ns, &group) {
+        for (key, share_ns) in split(&refusal.causes, refusal.after_abort_ns, &group) {
             costs.entry(key).or_default().after_abort_ns += share_ns;
         }
     }
@@ -332,15 +343,15 @@ pub fn costs_by<K: Ord>(
 
 /// Splits a time equally; the remainder goes to the first.
 fn split<K: Ord>(
-    culprits: &[Culprit<'_>],
+    causes: &[Cause],
     ns: u64,
     group: impl Fn(Culprit<'_>) -> Option<K>,
 ) -> BTreeMap<K, u64> {
-    let sharers = culprits.len() as u64;
+    let sharers = causes.len() as u64;
     let mut shares = BTreeMap::<K, u64>::new();
-    for (nth, culprit) in culprits.iter().enumerate() {
+    for (nth, cause) in causes.iter().enumerate() {
         let odd = u64::from((nth as u64) < ns % sharers);
-        if let Some(key) = group(*culprit) {
+        if let Some(key) = group(Culprit::Source(cause.instance)) {
             *shares.entry(key).or_default() += ns / sharers + odd;
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sleepwalk_trace::time::BootNanos;
 
-use crate::report::{Cause, Culprit, Span};
+use crate::report::{Cause, Span};
 
 /// Threads that are remembered; there is one that suspends, and perhaps a few that look.
 const THREADS: usize = 4_096;
@@ -27,13 +27,6 @@ pub struct Refusal {
     pub causes: Vec<Cause>,
     /// The back-off that followed.
     pub after_abort_ns: u64,
-}
-
-impl Refusal {
-    /// The sources as culprits.
-    pub fn culprits(&self) -> Vec<Culprit<'static>> {
-        self.causes.iter().map(|cause| Culprit::Source(cause.instance)).collect()
-    }
 }
 
 /// The reason why a thread backs off.

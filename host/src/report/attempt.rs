@@ -195,26 +195,26 @@ impl Attempt {
         self.wake.as_ref()?.source.as_ref()
     }
 
-    /// Who kept it from sleeping: its causes, else the device that failed it, else the wake interrupt that
-    /// aborted it.
-    pub fn culprits(&self) -> Vec<Culprit<'_>> {
-        if !self.causes.is_empty() {
-            return self.causes.iter().map(|cause| Culprit::Source(cause.instance)).collect();
-        }
-        let aborted = matches!(self.outcome, Outcome::Aborted | Outcome::NoSleep);
-        let interrupt = self.irq.filter(|_| aborted).map(Culprit::Interrupt);
-        self.failed_by().or(interrupt).into_iter().collect()
-    }
-
     /// Who bears the cost of its wake, if it slept.
     pub fn woken_by(&self) -> Option<Culprit<'_>> {
         self.wake.as_ref()?.charged()
     }
 
-    /// The device that failed it, if it failed.
-    pub fn failed_by(&self) -> Option<Culprit<'_>> {
-        let failed = self.outcome == Outcome::Failed;
-        self.failed_device.as_deref().filter(|_| failed).map(Culprit::Device)
+    /// The device that failed it; or the interrupt that aborted it, where the kernel did not look at the
+    /// sources.
+    pub fn ended_by(&self) -> Option<Culprit<'_>> {
+        match self.outcome {
+            Outcome::Failed => self.failed_device.as_deref().map(Culprit::Device),
+            Outcome::Aborted | Outcome::NoSleep if self.armed == Some(false) => {
+                self.irq.filter(|_| self.causes.is_empty()).map(Culprit::Interrupt)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is known of why it did not sleep.
+    pub fn is_unexplained(&self) -> bool {
+        self.causes.is_empty() && self.ended_by().is_none()
     }
 }
 

@@ -164,10 +164,10 @@ fn others(analysis: &Analysis, by: By) -> impl Iterator<Item = Source> + '_ {
             Culprit::Device(name) => (SourceKind::Device, Name::new(name.as_bytes()), None),
         })
     };
-    let costs = ledger::costs_by(attempts, &analysis.refusals, key);
+    let costs = ledger::costs_by(attempts, &[], key);
     let mut rows = BTreeMap::<_, (BTreeSet<Culprit<'_>>, BootNanos, BootNanos)>::new();
     for attempt in attempts {
-        for culprit in attempt.culprits().into_iter().chain(attempt.woken_by()) {
+        for culprit in attempt.woken_by().into_iter().chain(attempt.ended_by()) {
             let Some(key) = key(culprit) else { continue };
             let end = attempt.end_ns;
             let (culprits, _, last) = rows.entry(key).or_insert((BTreeSet::new(), end, end));

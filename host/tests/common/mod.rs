@@ -52,6 +52,8 @@ pub struct Maker {
     pub arms: bool,
     /// There has been one.
     saved: bool,
+    /// Somebody has waited.
+    waited: bool,
 }
 
 impl Maker {
@@ -85,6 +87,7 @@ impl Maker {
             edges,
             arms: edges,
             saved: false,
+            waited: false,
         };
         maker.push(Record::Session(Session {
             agent: "0.1.0".to_owned(),
@@ -190,6 +193,7 @@ impl Maker {
     }
 
     pub fn wait_begin(&mut self, thread: u32) -> &mut Self {
+        self.waited = true;
         self.push(Record::WaitBegin(WaitBegin { thread }));
         self
     }
@@ -268,6 +272,10 @@ impl Maker {
             && !std::mem::take(&mut self.saved)
             && self.arms
         {
+            // A hook of waits that never fired would be dead.
+            if !std::mem::replace(&mut self.waited, true) {
+                self.wait_begin(SUSPENDER).wait_end(SUSPENDER);
+            }
             self.push(Record::CountWrite(CountWrite { thread: SUSPENDER, saved: true }));
         }
         let action = self.text(action.as_bytes());

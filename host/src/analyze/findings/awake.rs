@@ -34,7 +34,7 @@ impl Rules<'_> {
             return (None, claimed_ns);
         }
         let mut by: Vec<_> =
-            self.sources.iter().map(|(name, source)| (source.sum.after_abort_ns, *name)).collect();
+            self.by_name.iter().map(|row| (row.sum.after_abort_ns, &row.name)).collect();
         by.retain(|(ns, _)| *ns > 0);
         by.sort_by_key(|(ns, name)| (Reverse(*ns), *name));
         let finding = Finding {
@@ -43,7 +43,8 @@ impl Rules<'_> {
                 backoff_ns,
                 aborts_ns,
                 refused_ns,
-                by: by.into_iter().take(3).map(|(ns, name)| (Name::new(name), ns)).collect(),
+                after_sleeps_ns,
+                by: by.into_iter().take(3).map(|(ns, name)| (name.clone(), ns)).collect(),
             },
             gain_ns: Some(claims.backoff() + after_sleeps_ns - claimed_ns),
         };

@@ -27,7 +27,7 @@ impl Rules<'_> {
                     parts.wakes_ns += attempt.resume_ns;
                 }
                 Outcome::Slept => {}
-                _ if attempt.causes.is_empty() => {
+                _ if attempt.is_unexplained() => {
                     parts.attempts += 1;
                     parts.attempts_ns += attempt.duration_ns() + attempt.after_abort_ns;
                 }

@@ -39,7 +39,8 @@ impl Rules<'_> {
         let (held_ns, at, source) = holds.max_by_key(|(ns, at, _)| (*ns, Reverse(*at)))?;
         let severity = self.severity(held_ns);
         (severity != Severity::Low).then(|| Finding {
-            severity,
+            // It is no harm of its own.
+            severity: Severity::Medium,
             kind: FindingKind::LongestHold { source: source.clone(), held_ns, from: self.when(at) },
             gain_ns: None,
         })

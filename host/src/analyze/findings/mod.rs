@@ -11,11 +11,12 @@ mod outcomes;
 mod storms;
 mod wakes;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Analysis;
-use crate::report::{Cause, Finding, FindingKind, Severity, Source, SourceKind};
+use crate::report::{Attempt, Cause, Culprit, Finding, FindingKind, Severity, Source, SourceKind};
 use claims::Claims;
 
 /// The least number of events that is a habit.
@@ -23,11 +24,11 @@ const AGAIN: usize = 3;
 /// A habit concerns at least one in this many attempts or sleeps.
 const RARELY: u64 = 20;
 
-/// Every finding, the most important first. `by_name`: the sources by name.
+/// Every finding, the most important first. `by_name`: the ranking by name.
 pub fn findings(analysis: &Analysis, by_name: &[Source]) -> Vec<Finding> {
     let sources = by_name.iter().filter(|source| source.kind == SourceKind::Source);
     let sources = sources.map(|source| (&source.name.bytes[..], source)).collect();
-    let rules = Rules { analysis, sources, whole_ns: analysis.model.duration_ns() };
+    let rules = Rules { analysis, by_name, sources, whole_ns: analysis.model.duration_ns() };
     let mut claims = Claims::new(&analysis.attempts, &analysis.refusals);
     let mut findings = Vec::new();
     findings.extend(rules.died_suspending());
@@ -71,7 +72,9 @@ fn after_wakes_ns(wakers: &[Finding]) -> u64 {
 
 struct Rules<'a> {
     analysis: &'a Analysis,
-    /// By name.
+    /// Sources by name, interrupts and devices.
+    by_name: &'a [Source],
+    /// The sources alone.
     sources: BTreeMap<&'a [u8], &'a Source>,
     whole_ns: u64,
 }
@@ -88,6 +91,27 @@ impl<'a> Rules<'a> {
 
     fn name(&self, instance: u32) -> &'a [u8] {
         self.analysis.model.name(instance)
+    }
+
+    /// The names of the sources, or of the interrupt, that kept an attempt from sleeping.
+    fn blamed(&self, attempt: &Attempt) -> BTreeSet<Cow<'a, [u8]>> {
+        let names = self.names(&attempt.causes).into_iter().map(Cow::Borrowed);
+        names.chain(self.interrupt_of(attempt)).collect()
+    }
+
+    /// The name of the interrupt that aborted an attempt.
+    fn interrupt_of(&self, attempt: &Attempt) -> Option<Cow<'a, [u8]>> {
+        match attempt.ended_by()? {
+            Culprit::Interrupt(irq) => Some(self.interrupt_name(irq)),
+            _ => None,
+        }
+    }
+
+    /// The name of an interrupt's handlers, else its number, as in the ranking.
+    fn interrupt_name(&self, irq: u32) -> Cow<'a, [u8]> {
+        let model = &self.analysis.model;
+        let name = model.irqs.get(&irq).map_or(&[][..], |known| model.text(known.name));
+        if name.is_empty() { format!("irq {irq}").into_bytes().into() } else { name.into() }
     }
 
     /// The names of causes, each once.

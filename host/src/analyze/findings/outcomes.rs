@@ -1,12 +1,14 @@
 //! Attempts that did not sleep: what ended them.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::{ALL, Claims};
 use super::{AGAIN, RARELY, Rules};
 use crate::report::{
-    Attempt, Cause, Evidence, Finding, FindingKind, Name, Outcome, Severity, Source, Unslept,
+    Attempt, Cause, Evidence, Finding, FindingKind, Name, Outcome, Severity, Source, SourceKind,
+    Sum, Unslept,
 };
 
 /// Names in a finding on many.
@@ -19,6 +21,14 @@ impl<'a> Rules<'a> {
         times >= AGAIN as u64 && times >= all / RARELY || times > 0 && times * 3 >= all
     }
 
+    /// By the part of the attempts that are concerned, and by the time: a third of them is as much as a tenth
+    /// of the session.
+    fn attempts_severity(&self, times: u64, ns: u64) -> Severity {
+        let many = times >= AGAIN as u64 && times * 3 >= self.analysis.attempts.len() as u64;
+        let least = if many { Severity::High } else { Severity::Medium };
+        self.severity(ns).min(least)
+    }
+
     /// Whether a device or the platform failed so many attempts that it is no accident: it should never.
     fn fails(&self, times: u64) -> bool {
         times >= AGAIN as u64 || self.habit(times)
@@ -29,38 +39,44 @@ impl<'a> Rules<'a> {
         self.analysis.attempts.iter().filter(|attempt| attempt.outcome == outcome).collect()
     }
 
-    /// Sources that abort attempts again and again.
+    /// Sources and interrupts that abort attempts again and again.
     pub fn aborters(&self, claims: &mut Claims) -> Vec<Finding> {
-        let mut again: Vec<_> =
-            self.sources.values().filter(|source| self.habit(source.sum.aborts)).collect();
-        again.sort_by_key(|source| (Reverse(source.sum.aborts), &source.name));
-        again.into_iter().take(NAMES).map(|source| self.aborter(source, claims)).collect()
+        let rows = self.by_name.iter().filter(|row| row.kind != SourceKind::Device);
+        let mut again: Vec<_> = rows.filter(|row| self.habit(row.sum.aborts)).collect();
+        again.sort_by_key(|row| (Reverse(row.sum.aborts), row.kind, &row.name));
+        again.into_iter().take(NAMES).map(|row| self.aborter(row, claims)).collect()
     }
 
-    fn aborter(&self, source: &Source, claims: &mut Claims) -> Finding {
-        let (name, cost) = (&source.name.bytes[..], &source.sum);
+    fn aborter(&self, row: &Source, claims: &mut Claims) -> Finding {
+        let name = &row.name.bytes[..];
+        let is_it = |cause: &&Cause| self.name(cause.instance) == name;
+        let part =
+            |causes: &[Cause]| (causes.iter().filter(is_it).count() as u64, causes.len() as u64);
         let (mut proven, mut gain_ns) = (0, 0);
-        let part = |causes: &[Cause]| {
-            let its = causes.iter().filter(|cause| self.name(cause.instance) == name).count();
-            (its as u64, causes.len() as u64)
-        };
         for attempt in &self.analysis.attempts {
-            let sure = |c: &Cause| c.evidence == Evidence::Proven && self.name(c.instance) == name;
-            proven += u64::from(attempt.causes.iter().any(sure));
+            if row.kind == SourceKind::Interrupt {
+                let its = self.interrupt_of(attempt).is_some_and(|irq| *irq == *name);
+                proven += u64::from(its);
+                gain_ns += if its { claims.attempt(attempt, ALL) } else { 0 };
+                continue;
+            }
+            let mut its = attempt.causes.iter().filter(is_it);
+            proven += u64::from(its.any(|cause| cause.evidence == Evidence::Proven));
             gain_ns += claims.attempt(attempt, part(&attempt.causes));
         }
         for (place, refusal) in self.analysis.refusals.iter().enumerate() {
             gain_ns += claims.refusal(place, refusal, part(&refusal.causes));
         }
+        let Sum { aborts, abort_ns, after_abort_ns, .. } = row.sum;
         Finding {
-            severity: self.severity(cost.abort_ns + cost.after_abort_ns).min(Severity::Medium),
+            severity: self.attempts_severity(aborts, abort_ns + after_abort_ns),
             kind: FindingKind::Aborter {
-                source: source.name.clone(),
-                aborts: cost.aborts,
+                source: row.name.clone(),
+                aborts,
                 proven,
                 attempts: self.analysis.attempts.len() as u64,
-                abort_ns: cost.abort_ns,
-                after_abort_ns: cost.after_abort_ns,
+                abort_ns,
+                after_abort_ns,
             },
             gain_ns: Some(gain_ns),
         }
@@ -73,7 +89,7 @@ impl<'a> Rules<'a> {
         let names: BTreeSet<_> = causes.map(|cause| self.name(cause.instance)).collect();
         let wasted_ns = wasted_ns(&none);
         (!none.is_empty()).then(|| Finding {
-            severity: self.severity(wasted_ns).min(Severity::Medium),
+            severity: self.attempts_severity(none.len() as u64, wasted_ns),
             kind: FindingKind::NoSleep {
                 sources: names.into_iter().map(Name::new).collect(),
                 attempts: none.len() as u64,
@@ -97,7 +113,7 @@ impl<'a> Rules<'a> {
         let finding = |(device, failed): (&str, Vec<&Attempt>)| {
             let wasted_ns = wasted_ns(&failed);
             Finding {
-                severity: self.severity(wasted_ns).min(Severity::Medium),
+                severity: self.attempts_severity(failed.len() as u64, wasted_ns),
                 kind: FindingKind::DeviceFailed {
                     device: Name::new(device.as_bytes()),
                     step: most(failed.iter().filter_map(|a| a.failed_step)).map(|(step, _)| step),
@@ -118,7 +134,7 @@ impl<'a> Rules<'a> {
         failed.retain(|attempt| attempt.freeze_timeout);
         let wasted_ns = wasted_ns(&failed);
         (!failed.is_empty()).then(|| Finding {
-            severity: self.severity(wasted_ns).min(Severity::Medium),
+            severity: self.attempts_severity(failed.len() as u64, wasted_ns),
             kind: FindingKind::FreezeTimeout {
                 failed: failed.len() as u64,
                 attempts: self.analysis.attempts.len() as u64,
@@ -134,7 +150,7 @@ impl<'a> Rules<'a> {
         failed.retain(|attempt| !attempt.freeze_timeout && attempt.failed_device.is_none());
         let wasted_ns = wasted_ns(&failed);
         self.fails(failed.len() as u64).then(|| Finding {
-            severity: self.severity(wasted_ns).min(Severity::Medium),
+            severity: self.attempts_severity(failed.len() as u64, wasted_ns),
             kind: FindingKind::Failed {
                 attempts: failed.len() as u64,
                 errno: most(failed.iter().filter_map(|attempt| attempt.errno)),
@@ -151,20 +167,20 @@ impl<'a> Rules<'a> {
             attempt.outcome != Outcome::Slept
                 && !found.iter().any(|finding| self.covers(&finding.kind, attempt))
         });
-        let mut blamed = BTreeMap::<&[u8], u64>::new();
+        let mut blamed = BTreeMap::<Cow<'_, [u8]>, u64>::new();
         for attempt in &rest {
-            for name in self.names(&attempt.causes) {
+            for name in self.blamed(attempt) {
                 *blamed.entry(name).or_default() += 1;
             }
         }
-        let mut most: Vec<_> = blamed.iter().map(|(name, times)| (*times, *name)).collect();
+        let mut most: Vec<_> = blamed.iter().map(|(name, times)| (*times, name)).collect();
         most.sort_by_key(|(times, name)| (Reverse(*times), *name));
         let count = |outcome| rest.iter().filter(|attempt| attempt.outcome == outcome).count();
         let outcomes = Outcome::ALL.into_iter().map(|outcome| (outcome, count(outcome) as u64));
-        let unknown = rest.iter().filter(|attempt| attempt.causes.is_empty()).count();
+        let unknown = rest.iter().filter(|attempt| attempt.is_unexplained()).count();
         let wasted_ns = wasted_ns(&rest);
         self.habit(rest.len() as u64).then(|| Finding {
-            severity: self.severity(wasted_ns).min(Severity::Medium),
+            severity: self.attempts_severity(rest.len() as u64, wasted_ns),
             kind: FindingKind::Unslept(Unslept {
                 attempts: rest.len() as u64,
                 all: self.analysis.attempts.len() as u64,
@@ -181,9 +197,7 @@ impl<'a> Rules<'a> {
     /// Whether a finding says why this attempt did not sleep.
     fn covers(&self, kind: &FindingKind, attempt: &Attempt) -> bool {
         match kind {
-            FindingKind::Aborter { source, .. } => {
-                self.names(&attempt.causes).contains(&source.bytes[..])
-            }
+            FindingKind::Aborter { source, .. } => self.blamed(attempt).contains(&source.bytes[..]),
             FindingKind::DeviceFailed { device, .. } => {
                 let failed = attempt.failed_device.as_ref();
                 failed.is_some_and(|failed| failed.as_bytes() == &device.bytes[..])

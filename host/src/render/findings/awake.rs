@@ -34,8 +34,13 @@ pub fn sentence(kind: &FindingKind, session: &Session) -> Text {
              suspend_control_internal --wakelocks` (root) all of them.",
             session.part(*user_space_ns)
         )),
-        FindingKind::Backoff { backoff_ns, aborts_ns, refused_ns, by } => {
-            backoff(&session.part(*backoff_ns), (*aborts_ns, *refused_ns), by)
+        FindingKind::Backoff { backoff_ns, aborts_ns, refused_ns, after_sleeps_ns, by } => {
+            let parts = [
+                (*aborts_ns, "after attempts that did not sleep"),
+                (*refused_ns, "after refused writes of wakeup_count"),
+                (*after_sleeps_ns, "after sleeps"),
+            ];
+            backoff(&session.part(*backoff_ns), &parts, by)
         }
         FindingKind::NotTrying { not_trying_ns, after_wakes_ns, tried } => {
             let after = match after_wakes_ns {
@@ -126,11 +131,7 @@ fn waker(by: &Waker, wakes: u64, slept: u64) -> Text {
     }
 }
 
-fn backoff(backoff: &str, (aborts_ns, refused_ns): (u64, u64), by: &[(Name, u64)]) -> Text {
-    let parts = [
-        (aborts_ns, "after attempts that did not sleep"),
-        (refused_ns, "after refused writes of wakeup_count"),
-    ];
+fn backoff(backoff: &str, parts: &[(u64, &str)], by: &[(Name, u64)]) -> Text {
     let parts = parts.iter().filter(|(ns, _)| *ns > 0);
     let parts: Vec<_> = parts.map(|(ns, what)| format!("{} {what}", time(*ns))).collect();
     let mut text = line(format!("User space backed off for {backoff}"));

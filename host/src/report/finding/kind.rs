@@ -92,7 +92,7 @@ pub enum FindingKind {
         attempts: u64,
         /// The most frequent errno.
         errno: Option<i32>,
-        /// How long the attempts that it failed took.
+        /// How long the attempts that it failed took, with the back-off after them.
         wasted_ns: u64,
     },
     /// Tasks did not freeze within the kernel's limit.
@@ -101,7 +101,7 @@ pub enum FindingKind {
         failed: u64,
         /// All attempts.
         attempts: u64,
-        /// How long those that failed took.
+        /// How long those that failed took, with the back-off after them.
         wasted_ns: u64,
     },
     /// Attempts that did not sleep and that no other finding is about.
@@ -128,6 +128,8 @@ pub enum FindingKind {
         aborts_ns: u64,
         /// After refused writes.
         refused_ns: u64,
+        /// After sleeps.
+        after_sleeps_ns: u64,
         /// The sources charged with most of it.
         by: Vec<(Name, u64)>,
     },

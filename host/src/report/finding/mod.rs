@@ -13,7 +13,7 @@ pub use kind::FindingKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// It concerns at least a tenth of the session.
+    /// It concerns at least a tenth of the session, or a third of the attempts.
     High,
     /// At least a hundredth.
     Medium,

@@ -307,10 +307,16 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     let trace = full::trace("t.swk", report);
     let verdict = check::check("p.toml", &policy.expect("a policy"), std::slice::from_ref(&trace));
     schema::hold(&CHECK, &json::pretty(&verdict).expect("JSON"));
-    let diff = diff::diff(std::slice::from_ref(&trace), std::slice::from_ref(&trace));
+    let sides = [std::slice::from_ref(&trace); 2];
+    let diff = diff::diff(sides[0], sides[1], diff::Per::Session);
     schema::hold(&DIFF, &json::pretty(&diff).expect("JSON"));
-    let mut changes = diff.sources.iter().map(|s| s.held_ns_per_awake_hour.change);
-    prop_assert!(changes.all(|change| change.is_none_or(|change| change == 0.0)));
+    let changes = diff.sources.iter().flat_map(|s| s.measures().map(|(_, measure)| *measure));
+    let changes = changes.chain(diff.ledger.iter().map(|line| line.percent));
+    for measure in changes.chain(diff.attempts.iter().map(|outcome| outcome.rate)) {
+        prop_assert!(measure.change.is_none_or(|change| change == 0.0));
+        let unchanged = measure.change.is_none() || measure.verdict == diff::Verdict::WithinNoise;
+        prop_assert!(unchanged, "{:?}", measure);
+    }
     prop_assert!(inert(&render::pages::diff::page(&diff, 5)));
     let reports = merge::merge(vec![trace], None).expect("one trace");
     schema::hold(&REPORTS, &json::reports(&reports).expect("JSON"));

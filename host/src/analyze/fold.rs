@@ -1,17 +1,18 @@
 //! One pass over a session, event by event, in the order of their stamps.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
-use super::active::{self, Active, Blocked, Blocking};
+use super::Analysis;
+use super::active::{self, Active, Blocking};
 use super::armed::Armed;
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
 use super::clocks;
-use super::kernel_counts::{KernelCounts, Wakeup};
+use super::join::{join, names, unseen};
+use super::kernel_counts::{KernelCounts, Wakeup, find_dead_hooks};
 use super::ledger;
 use super::power;
 use super::sources;
@@ -19,13 +20,10 @@ use super::suspend_loop::SuspendLoop;
 use super::tally::Tally;
 use super::waits::Waits;
 use super::wakes::Wakes;
-use super::{Analysis, NameFacts};
-use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Span, Sum};
+use crate::report::{Attempt, Cause, Evidence, Outcome, Span};
 use crate::session::decode::{Event, Model, View};
-use crate::session::held::{
-    self, Held, has_count_writes, has_earlier_waits, has_edges, has_exact_counters, has_waits,
-};
-use crate::session::hooks::{self, Proofs};
+use crate::session::held::{Held, has_count_writes, has_earlier_waits, has_edges, has_waits};
+use crate::session::hooks::Proofs;
 
 /// Follows the session.
 #[derive(Debug, Default)]
@@ -281,7 +279,8 @@ impl Fold {
         if self.attempts.open() && (!open || action == "suspend_enter" && begin) {
             self.begins(model, at);
         }
-        if action == "freeze_processes"
+        // No thread of user space waits from here on.
+        if matches!(action, "freeze_processes" | "machine_suspend")
             && begin
             && let Some(waits) = &mut self.waits
         {
@@ -479,112 +478,4 @@ impl Fold {
             model,
         }
     }
-}
-
-/// The facts of each name, by its number.
-fn names(held: &Held, cost: &Blocked, tally: &Tally) -> BTreeMap<u32, NameFacts> {
-    let name = |(place, group): (usize, &held::Group)| {
-        let (held_ns, longest) = tally.of_name(place);
-        let sole_ns = cost.sole_by_name.get(&group.name).copied().unwrap_or(0);
-        let activations = group.activations;
-        let facts = NameFacts { sole_ns, held_ns, longest, activations, yields: group.yields };
-        (group.name, facts)
-    };
-    held.groups.iter().enumerate().map(name).collect()
-}
-
-/// Finds the hooks that never fired although they must have. Without phases it is unknown which attempts
-/// slept.
-fn find_dead_hooks(
-    model: &mut Model,
-    proofs: Proofs,
-    counted: Option<Counted>,
-    attempts: &mut [Attempt],
-) {
-    let unreturned = attempts.iter().rev().skip(1).filter(|a| a.outcome == Outcome::Unfinished);
-    let proofs = Proofs {
-        counted: counted.map_or(0, |c| c.kernel_success.saturating_add(c.kernel_fail)),
-        unreturned: unreturned.count() as u64,
-        ..proofs
-    };
-    model.dead_hooks = hooks::dead(model, &proofs);
-    if !hooks::has(model, "phase") {
-        for attempt in attempts.iter_mut().filter(|a| a.outcome == Outcome::NoSleep) {
-            attempt.outcome = Outcome::Unfinished;
-            attempt.causes.clear();
-        }
-    }
-}
-
-/// Adds what edges have to what counters have. Edges show sources that no snapshot has met; counters
-/// have activations that edges missed.
-fn join(
-    counted: &mut BTreeMap<u32, Source>,
-    sources: &[held::Source],
-    model: &Model,
-    last_snapshot: Option<BootNanos>,
-) {
-    for source in sources {
-        let (held_ns, activations) = (source.holder.held_ns, source.activations);
-        match (counted.entry(source.instance), source.first) {
-            (Entry::Occupied(counted), first) => {
-                let counted = counted.into_mut();
-                counted.sum.held_ns = held_ns;
-                counted.sum.held_at_least = source.holder.at_least;
-                let Some(first) = first else { continue };
-                counted.first_ns = counted.first_ns.min(first);
-                counted.last_ns = counted.last_ns.max(source.last);
-                if !source.doubtful && has_edges(model) && model.edges > 0 {
-                    counted.sum.activations = activations;
-                    counted.sum.events = counted.sum.events.max(activations);
-                }
-            }
-            (Entry::Vacant(unseen), Some(first_ns)) => {
-                // Each activation is an event; other events are unknown.
-                let events = activations;
-                unseen.insert(Source {
-                    first_ns,
-                    last_ns: source.last,
-                    born: true,
-                    died: last_snapshot.is_some_and(|at| at > source.last),
-                    active_at_end: source.active_at_end,
-                    sum: Sum { instances: 1, held_ns, activations, events, ..Sum::default() },
-                    ..Source::default()
-                });
-            }
-            (Entry::Vacant(_), None) => {}
-        }
-    }
-}
-
-/// How many activations the counters have that no edge showed and nothing counted as lost. The edges
-/// of a source with any are not believed.
-fn unseen(
-    counted: &BTreeMap<u32, Source>,
-    held: &mut Held,
-    model: &Model,
-    before_end: Option<&BTreeMap<u32, u64>>,
-) -> u64 {
-    if !has_edges(model) || !has_exact_counters(model) {
-        return 0;
-    }
-    let mut unseen = 0u64;
-    for source in held.sources.iter_mut() {
-        let instance = &source.instance;
-        let Some(all) = counted.get(instance) else { continue };
-        let counted = before_end
-            .map_or(all.sum.activations, |before| before.get(instance).copied().unwrap_or(0));
-        let group = &mut held.groups[source.group as usize];
-        group.counted = group.counted.saturating_add(counted);
-        let missing = counted.saturating_sub(source.activations);
-        if !source.doubtful && missing > 0 {
-            source.doubtful = true;
-            group.activations = None;
-            unseen = unseen.saturating_add(missing);
-        }
-    }
-    for group in &mut held.groups {
-        group.activations = group.activations.filter(|seen| *seen >= group.counted);
-    }
-    unseen
 }

@@ -13,6 +13,7 @@ pub mod causes;
 pub mod clocks;
 pub mod findings;
 pub mod fold;
+pub mod join;
 pub mod kernel_counts;
 pub mod ledger;
 pub mod overlaps;

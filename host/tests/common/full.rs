@@ -1,6 +1,9 @@
 //! Reports with every field filled, which no trace made here has.
 
 use sleepwalk::compare::Trace;
+use sleepwalk::render::markdown;
+use sleepwalk::render::page::Page;
+use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
     Attempt, Blocker, Cause, Clock, Counted, Drain, Evidence, FailedStep, Finding, FindingKind,
     Hook, HookKind, HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report,
@@ -9,7 +12,7 @@ use sleepwalk::report::{
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
-use super::S;
+use super::{S, golden};
 
 /// A name that attacks terminals, spreadsheets, Markdown and JSON.
 pub const HOSTILE: &[u8] =
@@ -266,4 +269,25 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
 pub fn trace(file: &str, report: Report) -> Trace {
     let by_name = report.sources.iter().cloned().map(|s| Source { instance: None, ..s }).collect();
     Trace { file: file.to_owned(), report, by_name }
+}
+
+/// The full report, changed.
+pub fn with(change: impl FnOnce(&mut Report)) -> Report {
+    let mut report = report();
+    change(&mut report);
+    report
+}
+
+/// The page on a terminal of 80 columns.
+pub fn drawn(page: &Page) -> String {
+    terminal::render(page, Look { color: false, width: Some(80) })
+}
+
+/// Holds the page, on a terminal of 80 columns and as Markdown, against its golden files.
+pub fn shows(name: &str, page: &Page) {
+    let table = drawn(page);
+    let wide = table.lines().find(|line| unicode_width::UnicodeWidthStr::width(*line) > 80);
+    assert_eq!(wide, None);
+    golden(&format!("{name}.txt"), &table);
+    golden(&format!("{name}.md"), &markdown::render(page));
 }

@@ -64,7 +64,7 @@ fn step(ns: u64) -> u64 {
 }
 
 /// `parts` of `whole` as [`time`] prints them. If they sum to the whole, so do the printed ones, to the
-/// last digit of the printed whole (but for one, if none of them has that digit).
+/// last digit of the printed whole (give or take one, if none of them has that digit).
 pub fn times(parts: &[u64], whole: u64) -> Vec<String> {
     let step = step(whole);
     let coarse: Vec<_> = (0..parts.len()).filter(|at| self::step(parts[*at]) == step).collect();

@@ -30,7 +30,7 @@ Exit codes:
   0  success
   1  failure
   2  wrong usage
-  3  a limit of `sleepwalk check` is broken
+  3  a limit of `sleepwalk check` is broken, or `sleepwalk diff --fail-on` found a change
   4  no usable device
   5  unreadable trace")]
 struct Cli {
@@ -58,7 +58,7 @@ enum Command {
     Report(report::Args),
     /// Convert a trace for ui.perfetto.dev or for scripts
     Export(export::Args),
-    /// Compare two traces, or two sets of traces
+    /// Compare two traces, or two sets of traces, and separate changes from noise
     Diff(diff::Args),
     /// Check traces against limits, for CI; exit code 3 if a limit is broken
     Check(check::Args),

@@ -235,10 +235,7 @@ fn without_a_suspect_nobody_is_blamed() {
     m.snapshot(Reason::Start).down(1, "dpm_suspend").returned(-16).snapshot(Reason::AttemptEnd);
     let all = analysis(&mut m);
     assert!(all.attempts[0].causes.is_empty());
-    assert_eq!(
-        all.ledger.unattributed_ns,
-        all.ledger.aborted_ns + all.ledger.unknown_ns.unwrap_or(0)
-    );
+    assert_eq!(all.ledger.unattributed_ns, all.ledger.aborted_ns + all.ledger.unknown_ns);
 }
 
 #[test]

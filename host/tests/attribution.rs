@@ -41,7 +41,7 @@ fn trace(events: &str) -> Vec<u8> {
             "relax" => drop(m.relax(instance)),
             "wait" => drop(m.wait_begin(object.parse().expect("a thread"))),
             "waited" => drop(m.wait_end(object.parse().expect("a thread"))),
-            "saved" => drop(m.save(true)),
+            "saved" => drop(m.save_by(object.parse().expect("a thread"), true)),
             "begin" | "end" if !object.is_empty() => drop(m.phase(object, 1, what == "begin")),
             "return" => drop(m.returned(object.parse().expect("an errno"))),
             "wake" => drop(m.woken_by(object.parse().expect("a number"), "rtc")),

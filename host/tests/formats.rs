@@ -72,9 +72,9 @@ fn no_csv_cell_is_a_formula() {
     let sources = rows(&render([&report()], Table::Sources).expect("CSV"));
     assert_eq!(csv_bytes(&sources[0][3]).as_deref(), Some(HOSTILE));
     let attempts = rows(&render([&report()], Table::Attempts).expect("CSV"));
-    let causes: Vec<_> = attempts[1][12].split("; ").map(csv_bytes).collect();
+    let causes: Vec<_> = attempts[1][16].split("; ").map(csv_bytes).collect();
     assert_eq!(causes, [Some(HOSTILE.to_vec()), Some(b"wlan_rx".to_vec())]);
-    assert_eq!(&attempts[0][14], "'=rtc@0");
+    assert_eq!(&attempts[0][19], "\'=rtc@0");
     assert_eq!(&attempts[1][9], "-16", "numbers stay numbers");
 }
 

@@ -181,6 +181,57 @@ fn a_diff_takes_two_traces_or_several_a_side() {
     assert_eq!(run_in(dir.path(), &["diff", "day.swk", "p"]).status.code(), Some(5));
 }
 
+/// An hour in which a source aborts this many attempts, evenly spread.
+fn aborts(n: u64, start_ns: u64) -> Vec<u8> {
+    let mut m = Maker::at(start_ns, &[("phase", "tp_btf"), ("return", "fexit")]);
+    let nfc = m.source(b"nfc", 0);
+    m.snapshot(Reason::Start).commit();
+    for _ in 0..40 {
+        m.wait(S).sleep(60 * S, None);
+    }
+    for _ in 0..n {
+        m.wait(1_200 * S / n).aborted_in_sync(nfc, 5_000_000);
+    }
+    m.wait(S).finish()
+}
+
+#[test]
+fn a_regression_exits_3_on_request() {
+    let dir = folder();
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(dir.path().join(name), bytes).expect("a file");
+    };
+    write("few.swk", &aborts(4, T0));
+    write("as_few.swk", &aborts(6, T0 + 7_200 * S));
+    write("many.swk", &aborts(40, T0 + 14_400 * S));
+    let code = |args: &[&str]| {
+        let output = run_in(dir.path(), &[&["diff"], args].concat());
+        assert_eq!(stderr(&output), "", "{args:?}");
+        (output.status.code(), stdout(&output))
+    };
+    let (without, table) = code(&["few.swk", "many.swk"]);
+    assert_eq!(without, Some(0), "{table}");
+    let (with, same) = code(&["few.swk", "many.swk", "--fail-on", "REGRESSION"]);
+    assert_eq!((with, &same), (Some(3), &table));
+    assert!(table.contains("Significantly worse"), "{table}");
+    assert!(table.contains("nfc, aborts: "), "{table}");
+    assert!(table.contains("significant: aborts"), "{table}");
+    for args in [["many.swk", "few.swk"], ["few.swk", "as_few.swk"]] {
+        let (code, table) = code(&[&args[..], &["--fail-on", "regression"]].concat());
+        assert_eq!(code, Some(0), "{table}");
+        assert!(!table.contains("Significantly worse"), "{table}");
+    }
+    let output = run_in(dir.path(), &["diff", "few.swk", "many.swk", "--fail-on", "rain"]);
+    assert_eq!(output.status.code(), Some(2));
+    // The format does not matter.
+    let args = ["few.swk", "many.swk", "--fail-on", "regression", "--format", "json"];
+    let (with, json) = code(&args);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let worse = json["regressions"].as_array().expect("regressions");
+    assert_eq!(with, Some(3));
+    assert!(worse.iter().any(|r| r["source"]["name"] == "nfc" && r["measure"] == "aborts"));
+}
+
 #[test]
 fn several_traces_are_one_report() {
     let dir = folder();
@@ -243,7 +294,7 @@ fn an_output_never_replaces_an_input() {
         assert_eq!(std::fs::read(path("day.swk")).expect("a file"), everyday());
     }
     let output = run_in(dir.path(), &["report", "day.swk", "-o", "-"]);
-    assert!(stdout(&output).contains("Sources that kept it awake"));
+    assert!(stdout(&output).contains("Sources and interrupts by cost"));
     assert!(!path("-").exists());
 }
 

@@ -196,7 +196,7 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
     prop_assert!(dumped.is_ok());
     let (model, ledger) = (&analysis.model, &analysis.ledger);
     prop_assert_eq!(ledger.total_ns(), model.duration_ns());
-    prop_assert!(ledger.unattributed_ns <= model.duration_ns());
+    prop_assert!(ledger.unattributed_ns <= model.duration_ns(), "{ledger:?}");
     prop_assert_eq!(ledger.blocked_ns.is_some(), ledger.not_trying_ns.is_some());
     for source in analysis.sources.values() {
         prop_assert!(source.sum.blocked_sole_ns <= source.sum.blocked_share_ns);
@@ -222,15 +222,26 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
         let shares = report.sources.iter().filter_map(|source| source.sum.blocked_share_ns);
         let shares: u64 = shares.sum();
         let blocked_ns = ledger.blocked_ns.unwrap_or(0);
+        let awake_ns = ledger.unknown_ns
+            + [ledger.not_trying_ns, ledger.backoff_ns, ledger.user_space_ns]
+                .map(|ns| ns.unwrap_or(0))
+                .iter()
+                .sum::<u64>();
+        let backoff: u64 = report.sources.iter().map(|source| source.sum.after_abort_ns).sum();
+        let resumes: u64 = report.sources.iter().map(|source| source.sum.resume_ns).sum();
+        prop_assert!(backoff <= ledger.backoff_ns.unwrap_or(0));
+        prop_assert!(resumes <= ledger.suspending_ns + ledger.resuming_ns);
         // The rest of the blocked time is part of the unattributed time.
         prop_assert!(shares <= blocked_ns && blocked_ns - shares <= ledger.unattributed_ns);
-        prop_assert!(wakes <= ledger.unknown_ns.unwrap_or(0) + ledger.not_trying_ns.unwrap_or(0));
-        prop_assert!(aborts + wakes + shares + ledger.unattributed_ns <= model.duration_ns());
+        prop_assert!(wakes <= awake_ns, "{wakes} {ledger:?}");
+        let charged = aborts + backoff + resumes + wakes + shares;
+        prop_assert!(charged + ledger.unattributed_ns <= model.duration_ns());
         for source in &report.sources {
             let sum = &source.sum;
             prop_assert!(sum.blocked_sole_ns <= sum.blocked_share_ns);
-            let costs = [sum.blocked_share_ns.unwrap_or(0), sum.abort_ns, sum.after_wake_ns];
-            prop_assert_eq!(sum.cost_ns, costs.iter().sum::<u64>());
+            let costs = [sum.abort_ns, sum.after_abort_ns, sum.resume_ns, sum.after_wake_ns];
+            let blocked_ns = sum.blocked_share_ns.unwrap_or(0);
+            prop_assert_eq!(sum.cost_ns, blocked_ns + costs.iter().sum::<u64>());
         }
         for finding in &report.findings {
             let text = render::findings::text(finding, report.session.duration_ns);
@@ -290,17 +301,24 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     let trace = full::trace("t.swk", report);
     let verdict = check::check("p.toml", &policy.expect("a policy"), std::slice::from_ref(&trace));
     schema::hold(&CHECK, &json::pretty(&verdict).expect("JSON"));
-    let diff = diff::diff(std::slice::from_ref(&trace), std::slice::from_ref(&trace));
+    let sides = [std::slice::from_ref(&trace); 2];
+    let diff = diff::diff(sides[0], sides[1], diff::Per::Session);
     schema::hold(&DIFF, &json::pretty(&diff).expect("JSON"));
-    let mut changes = diff.sources.iter().map(|s| s.held_ns_per_awake_hour.change);
-    prop_assert!(changes.all(|change| change.is_none_or(|change| change == 0.0)));
+    let changes = diff.sources.iter().flat_map(|s| s.measures().map(|(_, measure)| *measure));
+    let changes = changes.chain(diff.ledger.iter().map(|line| line.percent));
+    for measure in changes.chain(diff.attempts.iter().map(|outcome| outcome.rate)) {
+        prop_assert!(measure.change.is_none_or(|change| change == 0.0));
+        let unchanged = measure.change.is_none() || measure.verdict == diff::Verdict::WithinNoise;
+        prop_assert!(unchanged, "{:?}", measure);
+    }
     prop_assert!(inert(&render::pages::diff::page(&diff, 5)));
     let reports = merge::merge(vec![trace], None).expect("one trace");
     schema::hold(&REPORTS, &json::reports(&reports).expect("JSON"));
     let totals = &reports.devices[0].totals;
     let l = &totals.ledger;
-    let known = [l.blocked_ns, l.not_trying_ns, l.unknown_ns].map(|ns| ns.unwrap_or(0));
-    let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns;
+    let known = [l.blocked_ns, l.user_space_ns, l.backoff_ns, l.not_trying_ns];
+    let known = known.map(|ns| ns.unwrap_or(0));
+    let sum = l.asleep_ns + l.suspending_ns + l.resuming_ns + l.aborted_ns + l.unknown_ns;
     prop_assert_eq!(sum + known.iter().sum::<u64>(), whole_ns);
     prop_assert_eq!(totals.duration_ns, whole_ns);
     prop_assert!(inert(&render::pages::merged::page(&reports, 5)));

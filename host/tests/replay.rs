@@ -12,12 +12,17 @@ use sleepwalk::analyze::{Analysis, analyze};
 use sleepwalk::report::{By, build};
 use sleepwalk_trace::record::Reason;
 
-/// Two of one name.
-const NAMES: [&str; 5] = ["modem", "wlan", "usb", "alarm", "modem"];
+/// Two of one name; one that yields; and two that share their name's pointer from some time on.
+const NAMES: [&str; 7] = ["modem", "wlan", "usb", "eventpoll", "modem", "sensor", "sensor"];
+
+/// The first of those that may share their name's pointer.
+const SENSOR: u32 = 5;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Toggle(u32),
+    /// From here on the sensors share a pointer.
+    Share,
     Wait(u32),
     Snapshot,
     /// An attempt that is aborted after this long.
@@ -28,7 +33,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => (0u32..5).prop_map(Step::Toggle),
+        16 => (0u32..7).prop_map(Step::Toggle),
+        1 => Just(Step::Share),
         4 => (0u32..3).prop_map(Step::Wait),
         1 => Just(Step::Snapshot),
         1 => (0u64..9_000_000).prop_map(Step::Abort),
@@ -71,13 +77,35 @@ impl Intervals {
 /// The result of the simple method, by source.
 #[derive(Default)]
 struct Wanted {
-    held_ns: [u64; 5],
+    held_ns: [u64; 7],
     /// In sixtieths of a nanosecond: that divides by any number of them.
-    share: [u128; 5],
-    sole_ns: [u64; 5],
-    sole_by_name: BTreeMap<&'static str, u64>,
+    share: [u128; 7],
+    sole_ns: [u64; 7],
+    by_name: BTreeMap<&'static str, Named>,
     blocked_ns: u64,
     nobody_ns: u64,
+    /// Edges do not distinguish the sensors.
+    shared: bool,
+}
+
+/// The result by name.
+#[derive(Default)]
+struct Named {
+    sole_ns: u64,
+    held_ns: u64,
+    /// Start and end of the longest hold, and of the last.
+    longest: (u64, u64),
+    last: (u64, u64),
+}
+
+impl Named {
+    fn hold(&mut self, start: u64, end: u64) {
+        self.held_ns += end - start;
+        self.last = if self.last.1 == start { (self.last.0, end) } else { (start, end) };
+        if self.last.1 - self.last.0 > self.longest.1 - self.longest.0 {
+            self.longest = self.last;
+        }
+    }
 }
 
 fn make(steps: &[(u64, Step)]) -> (Vec<u8>, Wanted) {
@@ -88,16 +116,22 @@ fn make(steps: &[(u64, Step)]) -> (Vec<u8>, Wanted) {
     m.snapshot(Reason::Start);
     let [mut held, mut waits, mut attempts, mut sleeps] =
         [const { Intervals { open: BTreeMap::new(), all: Vec::new() } }; 4];
+    let (mut shares, mut shared_since) = (false, None);
     for &(after, step) in steps {
         m.wait(after);
         match step {
             Step::Toggle(source) => {
-                if held.toggle(source, m.now) {
+                let active = held.toggle(source, m.now);
+                if source >= SENSOR && shares {
+                    shared_since = shared_since.or(Some(m.now));
+                    m.shared(source, SENSOR, active);
+                } else if active {
                     m.activate(source);
                 } else {
                     m.relax(source);
                 }
             }
+            Step::Share => shares = true,
             Step::Wait(thread) => {
                 if waits.toggle(thread, m.now) {
                     m.wait_begin(thread);
@@ -137,21 +171,27 @@ fn make(steps: &[(u64, Step)]) -> (Vec<u8>, Wanted) {
     for intervals in [&mut held, &mut waits] {
         intervals.close(m.now);
     }
-    (bytes, replay(&held, &waits, &attempts, &sleeps))
+    (bytes, replay([&held, &waits, &attempts, &sleeps], shared_since))
 }
 
-fn replay(held: &Intervals, waits: &Intervals, attempts: &Intervals, sleeps: &Intervals) -> Wanted {
-    let all = [held, waits, attempts, sleeps];
+fn replay(all: [&Intervals; 4], shared_since: Option<u64>) -> Wanted {
+    let [held, waits, attempts, sleeps] = all;
     let boundaries: BTreeSet<u64> =
         all.iter().flat_map(|i| &i.all).flat_map(|(_, start, end)| [*start, *end]).collect();
     let boundaries: Vec<u64> = boundaries.into_iter().collect();
-    let mut wanted = Wanted::default();
+    let mut wanted = Wanted { shared: shared_since.is_some(), ..Wanted::default() };
+    let names = |sources: &BTreeSet<u32>| -> BTreeSet<&'static str> {
+        sources.iter().map(|source| NAMES[*source as usize]).collect()
+    };
     for piece in boundaries.windows(2) {
         let (at, ns) = (piece[0], piece[1] - piece[0]);
         let active = held.at(at);
         if sleeps.at(at).is_empty() {
             for &source in &active {
                 wanted.held_ns[source as usize] += ns;
+            }
+            for name in names(&active) {
+                wanted.by_name.entry(name).or_default().hold(at, piece[1]);
             }
         }
         if waits.at(at).is_empty() || !attempts.at(at).is_empty() {
@@ -161,15 +201,20 @@ fn replay(held: &Intervals, waits: &Intervals, attempts: &Intervals, sleeps: &In
         if active.is_empty() {
             wanted.nobody_ns += ns;
         }
+        // An eventpoll yields, and so do the sensors from their first shared edge on.
+        let shared = shared_since.is_some_and(|since| at >= since);
+        let yields = |source: &u32| *source == 3 || *source >= SENSOR && shared;
+        let named: BTreeSet<u32> = active.iter().copied().filter(|s| !yields(s)).collect();
+        let active = if named.is_empty() { active } else { named };
         for &source in &active {
             wanted.share[source as usize] += u128::from(ns) * 60 / active.len() as u128;
         }
         if active.len() == 1 {
             active.iter().for_each(|source| wanted.sole_ns[*source as usize] += ns);
         }
-        let names: BTreeSet<&str> = active.iter().map(|source| NAMES[*source as usize]).collect();
+        let names = names(&active);
         if names.len() == 1 {
-            names.iter().for_each(|name| *wanted.sole_by_name.entry(name).or_default() += ns);
+            names.iter().for_each(|name| wanted.by_name.entry(name).or_default().sole_ns += ns);
         }
     }
     wanted
@@ -182,9 +227,13 @@ fn compare(all: &Analysis, wanted: &Wanted) -> Result<(), TestCaseError> {
     let mut shares = 0;
     for (instance, source) in &all.sources {
         let (which, sum) = (*instance as usize, &source.sum);
+        let share_ns = sum.blocked_share_ns.expect("edges and waits");
+        shares += share_ns;
+        if *instance >= SENSOR && wanted.shared {
+            continue;
+        }
         prop_assert_eq!(sum.held_ns, wanted.held_ns[which], "{}", which);
         prop_assert_eq!(sum.blocked_sole_ns, Some(wanted.sole_ns[which]));
-        let share_ns = sum.blocked_share_ns.expect("edges and waits");
         let share = u128::from(share_ns) * 60;
         prop_assert!(
             share.abs_diff(wanted.share[which]) <= 60,
@@ -192,12 +241,26 @@ fn compare(all: &Analysis, wanted: &Wanted) -> Result<(), TestCaseError> {
             share,
             wanted.share[which]
         );
-        shares += share_ns;
     }
     prop_assert_eq!(shares + wanted.nobody_ns, wanted.blocked_ns);
     for source in build(all, By::Name, None).sources {
-        let sole = wanted.sole_by_name.get(&*source.name.text()).copied().unwrap_or(0);
-        prop_assert_eq!(source.sum.blocked_sole_ns, Some(sole), "{}", source.name.text());
+        let (name, sum) = (source.name.text(), source.sum);
+        let none = Named::default();
+        let named = wanted.by_name.get(&*name).unwrap_or(&none);
+        prop_assert_eq!(sum.blocked_sole_ns, Some(named.sole_ns), "{}", name);
+        let of_name = (0..7).filter(|which| NAMES[*which] == &*name);
+        let share = of_name.map(|which| wanted.share[which]).sum::<u128>();
+        let share_ns = u128::from(sum.blocked_share_ns.unwrap_or_default());
+        prop_assert!((share_ns * 60).abs_diff(share) <= 120, "{} {} {}", name, share_ns, share);
+        if name == "sensor" && wanted.shared {
+            // By counters.
+            continue;
+        }
+        prop_assert_eq!(sum.held_ns, named.held_ns, "{}", name);
+        let (start, end) = named.longest;
+        prop_assert_eq!(sum.longest_hold_ns, end - start, "{}", name);
+        let at = source.longest_hold_at_ns.map(|at| at.0);
+        prop_assert_eq!(at, (end > start).then_some(start), "{}", name);
     }
     Ok(())
 }

@@ -27,7 +27,10 @@ fn documents() -> [(&'static str, String); 4] {
         &policy.expect("a policy"),
         &[trace("a", report()), trace("b", blind)],
     );
-    let diff = diff::diff(&[trace("a", report())], &[trace("b", report())]);
+    let mut worse = report();
+    worse.sources[2].sum.aborts = 40;
+    let diff = diff::diff(&[trace("a", report())], &[trace("b", worse)], diff::Per::Session);
+    assert!(!diff.regressions.is_empty(), "{diff:?}");
     let text = |value: Result<String, serde_json::Error>| value.expect("JSON");
     [
         (FILES[0], text(json::report(&report()))),

@@ -151,7 +151,7 @@ fn name_into(room: &mut [libc::c_char], name: &str) {
     }
 }
 
-/// What the kernel has about a program (`bpf_prog_get_info_by_fd`, `kernel/bpf/syscall.c`). A kernel that is older
+/// The facts that the kernel has about a program (`bpf_prog_get_info_by_fd`, `kernel/bpf/syscall.c`). A kernel that is older
 /// than a field does not set it: the second value is the length that it filled.
 pub fn program_info(program: BorrowedFd<'_>) -> io::Result<(bpf_prog_info, usize)> {
     // SAFETY: a plain struct for which zero is valid.

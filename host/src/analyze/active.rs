@@ -2,9 +2,13 @@
 //!
 //! An edge costs the same however many sources there are: a running integral, [`Shares`], splits blocked
 //! time among them. A source's share is what the integral grew by while it was active.
+//!
+//! Sources of a name that yields ([`Group::yields`](crate::session::held::Group)) are charged only while
+//! no other is active. So there are two integrals, and blocked time goes to one of them.
 
 use std::collections::BTreeMap;
 
+use super::overlaps::Overlaps;
 use super::shares::{self, Account, Shares};
 use crate::session::held::{ChangeCause, Held};
 
@@ -24,11 +28,14 @@ struct Source {
     window: (u64, u32),
     /// Its place among the active.
     place: u32,
+    /// The event by which it last became active.
+    since: u64,
 }
 
 /// The cost of the sources of one name.
 #[derive(Clone, Copy, Debug, Default)]
 struct Group {
+    yields: bool,
     count: u32,
     place: u32,
     sole_ns: u64,
@@ -44,6 +51,18 @@ pub struct Suspect {
     pub activated: bool,
     /// It may be another one of its name.
     pub shared: bool,
+    /// It takes no blame from one that does not.
+    pub yields: bool,
+    /// The number of the event by which it came up. Those that one snapshot shows have the same.
+    pub since: u64,
+}
+
+/// A suspect, by its place.
+#[derive(Clone, Copy, Debug)]
+struct Suspicion {
+    slot: u32,
+    activated: bool,
+    since: u64,
 }
 
 /// The final charge of a source.
@@ -51,15 +70,13 @@ pub struct Suspect {
 pub struct Blocking {
     /// Its split of blocked time.
     pub share_ns: u64,
-    /// Blocked time in which it alone was active.
+    /// Blocked time in which it alone was active, except for sources that yield to it.
     pub sole_ns: u64,
 }
 
-/// The cost of all sources, by their places in [`Held`].
+/// The sources that yield, or those that do not.
 #[derive(Debug, Default)]
-pub struct Active {
-    sources: Vec<Source>,
-    groups: Vec<Group>,
+struct Side {
     /// The sources active.
     now: Vec<u32>,
     groups_now: Vec<u32>,
@@ -67,10 +84,24 @@ pub struct Active {
     n: u32,
     real: Shares,
     maybe: Shares,
+}
+
+/// The cost of all sources, by their places in [`Held`].
+#[derive(Debug, Default)]
+pub struct Active {
+    sources: Vec<Source>,
+    groups: Vec<Group>,
+    /// Those that do not yield, and those that do.
+    sides: [Side; 2],
+    /// Names that blocked together.
+    overlaps: Overlaps,
+    maybe_overlaps: Overlaps,
+    /// Events so far.
+    events: u64,
     /// Whether suspects are collected, and how often that has begun.
     watching: bool,
     window: u64,
-    suspects: Vec<(u32, bool)>,
+    suspects: Vec<Suspicion>,
     stretch: u64,
     touched: Vec<u32>,
 }
@@ -83,6 +114,7 @@ impl Active {
 
     /// Takes the changes of the last event.
     pub fn follow(&mut self, held: &Held) {
+        self.events += 1;
         for change in held.changes() {
             let slot = change.slot as usize;
             for new in &held.sources[self.sources.len().min(slot + 1)..=slot] {
@@ -90,6 +122,10 @@ impl Active {
                 self.sources.push(Source { instance, group, ..Source::default() });
                 let groups = self.groups.len().max(group as usize + 1);
                 self.groups.resize(groups, Group::default());
+            }
+            let group = self.sources[slot].group;
+            if held.groups[group as usize].yields && !self.groups[group as usize].yields {
+                self.yields(group);
             }
             self.set(slot, change.after);
             match change.by {
@@ -102,17 +138,33 @@ impl Active {
 
     /// Blocked time passes. `maybe`: only later events show whether it was blocked.
     pub fn advance(&mut self, ns: u64, maybe: bool) {
-        let shares = if maybe { &mut self.maybe } else { &mut self.real };
-        shares.advance(ns, self.n);
-        if self.n == 1 {
-            let source = &mut self.sources[self.now[0] as usize];
+        let side = &mut self.sides[usize::from(self.sides[0].n == 0)];
+        let shares = if maybe { &mut side.maybe } else { &mut side.real };
+        shares.advance(ns, side.n);
+        if side.n == 1 {
+            let source = &mut self.sources[side.now[0] as usize];
             let account = if maybe { &mut source.maybe } else { &mut source.real };
             account.sole_ns += ns;
         }
-        if let [group] = self.groups_now[..] {
+        if let [group] = side.groups_now[..] {
             let group = &mut self.groups[group as usize];
             *(if maybe { &mut group.maybe_sole_ns } else { &mut group.sole_ns }) += ns;
+        } else {
+            let overlaps = if maybe { &mut self.maybe_overlaps } else { &mut self.overlaps };
+            overlaps.advance(ns, &side.groups_now);
         }
+    }
+
+    /// Blocked time passed in which no source was active.
+    pub fn advance_idle(&mut self, ns: u64, maybe: bool) {
+        let side = &mut self.sides[1];
+        let shares = if maybe { &mut side.maybe } else { &mut side.real };
+        shares.advance(ns, 0);
+    }
+
+    /// Whether no source is active.
+    pub fn idle(&self) -> bool {
+        self.sides.iter().all(|side| side.n == 0)
     }
 
     /// The time that may have been blocked was.
@@ -127,7 +179,10 @@ impl Active {
         for group in &mut self.groups {
             group.sole_ns += group.maybe_sole_ns;
         }
-        self.real.join(&self.maybe);
+        for side in &mut self.sides {
+            side.real.join(&side.maybe);
+        }
+        self.overlaps.join(std::mem::take(&mut self.maybe_overlaps));
         self.forget_maybe();
     }
 
@@ -140,7 +195,10 @@ impl Active {
         for group in &mut self.groups {
             group.maybe_sole_ns = 0;
         }
-        self.maybe = Shares::default();
+        for side in &mut self.sides {
+            side.maybe = Shares::default();
+        }
+        self.maybe_overlaps = Overlaps::default();
     }
 
     /// The shares in what may have been blocked time, by instance, in 2⁻³² ns.
@@ -149,41 +207,62 @@ impl Active {
         self.sources.iter().map(|source| (source.instance, source.maybe.share)).collect()
     }
 
+    /// From here on the sources of this group yield.
+    fn yields(&mut self, group: u32) {
+        let of_group = |slot: &u32| self.sources[*slot as usize].group == group;
+        let active: Vec<u32> = self.sides[0].now.iter().copied().filter(of_group).collect();
+        let states = active.iter().map(|slot| {
+            let Source { count, since, .. } = self.sources[*slot as usize];
+            (*slot as usize, count, since)
+        });
+        let states: Vec<_> = states.collect();
+        for &(slot, ..) in &states {
+            self.set(slot, 0);
+        }
+        self.groups[group as usize].yields = true;
+        for (slot, count, since) in states {
+            self.set(slot, count);
+            self.sources[slot].since = since;
+        }
+    }
+
     fn set(&mut self, slot: usize, count: u32) {
         let source = &mut self.sources[slot];
+        let group = &mut self.groups[source.group as usize];
+        let side = &mut self.sides[usize::from(group.yields)];
         let before = source.count;
         if before == count {
             return;
         }
-        source.settle(&self.real, &self.maybe);
+        source.settle(side);
         if before == 0 {
             if source.stretch.0 != self.stretch {
                 source.stretch = (self.stretch, source.real.share);
                 self.touched.push(slot as u32);
             }
-            source.place = self.now.len() as u32;
-            self.now.push(slot as u32);
-        } else if count == 0 {
-            let place = source.place as usize;
-            self.now.swap_remove(place);
-            if let Some(&moved) = self.now.get(place) {
-                self.sources[moved as usize].place = place as u32;
-            }
+            source.since = self.events;
+            source.place = side.now.len() as u32;
+            side.now.push(slot as u32);
         }
-        let source = &mut self.sources[slot];
         source.count = count;
-        self.n = self.n - before + count;
-        let group = &mut self.groups[source.group as usize];
+        side.n = side.n - before + count;
         let empty = group.count == 0;
         group.count = group.count - before + count;
         if empty {
-            group.place = self.groups_now.len() as u32;
-            self.groups_now.push(source.group);
+            group.place = side.groups_now.len() as u32;
+            side.groups_now.push(source.group);
         } else if group.count == 0 {
             let place = group.place as usize;
-            self.groups_now.swap_remove(place);
-            if let Some(&moved) = self.groups_now.get(place) {
+            side.groups_now.swap_remove(place);
+            if let Some(&moved) = side.groups_now.get(place) {
                 self.groups[moved as usize].place = place as u32;
+            }
+        }
+        if count == 0 {
+            let place = source.place as usize;
+            side.now.swap_remove(place);
+            if let Some(&moved) = side.now.get(place) {
+                self.sources[moved as usize].place = place as u32;
             }
         }
     }
@@ -201,31 +280,39 @@ impl Active {
         self.watching = false;
     }
 
-    /// Those that are active now are suspect too.
+    /// Those that are active now are suspect too, in the order in which they became so.
     pub fn add_active(&mut self) {
-        for index in 0..self.now.len() {
-            self.suspect(self.now[index] as usize, false);
+        let mut active: Vec<u32> = self.now().collect();
+        active.sort_by_key(|slot| self.sources[*slot as usize].since);
+        for slot in active {
+            self.suspect(slot as usize, false);
         }
+    }
+
+    /// The sources active.
+    fn now(&self) -> impl Iterator<Item = u32> + '_ {
+        self.sides.iter().flat_map(|side| side.now.iter().copied())
     }
 
     fn suspect(&mut self, slot: usize, activated: bool) {
         if !self.watching {
             return;
         }
-        let window = &mut self.sources[slot].window;
+        let Source { window, since, .. } = &mut self.sources[slot];
         if window.0 != self.window {
             *window = (self.window, self.suspects.len() as u32);
-            self.suspects.push((slot as u32, activated));
+            self.suspects.push(Suspicion { slot: slot as u32, activated, since: *since });
         } else {
-            self.suspects[window.1 as usize].1 |= activated;
+            self.suspects[window.1 as usize].activated |= activated;
         }
     }
 
     /// The suspects so far, in the order in which they came up.
     pub fn suspects(&self, held: &Held) -> Vec<Suspect> {
-        let suspects = self.suspects.iter().map(|&(slot, activated)| {
+        let suspects = self.suspects.iter().map(|&Suspicion { slot, activated, since }| {
             let instance = self.sources[slot as usize].instance;
-            Suspect { instance, activated, shared: held.shared(slot) }
+            let (shared, yields) = (held.shared(slot), held.yields(slot));
+            Suspect { instance, activated, shared, yields, since }
         });
         suspects.collect()
     }
@@ -235,11 +322,10 @@ impl Active {
         self.stretch += 1;
         self.touched.clear();
         self.settle_all();
-        for index in 0..self.now.len() {
-            let slot = self.now[index];
-            let source = &mut self.sources[slot as usize];
+        for slot in self.sides.iter().flat_map(|side| &side.now) {
+            let source = &mut self.sources[*slot as usize];
             source.stretch = (self.stretch, source.real.share);
-            self.touched.push(slot);
+            self.touched.push(*slot);
         }
     }
 
@@ -253,8 +339,10 @@ impl Active {
     }
 
     fn settle_all(&mut self) {
-        for &slot in &self.now {
-            self.sources[slot as usize].settle(&self.real, &self.maybe);
+        for side in &self.sides {
+            for &slot in &side.now {
+                self.sources[slot as usize].settle(side);
+            }
         }
     }
 
@@ -270,7 +358,7 @@ impl Active {
             sum.max(shares::exact(group.sole_ns))
         };
         let groups: Vec<u128> = members.iter().zip(&self.groups).map(of_group).collect();
-        let (groups, mut left_ns) = shares::round(&groups, self.real.split_ns);
+        let (groups, mut left_ns) = shares::round(&groups, self.split_ns());
         let mut rounded = vec![0; self.sources.len()];
         for (members, group_ns) in members.iter().zip(groups) {
             let shares: Vec<u128> = members.iter().map(|(_, share)| *share).collect();
@@ -283,19 +371,27 @@ impl Active {
         (rounded, left_ns)
     }
 
+    fn split_ns(&self) -> u64 {
+        self.sides.iter().map(|side| side.real.split_ns).sum()
+    }
+
     /// The trace is over.
     pub fn finish(mut self, held: &Held) -> Blocked {
         self.settle_all();
         let (blocked, left_ns) = self.rounded_shares();
+        // Time is nobody's where there is none on the second side either.
+        let nobody_ns = self.sides[1].real.nobody_ns;
+        let blocked_ns = self.split_ns() + nobody_ns;
         let names = held.groups.iter().zip(&self.groups);
         let sources = self.sources.iter().zip(blocked);
         Blocked {
             sole_by_name: names.map(|(name, group)| (name.name, group.sole_ns)).collect(),
+            overlaps: self.overlaps.by_name(|group| held.groups[group as usize].name),
             blocking: sources
                 .map(|(source, share_ns)| Blocking { share_ns, sole_ns: source.real.sole_ns })
                 .collect(),
-            blocked_ns: self.real.split_ns + self.real.nobody_ns,
-            nobody_ns: self.real.nobody_ns + left_ns,
+            blocked_ns,
+            nobody_ns: nobody_ns + left_ns,
         }
     }
 }
@@ -307,6 +403,8 @@ pub struct Blocked {
     pub blocking: Vec<Blocking>,
     /// Blocked time in which only sources of one name were active, by the name's number.
     pub sole_by_name: BTreeMap<u32, u64>,
+    /// Blocked time by the names active, where there were several.
+    pub overlaps: Overlaps,
     /// Blocked time.
     pub blocked_ns: u64,
     /// The part of it in which no source was known to be active.
@@ -314,8 +412,9 @@ pub struct Blocked {
 }
 
 impl Source {
-    fn settle(&mut self, real: &Shares, maybe: &Shares) {
-        self.real.settle(real, self.count);
-        self.maybe.settle(maybe, self.count);
+    /// `side`: the one that it is on.
+    fn settle(&mut self, side: &Side) {
+        self.real.settle(&side.real, self.count);
+        self.maybe.settle(&side.maybe, self.count);
     }
 }

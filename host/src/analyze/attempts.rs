@@ -62,8 +62,20 @@ pub fn step_name(action: &[u8]) -> &'static str {
     STEP_NAMES.into_iter().find(|name| name.as_bytes() == action).unwrap_or("")
 }
 
+/// A source that was activated between the last `machine_suspend` and the thaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activated {
+    /// Which.
+    pub instance: u32,
+    /// It may be another one of its name.
+    pub shared: bool,
+    /// Before `dpm_resume` began. From there on devices resume one after the other, and their order
+    /// decides which source comes first (`dpm_resume` in `drivers/base/power/main.c`).
+    pub early: bool,
+}
+
 /// Facts that decide an attempt's causes, beside the attempt itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// First entry into `machine_suspend`.
     pub first_entry: Option<BootNanos>,
@@ -79,6 +91,8 @@ pub struct Facts {
     pub interrupted: bool,
     /// Activations were recorded, so snapshots have nothing to add.
     pub by_edges: bool,
+    /// The sources that may have woken the device, in the order of their activations.
+    pub activated: Vec<Activated>,
 }
 
 /// `freeze_timeout_msecs` unless it was changed (`kernel/power/process.c`, 7.1 and before).

@@ -9,9 +9,10 @@ use std::collections::{BTreeSet, VecDeque};
 use sleepwalk_trace::record::Reason;
 use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
-use super::attempts::Facts;
+use super::attempts::{Facts, STAYED_NS};
 use super::sources::{Change, Mark};
 use crate::report::{Attempt, Cause, Evidence, Outcome, Wake};
+use crate::session::held::Held;
 
 /// Marks kept: before an attempt, at its start, after its end, and room for ticks within.
 const MARKS: usize = 32;
@@ -28,25 +29,25 @@ pub struct Causes {
 
 impl Causes {
     /// A snapshot was taken.
-    pub fn snapshot(&mut self, mark: Mark) {
+    pub fn snapshot(&mut self, mark: Mark, held: &Held) {
         if self.marks.len() == MARKS {
             self.marks.pop_front();
         }
         self.marks.push_back(mark);
-        self.resolve(false);
+        self.resolve(false, held);
     }
 
-    /// An attempt ended.
-    pub fn ended(&mut self, attempt: Attempt, facts: Facts) {
-        let index = self.attempts.len() as u64;
-        self.attempts.push(Attempt { index, ..attempt });
+    /// An attempt ended. Returns its index.
+    pub fn ended(&mut self, attempt: Attempt, facts: Facts) -> usize {
+        let index = self.attempts.len();
+        self.attempts.push(Attempt { index: index as u64, ..attempt });
         self.waiting.push_back(facts);
+        index
     }
 
-    /// How long the device was awake after the last attempt, if that slept.
+    /// How long the device was awake after the last attempt; that counts if it slept.
     pub fn awake(&mut self, ns: u64) {
-        let last = self.attempts.last_mut();
-        if let Some(last) = last.filter(|attempt| attempt.outcome == Outcome::Slept) {
+        if let Some(last) = self.attempts.last_mut() {
             last.after_wake_ns = ns;
         }
     }
@@ -57,8 +58,8 @@ impl Causes {
     }
 
     /// Records are missing here: a change across the gap may have happened at any time.
-    pub fn gap(&mut self) {
-        self.resolve(true);
+    pub fn gap(&mut self, held: &Held) {
+        self.resolve(true, held);
         self.marks.clear();
     }
 
@@ -70,29 +71,41 @@ impl Causes {
     }
 
     /// The trace is over: every attempt, and for how many the snapshot at the start came too late.
-    pub fn finish(mut self) -> (Vec<Attempt>, u64) {
-        self.resolve(true);
+    pub fn finish(mut self, held: &Held) -> (Vec<Attempt>, u64) {
+        self.resolve(true, held);
+        for attempt in &mut self.attempts {
+            if attempt.outcome != Outcome::Slept {
+                attempt.wake = None;
+                attempt.suspending_ns = 0;
+                attempt.after_wake_ns = 0;
+            }
+        }
         (self.attempts, self.late)
     }
 
     /// Finds the causes of all attempts that a snapshot followed; of all, if no more will come.
-    fn resolve(&mut self, all: bool) {
+    fn resolve(&mut self, all: bool, held: &Held) {
         let first = self.attempts.len() - self.waiting.len();
-        for attempt in &mut self.attempts[first..] {
+        for place in first..self.attempts.len() {
+            let next = self.attempts.get(place + 1).map(|attempt| attempt.start_ns);
+            let (before, rest) = self.attempts.split_at_mut(place);
+            let (before, attempt) = (before.last().map(|attempt| attempt.end_ns), &mut rest[0]);
             let after = self.marks.iter().position(|mark| mark.at >= attempt.end_ns);
             if after.is_none() && !all {
                 return;
             }
-            let Some(facts) = self.waiting.pop_front() else { return };
+            let Some(mut facts) = self.waiting.pop_front() else { return };
             let window = Window::around(&self.marks, attempt, &facts, after);
             self.late += u64::from(window.late);
+            let slept_ns = window.slept_ns(before, next).filter(|_| facts.first_entry.is_some());
+            facts.blames_sources &= !slept_ns.is_some_and(|ns| slept_by_clocks(attempt, ns));
             if facts.by_edges {
                 // A source that only counters would blame came too late, or too early.
             } else if facts.blames_sources
                 && attempt.outcome != Outcome::Failed
                 && attempt.causes.is_empty()
             {
-                attempt.causes = window.causes();
+                attempt.causes = window.causes(|instance| held.instance_yields(instance));
             } else if let Some(wake) = &mut attempt.wake
                 && wake.source.is_none()
             {
@@ -114,6 +127,8 @@ struct Window<'a> {
     start: Option<MonoNanos>,
     /// The first entry into `machine_suspend` on that clock.
     entry: Option<MonoNanos>,
+    /// The snapshots nearest to the sleep, before and after it.
+    clocks: Option<(&'a Mark, &'a Mark)>,
     /// The snapshot for the start was walked after the freeze had started.
     late: bool,
 }
@@ -137,13 +152,24 @@ impl<'a> Window<'a> {
         });
         // Nothing slept between that snapshot and the attempt's start.
         let near = begin.or(earlier);
+        let clocks = near.zip(after.and(marks.last().copied()));
         Self {
             begin,
             marks,
             start: near.map(|mark| mono_at(mark, attempt.start_ns)),
             entry: near.zip(facts.first_entry).map(|(mark, entry)| mono_at(mark, entry)),
+            clocks,
             late,
         }
+    }
+
+    /// How long the device slept by the clocks, if the snapshots are after the end of the attempt before
+    /// and before the start of the next.
+    fn slept_ns(&self, before: Option<BootNanos>, next: Option<BootNanos>) -> Option<u64> {
+        let (start, end) = self.clocks?;
+        let alone = before.is_none_or(|before| start.at >= before)
+            && next.is_none_or(|next| end.at <= next);
+        alone.then(|| end.at.since(start.at).saturating_sub(end.now.0.saturating_sub(start.now.0)))
     }
 
     /// Changes not before `since`.
@@ -153,8 +179,9 @@ impl<'a> Window<'a> {
     }
 
     /// The sources that changed since the attempt started, and those active from before: a source's
-    /// deactivation counts as an event too (`wakeup_source_deactivate`).
-    fn causes(&self) -> Vec<Cause> {
+    /// deactivation counts as an event too (`wakeup_source_deactivate`). They are sorted by instance: in
+    /// which order they came up is unknown.
+    fn causes(&self, yields: impl Fn(u32) -> bool) -> Vec<Cause> {
         let mut suspects: BTreeSet<u32> =
             self.changed(self.start).map(|change| change.instance).collect();
         // Active in the first snapshot in the window, and unchanged since the attempt started.
@@ -164,7 +191,12 @@ impl<'a> Window<'a> {
         let proven = suspects.len() == 1
             && self.begin.is_some_and(|begin| begin.whole && begin.active == suspects);
         let evidence = if proven { Evidence::Proven } else { Evidence::Likely };
-        suspects.into_iter().map(|instance| Cause::new(instance, evidence)).collect()
+        if suspects.iter().any(|instance| !yields(*instance)) {
+            suspects.retain(|instance| !yields(*instance));
+        }
+        let first = suspects.len() == 1;
+        let cause = |instance| Cause { first, ..Cause::new(instance, evidence) };
+        suspects.into_iter().map(cause).collect()
     }
 
     /// The first source activated in the sleep or after it, by the last change of each, which is all
@@ -177,6 +209,18 @@ impl<'a> Window<'a> {
         let first = woke.min_by_key(|change| (change.last, change.instance))?;
         Some(Cause::new(first.instance, Evidence::Likely))
     }
+}
+
+/// If the clocks show clearly more sleep than the phases, the clocks are right: on some devices the RTC adds
+/// the sleep to CLOCK_BOOTTIME only after `syscore_resume`. Returns whether they do.
+fn slept_by_clocks(attempt: &mut Attempt, slept_ns: u64) -> bool {
+    if slept_ns < attempt.slept_ns.saturating_add(STAYED_NS) {
+        return false;
+    }
+    attempt.outcome = Outcome::Slept;
+    attempt.slept_ns = slept_ns.min(attempt.duration_ns() - attempt.suspending_ns);
+    attempt.causes.clear();
+    true
 }
 
 /// CLOCK_MONOTONIC at `at`, if the device did not sleep between it and the snapshot.

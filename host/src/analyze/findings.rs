@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Analysis;
+use super::overlaps::Together;
 use crate::report::{
-    Attempt, Evidence, Finding, FindingKind, Held, Losses, Name, NotTryingHint, Outcome, Severity,
+    Attempt, Culprit, Evidence, Finding, FindingKind, Held, Losses, Name, Outcome, Severity,
     Storms, Sum, Waker,
 };
 
@@ -26,6 +27,7 @@ pub fn findings(analysis: &Analysis) -> Vec<Finding> {
     let costs = analysis.costs_by_name();
     let mut findings = Vec::new();
     findings.extend(rules.blocker(&costs));
+    findings.extend(rules.blocking_group());
     findings.extend(rules.aborters(&costs));
     findings.extend(rules.wakers());
     findings.extend(rules.no_sleep());
@@ -76,10 +78,14 @@ impl Rules<'_> {
 
     fn blocker(&self, costs: &BTreeMap<&[u8], Sum>) -> Option<Finding> {
         let blocked_ns = self.analysis.ledger.blocked_ns?;
+        let yielding = self.analysis.yielding();
+        // A source that yields is chosen only where no other has a share.
         let blocked = costs.iter().filter_map(|(name, cost)| {
-            Some((cost.blocked_share_ns?, cost.blocked_sole_ns?, Reverse(*name)))
+            let (share_ns, alone_ns) = (cost.blocked_share_ns?, cost.blocked_sole_ns?);
+            let named = share_ns > 0 && !yielding.contains(name);
+            Some((named, share_ns, alone_ns, Reverse(*name)))
         });
-        let (share_ns, alone_ns, Reverse(name)) = blocked.max()?;
+        let (_, share_ns, alone_ns, Reverse(name)) = blocked.max()?;
         (share_ns > 0).then(|| Finding {
             // Many small blockers matter together, and the largest is the one to fix first.
             severity: self.severity(share_ns).min(match self.severity(blocked_ns) {
@@ -88,6 +94,26 @@ impl Rules<'_> {
             }),
             kind: FindingKind::Blocker { source: Name::new(name), share_ns, alone_ns, blocked_ns },
             gain_ns: Some(alone_ns),
+        })
+    }
+
+    /// Sources that blocked suspend together, where fixing all of them gains most.
+    fn blocking_group(&self) -> Option<Finding> {
+        let blocked_ns = self.analysis.ledger.blocked_ns?;
+        let sole_ns = |name: u32| self.analysis.names.get(&name).map_or(0, |facts| facts.sole_ns);
+        let overlaps = &self.analysis.overlaps;
+        let Together { names, gain_ns } = overlaps.best(sole_ns)?;
+        let severity = self.severity(gain_ns);
+        let matters = severity != Severity::Low && gain_ns >= blocked_ns / 10;
+        matters.then(|| Finding {
+            severity,
+            kind: FindingKind::BlockingGroup {
+                sources: names.iter().map(|n| Name::new(self.analysis.model.text(*n))).collect(),
+                gain_ns,
+                alone_ns: names.iter().copied().map(sole_ns).sum(),
+                left_out_ns: overlaps.left_out_ns,
+            },
+            gain_ns: Some(gain_ns),
         })
     }
 
@@ -123,11 +149,10 @@ impl Rules<'_> {
         let slept = self.with_outcome(Outcome::Slept);
         let mut wakes = BTreeMap::<(Option<&[u8]>, Option<u32>), Vec<&Attempt>>::new();
         for &attempt in &slept {
-            // Where the source is known the interrupt is a detail of it.
-            let key = match (attempt.waker(), attempt.wake.as_ref().and_then(|wake| wake.irq)) {
-                (Some(source), _) => (Some(self.name(source.instance)), None),
-                (None, Some(irq)) => (None, Some(irq)),
-                (None, None) => continue,
+            let key = match attempt.woken_by() {
+                Some(Culprit::Source(instance)) => (Some(self.name(instance)), None),
+                Some(Culprit::Interrupt(irq)) => (None, Some(irq)),
+                Some(Culprit::Device(_)) | None => continue,
             };
             wakes.entry(key).or_default().push(attempt);
         }
@@ -283,28 +308,28 @@ impl Rules<'_> {
     fn not_trying(&self) -> Option<Finding> {
         let not_trying_ns = self.analysis.ledger.not_trying_ns?;
         let severity = self.severity(not_trying_ns);
-        let quiet = self.analysis.attempts.is_empty() && self.analysis.waits.is_empty();
-        (severity != Severity::Low).then(|| Finding {
+        (severity != Severity::Low).then_some(Finding {
             severity,
             kind: FindingKind::NotTrying {
                 not_trying_ns,
-                hint: match self.held_longest() {
-                    _ if !quiet => NotTryingHint::UserSpace,
-                    Some(held) => NotTryingHint::Held(held),
-                    None => NotTryingHint::SuspendOff,
-                },
+                tried: !self.analysis.attempts.is_empty() || !self.analysis.waits.is_empty(),
             },
             gain_ns: Some(not_trying_ns),
         })
     }
 
-    /// A capture without activations or waits, and so without blocked time.
+    /// Awake time that may have been blocked.
     fn blocked_unknown(&self) -> Option<Finding> {
         let ledger = &self.analysis.ledger;
-        let unknown_ns = ledger.unknown_ns.filter(|ns| *ns > 0 && !ledger.knows_blocked())?;
-        Some(Finding {
-            severity: self.severity(unknown_ns).max(Severity::Medium),
-            kind: FindingKind::BlockedUnknown { unknown_ns, longest: self.held_longest() },
+        let unrecorded = !ledger.knows_blocked();
+        let unknown_ns =
+            if unrecorded { ledger.unknown_ns } else { self.analysis.maybe_blocked_ns };
+        let severity = self.severity(unknown_ns);
+        let longest = self.held_longest();
+        let shown = if unrecorded { unknown_ns > 0 } else { severity != Severity::Low };
+        shown.then(|| Finding {
+            severity: if unrecorded { severity.max(Severity::Medium) } else { severity },
+            kind: FindingKind::BlockedUnknown { unrecorded, unknown_ns, longest },
             gain_ns: None,
         })
     }

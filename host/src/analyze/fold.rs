@@ -6,23 +6,26 @@ use std::collections::btree_map::Entry;
 use sleepwalk_trace::record::{PowerSupply, Reason, WakeReason};
 use sleepwalk_trace::time::BootNanos;
 
-use super::Analysis;
-use super::active::{self, Active, Blocking};
+use super::active::{self, Active, Blocked, Blocking};
+use super::armed::Armed;
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
+use super::clocks;
 use super::kernel_counts::{KernelCounts, Wakeup};
 use super::ledger;
 use super::power;
 use super::sources;
-use super::spans::Spans;
+use super::suspend_loop::SuspendLoop;
+use super::tally::Tally;
 use super::waits::Waits;
-use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Stage, Sum};
+use super::wakes::Wakes;
+use super::{Analysis, NameFacts};
+use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Span, Stage, Sum};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{
-    self, Held, has_earlier_waits, has_edges, has_exact_counters, has_waits,
+    self, Held, has_count_writes, has_earlier_waits, has_edges, has_exact_counters, has_waits,
 };
 use crate::session::hooks::{self, Proofs};
-use crate::session::stretch::HoldKind;
 
 /// Follows the session.
 #[derive(Debug, Default)]
@@ -34,17 +37,24 @@ pub struct Fold {
     active: Active,
     waits: Option<Waits>,
     held: Held,
-    /// When each source was held, by its place in `held`; `None` unless it is drawn.
-    spans: Option<Vec<Spans>>,
+    wakes: Wakes,
+    tally: Tally,
     /// Up to where everything is accounted for.
     now: BootNanos,
     /// Something is missing up to the next event.
     gap: bool,
-    missing_ns: u64,
+    missing: Vec<Span>,
+    suspend_loop: SuspendLoop,
+    clocks: clocks::Readings,
     /// Since when the device is awake after the last attempt.
     awake_since: Option<BootNanos>,
-    /// The count was saved: from then on an event aborts the attempt that is to come.
-    armed: bool,
+    armed: Armed,
+    /// Refused writes of the count since the last attempt.
+    save_refused: u64,
+    /// A wait has ended because no source was active, and none was activated since.
+    idle: bool,
+    /// The threads that wait where a ring's records begin, from its prologue.
+    in_prologue: Option<(Vec<u32>, bool)>,
     /// A wait ended idle since the last attempt, and for how many attempts that was so.
     waited: bool,
     after_waits: u64,
@@ -52,8 +62,6 @@ pub struct Fold {
     returned: bool,
     /// Attempts in which an interrupt woke the system, as the kernel's file has it.
     irq_wakes: u64,
-    /// It was saved before the attempt in progress.
-    attempt_armed: bool,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -66,18 +74,21 @@ pub struct Fold {
 impl Fold {
     /// Nothing has happened yet. To be `drawn`, it keeps when each source was held.
     pub fn new(drawn: bool) -> Self {
-        Self { active: Active::new(), spans: drawn.then(Vec::new), ..Self::default() }
+        Self { active: Active::new(), tally: Tally::new(drawn), ..Self::default() }
     }
 
     fn gap(&mut self) {
         self.sources.gap();
-        self.causes.gap();
+        self.causes.gap(&self.held);
         if let Some(waits) = &mut self.waits {
             waits.gap(self.now, &mut self.active);
         }
+        self.suspend_loop.gap(self.now);
         self.awake(self.now);
         self.gap = true;
-        self.armed = false;
+        self.idle = false;
+        self.returned = false;
+        self.armed.forget(self.now);
         self.doubt();
     }
 
@@ -96,40 +107,75 @@ impl Fold {
     fn advance(&mut self, model: &Model, at: BootNanos) {
         let waits = self.waits.get_or_insert_with(|| {
             self.now = model.start;
+            self.armed.forget(model.start);
             Waits::new(model.start, has_earlier_waits(model))
         });
-        let ns = at.since(self.now);
+        let missing = Span { start_ns: self.now, end_ns: at };
         if self.gap {
             self.gap = false;
-            waits.resume(at, has_earlier_waits(model));
-            self.missing_ns += if self.attempts.open() { 0 } else { ns };
+            waits.resume(at);
+            self.missing.push(missing);
         } else if self.attempts.open() {
             // Attempts are accounted for as a whole.
         } else if self.attempts.resuming() {
-            self.missing_ns += ns;
-        } else if waits.any() {
-            self.active.advance(ns, false);
-        } else if waits.maybe() {
-            self.active.advance(ns, true);
+            self.missing.push(missing);
+        } else {
+            waits.advance(at, at.since(self.now), &mut self.active);
         }
         self.now = self.now.max(at);
     }
 
+    /// Which threads may wait unseen, after the last event.
+    fn follow_waits(&mut self, model: &Model, at: BootNanos, event: &Event) {
+        let Some(waits) = &mut self.waits else { return };
+        match event {
+            Event::Lost { .. } => {
+                waits.gap(at, &mut self.active);
+                waits.resume(at);
+            }
+            Event::Waiters { in_prologue: false, threads, all } => {
+                waits.found(threads, *all, at, &mut self.active);
+            }
+            Event::PrologueEnd => {
+                // The records between the snapshot in the prologue and the first chunk are gone.
+                if let Some((threads, all)) = self.in_prologue.take() {
+                    waits.found(&threads, all, at, &mut self.active);
+                }
+            }
+            _ => {}
+        }
+        match event {
+            Event::WaitEnd { idle: true, .. } => self.idle = true,
+            Event::Edge { active: true, .. } | Event::Lost { .. } => self.idle = false,
+            _ => {}
+        }
+        let idle = self.idle || self.held.known() && self.active.idle();
+        waits.idle(at, idle && self.held.edges(model), &mut self.active);
+    }
+
     /// Something happened; events come in order.
     pub fn event(&mut self, model: &Model, at: BootNanos, event: Event) {
-        if !matches!(event, Event::Gap) {
-            self.advance(model, at);
-        } else if self.waits.is_none() {
+        if let Event::Clocks { difference_ns } = event {
+            return self.clocks.read(at, difference_ns);
+        }
+        let missing = matches!(event, Event::Gap | Event::PrologueEnd);
+        if missing && self.waits.is_none() {
             // Nothing happened before it.
             return;
-        } else {
+        }
+        if missing {
             let broken_off = self.attempts.gap();
             self.ended(model, broken_off);
+            self.gap();
+        }
+        if !matches!(event, Event::Gap) {
+            self.advance(model, at);
         }
         let at = self.now;
         self.held.event(model, at, &event);
         self.active.follow(&self.held);
-        self.draw();
+        self.tally.take(&mut self.held);
+        self.follow_waits(model, at, &event);
         match event {
             Event::Edge { source, active: true, shared } => {
                 self.attempts.activated(source, shared);
@@ -141,7 +187,9 @@ impl Fold {
             }
             Event::Return { errno } => {
                 // Without a begin it was refused at once, which is an attempt all the same.
-                self.awake(at);
+                if !self.attempts.open() {
+                    self.begins(model, at);
+                }
                 let ended = self.attempts.returned(at, errno);
                 let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
                 self.returned = ended.is_some();
@@ -149,30 +197,9 @@ impl Fold {
                 let attempts = self.causes.attempts_mut();
                 self.counts.returned(at, errno, attempt, wakeup, attempts);
             }
-            Event::WaitBegin { thread } => {
-                self.awake(at);
-                if let Some(waits) = &mut self.waits {
-                    waits.begin(thread, at, &mut self.active);
-                }
+            Event::WaitBegin { .. } | Event::WaitEnd { .. } | Event::CountWrite { .. } => {
+                self.user_space(model, at, &event);
             }
-            Event::WaitEnd { thread, idle } => {
-                self.waited |= idle;
-                let waits = self.waits.as_mut();
-                let since = waits.and_then(|w| w.end(thread, at, idle, &mut self.active));
-                if let Some(since) = since {
-                    self.awake_since = None;
-                    self.causes.waited(since);
-                }
-            }
-            Event::CountWrite { saved, .. } if !self.attempts.open() => {
-                self.armed = saved;
-                if saved {
-                    self.active.open_window();
-                } else {
-                    self.active.close_window();
-                }
-            }
-            Event::CountWrite { .. } => {}
             Event::Wake { irq } => {
                 self.attempts.woken(irq);
                 self.attempts.wakeup_event(at, true);
@@ -182,22 +209,66 @@ impl Fold {
                 self.counts.read(model, at, &stats, self.causes.attempts_mut());
             }
             Event::PowerSupply(supply) => self.readings.push((at, *supply)),
-            Event::Gap => {
-                self.gap();
-                self.counts.gap(true);
-                self.returned = false;
-            }
             Event::Snapshot(mut view) => {
                 view.at = at;
                 self.snapshot(at, &view);
             }
-            Event::Lost { .. } | Event::PrologueEnd => {
+            Event::Waiters { in_prologue, threads, all } => {
+                self.in_prologue = in_prologue.then_some((threads, all));
+            }
+            Event::Lost { .. } => {
+                self.suspend_loop.gap(at);
+                self.awake(at);
+                self.armed.forget(at);
                 self.doubt();
                 self.counts.gap(false);
-                if let Some(waits) = &mut self.waits {
-                    waits.lost(&mut self.active);
+            }
+            Event::Gap | Event::PrologueEnd => {
+                self.armed.forget(at);
+                self.counts.gap(matches!(event, Event::Gap));
+            }
+            Event::Clocks { .. } => {}
+        }
+    }
+
+    /// User space does something that has to do with suspending.
+    fn user_space(&mut self, model: &Model, at: BootNanos, event: &Event) {
+        let Some(waits) = &mut self.waits else { return };
+        match *event {
+            Event::WaitBegin { thread } => {
+                waits.begin(thread, at, &mut self.active);
+                self.suspend_loop.wait(thread, at);
+                self.awake(at);
+            }
+            Event::WaitEnd { thread, idle } => {
+                self.waited |= idle;
+                if let Some(since) = waits.end(thread, at, idle, &mut self.active) {
+                    self.awake_since = None;
+                    self.causes.waited(since);
+                }
+                self.suspend_loop.waited(thread, at, idle);
+                if idle && !self.attempts.open() && self.armed.now != Some(true) {
+                    // The count that it read: an event from here on has the write refused.
+                    self.active.open_window();
                 }
             }
+            Event::CountWrite { thread, saved } => {
+                waits.writes(thread, at, &mut self.active);
+                self.awake(at);
+                let refused = (!saved).then(|| self.suspects(model));
+                self.suspend_loop.write(thread, at, refused);
+                if self.attempts.open() {
+                    return;
+                }
+                self.armed.write(saved);
+                self.save_refused += u64::from(!saved);
+                if saved {
+                    self.active.open_window();
+                } else {
+                    self.active.close_window();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -235,15 +306,14 @@ impl Fold {
             self.ended(model, ended);
         }
         if self.attempts.open() && (!open || action == "suspend_enter" && begin) {
-            self.awake(at);
-            self.attempt_armed = self.armed;
-            self.after_waits += u64::from(std::mem::take(&mut self.waited));
-            if self.armed {
-                self.active.add_active();
-            } else {
-                self.active.open_window();
-            }
-            self.armed = false;
+            self.begins(model, at);
+        }
+        // No thread of user space waits from here on.
+        if matches!(action, "freeze_processes" | "machine_suspend")
+            && begin
+            && let Some(waits) = &mut self.waits
+        {
+            waits.settle(at, &mut self.active);
         }
         if self.attempts.resuming() {
             self.awake(at);
@@ -253,33 +323,51 @@ impl Fold {
         }
     }
 
+    /// An attempt begins.
+    fn begins(&mut self, model: &Model, at: BootNanos) {
+        self.awake(at);
+        self.suspend_loop.attempt(at, has_count_writes(model));
+        self.armed.begin(at, has_count_writes(model));
+        self.after_waits += u64::from(std::mem::take(&mut self.waited));
+        if self.armed.attempt == Some(true) {
+            self.active.add_active();
+        } else {
+            self.active.open_window();
+        }
+    }
+
     /// An attempt ended, if there is one. Returns whether a wakeup may have ended it.
     fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) -> Wakeup {
         let Some((mut attempt, mut facts)) = ended else { return Wakeup::default() };
         // Its return was lost, and what happened since its last phase as well.
-        self.missing_ns += self.now.since(attempt.end_ns);
+        self.missing.push(Span { start_ns: attempt.end_ns, end_ns: self.now });
         facts.by_edges = self.held.known() && self.held.edges(model);
+        attempt.save_refused = std::mem::take(&mut self.save_refused);
+        attempt.armed = self.armed.attempt;
         facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
+        facts.blames_sources &= attempt.armed != Some(false);
         let wakeup = self.wakeup(&facts);
         if facts.blames_sources {
             attempt.causes = self.suspects(model);
-            if facts.at_freeze_limit {
+            if facts.at_freeze_limit || attempt.armed.is_none() {
                 attempt.causes.iter_mut().for_each(|cause| cause.evidence = Evidence::Likely);
             }
         }
-        if !self.held.known()
-            && let Some(wake) = &mut attempt.wake
-            && wake.source.is_some()
-        {
-            wake.evidence = Evidence::Likely;
+        self.wakes.ended(std::mem::take(&mut facts.activated), self.held.known());
+        self.armed.end(&attempt);
+        if self.armed.now != Some(true) {
+            self.active.close_window();
         }
-        self.active.close_window();
-        self.armed = false;
         let waiting = self.waits.as_ref().is_some_and(Waits::any);
-        let free = attempt.wake.is_some() && !waiting;
+        // Whether it slept may show only later, by the clocks.
+        let free = facts.first_entry.is_some() && !waiting;
         // Where its return was lost, what followed its last phase is not known to be awake time.
         self.awake_since = free.then_some(self.now);
-        self.causes.ended(attempt, facts);
+        let returned = attempt.outcome != Outcome::Unfinished;
+        let index = self.causes.ended(attempt, facts);
+        if returned {
+            self.suspend_loop.returned(index, self.now);
+        }
         wakeup
     }
 
@@ -289,14 +377,17 @@ impl Fold {
         Wakeup {
             event: !facts.by_edges || facts.interrupted || suspects.iter().any(|s| s.activated),
             active: !suspects.is_empty(),
-            armed: self.attempt_armed,
+            armed: self.armed.attempt == Some(true),
         }
     }
 
     /// The sources that edges show to have kept the current attempt from sleeping.
     fn suspects(&self, model: &Model) -> Vec<Cause> {
-        let suspects = self.active.suspects(&self.held);
+        let mut suspects = self.active.suspects(&self.held);
         let alone = suspects.len() == 1;
+        if suspects.iter().any(|suspect| !suspect.yields) {
+            suspects.retain(|suspect| !suspect.yields);
+        }
         let cause = |suspect: &active::Suspect| {
             let sure = (suspect.activated || alone) && !suspect.shared && self.held.known();
             let evidence = if sure { Evidence::Proven } else { Evidence::Likely };
@@ -305,38 +396,20 @@ impl Fold {
         // Without edges only a snapshot in the attempt shows the active sources; see [`Causes`].
         let suspects_by_edges = suspects.iter().filter(|_| self.held.edges(model));
         let mut causes: Vec<Cause> = suspects_by_edges.map(cause).collect();
-        // An `eventpoll` is active for a moment when an event of another source is handed over: all of
-        // them share a name, and would rank above every culprit.
-        if causes.iter().any(|cause| cause.evidence == Evidence::Proven) {
-            let shared = |i: u32| suspects.iter().any(|s| s.instance == i && s.shared);
-            causes.retain(|cause| !shared(cause.instance));
+        let alone_at_first = suspects.get(1).is_none_or(|next| next.since > suspects[0].since);
+        if let Some(cause) = causes.first_mut() {
+            cause.first = self.held.known() && alone_at_first;
         }
-        causes.sort_by_key(|cause| cause.instance);
         causes
-    }
-
-    /// The holds that became final.
-    fn draw(&mut self) {
-        if let Some(spans) = &mut self.spans {
-            for hold in self.held.holds().iter() {
-                let slot = hold.slot as usize;
-                spans.resize_with(spans.len().max(slot + 1), Spans::default);
-                match hold.kind {
-                    HoldKind::Began { .. } => spans[slot].begin(hold.at),
-                    HoldKind::Ended { .. } => spans[slot].end(hold.at),
-                    HoldKind::Appeared | HoldKind::Removed => {}
-                }
-            }
-        }
-        self.held.holds().clear();
     }
 
     fn snapshot(&mut self, at: BootNanos, view: &View) {
         if view.reason == Reason::End && self.before_end.is_none() {
             self.before_end = Some(self.sources.activations());
         }
+        self.clocks.read(at, at.0.saturating_sub(view.now.0));
         let mark = self.sources.snapshot(view);
-        self.causes.snapshot(mark);
+        self.causes.snapshot(mark, &self.held);
         if let Some(since) = self.doubt_since.take() {
             self.doubtful_ns = self.doubtful_ns.saturating_add(at.since(since));
         }
@@ -363,28 +436,41 @@ impl Fold {
         if let Some(since) = self.doubt_since {
             self.doubtful_ns = self.doubtful_ns.saturating_add(self.now.since(since));
         }
-        let waits = self.waits.take();
-        let mut waits = waits.map_or(Vec::new(), |waits| waits.finish(self.now, &mut self.active));
+        let waits = self.waits.take().map(|waits| waits.finish(self.now, &mut self.active));
+        let (mut waits, maybe) = waits.unwrap_or_default();
         let torn_states = self.sources.torn_states();
         let proofs = self.proofs();
-        let (mut attempts, late_snapshots) = self.causes.finish();
+        let (mut attempts, late_snapshots) = self.causes.finish(&self.held);
         let counted = self.counts.sums(&model, &attempts);
         find_dead_hooks(&mut model, proofs, counted, &mut attempts);
         self.counts.finish(&model, &mut attempts);
+        self.wakes.finish(&model, &mut attempts, |instance| self.held.instance_yields(instance));
+        self.suspend_loop.finish(self.now);
         let cost = self.active.finish(&self.held);
         self.held.finish(&model, self.now);
+        self.tally.take(&mut self.held);
         let held = &mut self.held;
         let recorded = has_edges(&model) && has_waits(&model);
         if !recorded {
             // Between two snapshots it is unknown which sources blocked a wait.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
-        let ledger = ledger::ledger(&model, &attempts, recorded.then_some(&cost), self.missing_ns);
+        let spans = ledger::Spans {
+            attempts: &mut attempts,
+            recorded,
+            writes: has_count_writes(&model),
+            waits: &waits,
+            missing: &self.missing,
+            maybe: &maybe,
+            suspend_loop: self.suspend_loop,
+            growth: &self.clocks.growth(&model),
+            nobody_ns: cost.nobody_ns,
+        };
+        let total = spans.total(&model);
         let mut sources = self.sources.finish();
-        let unseen = unseen(&sources, &mut held.sources, &model, self.before_end.as_ref());
+        let unseen = unseen(&sources, held, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);
-        let costs = ledger::costs_by(&attempts, |instance| instance);
-        let mut spans = self.spans.unwrap_or_default();
+        let costs = ledger::costs_by(&attempts, &total.refusals, |culprit| culprit.source());
         for (instance, source) in &mut sources {
             source.sum.add(&costs.get(instance).copied().unwrap_or_default());
             let slot = held.place(*instance);
@@ -395,17 +481,23 @@ impl Fold {
                 source.sum.blocked_sole_ns = Some(sole_ns);
             }
             source.sum.total();
-            let spans = slot.and_then(|slot| spans.get_mut(slot)).map(std::mem::take);
-            source.spans = spans.unwrap_or_default().finish(model.duration_ns());
+            if let Some(slot) = slot {
+                self.tally.finish(slot, source, model.duration_ns());
+            }
         }
+        let names = names(held, &cost, &self.tally);
         Analysis {
             power: power::power(self.readings, &model, &attempts),
             attempts,
             waits,
             counted,
-            ledger,
+            ledger: total.ledger,
+            refusals: total.refusals,
+            maybe_blocked_ns: total.maybe_blocked_ns,
+            clock_conflict_ns: total.clock_conflict_ns,
             sources,
-            sole_by_name: cost.sole_by_name,
+            names,
+            overlaps: cost.overlaps,
             late_snapshots,
             torn_states,
             contradictions: match model.edges {
@@ -416,6 +508,18 @@ impl Fold {
             model,
         }
     }
+}
+
+/// The facts of each name, by its number.
+fn names(held: &Held, cost: &Blocked, tally: &Tally) -> BTreeMap<u32, NameFacts> {
+    let name = |(place, group): (usize, &held::Group)| {
+        let (held_ns, longest) = tally.of_name(place);
+        let sole_ns = cost.sole_by_name.get(&group.name).copied().unwrap_or(0);
+        let activations = group.activations;
+        let facts = NameFacts { sole_ns, held_ns, longest, activations, yields: group.yields };
+        (group.name, facts)
+    };
+    held.groups.iter().enumerate().map(name).collect()
 }
 
 /// Finds the hooks that never fired although they must have. Without phases it is unknown which attempts
@@ -485,7 +589,7 @@ fn join(
 /// of a source with any are not believed.
 fn unseen(
     counted: &BTreeMap<u32, Source>,
-    sources: &mut [held::Source],
+    held: &mut Held,
     model: &Model,
     before_end: Option<&BTreeMap<u32, u64>>,
 ) -> u64 {
@@ -493,16 +597,22 @@ fn unseen(
         return 0;
     }
     let mut unseen = 0u64;
-    for source in sources.iter_mut() {
+    for source in held.sources.iter_mut() {
         let instance = &source.instance;
         let Some(all) = counted.get(instance) else { continue };
         let counted = before_end
             .map_or(all.sum.activations, |before| before.get(instance).copied().unwrap_or(0));
+        let group = &mut held.groups[source.group as usize];
+        group.counted = group.counted.saturating_add(counted);
         let missing = counted.saturating_sub(source.activations);
         if !source.doubtful && missing > 0 {
             source.doubtful = true;
+            group.activations = None;
             unseen = unseen.saturating_add(missing);
         }
+    }
+    for group in &mut held.groups {
+        group.activations = group.activations.filter(|seen| *seen >= group.counted);
     }
     unseen
 }

@@ -7,24 +7,33 @@
 //! edges.
 
 pub mod active;
+pub mod armed;
 pub mod attempts;
 pub mod causes;
+pub mod clocks;
 pub mod findings;
 pub mod fold;
 pub mod kernel_counts;
 pub mod ledger;
+pub mod overlaps;
 pub mod power;
 pub mod shares;
 pub mod sources;
 pub mod spans;
+pub mod suspend_loop;
+pub mod tally;
+pub mod union;
 pub mod waits;
+pub mod wakes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::report::{Attempt, Counted, Ledger, Power, Source, Sum, Wait, add_known};
+use crate::report::{Attempt, Counted, Culprit, Ledger, Power, Source, Span, Sum, Wait, add_known};
 use crate::session::decode::{Model, Unreadable};
 use crate::session::order;
 use fold::Fold;
+use overlaps::Overlaps;
+use suspend_loop::Refusal;
 
 /// The findings of a trace.
 #[derive(Clone, Debug, Default)]
@@ -39,12 +48,20 @@ pub struct Analysis {
     /// Every source by its number, with its cost; for a drawing, with its holds as well. `report`
     /// resolves the names.
     pub sources: BTreeMap<u32, Source>,
-    /// Blocked time in which only sources of one name were active, by the name's number.
-    pub sole_by_name: BTreeMap<u32, u64>,
+    /// Facts on all sources of a name, by the name's number.
+    pub names: BTreeMap<u32, NameFacts>,
+    /// Blocked time by the names active, where there were several.
+    pub overlaps: Overlaps,
     /// The kernel's counts of attempts, and ours; `None` where the kernel has none.
     pub counted: Option<Counted>,
     /// Where the time went.
     pub ledger: Ledger,
+    /// The writes of the count that the kernel refused.
+    pub refusals: Vec<Refusal>,
+    /// Time in which a thread may have been waiting: part of the unknown time.
+    pub maybe_blocked_ns: u64,
+    /// Sleep that the clocks show and no phase.
+    pub clock_conflict_ns: u64,
     /// Batteries and chargers.
     pub power: Power,
     /// Attempts whose first snapshot came after the freeze began.
@@ -58,18 +75,40 @@ pub struct Analysis {
     pub doubtful_ns: u64,
 }
 
+/// Facts on all sources of a name, beyond sums over them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NameFacts {
+    /// Blocked time in which only they were active, except for sources that yield to them.
+    pub sole_ns: u64,
+    /// Time in which any of them was held.
+    pub held_ns: u64,
+    /// The longest such stretch without a break.
+    pub longest: Option<Span>,
+    /// Activations by edges; `None` where an edge is missing.
+    pub activations: Option<u64>,
+    /// They take neither time nor blame from others that are active with them.
+    pub yields: bool,
+}
+
 impl Analysis {
+    /// The names that yield to others.
+    pub fn yielding(&self) -> BTreeSet<&[u8]> {
+        let yielding = self.names.iter().filter(|(_, facts)| facts.yields);
+        yielding.map(|(name, _)| self.model.text(*name)).collect()
+    }
+
     /// The cost of all sources of each name; the other fields are 0.
     pub fn costs_by_name(&self) -> BTreeMap<&[u8], Sum> {
         let model = &self.model;
-        let mut costs = ledger::costs_by(&self.attempts, |instance| model.name(instance));
+        let name = |culprit: Culprit<'_>| culprit.source().map(|instance| model.name(instance));
+        let mut costs = ledger::costs_by(&self.attempts, &self.refusals, name);
         for (&instance, source) in &self.sources {
             let cost = costs.entry(model.name(instance)).or_default();
             add_known(&mut cost.blocked_share_ns, source.sum.blocked_share_ns);
         }
-        for (&name, &ns) in &self.sole_by_name {
+        for (&name, facts) in &self.names {
             if let Some(cost) = costs.get_mut(model.text(name)) {
-                add_known(&mut cost.blocked_sole_ns, Some(ns));
+                add_known(&mut cost.blocked_sole_ns, Some(facts.sole_ns));
             }
         }
         for cost in costs.values_mut() {

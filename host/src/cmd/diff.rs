@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
+use super::exit::REGRESSION;
 use super::input;
 use super::output::OutputArgs;
-use crate::compare::diff;
+use crate::compare::diff::{self, Per};
 use crate::render::pages::diff as pages;
 use crate::render::{json, markdown, terminal};
-use crate::report::By;
+use crate::report;
 
 /// Sources shown unless `--top` says otherwise.
 const TOP: usize = 20;
@@ -30,6 +31,12 @@ pub struct Args {
     /// Trace files from after the change
     #[arg(long, num_args = 1.., value_name = "TRACE", requires = "before")]
     after: Vec<PathBuf>,
+    /// The divisor of rates
+    #[arg(long, value_enum, default_value_t = By::Session, ignore_case = true)]
+    per: By,
+    /// Exit with code 3 if a change is significant and for the worse
+    #[arg(long, value_enum, value_name = "CHANGE", ignore_case = true)]
+    fail_on: Option<FailOn>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -51,6 +58,38 @@ enum Format {
     Markdown,
 }
 
+/// The divisor of rates.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    /// An hour of the session
+    Session,
+    /// An hour in which user space wanted sleep: asleep, in an attempt, or blocked
+    SleepOpportunity,
+    /// An hour awake
+    Awake,
+    /// A suspend attempt
+    Attempt,
+}
+
+impl From<By> for Per {
+    fn from(by: By) -> Self {
+        match by {
+            By::Session => Self::Session,
+            By::SleepOpportunity => Self::SleepOpportunity,
+            By::Awake => Self::Awake,
+            By::Attempt => Self::Attempt,
+        }
+    }
+}
+
+/// A change that fails the command.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FailOn {
+    /// More time awake, blocked or in attempts that did not sleep; more attempts that did not sleep, or
+    /// wakes; or a source that costs more, or ended more attempts or sleeps
+    Regression,
+}
+
 /// Compares traces.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let (before, after) = match &args.traces[..] {
@@ -60,9 +99,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let traces = || before.iter().chain(after);
     input::check_stdin(traces())?;
     let output = args.output.open(traces())?;
-    let before = input::reports(before, By::Name, None)?;
-    let after = input::reports(after, By::Name, None)?;
-    let mut diff = diff::diff(&before, &after);
+    let before = input::reports(before, report::By::Name, None)?;
+    let after = input::reports(after, report::By::Name, None)?;
+    let mut diff = diff::diff(&before, &after, args.per.into());
     let top = args.top.unwrap_or(TOP);
     let text = match args.format {
         Format::Table => terminal::render(&pages::page(&diff, top), args.output.look()),
@@ -73,5 +112,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     output.write_text(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match args.fail_on {
+        Some(FailOn::Regression) if !diff.regressions.is_empty() => ExitCode::from(REGRESSION),
+        _ => ExitCode::SUCCESS,
+    })
 }

@@ -7,6 +7,9 @@ use crate::session::decode::TraceError;
 
 /// The exit code of `check` when a limit is broken.
 pub const LIMIT_BROKEN: u8 = 3;
+/// The exit code of `diff --fail-on` when there is such a change: like a broken limit, a verdict on the
+/// build.
+pub const REGRESSION: u8 = LIMIT_BROKEN;
 /// The exit code when no device can be used.
 pub const NO_DEVICE: u8 = 4;
 

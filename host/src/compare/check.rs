@@ -3,10 +3,14 @@
 //! Every trace is judged on its own: a bad night does not hide among good ones. Rates are per hour of
 //! the session and not per hour awake, because a device that sleeps better has fewer hours awake and
 //! must not look worse for it.
+//!
+//! A limit is broken only where the trace proves it: an event or two in a short session do not prove a
+//! rate, and time whose reason is unknown may belong to any line.
 
 use serde::Serialize;
 
-use super::policy::{Glob, Percent, Policy, Rate, SourceLimits, Unknown};
+use super::noise::at_least;
+use super::policy::{Confidence, Glob, Percent, Policy, Rate, SourceLimits, Unknown};
 use super::{Trace, flaws};
 use crate::report::{HookKind, Name, Outcome, Source};
 
@@ -22,6 +26,8 @@ pub struct Verdict {
     pub passed: bool,
     /// The policy's file, as named on the command line.
     pub policy: String,
+    /// The policy's confidence, from 0 to below 1.
+    pub confidence: f64,
     /// Every trace.
     pub traces: Vec<Judged>,
     /// Patterns that match no source of any trace.
@@ -43,7 +49,9 @@ pub struct Judged {
     pub kept: u64,
     /// Limits that were broken.
     pub broken: Vec<Check>,
-    /// Limits that the trace has no data for.
+    /// Limits that the value exceeds, within noise: they pass.
+    pub within_noise: Vec<Check>,
+    /// Limits that the trace has no data for, or not enough to judge.
     pub unknown: Vec<Check>,
 }
 
@@ -56,6 +64,8 @@ pub struct Check {
     pub source: Option<Name>,
     /// The measured value; null where the trace has no data for it.
     pub value: Option<f64>,
+    /// The lower end of the confidence interval of a rate; null for other values.
+    pub at_least: Option<f64>,
     /// The limit.
     pub bound: f64,
     /// The unit of both.
@@ -93,6 +103,7 @@ pub fn check(name: &str, policy: &Policy, traces: &[Trace]) -> Verdict {
         // No trace, no pass.
         passed: !traces.is_empty() && traces.iter().all(|(_, judged)| good(judged)),
         policy: name.to_owned(),
+        confidence: policy.confidence.0,
         unused: unused.map(|glob| glob.text().to_owned()).collect(),
         traces: traces.into_iter().map(|(_, judged)| judged).collect(),
     }
@@ -106,12 +117,29 @@ const NO_LENGTH: &str = "the session has no length";
 const NO_POWER: &str = "no power supply was read";
 
 /// A value, or why there is none.
-type Measured = Result<f64, &'static str>;
+type Known<T> = Result<T, &'static str>;
+
+/// A value, and how far the trace bounds it.
+#[derive(Clone, Copy)]
+struct Measured {
+    value: f64,
+    /// It is at least this.
+    least: f64,
+    /// It is at most this, as far as unknown time is concerned.
+    most: f64,
+}
+
+impl Measured {
+    fn exact(value: f64) -> Self {
+        Self { value, least: value, most: value }
+    }
+}
 
 fn judge(policy: &Policy, trace: &Trace) -> Judged {
     let session = &trace.report.session;
     let mut judge = Judge {
         trace,
+        confidence: policy.confidence,
         out: Judged {
             trace: trace.file.clone(),
             device: session.device.clone(),
@@ -119,6 +147,7 @@ fn judge(policy: &Policy, trace: &Trace) -> Judged {
             attempts: trace.report.attempts.len() as u64,
             kept: 0,
             broken: Vec::new(),
+            within_noise: Vec::new(),
             unknown: Vec::new(),
         },
     };
@@ -130,6 +159,7 @@ fn judge(policy: &Policy, trace: &Trace) -> Judged {
 
 struct Judge<'a> {
     trace: &'a Trace,
+    confidence: Confidence,
     out: Judged,
 }
 
@@ -138,18 +168,19 @@ impl Judge<'_> {
         let (limits, session) = (&policy.capture, &self.trace.report.session);
         let seconds = session.duration_ns as f64 / 1e9;
         let bound = (limits.min_duration.0, Unit::Seconds);
-        self.least("capture.min_duration", Ok(seconds), bound);
+        self.least("capture.min_duration", Ok(Measured::exact(seconds)), bound);
         let attempts = self.counted(self.trace.report.attempts.len() as u64, &[HookKind::Phase]);
         let bound = (limits.min_attempts as f64, Unit::Count);
         self.least("capture.min_attempts", attempts, bound);
-        let lost = Ok(session.lost_events as f64);
+        let lost = Ok(Measured::exact(session.lost_events as f64));
         self.most("capture.max_lost_events", None, lost, counts(Some(limits.max_lost_events)));
         if limits.whole {
             let flaws = flaws(session);
             let why = (!flaws.is_empty()).then(|| flaws.join(", "));
             let check = at("capture.whole", None, 0.0, Unit::Count);
             let value = Some(flaws.len() as f64);
-            self.settle(Check { value, why, ..check }, flaws.is_empty());
+            let check = Check { value, why, ..check };
+            if flaws.is_empty() { self.out.kept += 1 } else { self.out.broken.push(check) }
         }
         let charger = self.trace.report.power.charger_ns.ok_or(NO_POWER);
         let charger = charger.and_then(|ns| self.share(ns));
@@ -165,10 +196,11 @@ impl Judge<'_> {
         let (limits, report) = (&policy.session, &self.trace.report);
         let ledger = &report.ledger;
         let outcomes = [HookKind::Phase, HookKind::Return];
-        let share = |ns: Option<u64>, why| ns.ok_or(why).and_then(|ns| self.share(ns));
-        let awake = share(self.trace.awake_ns(), UNHOOKED);
-        let blocked = share(ledger.blocked_ns, NO_EDGES);
-        let not_trying = share(ledger.not_trying_ns, NO_EDGES);
+        let awake = self.trace.awake_ns().ok_or(UNHOOKED).and_then(|ns| self.share(ns));
+        let blocked = self.share_or_more(ledger.blocked_ns);
+        let user_space = self.share_or_more(ledger.user_space_ns);
+        let backoff = self.share_or_more(ledger.backoff_ns);
+        let not_trying = self.share_or_more(ledger.not_trying_ns);
         let unattributed = self.share(ledger.unattributed_ns);
         let aborts = self.rate(report.count(Outcome::Aborted), &outcomes);
         let wakes = self.rate(report.count(Outcome::Slept), &[HookKind::Phase]);
@@ -177,6 +209,8 @@ impl Judge<'_> {
         for (key, value, bound) in [
             ("max_awake_percent", awake, percent(limits.max_awake_percent)),
             ("max_blocked_percent", blocked, percent(limits.max_blocked_percent)),
+            ("max_user_space_percent", user_space, percent(limits.max_user_space_percent)),
+            ("max_backoff_percent", backoff, percent(limits.max_backoff_percent)),
             ("max_not_trying_percent", not_trying, percent(limits.max_not_trying_percent)),
             ("max_unattributed_percent", unattributed, percent(limits.max_unattributed_percent)),
             ("max_aborts_per_hour", aborts, per_hour(limits.max_aborts_per_hour)),
@@ -207,7 +241,7 @@ impl Judge<'_> {
 
     fn source(&mut self, table: &str, source: &Source, limits: &SourceLimits) {
         let sum = &source.sum;
-        let blocked = sum.blocked_share_ns.ok_or(NO_EDGES).and_then(|ns| self.share(ns));
+        let blocked = self.share_or_more(sum.blocked_share_ns);
         let held = self.share(sum.held_ns);
         let aborts = self.rate(sum.aborts, &[HookKind::Phase, HookKind::Return]);
         let wakes = self.rate(sum.wakes, &[HookKind::Phase]);
@@ -233,43 +267,83 @@ impl Judge<'_> {
         }
     }
 
-    fn counted(&self, n: u64, hooks: &[HookKind]) -> Measured {
-        self.watched(hooks).map(|()| n as f64)
+    fn counted(&self, n: u64, hooks: &[HookKind]) -> Known<Measured> {
+        self.watched(hooks).map(|()| Measured::exact(n as f64))
     }
 
-    fn share(&self, ns: u64) -> Measured {
+    fn percent(&self, ns: u64) -> Known<f64> {
         let whole = self.trace.report.session.duration_ns;
         if whole == 0 { Err(NO_LENGTH) } else { Ok(ns as f64 / whole as f64 * 100.0) }
     }
 
-    fn rate(&self, n: u64, hooks: &[HookKind]) -> Measured {
+    fn share(&self, ns: u64) -> Known<Measured> {
+        self.percent(ns).map(Measured::exact)
+    }
+
+    /// The share of a line of the ledger, to which unknown time may belong too.
+    fn share_or_more(&self, ns: Option<u64>) -> Known<Measured> {
+        let ns = ns.ok_or(NO_EDGES)?;
+        let unknown_ns = self.trace.report.ledger.unknown_ns;
+        let most = self.percent(ns.saturating_add(unknown_ns))?;
+        Ok(Measured { most, ..Measured::exact(self.percent(ns)?) })
+    }
+
+    fn rate(&self, n: u64, hooks: &[HookKind]) -> Known<Measured> {
         self.watched(hooks)?;
-        let whole = self.trace.report.session.duration_ns;
-        if whole == 0 { Err(NO_LENGTH) } else { Ok(n as f64 / (whole as f64 / 3_600e9)) }
+        let hours = self.trace.report.session.duration_ns as f64 / 3_600e9;
+        if hours <= 0.0 {
+            return Err(NO_LENGTH);
+        }
+        let least = at_least(n, self.confidence.0) / hours;
+        Ok(Measured { least, ..Measured::exact(n as f64 / hours) })
     }
 
-    fn most(&mut self, limit: &str, source: Option<&Name>, value: Measured, bound: Option<Bound>) {
+    fn most(
+        &mut self,
+        limit: &str,
+        source: Option<&Name>,
+        measured: Known<Measured>,
+        bound: Option<Bound>,
+    ) {
         let Some((bound, unit)) = bound else { return };
-        self.judge(at(limit, source, bound, unit), value, |value| value <= bound);
+        let check = at(limit, source, bound, unit);
+        let Measured { value, least, most } = match measured {
+            Ok(measured) => measured,
+            Err(why) => return self.unknown(check, why),
+        };
+        let at_least = (unit == Unit::PerHour).then_some(least);
+        let check = Check { value: Some(value), at_least, ..check };
+        if least > bound {
+            self.out.broken.push(check);
+        } else if value > bound {
+            self.out.within_noise.push(check);
+        } else if most > bound {
+            let unknown = most - value;
+            let why = format!("the reason is unknown for {unknown:.1} % of the session");
+            self.unknown(check, &why);
+        } else {
+            self.out.kept += 1;
+        }
     }
 
-    fn least(&mut self, limit: &str, value: Measured, (bound, unit): Bound) {
-        self.judge(at(limit, None, bound, unit), value, |value| value >= bound);
-    }
-
-    fn judge(&mut self, check: Check, value: Measured, keeps: impl Fn(f64) -> bool) {
-        match value {
-            Ok(value) => self.settle(Check { value: Some(value), ..check }, keeps(value)),
-            // The trace has no data for any source: once is enough.
-            Err(_) if self.out.unknown.iter().any(|known| known.limit == check.limit) => {}
-            Err(why) => {
-                self.out.unknown.push(Check { source: None, why: Some(why.to_owned()), ..check });
+    fn least(&mut self, limit: &str, measured: Known<Measured>, (bound, unit): Bound) {
+        let check = at(limit, None, bound, unit);
+        match measured {
+            Err(why) => self.unknown(check, why),
+            Ok(Measured { value, .. }) if value >= bound => self.out.kept += 1,
+            Ok(Measured { value, .. }) => {
+                self.out.broken.push(Check { value: Some(value), ..check });
             }
         }
     }
 
-    fn settle(&mut self, check: Check, kept: bool) {
-        if kept { self.out.kept += 1 } else { self.out.broken.push(check) }
+    /// A limit that is unknown is listed once, not for each source.
+    fn unknown(&mut self, check: Check, why: &str) {
+        if !self.out.unknown.iter().any(|known| known.limit == check.limit) {
+            let value = check.value.filter(|_| check.source.is_none());
+            let why = Some(why.to_owned());
+            self.out.unknown.push(Check { source: None, value, why, ..check });
+        }
     }
 }
 
@@ -290,5 +364,5 @@ fn counts(limit: Option<u64>) -> Option<Bound> {
 
 fn at(limit: &str, source: Option<&Name>, bound: f64, unit: Unit) -> Check {
     let (limit, source) = (limit.to_owned(), source.cloned());
-    Check { limit, source, value: None, bound, unit, why: None }
+    Check { limit, source, value: None, at_least: None, bound, unit, why: None }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::{Trace, device, distinct, doubts, kernel, listed, snapshots};
-use crate::report::{self, Ledger, Name, Outcome, Report, Sum, rank};
+use crate::report::{self, Ledger, Name, Outcome, Report, SourceKind, Sum, rank};
 use crate::units::{count, time};
 
 /// Names the keys and their meaning.
@@ -61,12 +61,14 @@ pub struct Totals {
     pub sources_left_out: u64,
 }
 
-/// All sources of one name, over all sessions.
+/// All sources or interrupts of one name, over all sessions.
 #[derive(Clone, Debug, Serialize)]
 pub struct MergedSource {
     /// The name.
     #[serde(flatten)]
     pub name: Name,
+    /// Their kind: wakeup sources, or interrupts.
+    pub kind: SourceKind,
     /// Sessions that have it.
     pub sessions: u64,
     /// Their activity and cost.
@@ -183,7 +185,7 @@ fn overlap(a: &report::Session, b: &report::Session) -> Option<u64> {
 
 fn totals(traces: &[Trace], boots: u64, top: Option<usize>) -> Totals {
     let mut totals = Totals { sessions: traces.len() as u64, boots, ..Totals::default() };
-    let mut names = BTreeMap::<&[u8], MergedSource>::new();
+    let mut names = BTreeMap::<(SourceKind, &[u8]), MergedSource>::new();
     for Trace { report, by_name, .. } in traces {
         totals.duration_ns = totals.duration_ns.saturating_add(report.session.duration_ns);
         totals.ledger.add(&report.ledger);
@@ -191,8 +193,10 @@ fn totals(traces: &[Trace], boots: u64, top: Option<usize>) -> Totals {
             *totals.attempts.entry(outcome).or_default() += report.count(outcome);
         }
         for source in by_name {
-            let merged = names.entry(&source.name.bytes).or_insert_with(|| MergedSource {
+            let key = (source.kind, &source.name.bytes[..]);
+            let merged = names.entry(key).or_insert_with(|| MergedSource {
                 name: source.name.clone(),
+                kind: source.kind,
                 sessions: 0,
                 sum: Sum::default(),
             });
@@ -201,7 +205,8 @@ fn totals(traces: &[Trace], boots: u64, top: Option<usize>) -> Totals {
         }
     }
     totals.sources = names.into_values().collect();
-    totals.sources_left_out = rank(&mut totals.sources, top, |s| (&s.sum, s.name.clone()));
+    totals.sources_left_out =
+        rank(&mut totals.sources, top, |s| (&s.sum, (s.kind, s.name.clone())));
     totals
 }
 

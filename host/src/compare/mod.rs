@@ -1,9 +1,10 @@
 //! Several reports: [`merge`]d into one, one side against another ([`diff`]), or each against a
-//! [`policy`] ([`check`]). Pure.
+//! [`policy`] ([`check`]); `noise` decides what chance alone explains. Pure.
 
 pub mod check;
 pub mod diff;
 pub mod merge;
+mod noise;
 pub mod policy;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,15 @@ impl Trace {
     fn awake_ns(&self) -> Option<u64> {
         let awake = self.report.session.duration_ns.saturating_sub(self.report.ledger.asleep_ns);
         self.report.session.watched(&HookKind::Phase).then_some(awake)
+    }
+
+    /// Time in which user space wanted sleep: asleep, in attempts, and blocked. `None` where attempts
+    /// or blocked time were not watched.
+    fn sleep_opportunity_ns(&self) -> Option<u64> {
+        let ledger = &self.report.ledger;
+        self.report.session.watched(&HookKind::Phase).then_some(())?;
+        let parts = [ledger.asleep_ns, ledger.suspending_ns, ledger.resuming_ns, ledger.aborted_ns];
+        Some(parts.into_iter().fold(ledger.blocked_ns?, u64::saturating_add))
     }
 }
 

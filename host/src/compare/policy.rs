@@ -28,6 +28,9 @@ pub struct Policy {
     /// Whether a limit that the trace has no data for breaks the policy.
     #[serde(default)]
     pub unknown: Unknown,
+    /// A rate breaks its limit only where the lower end of its interval of this confidence does.
+    #[serde(default)]
+    pub confidence: Confidence,
     /// Sources that [`Policy::each_source`] does not limit.
     #[serde(default)]
     pub benign: Vec<Glob>,
@@ -53,6 +56,26 @@ pub enum Unknown {
     Fail,
     /// It is listed, and passes.
     Pass,
+}
+
+/// From 0, which takes rates as they are, to below 1.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Confidence(pub f64);
+
+impl Default for Confidence {
+    fn default() -> Self {
+        Self(0.95)
+    }
+}
+
+impl TryFrom<f64> for Confidence {
+    type Error = &'static str;
+
+    fn try_from(value: f64) -> Result<Self, Self::Error> {
+        let sound = (0.0..1.0).contains(&value);
+        if sound { Ok(Self(value)) } else { Err("a confidence must be from 0 to below 1") }
+    }
 }
 
 /// The least capture that can be judged.
@@ -85,6 +108,10 @@ pub struct SessionLimits {
     pub max_awake_percent: Option<Percent>,
     /// Time in which a source blocked the device.
     pub max_blocked_percent: Option<Percent>,
+    /// Time in which the kernel was ready to suspend, and user space was not.
+    pub max_user_space_percent: Option<Percent>,
+    /// Time in which user space waited before it tried again.
+    pub max_backoff_percent: Option<Percent>,
     /// Awake time in which nothing tried to suspend.
     pub max_not_trying_percent: Option<Percent>,
     /// Time that could not be charged to a source.
@@ -236,6 +263,7 @@ mod tests {
         let policy = Policy::parse(CAPTURE).expect("a policy");
         assert_eq!((policy.unknown, policy.capture.max_lost_events), (Unknown::Fail, 0));
         assert!(policy.capture.whole);
+        assert_eq!(policy.confidence, Confidence(0.95));
         assert_eq!(policy.capture.min_duration, Seconds(600.0));
     }
 
@@ -256,6 +284,7 @@ mod tests {
             ("[session]\nmax_awake_percent = \"3\"", "max_awake_percent = \"3\"", "invalid type"),
             ("[session]\nmax_wakes_per_hour = -1", "max_wakes_per_hour = -1", "from 0"),
             ("[session]\nmax_wakes_per_hour = inf", "max_wakes_per_hour = inf", "from 0"),
+            ("[session]\nmax_wakes_per_hour = nan", "max_wakes_per_hour = nan", "from 0"),
             ("[session]\nmax_failed = -1", "max_failed = -1", "invalid value"),
             ("[each_sauce]\n", "[each_sauce]", "unknown field `each_sauce`"),
             ("[[source]]\nname = \"a[\"", "name = \"a[\"", "is not a pattern"),
@@ -276,6 +305,11 @@ mod tests {
             error.text == "benign = [" && error.why.contains("`b[` is not a pattern"),
             "{error}"
         );
+        for confidence in ["1", "1.0", "-0.1", "nan", "95"] {
+            let error = Policy::parse(&format!("confidence = {confidence}\n{CAPTURE}"));
+            let error = error.expect_err(confidence);
+            assert!(error.line == 1 && error.why.contains("from 0 to below 1"), "{error}");
+        }
         let error = Policy::parse(&CAPTURE.replace("10m", "10"));
         assert!(error.expect_err("no unit").to_string().contains("min_duration = \"10\""));
     }

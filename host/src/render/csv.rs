@@ -15,7 +15,7 @@ use crate::text::escape;
 /// Which table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Table {
-    /// One row per wakeup source
+    /// One row per wakeup source, and per interrupt that bears the cost of wakes
     Sources,
     /// One row per suspend attempt
     Attempts,
@@ -60,6 +60,8 @@ type Column<T> = (&'static str, fn(&T) -> String);
 
 const SOURCES: &[Column<Source>] = &[
     ("name", |s| cell(&s.name.bytes)),
+    ("kind", |s| s.kind.to_string()),
+    ("irq", |s| known(s.irq)),
     ("name_cut", |s| s.name_cut.to_string()),
     ("instance", |s| known(s.instance)),
     ("instances", |s| s.sum.instances.to_string()),
@@ -69,11 +71,15 @@ const SOURCES: &[Column<Source>] = &[
     ("born", |s| s.born.to_string()),
     ("died", |s| s.died.to_string()),
     ("held_ns", |s| s.sum.held_ns.to_string()),
+    ("longest_hold_ns", |s| s.sum.longest_hold_ns.to_string()),
+    ("longest_hold_at_ns", |s| known(s.longest_hold_at_ns.map(|at| at.0))),
     ("blocked_share_ns", |s| known(s.sum.blocked_share_ns)),
     ("blocked_sole_ns", |s| known(s.sum.blocked_sole_ns)),
     ("aborts", |s| s.sum.aborts.to_string()),
     ("abort_ns", |s| s.sum.abort_ns.to_string()),
+    ("after_abort_ns", |s| s.sum.after_abort_ns.to_string()),
     ("wakes", |s| s.sum.wakes.to_string()),
+    ("resume_ns", |s| s.sum.resume_ns.to_string()),
     ("after_wake_ns", |s| s.sum.after_wake_ns.to_string()),
     ("cost_ns", |s| s.sum.cost_ns.to_string()),
     ("activations", |s| s.sum.activations.to_string()),
@@ -92,7 +98,12 @@ const ATTEMPTS: &[Column<Attempt>] = &[
     ("errno", |a| known(a.errno)),
     ("slept_ns", |a| a.slept_ns.to_string()),
     ("s2idle_entries", |a| a.s2idle_entries.to_string()),
+    ("armed", |a| known(a.armed)),
+    ("save_refused", |a| a.save_refused.to_string()),
+    ("irq", |a| known(a.irq)),
+    ("irq_name", |a| a.irq_name.as_ref().map(|name| cell(name.as_bytes())).unwrap_or_default()),
     ("causes", |a| joined(a.causes.iter().map(|cause| &cause.name))),
+    ("first_cause", |a| joined(a.causes.iter().filter(|c| c.first).map(|cause| &cause.name))),
     ("wake_irq", |a| known(a.wake.as_ref().and_then(|wake| wake.irq))),
     ("wake_irq_name", |a| {
         let name = a.wake.as_ref().and_then(|wake| wake.irq_name.as_ref());
@@ -100,6 +111,7 @@ const ATTEMPTS: &[Column<Attempt>] = &[
     }),
     ("wake_source", |a| a.waker().map(|source| cell(&source.name.bytes)).unwrap_or_default()),
     ("wake_evidence", |a| known(a.wake.as_ref().map(|wake| wake.evidence))),
+    ("wake_tie", |a| known(a.wake.as_ref().and_then(|wake| wake.tie))),
     ("failed_device", |a| {
         a.failed_device.as_ref().map(|device| cell(device.as_bytes())).unwrap_or_default()
     }),

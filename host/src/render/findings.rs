@@ -3,7 +3,7 @@
 use super::labels::spaced;
 use super::page::{Piece, Text};
 use super::terminal::plain;
-use crate::report::{Finding, FindingKind, Losses, Name, NotTryingHint, Storms, Waker};
+use crate::report::{Finding, FindingKind, Losses, Name, Storms, Waker};
 use crate::units::{count, errno, percent, time};
 
 /// A finding as plain text, with its names escaped.
@@ -16,12 +16,12 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
     let part = |ns| format!("{} ({})", time(ns), percent(ns, session_ns));
     match &finding.kind {
         FindingKind::Blocker { source, share_ns, alone_ns, blocked_ns } => {
-            let (share, blocked) = (part(*share_ns), time(*blocked_ns));
+            let of = format!("{} of {} blocked", part(*share_ns), time(*blocked_ns));
             let alone = alone(*alone_ns, *share_ns);
-            named(
-                source,
-                format!(" blocked suspend the longest: {share} of {blocked} blocked, {alone}."),
-            )
+            named(source, format!(" blocked suspend the longest: {of}, {alone}."))
+        }
+        FindingKind::BlockingGroup { sources, gain_ns, alone_ns, left_out_ns } => {
+            group(sources, &part(*gain_ns), *alone_ns, *left_out_ns)
         }
         FindingKind::Aborter { source, aborts, proven, attempts, abort_ns } => {
             let (attempts, wasted) = (count(*attempts, "attempt"), part(*abort_ns));
@@ -49,25 +49,20 @@ pub fn sentence(finding: &Finding, session_ns: u64) -> Text {
         FindingKind::DeviceFailed { wasted_ns, .. }
         | FindingKind::FreezeTimeout { wasted_ns, .. }
         | FindingKind::Failed { wasted_ns, .. } => failed(&finding.kind, &part(*wasted_ns)),
-        FindingKind::NotTrying { not_trying_ns, hint } => {
-            let mut text = line(format!(
-                "For {} the device was awake and nothing tried to suspend it. ",
+        FindingKind::NotTrying { not_trying_ns, tried } => {
+            let hint = if *tried {
+                "On Android, the usual reason is the screen."
+            } else {
+                "There was no attempt in the whole session: is suspend switched off?"
+            };
+            line(format!(
+                "For {} the device was awake and nothing tried to suspend it. {hint}",
                 part(*not_trying_ns)
-            ));
-            text.extend(not_trying(hint));
-            text
+            ))
         }
-        FindingKind::BlockedUnknown { unknown_ns, longest } => {
-            let mut text = line(format!(
-                "Activations or waits were not recorded, so {} awake cannot be split into blocked time \
-                 and time when nothing tried to suspend.",
-                part(*unknown_ns),
-            ));
-            if let Some(held) = longest {
-                text.extend([words(" "), name(&held.source)]);
-                text.push(words(format!(" was held the longest, for {}.", part(held.held_ns))));
-            }
-            text
+        FindingKind::BlockedUnknown { unrecorded, unknown_ns, longest } => {
+            let held = longest.as_ref().map(|held| (&held.source, part(held.held_ns)));
+            blocked_unknown(*unrecorded, &part(*unknown_ns), held)
         }
         FindingKind::Charger { charger_ns, spans, more } => {
             let (on, at) = (part(*charger_ns), spans_at(spans, *more));
@@ -197,20 +192,54 @@ fn waker(by: &Waker, wakes: u64, slept: u64) -> Text {
     }
 }
 
-fn not_trying(hint: &NotTryingHint) -> Text {
-    match hint {
-        NotTryingHint::UserSpace => {
-            vec![words("On Android, the usual reason is the screen or a user-space wakelock.")]
-        }
-        NotTryingHint::Held(held) => vec![
-            words("Waits that began before the capture are invisible; "),
-            name(&held.source),
-            words(format!(" was held for {}.", time(held.held_ns))),
-        ],
-        NotTryingHint::SuspendOff => {
-            vec![words("There was no attempt in the whole session: is suspend switched off?")]
-        }
+fn blocked_unknown(unrecorded: bool, unknown: &str, longest: Option<(&Name, String)>) -> Text {
+    let why = if unrecorded {
+        "Activations or waits were not recorded"
+    } else {
+        "A thread may have been waiting since before the records begin"
+    };
+    let mut text = line(format!(
+        "{why}, so {unknown} awake cannot be split into blocked time and time when nothing tried to \
+         suspend."
+    ));
+    if let Some((source, held)) = longest {
+        text.extend([words(" "), name(source)]);
+        text.push(words(format!(" was held the longest, for {held}.")));
     }
+    text
+}
+
+fn group(sources: &[Name], gain: &str, alone_ns: u64, left_out_ns: u64) -> Text {
+    let mut text = list(sources);
+    text.push(words(format!(" blocked suspend together: fixing all of them would save {gain}")));
+    text.push(match alone_ns {
+        0 => words(", fixing one of them nothing."),
+        ns => words(format!(
+            ". That includes the {} that fixing them one by one would save.",
+            time(ns)
+        )),
+    });
+    text.extend((left_out_ns > 0).then(|| {
+        words(format!(
+            " {} with more sources active at a time is not considered.",
+            time(left_out_ns)
+        ))
+    }));
+    text
+}
+
+/// `a, b and c`.
+fn list(names: &[Name]) -> Text {
+    let mut text = Text::new();
+    for (nth, of) in names.iter().enumerate() {
+        text.extend(match names.len() - nth {
+            _ if nth == 0 => None,
+            1 => Some(words(" and ")),
+            _ => Some(words(", ")),
+        });
+        text.push(name(of));
+    }
+    text
 }
 
 /// Words alone.

@@ -1,7 +1,7 @@
 //! Words that all reports share.
 
 use super::page::{Piece, Text, UNKNOWN, name, quote, words};
-use crate::report::{Attempt, Line, Outcome, Source};
+use crate::report::{Attempt, Line, Name, Outcome, Source, SourceKind};
 use crate::units::{count, errno};
 
 /// The words for an outcome.
@@ -35,10 +35,20 @@ pub fn line(line: Line) -> (&'static str, &'static str) {
         Line::Blocked => {
             ("blocked by a source", "user space waited to suspend, charged to the active sources")
         }
-        Line::NotTrying => ("awake, nothing tried to suspend", "outside attempts and waits"),
-        Line::Unknown => {
-            ("reason unknown", "records are missing, or activations or waits were not recorded")
+        Line::UserSpace => (
+            "user space not ready",
+            "no source was active, and user space had not written wakeup_count yet: a user-space wakelock",
+        ),
+        Line::Backoff => {
+            ("back-off", "after an attempt or a refused write of wakeup_count, up to the next wait")
         }
+        Line::NotTrying => {
+            ("awake, nothing tried to suspend", "outside attempts and the suspend loop")
+        }
+        Line::Unknown => (
+            "reason unknown",
+            "records are missing, or a thread may have been waiting, or events were not recorded",
+        ),
         Line::Unattributed => ("of which charged to no source", ""),
     }
 }
@@ -48,9 +58,9 @@ pub fn device(model: &str) -> Text {
     if model.is_empty() { words("unnamed device") } else { quote(model) }
 }
 
-/// A source with its instance, or with how many of its name there are.
+/// A source with its instance, or with how many of its name there are; an interrupt with its number.
 pub fn source(source: &Source) -> Text {
-    let mut text = name(&source.name);
+    let mut text = ranked(&source.name, source.kind, source.irq);
     if source.name_cut {
         text.push(Piece::Words("…".to_owned()));
     }
@@ -61,6 +71,20 @@ pub fn source(source: &Source) -> Text {
         }
         None => {}
     }
+    text
+}
+
+/// The name of a row in the ranking. `irq`: the number of an interrupt.
+pub fn ranked(of: &Name, kind: SourceKind, irq: Option<u32>) -> Text {
+    let mut text = match kind {
+        SourceKind::Source => Text::new(),
+        SourceKind::Interrupt => words("irq "),
+        SourceKind::Device => words("device "),
+    };
+    // Without handlers, its number is its name.
+    let number = irq.map(|irq| irq.to_string()).filter(|irq| irq.as_bytes() != &of.bytes[..]);
+    text.extend(number.map(|irq| Piece::Words(format!("{irq} "))));
+    text.extend(name(of));
     text
 }
 

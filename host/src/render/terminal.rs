@@ -136,7 +136,9 @@ fn style_of(line: Line) -> &'static str {
         Line::Asleep => GREEN,
         Line::Suspending | Line::Resuming => BLUE,
         Line::Aborted | Line::Blocked => RED,
-        Line::NotTrying | Line::Unknown | Line::Unattributed => YELLOW,
+        Line::UserSpace | Line::Backoff | Line::NotTrying | Line::Unknown | Line::Unattributed => {
+            YELLOW
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
-use super::{Name, stamp};
+use super::{Name, stamp, stamp_or_null};
 
 /// How deep an attempt meant to sleep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -116,7 +116,7 @@ impl FailedStep {
     ];
 }
 
-displays_key!(Mode, Outcome, Stage, Evidence, FailedStep);
+displays_key!(Mode, Outcome, Stage, Evidence, FailedStep, Tie);
 
 /// One call of `pm_suspend`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -153,6 +153,16 @@ pub struct Attempt {
     pub steps: Vec<Step>,
     /// How often s2idle was entered; 0 in other modes.
     pub s2idle_entries: u64,
+    /// Whether wakeup_count was written for it; only then does the kernel look at the sources. Null where
+    /// that is not known.
+    pub armed: Option<bool>,
+    /// Writes of wakeup_count that were refused since the attempt before.
+    pub save_refused: u64,
+    /// The first wake interrupt in it, or after its last `machine_suspend` started. It aborts an attempt
+    /// that is not armed, too (`pm_system_irq_wakeup`, `drivers/base/power/wakeup.c`, 5.10 to 7.3).
+    pub irq: Option<u32>,
+    /// Its name.
+    pub irq_name: Option<String>,
     /// The sources that kept it from sleeping.
     pub causes: Vec<Cause>,
     /// The end of the sleep; `None` where it did not sleep.
@@ -160,6 +170,12 @@ pub struct Attempt {
     /// From its start to the first `machine_suspend`; 0 unless it slept. Not in the JSON.
     #[serde(skip)]
     pub suspending_ns: u64,
+    /// Its way back, and the way down of the next one that slept: what its wake cost. Not in the JSON.
+    #[serde(skip)]
+    pub resume_ns: u64,
+    /// The back-off after it, if it did not sleep. Not in the JSON.
+    #[serde(skip)]
+    pub after_abort_ns: u64,
     /// Awake time after the sleep, until the next attempt or wait. Not in the JSON.
     #[serde(skip)]
     pub after_wake_ns: u64,
@@ -177,9 +193,31 @@ impl Attempt {
         if self.outcome == Outcome::Slept { rest.saturating_sub(self.slept_ns) } else { 0 }
     }
 
-    /// The source that ended its sleep, if one is known.
+    /// The source that ended its sleep, if one is known or likely.
     pub fn waker(&self) -> Option<&WakeSource> {
         self.wake.as_ref()?.source.as_ref()
+    }
+
+    /// Who bears the cost of its wake, if it slept.
+    pub fn woken_by(&self) -> Option<Culprit<'_>> {
+        self.wake.as_ref()?.charged()
+    }
+
+    /// The device that failed it; or the interrupt that aborted it, where the kernel did not look at the
+    /// sources.
+    pub fn ended_by(&self) -> Option<Culprit<'_>> {
+        match self.outcome {
+            Outcome::Failed => self.failed_device.as_deref().map(Culprit::Device),
+            Outcome::Aborted | Outcome::NoSleep if self.armed == Some(false) => {
+                self.irq.filter(|_| self.causes.is_empty()).map(Culprit::Interrupt)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is known of why it did not sleep.
+    pub fn is_unexplained(&self) -> bool {
+        self.causes.is_empty() && self.ended_by().is_none()
     }
 }
 
@@ -206,13 +244,43 @@ pub struct Cause {
     pub instance: u32,
     /// Proven or likely.
     pub evidence: Evidence,
+    /// It settled the attempt: from its activation on the kernel was bound to abort it.
+    pub first: bool,
 }
 
 impl Cause {
     /// A source by its number alone; the name is resolved later.
     pub fn new(instance: u32, evidence: Evidence) -> Self {
-        Self { name: Name::default(), instance, evidence }
+        Self { name: Name::default(), instance, evidence, first: false }
     }
+}
+
+/// Who bears a cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Culprit<'a> {
+    /// A source, by its number in the trace.
+    Source(u32),
+    /// An interrupt, by its number.
+    Interrupt(u32),
+    /// A device, by its name.
+    Device(&'a str),
+}
+
+impl Culprit<'_> {
+    /// The source's number in the trace.
+    pub fn source(self) -> Option<u32> {
+        if let Self::Source(instance) = self { Some(instance) } else { None }
+    }
+}
+
+/// Why a source and the interrupt that woke the device belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tie {
+    /// A handler of the interrupt has the source's name.
+    Name,
+    /// The source was activated in most wakes by this interrupt, and in few by others.
+    Learnt,
 }
 
 /// The end of a sleep.
@@ -222,18 +290,34 @@ pub struct Wake {
     pub irq: Option<u32>,
     /// Its name.
     pub irq_name: Option<String>,
-    /// The source that was activated first.
+    /// The source tied to the interrupt, else the one that was activated first.
     pub source: Option<WakeSource>,
     /// How sure the source is.
     pub evidence: Evidence,
+    /// Why the source belongs to the interrupt; null where nothing ties the two.
+    pub tie: Option<Tie>,
 }
 
 impl Wake {
+    /// Whether anything is known of what ended the sleep.
+    pub fn is_known(&self) -> bool {
+        self.source.is_some() || self.irq.is_some()
+    }
+
     /// By an interrupt, if one is known, and a source, if one is.
     pub fn new(irq: Option<u32>, cause: Option<Cause>) -> Self {
         let evidence = cause.as_ref().map_or(Evidence::Unknown, |cause| cause.evidence);
         let source = cause.map(|Cause { name, instance, .. }| WakeSource { name, instance });
-        Self { irq, irq_name: None, source, evidence }
+        Self { irq, irq_name: None, source, evidence, tie: None }
+    }
+
+    /// Who bears the cost. A source that is only likely bears none where the interrupt is known, and
+    /// nothing ties the two: the interrupt is a fact, the source is not.
+    pub fn charged(&self) -> Option<Culprit<'static>> {
+        let sure = self.evidence == Evidence::Proven || self.tie.is_some() || self.irq.is_none();
+        let source = self.source.as_ref().filter(|_| sure);
+        let source = source.map(|source| Culprit::Source(source.instance));
+        source.or(self.irq.map(Culprit::Interrupt))
     }
 }
 
@@ -277,8 +361,4 @@ pub struct Blocker {
     pub instance: u32,
     /// Its share of the wait.
     pub share_ns: u64,
-}
-
-fn stamp_or_null<S: serde::Serializer>(at: &Option<BootNanos>, to: S) -> Result<S::Ok, S::Error> {
-    at.map(|at| at.0).serialize(to)
 }

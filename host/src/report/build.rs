@@ -1,12 +1,15 @@
 //! Analysis → report: resolves names, rolls sources up and ranks them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sleepwalk_trace::record;
+use sleepwalk_trace::time::BootNanos;
 
 use super::sources::rank;
-use super::{By, Hook, Name, Overhead, Report, SCHEMA, Session, Source, Sum, Walks};
-use crate::analyze::{Analysis, findings};
+use super::{
+    By, Culprit, Hook, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind, Sum, Walks,
+};
+use crate::analyze::{Analysis, findings, ledger};
 use crate::session::decode::Model;
 use crate::session::held::has_edges;
 use crate::session::hooks::hook_state;
@@ -19,12 +22,14 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         By::Instance => by_instance(analysis, &mut names),
         By::Name => by_name(analysis),
     };
-    let sources_left_out = rank(&mut sources, top, |s| (&s.sum, (s.name.clone(), s.instance)));
+    let sources_left_out =
+        rank(&mut sources, top, |s| (&s.sum, (s.kind, s.name.clone(), s.instance, s.irq)));
     let (mut attempts, mut waits) = (analysis.attempts.clone(), analysis.waits.clone());
     for attempt in &mut attempts {
         for cause in &mut attempt.causes {
             cause.name = names.of(cause.instance);
         }
+        attempt.irq_name = attempt.irq.and_then(|irq| irq_name(model, irq));
         let Some(wake) = &mut attempt.wake else { continue };
         wake.irq_name = wake.irq.and_then(|irq| irq_name(model, irq));
         if let Some(source) = &mut wake.source {
@@ -104,6 +109,7 @@ fn session(analysis: &Analysis) -> Session {
         orphaned_snapshots: model.orphaned_snapshots,
         late_snapshots: analysis.late_snapshots,
         torn_states: analysis.torn_states,
+        clock_conflict_ns: analysis.clock_conflict_ns,
         damaged_bytes: model.damage.bytes,
         missing_chunks: model.damage.missing_chunks,
         bad_records: model.damage.bad_records,
@@ -139,10 +145,57 @@ fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
             ..source.clone()
         }
     });
-    sources.collect()
+    sources.chain(others(analysis, By::Instance)).collect()
 }
 
-/// All sources by name, ranked. A name's costs are not the sums of its instances': an attempt
+/// The interrupts that bear the cost of wakes, those of one name as one, or each; and the devices that
+/// failed attempts.
+fn others(analysis: &Analysis, by: By) -> impl Iterator<Item = Source> + '_ {
+    let (model, attempts) = (&analysis.model, &analysis.attempts);
+    let known = analysis.ledger.knows_blocked();
+    let key = move |culprit: Culprit<'_>| {
+        Some(match culprit {
+            Culprit::Source(_) => return None,
+            Culprit::Interrupt(irq) => {
+                let apart = (by == By::Instance).then_some(irq);
+                (SourceKind::Interrupt, handlers(model, irq), apart)
+            }
+            Culprit::Device(name) => (SourceKind::Device, Name::new(name.as_bytes()), None),
+        })
+    };
+    let costs = ledger::costs_by(attempts, &[], key);
+    let mut rows = BTreeMap::<_, (BTreeSet<Culprit<'_>>, BootNanos, BootNanos)>::new();
+    for attempt in attempts {
+        for culprit in attempt.woken_by().into_iter().chain(attempt.ended_by()) {
+            let Some(key) = key(culprit) else { continue };
+            let end = attempt.end_ns;
+            let (culprits, _, last) = rows.entry(key).or_insert((BTreeSet::new(), end, end));
+            culprits.insert(culprit);
+            *last = end;
+        }
+    }
+    rows.into_iter().map(move |(key, (culprits, first_ns, last_ns))| {
+        let mut sum = costs.get(&key).copied().unwrap_or_default();
+        sum.instances = culprits.len() as u64;
+        sum.blocked_share_ns = known.then_some(0);
+        sum.blocked_sole_ns = known.then_some(0);
+        sum.total();
+        let irq = match culprits.first() {
+            Some(Culprit::Interrupt(irq)) if culprits.len() == 1 => Some(*irq),
+            _ => None,
+        };
+        let (kind, name, _) = key;
+        Source { name, kind, irq, first_ns, last_ns, sum, ..Source::default() }
+    })
+}
+
+/// The names of an interrupt's handlers, else its number.
+fn handlers(model: &Model, irq: u32) -> Name {
+    let name = model.irqs.get(&irq).map_or(&[][..], |known| model.text(known.name));
+    if name.is_empty() { Name::new(format!("irq {irq}").as_bytes()) } else { Name::new(name) }
+}
+
+/// All sources by name, with interrupts and devices, ranked. A name's costs are not the sums of its instances': an attempt
 /// that two sources of one name aborted is one abort of the name.
 pub fn by_name(analysis: &Analysis) -> Vec<Source> {
     let mut sources = BTreeMap::<&[u8], Source>::new();
@@ -156,12 +209,29 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
         }
     }
     let costs = analysis.costs_by_name();
+    let facts = analysis.names.iter().map(|(id, facts)| (analysis.model.text(*id), facts));
+    let facts: BTreeMap<_, _> = facts.collect();
     for (name, source) in &mut sources {
         let Sum { instances, held_ns, activations, events, expiries, .. } = source.sum;
+        let facts = facts.get(name).copied().copied().unwrap_or_default();
         let cost = costs.get(name).copied().unwrap_or_default();
-        source.sum = Sum { instances, held_ns, activations, events, expiries, ..cost };
+        let activations = facts.activations.unwrap_or(activations);
+        let longest_hold_ns = source.sum.longest_hold_ns;
+        source.sum = Sum {
+            instances,
+            // A source may have got its name only after it had been held.
+            held_ns: held_ns.max(facts.held_ns),
+            longest_hold_ns,
+            activations,
+            events: events.max(activations),
+            expiries,
+            ..cost
+        };
+        if facts.longest.is_some_and(|span| span.end_ns.since(span.start_ns) >= longest_hold_ns) {
+            source.set_longest(facts.longest);
+        }
     }
-    let mut sources = sources.into_values().collect();
-    rank(&mut sources, None, |s| (&s.sum, s.name.clone()));
+    let mut sources = sources.into_values().chain(others(analysis, By::Name)).collect();
+    rank(&mut sources, None, |s| (&s.sum, (s.kind, s.name.clone(), s.irq)));
     sources
 }

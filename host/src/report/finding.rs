@@ -43,6 +43,17 @@ pub enum FindingKind {
         /// All blocked time.
         blocked_ns: u64,
     },
+    /// Sources that blocked suspend together: none of them gains much without the others.
+    BlockingGroup {
+        /// Which.
+        sources: Vec<Name>,
+        /// Blocked time in which no other source was active.
+        gain_ns: u64,
+        /// The part of it in which only one of them was active.
+        alone_ns: u64,
+        /// Blocked time of combinations that were not kept.
+        left_out_ns: u64,
+    },
     /// A source aborts attempts again and again.
     Aborter {
         /// Which.
@@ -117,11 +128,14 @@ pub enum FindingKind {
     NotTrying {
         /// For how long.
         not_trying_ns: u64,
-        /// The likely reason.
-        hint: NotTryingHint,
+        /// There were attempts or waits all the same.
+        tried: bool,
     },
-    /// Activations or waits were not recorded, so blocked time is unknown.
+    /// Awake time that may have been blocked, and may not.
     BlockedUnknown {
+        /// Activations or waits were not recorded; else a thread may have been waiting since before the
+        /// capture, a loss or a gap.
+        unrecorded: bool,
         /// Awake time that may have been blocked.
         unknown_ns: u64,
         /// The source held longest.
@@ -200,17 +214,6 @@ pub enum Waker {
     },
 }
 
-/// Why nothing may have tried to suspend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotTryingHint {
-    /// There were attempts or waits: the screen or a user-space wakelock kept user space from trying.
-    UserSpace,
-    /// There were none, and this source was held longest: a wait from before the capture is invisible.
-    Held(Held),
-    /// There were none, and no source was held.
-    SuspendOff,
-}
-
 /// A source and how long it was held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -225,6 +228,7 @@ impl FindingKind {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Blocker { .. } => "blocker",
+            Self::BlockingGroup { .. } => "blocking_group",
             Self::Aborter { .. } => "aborter",
             Self::Waker { .. } => "waker",
             Self::NoSleep { .. } => "no_sleep",
@@ -245,9 +249,10 @@ impl FindingKind {
         match self {
             Self::Blocker { source, .. } | Self::Aborter { source, .. } => vec![source],
             Self::Waker { by: Waker::Source { source, .. }, .. } => vec![source],
-            Self::NoSleep { sources, .. } => sources.iter().collect(),
+            Self::NoSleep { sources, .. } | Self::BlockingGroup { sources, .. } => {
+                sources.iter().collect()
+            }
             Self::Storm(storms) => storms.blamed.iter().map(|(source, _)| source).collect(),
-            Self::NotTrying { hint: NotTryingHint::Held(held), .. } => vec![&held.source],
             Self::BlockedUnknown { longest, .. } => {
                 longest.iter().map(|held| &held.source).collect()
             }

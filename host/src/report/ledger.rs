@@ -8,7 +8,7 @@ use super::add_known;
 /// `session.duration_ns` exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ledger {
-    /// Within `machine_suspend` of attempts that slept.
+    /// Within `machine_suspend` of attempts that slept, or as the clocks show.
     pub asleep_ns: u64,
     /// From the start of such an attempt to its first `machine_suspend`.
     pub suspending_ns: u64,
@@ -18,11 +18,17 @@ pub struct Ledger {
     pub aborted_ns: u64,
     /// Outside attempts, while user space waited to suspend; null without activations and waits.
     pub blocked_ns: Option<u64>,
+    /// From the end of a wait to the same thread's write of wakeup_count: the kernel was ready to suspend,
+    /// user space was not. Null without activations, waits and writes.
+    pub user_space_ns: Option<u64>,
+    /// From an attempt's return, or a refused write, to the same thread's next wait. Null without
+    /// activations and waits.
+    pub backoff_ns: Option<u64>,
     /// Awake, and nothing tried to suspend; null without activations and waits.
     pub not_trying_ns: Option<u64>,
-    /// Time that is neither: without activations and waits both of the above as one; else where
-    /// records are missing, or null where none are.
-    pub unknown_ns: Option<u64>,
+    /// Awake time that cannot be assigned: records are missing, a thread may have been waiting, or a step
+    /// of user space is not recorded. Without activations and waits all time outside attempts.
+    pub unknown_ns: u64,
     /// The part of the lines above that could not be charged to any source.
     pub unattributed_ns: u64,
 }
@@ -41,6 +47,10 @@ pub enum Line {
     Aborted,
     /// [`Ledger::blocked_ns`].
     Blocked,
+    /// [`Ledger::user_space_ns`].
+    UserSpace,
+    /// [`Ledger::backoff_ns`].
+    Backoff,
     /// [`Ledger::not_trying_ns`].
     NotTrying,
     /// [`Ledger::unknown_ns`].
@@ -53,12 +63,14 @@ displays_key!(Line);
 
 impl Line {
     /// Every line, in the order of a report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Asleep,
         Self::Suspending,
         Self::Resuming,
         Self::Aborted,
         Self::Blocked,
+        Self::UserSpace,
+        Self::Backoff,
         Self::NotTrying,
         Self::Unknown,
         Self::Unattributed,
@@ -74,8 +86,10 @@ impl Ledger {
             Line::Resuming => Some(self.resuming_ns),
             Line::Aborted => Some(self.aborted_ns),
             Line::Blocked => self.blocked_ns,
+            Line::UserSpace => self.user_space_ns,
+            Line::Backoff => self.backoff_ns,
             Line::NotTrying => self.not_trying_ns,
-            Line::Unknown => self.unknown_ns,
+            Line::Unknown => Some(self.unknown_ns),
             Line::Unattributed => Some(self.unattributed_ns),
         }
     }
@@ -105,12 +119,14 @@ impl Ledger {
             (&mut self.suspending_ns, other.suspending_ns),
             (&mut self.resuming_ns, other.resuming_ns),
             (&mut self.aborted_ns, other.aborted_ns),
+            (&mut self.unknown_ns, other.unknown_ns),
             (&mut self.unattributed_ns, other.unattributed_ns),
         ] {
             *mine = mine.saturating_add(more);
         }
         add_known(&mut self.blocked_ns, other.blocked_ns);
+        add_known(&mut self.user_space_ns, other.user_space_ns);
+        add_known(&mut self.backoff_ns, other.backoff_ns);
         add_known(&mut self.not_trying_ns, other.not_trying_ns);
-        add_known(&mut self.unknown_ns, other.unknown_ns);
     }
 }

@@ -26,14 +26,14 @@ use sleepwalk_trace::time::{BootNanos, RealNanos};
 
 pub use crate::session::hooks::HookState;
 pub use attempt::{
-    Attempt, Blocker, Cause, Evidence, FailedStep, Mode, Outcome, Stage, Step, Wait, Wake,
-    WakeSource,
+    Attempt, Blocker, Cause, Culprit, Evidence, FailedStep, Mode, Outcome, Stage, Step, Tie, Wait,
+    Wake, WakeSource,
 };
 pub use build::{build, by_name};
-pub use finding::{Finding, FindingKind, Held, Losses, NotTryingHint, Severity, Storms, Waker};
+pub use finding::{Finding, FindingKind, Held, Losses, Severity, Storms, Waker};
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
-pub use sources::{Source, Sum, rank};
+pub use sources::{Source, SourceKind, Sum, rank};
 pub use warnings::Warning;
 
 /// Names the keys and their meaning.
@@ -131,6 +131,8 @@ pub struct Session {
     pub late_snapshots: u64,
     /// Source states whose fields contradicted each other.
     pub torn_states: u64,
+    /// Sleep that the growth of CLOCK_BOOTTIME − CLOCK_MONOTONIC shows and no suspend phase does.
+    pub clock_conflict_ns: u64,
     /// Bytes of the file that could not be read.
     pub damaged_bytes: u64,
     /// Chunks of the file that are missing.
@@ -328,6 +330,10 @@ pub struct Walks {
 /// A stamp in JSON: its nanoseconds.
 fn stamp<S: Serializer>(at: &BootNanos, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(at.0)
+}
+
+fn stamp_or_null<S: Serializer>(at: &Option<BootNanos>, to: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.0).serialize(to)
 }
 
 fn wall_clock<S: Serializer>(at: &RealNanos, to: S) -> Result<S::Ok, S::Error> {

@@ -5,14 +5,33 @@ use std::cmp::Reverse;
 use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
-use super::{Name, Span, add_known, stamp};
+use super::{Name, Span, add_known, stamp, stamp_or_null};
 
-/// One source, or all sources of one name.
+/// The kinds of rows in the ranking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// A wakeup source.
+    #[default]
+    Source,
+    /// An interrupt that woke the device, with no source behind it that is more than likely.
+    Interrupt,
+    /// A device whose driver failed attempts.
+    Device,
+}
+
+displays_key!(SourceKind);
+
+/// One source, or all sources of one name; an interrupt; or a device.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Source {
-    /// Its name.
+    /// Its name; for an interrupt its handlers' names, else `irq` and its number.
     #[serde(flatten)]
     pub name: Name,
+    /// Its kind.
+    pub kind: SourceKind,
+    /// The number of an interrupt; null for a source.
+    pub irq: Option<u32>,
     /// The name is longer than what was copied.
     pub name_cut: bool,
     /// Its number in the trace; null by name.
@@ -32,6 +51,9 @@ pub struct Source {
     /// Its activity and cost.
     #[serde(flatten)]
     pub sum: Sum,
+    /// The start of its longest hold; null where it was never held.
+    #[serde(serialize_with = "stamp_or_null")]
+    pub longest_hold_at_ns: Option<BootNanos>,
     /// Active when last seen.
     pub active_at_end: bool,
     /// When it was held; only where the report was built for a drawing, and not part of the JSON.
@@ -45,22 +67,29 @@ pub struct Source {
 pub struct Sum {
     /// How many sources this is the sum of.
     pub instances: u64,
-    /// Time active.
+    /// Time active; of several, the time in which any was.
     pub held_ns: u64,
+    /// Its longest hold: the time active without a break.
+    pub longest_hold_ns: u64,
     /// Its share of the blocked time; null without activations and waits.
     pub blocked_share_ns: Option<u64>,
     /// Blocked time in which no other source was active, which is what fixing it alone would save; null
     /// without activations and waits.
     pub blocked_sole_ns: Option<u64>,
-    /// Attempts that it kept from sleeping, alone or with others.
+    /// Attempts that it kept from sleeping, alone or with others; for a device those that it failed.
     pub aborts: u64,
     /// Its share of their time.
     pub abort_ns: u64,
+    /// Its share of the back-off after those, and after writes of wakeup_count that it had refused.
+    pub after_abort_ns: u64,
     /// Sleeps that it ended.
     pub wakes: u64,
+    /// The ways back from those, and the ways down that they made necessary.
+    pub resume_ns: u64,
     /// Awake time after those, until the next attempt or wait.
     pub after_wake_ns: u64,
-    /// Its cost, as far as it is known: `blocked_share_ns`, `abort_ns` and `after_wake_ns` together.
+    /// Its cost, as far as it is known: `blocked_share_ns`, `abort_ns`, `after_abort_ns`, `resume_ns` and
+    /// `after_wake_ns` together.
     pub cost_ns: u64,
     /// Inactive → active.
     pub activations: u64,
@@ -75,12 +104,15 @@ impl Sum {
     pub fn add(&mut self, more: &Self) {
         add_known(&mut self.blocked_share_ns, more.blocked_share_ns);
         add_known(&mut self.blocked_sole_ns, more.blocked_sole_ns);
+        self.longest_hold_ns = self.longest_hold_ns.max(more.longest_hold_ns);
         for (sum, more) in [
             (&mut self.instances, more.instances),
             (&mut self.held_ns, more.held_ns),
             (&mut self.aborts, more.aborts),
             (&mut self.abort_ns, more.abort_ns),
+            (&mut self.after_abort_ns, more.after_abort_ns),
             (&mut self.wakes, more.wakes),
+            (&mut self.resume_ns, more.resume_ns),
             (&mut self.after_wake_ns, more.after_wake_ns),
             (&mut self.cost_ns, more.cost_ns),
             (&mut self.activations, more.activations),
@@ -93,8 +125,13 @@ impl Sum {
 
     /// Sets the cost to the sum of its parts.
     pub fn total(&mut self) {
-        let blocked_ns = self.blocked_share_ns.unwrap_or(0);
-        self.cost_ns = blocked_ns.saturating_add(self.abort_ns).saturating_add(self.after_wake_ns);
+        self.cost_ns = self.blocked_share_ns.unwrap_or(0).saturating_add(self.attempts_ns());
+    }
+
+    /// Its cost without its share of the blocked time.
+    fn attempts_ns(&self) -> u64 {
+        let parts = [self.abort_ns, self.after_abort_ns, self.resume_ns, self.after_wake_ns];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 
     /// Sorts the most costly first, then those held longest.
@@ -105,20 +142,36 @@ impl Sum {
     pub fn rank(&self) -> impl Ord + use<> {
         let cost_ns = match self.blocked_share_ns {
             Some(_) => self.cost_ns,
-            None => self.abort_ns.saturating_add(self.held_ns.max(self.after_wake_ns)),
+            None => {
+                let rest_ns = self.attempts_ns() - self.after_wake_ns;
+                rest_ns.saturating_add(self.held_ns.max(self.after_wake_ns))
+            }
         };
         Reverse((cost_ns, self.held_ns))
     }
 
     /// Whether it did anything in the session.
     pub fn busy(&self) -> bool {
-        self.cost_ns != 0 || self.held_ns != 0 || self.events != 0 || self.aborts != 0
+        let counts = [self.cost_ns, self.held_ns, self.events, self.aborts, self.wakes];
+        counts.iter().any(|count| *count != 0)
     }
 }
 
 impl Source {
-    /// Adds another source of the name: born and died only if all of them were.
+    /// Takes a stretch of time as the longest hold.
+    pub fn set_longest(&mut self, longest: Option<Span>) {
+        let longest = longest.filter(|span| span.end_ns > span.start_ns);
+        self.sum.longest_hold_ns = longest.map_or(0, |span| span.end_ns.since(span.start_ns));
+        self.longest_hold_at_ns = longest.map(|span| span.start_ns);
+    }
+
+    /// Adds another source of the name: born and died only if all of them were. The time held is that of
+    /// the one held longer: how the two overlap is not known here.
     pub(super) fn add(&mut self, other: Self) {
+        let held_ns = self.sum.held_ns.max(other.sum.held_ns);
+        if other.sum.longest_hold_ns > self.sum.longest_hold_ns {
+            self.longest_hold_at_ns = other.longest_hold_at_ns;
+        }
         self.spans.extend(other.spans);
         self.spans.sort_by_key(|span| (span.start_ns, span.end_ns));
         Span::join(&mut self.spans, 0);
@@ -129,6 +182,7 @@ impl Source {
         self.died &= other.died;
         self.active_at_end |= other.active_at_end;
         self.sum.add(&other.sum);
+        self.sum.held_ns = held_ns;
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Warning {
     OrphanedSnapshots(u64),
     /// Source states whose fields contradicted each other.
     TornStates(u64),
+    /// The clocks show this much sleep, in ns, of which the suspend phases know nothing.
+    ClockConflict(u64),
     /// The snapshots come from an inexact place: `kallsyms`, `debugfs` or `sysfs`.
     Inexact(String),
     /// Events of one kind were not watched.
@@ -93,6 +95,7 @@ impl Session {
             (self.truncated_snapshots, Warning::TruncatedSnapshots(self.truncated_snapshots)),
             (self.orphaned_snapshots, Warning::OrphanedSnapshots(self.orphaned_snapshots)),
             (self.torn_states, Warning::TornStates(self.torn_states)),
+            (self.clock_conflict_ns, Warning::ClockConflict(self.clock_conflict_ns)),
         ];
         warnings.extend(counted.into_iter().filter(|(n, _)| *n > 0).map(|(_, warning)| warning));
         if ["kallsyms", "debugfs", "sysfs"].contains(&self.source.as_str()) {

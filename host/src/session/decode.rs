@@ -10,7 +10,7 @@ use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
     CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost, Overhead, Phase,
     PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin,
-    WaitEnd, Wake, WakeReason,
+    WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -114,6 +114,20 @@ pub enum Event {
     },
     /// The prologue of a ring ends: the writer dropped what lies between it and the next event.
     PrologueEnd,
+    /// The agent looked for threads that wait.
+    Waiters {
+        /// They waited where the records of a ring begin, which is where its prologue ends.
+        in_prologue: bool,
+        /// Their ids.
+        threads: Vec<u32>,
+        /// No other thread waited.
+        all: bool,
+    },
+    /// The clocks were read, at a time that may be in the future of the events beside it.
+    Clocks {
+        /// CLOCK_BOOTTIME − CLOCK_MONOTONIC.
+        difference_ns: u64,
+    },
     /// Records are missing here.
     Gap,
 }
@@ -205,6 +219,8 @@ pub struct Model {
     pub hook_runs: Vec<HookRun>,
     /// Hooks that never fired although they must have; known at the end of the session.
     pub dead_hooks: Vec<&'static str>,
+    /// The chunk being read is a prologue.
+    in_prologue: bool,
 }
 
 impl Model {
@@ -217,7 +233,9 @@ impl Model {
         let mut reader = Reader::open(bytes)?;
         let mut model = Self::default();
         let mut deltas = DeltaDecoder::default();
-        let (mut started, mut prologue) = (false, false);
+        let mut started = false;
+        // The clocks were read when the chunk was complete, after its records.
+        let mut clocks = None::<Clocks>;
         while let Some(item) = reader.next() {
             match item {
                 Item::Chunk(header) => {
@@ -225,12 +243,16 @@ impl Model {
                         model.clocks = header.clocks;
                     }
                     started = true;
-                    if prologue {
+                    if let Some(Clocks { boot, suspended_ns, .. }) = clocks.replace(header.clocks) {
+                        sink(&model, boot, Event::Clocks { difference_ns: suspended_ns });
+                    }
+                    if model.in_prologue {
                         sink(&model, header.base, Event::PrologueEnd);
                     }
-                    prologue = reader.in_prologue();
+                    model.in_prologue = reader.in_prologue();
                 }
                 Item::Gap => {
+                    clocks = None;
                     deltas.forget();
                     sink(&model, BootNanos(0), Event::Gap);
                 }
@@ -302,6 +324,11 @@ impl Model {
             Record::WakeReason(reason) => Event::WakeReason(Box::new(reason)),
             Record::SuspendStats(stats) => Event::SuspendStats(Box::new(stats)),
             Record::Edge(edge) => self.edge(edge),
+            Record::Waiters(Waiters { how, why, threads, .. }) => Event::Waiters {
+                in_prologue: self.in_prologue,
+                all: why.is_empty() && !how.is_empty(),
+                threads,
+            },
             other => {
                 self.keep(other);
                 return None;
@@ -342,7 +369,7 @@ impl Model {
             }
             Record::End(end) => self.finish = Some(end),
             Record::HookRuns(runs) => self.hook_runs = runs.hooks,
-            // Events, which `record` handled; and waiters, which only `dump` shows so far.
+            // Events, which `record` handled.
             _ => {}
         }
     }
@@ -371,6 +398,7 @@ impl Model {
     pub fn complete(&self) -> bool {
         self.finish.is_some()
             && self.damage == Damage::default()
+            && self.dropped_chunks == 0
             && self.lost_events == 0
             && self.truncated_snapshots == 0
             && self.orphaned_snapshots == 0

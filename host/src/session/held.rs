@@ -61,7 +61,18 @@ pub struct Group {
     pub name: u32,
     /// An edge may be of any of them.
     pub shared: bool,
+    /// They yield: blame and time go to the others that are active with them. So does an `eventpoll`,
+    /// which is active for a moment when an event of another source is handed over
+    /// (`ep_send_events` in `fs/eventpoll.c`); and a name from its first shared edge on.
+    pub yields: bool,
+    /// Activations by edges, once the trace is over; `None` where edges are missing.
+    pub activations: Option<u64>,
+    /// Activations by counters.
+    pub counted: u64,
 }
+
+/// The name of the source that each epoll instance has of its own (`ep_create_wakeup_source`).
+const EVENTPOLL: &[u8] = b"eventpoll";
 
 /// A source became active or inactive, or another of its name did.
 #[derive(Clone, Copy, Debug)]
@@ -191,6 +202,16 @@ impl Held {
         self.groups[self.sources[slot as usize].group as usize].shared
     }
 
+    /// Whether it takes neither blame nor time from others that are active with it.
+    pub fn yields(&self, slot: u32) -> bool {
+        self.groups[self.sources[slot as usize].group as usize].yields
+    }
+
+    /// As [`Self::yields`], by the source's instance.
+    pub fn instance_yields(&self, instance: u32) -> bool {
+        self.place(instance).is_some_and(|slot| self.yields(slot as u32))
+    }
+
     /// The trace is over: what is held ends with it.
     pub fn finish(&mut self, model: &Model, end: BootNanos) {
         self.changes.clear();
@@ -202,9 +223,15 @@ impl Held {
         }
         let counted = counted(&self.groups, self.by_edges(model));
         self.stretch.finish(end, &mut self.sources, counted);
-        let doubt = self.doubt;
+        let (doubt, by_edges) = (self.doubt, self.by_edges(model));
+        for group in &mut self.groups {
+            group.activations = by_edges.then_some(0);
+        }
         for source in &mut self.sources {
             source.doubtful |= doubt;
+            let all = &mut self.groups[source.group as usize].activations;
+            *all = all.filter(|_| !source.doubtful);
+            *all = all.map(|sum| sum.saturating_add(source.activations));
         }
         for slot in &self.pooled {
             // Edges are right about all of them together only.
@@ -252,7 +279,9 @@ impl Held {
         let next = self.groups.len() as u32;
         let group = *self.by_name.entry(name).or_insert(next);
         if group == next {
-            self.groups.push(Group { name, shared: false });
+            let yields = model.text(name) == EVENTPOLL;
+            let (activations, counted) = (None, 0);
+            self.groups.push(Group { name, shared: false, yields, activations, counted });
         }
         self.sources.push(Source { instance, group, ..Source::default() });
         if self.groups[group as usize].shared {
@@ -289,7 +318,8 @@ impl Held {
         source.activations += u64::from(active);
         let (count, group) = (source.count, source.group);
         if shared && !self.groups[group as usize].shared {
-            self.groups[group as usize].shared = true;
+            let group_now = &mut self.groups[group as usize];
+            (group_now.shared, group_now.yields) = (true, true);
             let slots = (0u32..).zip(&self.sources);
             self.pooled.extend(slots.filter(|(_, s)| s.group == group).map(|(slot, _)| slot));
         }
@@ -425,6 +455,11 @@ pub fn has_edges(model: &Model) -> bool {
 pub fn has_exact_counters(model: &Model) -> bool {
     let session = model.session.as_ref();
     session.is_some_and(|session| ["kfunc", "kallsyms"].contains(&session.source.as_str()))
+}
+
+/// Whether writes of `wakeup_count` were recorded.
+pub fn has_count_writes(model: &Model) -> bool {
+    has(model, "save")
 }
 
 /// Whether waits were recorded, so that time without one shows that nothing waited.

@@ -35,6 +35,10 @@ pub fn read(
             }
             return sink(model, order.last, event);
         }
+        if matches!(event, Event::Clocks { .. }) {
+            // It is no event: nothing comes before or after it.
+            return sink(model, at, event);
+        }
         order.push(at, event);
         while let Some((at, event)) = order.pop_due() {
             sink(model, at, event);
@@ -61,7 +65,11 @@ struct Order {
 fn is_agents(event: &Event) -> bool {
     matches!(
         event,
-        Event::Snapshot(_) | Event::PowerSupply(_) | Event::SuspendStats(_) | Event::WakeReason(_)
+        Event::Snapshot(_)
+            | Event::PowerSupply(_)
+            | Event::SuspendStats(_)
+            | Event::WakeReason(_)
+            | Event::Waiters { .. }
     )
 }
 

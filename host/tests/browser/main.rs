@@ -454,7 +454,7 @@ fn everywhere(report: &mut Report, name: &[u8]) {
         }
         // A source that the ranking lacks.
         let (name, evidence) = (Name::new(name), Evidence::Proven);
-        attempt.causes = vec![Cause { name, instance: u32::MAX, evidence }];
+        attempt.causes = vec![Cause { name, ..Cause::new(u32::MAX, evidence) }];
     }
 }
 

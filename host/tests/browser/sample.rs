@@ -4,7 +4,7 @@
 use sleepwalk::report::{
     Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, HookState,
     Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity,
-    Source, Span, Stage, Step, Sum, Wait, Wake, WakeSource, Walks,
+    Source, Span, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -183,6 +183,7 @@ pub fn empty() -> Report {
             orphaned_snapshots: 0,
             late_snapshots: 0,
             torn_states: 0,
+            clock_conflict_ns: 0,
             damaged_bytes: 0,
             missing_chunks: 0,
             bad_records: 0,
@@ -225,8 +226,7 @@ fn source(index: usize) -> Source {
         born: false,
         died: false,
         sum: Sum { instances: 1, ..Sum::default() },
-        active_at_end: false,
-        spans: Vec::new(),
+        ..Source::default()
     }
 }
 
@@ -279,9 +279,15 @@ fn attempt(
         slept_ns: 0,
         steps: Vec::new(),
         s2idle_entries: 0,
+        armed: Some(true),
+        save_refused: 0,
+        irq: None,
+        irq_name: None,
         causes: Vec::new(),
         wake: None,
         suspending_ns: 0,
+        resume_ns: 0,
+        after_abort_ns: 0,
         after_wake_ns: 0,
     };
     take(dice, &mut attempt, &DOWN[..reached]);
@@ -320,7 +326,8 @@ fn aborted(dice: &mut Dice, attempt: &mut Attempt, reached: usize, sources: usiz
             let instance = some_source(dice, sources);
             let evidence = if dice.below(3) == 0 { Evidence::Likely } else { Evidence::Proven };
             let name = source_name(instance as usize);
-            attempt.causes.push(Cause { name, instance, evidence });
+            let first = attempt.causes.is_empty();
+            attempt.causes.push(Cause { name, instance, evidence, first });
         }
     }
 }
@@ -345,6 +352,7 @@ fn slept(dice: &mut Dice, attempt: &mut Attempt, sources: usize, ledger: &mut Le
         source: source
             .map(|instance| WakeSource { name: source_name(instance as usize), instance }),
         evidence: if index.is_multiple_of(4) { Evidence::Likely } else { Evidence::Proven },
+        tie: Some(Tie::Learnt),
     });
 }
 

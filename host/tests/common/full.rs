@@ -1,14 +1,17 @@
 //! Reports with every field filled, which no trace made here has.
 
 use sleepwalk::compare::Trace;
+use sleepwalk::render::markdown;
+use sleepwalk::render::page::Page;
+use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
     Attempt, Blocker, Cause, Counted, Drain, Evidence, FailedStep, Finding, FindingKind, Hook,
     HookKind, HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA,
-    Session, Severity, Source, Stage, Step, Sum, Wait, Wake, WakeSource, Walks,
+    Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
-use super::S;
+use super::{S, golden};
 
 /// A name that attacks terminals, spreadsheets, Markdown and JSON.
 pub const HOSTILE: &[u8] =
@@ -29,8 +32,10 @@ pub fn report() -> Report {
             resuming_ns: 20 * S,
             aborted_ns: 170 * S,
             blocked_ns: Some(360 * S),
-            not_trying_ns: Some(1_140 * S),
-            unknown_ns: Some(100 * S),
+            user_space_ns: Some(200 * S),
+            backoff_ns: Some(40 * S),
+            not_trying_ns: Some(900 * S),
+            unknown_ns: 100 * S,
             unattributed_ns: 36 * S,
         },
         attempts: attempts(),
@@ -81,6 +86,12 @@ fn attempts() -> Vec<Attempt> {
             Step { step: "dpm_suspend", start_ns: at(1_001), end_ns: None },
         ],
         s2idle_entries: 0,
+        armed: Some(true),
+        save_refused: index,
+        irq: None,
+        irq_name: None,
+        resume_ns: 0,
+        after_abort_ns: 0,
         causes: Vec::new(),
         wake: None,
         suspending_ns: 0,
@@ -100,10 +111,12 @@ fn attempts() -> Vec<Attempt> {
         irq_name: Some("=rtc@0".to_owned()),
         source: Some(WakeSource { name: Name::new(b"rtc0"), instance: 1 }),
         evidence: Evidence::Proven,
+        tie: Some(Tie::Learnt),
     });
     attempts[1].causes = [(HOSTILE, 0), (&b"wlan_rx"[..], 2)]
-        .map(|(n, instance)| Cause { name: Name::new(n), instance, evidence: Evidence::Likely })
+        .map(|(n, instance)| Cause { name: Name::new(n), ..Cause::new(instance, Evidence::Likely) })
         .to_vec();
+    attempts[1].causes[0].first = true;
     attempts[3].failed_device = Some("=evil|\u{1b}[31m<b>`dev`".to_owned());
     attempts[3].resume_reason = Some("=Abort: ufs\u{1b}[0m".to_owned());
     attempts[3].failed_step = Some(FailedStep::Suspend);
@@ -197,6 +210,7 @@ fn session() -> Session {
         orphaned_snapshots: 0,
         late_snapshots: 1,
         torn_states: 0,
+        clock_conflict_ns: 0,
         damaged_bytes: 0,
         missing_chunks: 0,
         bad_records: 0,
@@ -216,6 +230,8 @@ fn session() -> Session {
 pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u64) -> Source {
     Source {
         name: Name::new(name),
+        kind: SourceKind::Source,
+        irq: None,
         name_cut: false,
         instance: Some(instance),
         address_id: Some(instance),
@@ -226,17 +242,21 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
         sum: Sum {
             instances: 1,
             held_ns: 2 * blocked_s * S,
+            longest_hold_ns: blocked_s * S,
             blocked_share_ns: Some(blocked_s * S),
             blocked_sole_ns: Some(blocked_s * S / 2),
             aborts,
             abort_ns: aborts * 45 * S,
+            after_abort_ns: aborts * 3 * S,
+            resume_ns: wakes * 2 * S,
             wakes,
             after_wake_ns: wakes * 5 * S,
-            cost_ns: (blocked_s + aborts * 45 + wakes * 5) * S,
+            cost_ns: (blocked_s + aborts * 48 + wakes * 7) * S,
             activations: 1 + aborts,
             events: 2 + wakes,
             expiries: 0,
         },
+        longest_hold_at_ns: (blocked_s > 0).then(|| at(1_200)),
         active_at_end: false,
         spans: Vec::new(),
     }
@@ -246,4 +266,25 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
 pub fn trace(file: &str, report: Report) -> Trace {
     let by_name = report.sources.iter().cloned().map(|s| Source { instance: None, ..s }).collect();
     Trace { file: file.to_owned(), report, by_name }
+}
+
+/// The full report, changed.
+pub fn with(change: impl FnOnce(&mut Report)) -> Report {
+    let mut report = report();
+    change(&mut report);
+    report
+}
+
+/// The page on a terminal of 80 columns.
+pub fn drawn(page: &Page) -> String {
+    terminal::render(page, Look { color: false, width: Some(80) })
+}
+
+/// Holds the page, on a terminal of 80 columns and as Markdown, against its golden files.
+pub fn shows(name: &str, page: &Page) {
+    let table = drawn(page);
+    let wide = table.lines().find(|line| unicode_width::UnicodeWidthStr::width(*line) > 80);
+    assert_eq!(wide, None);
+    golden(&format!("{name}.txt"), &table);
+    golden(&format!("{name}.md"), &markdown::render(page));
 }

@@ -28,6 +28,9 @@ pub const T0: u64 = 5_000 * S;
 /// The same by CLOCK_REALTIME: 2026-03-01 10:00:11 UTC.
 pub const REAL: i64 = 1_772_359_211 * S as i64;
 
+/// The thread that writes the count before each attempt, where a test does not care who does.
+pub const SUSPENDER: u32 = 900;
+
 /// Builds a trace: a clock that is moved on, sources that are changed, and what happens.
 pub struct Maker {
     pub bytes: Vec<u8>,
@@ -42,6 +45,12 @@ pub struct Maker {
     snapshots: u64,
     /// Activations and deactivations are recorded.
     pub edges: bool,
+    /// A write of the count comes before each attempt.
+    pub arms: bool,
+    /// There has been one.
+    saved: bool,
+    /// Somebody has waited.
+    waited: bool,
 }
 
 impl Maker {
@@ -72,6 +81,9 @@ impl Maker {
             states: BTreeMap::new(),
             snapshots: 0,
             edges,
+            arms: edges,
+            saved: false,
+            waited: false,
         };
         maker.push(Record::Session(Session {
             agent: "0.1.0".to_owned(),
@@ -177,6 +189,7 @@ impl Maker {
     }
 
     pub fn wait_begin(&mut self, thread: u32) -> &mut Self {
+        self.waited = true;
         self.push(Record::WaitBegin(WaitBegin { thread }));
         self
     }
@@ -187,7 +200,12 @@ impl Maker {
     }
 
     pub fn save(&mut self, saved: bool) -> &mut Self {
-        self.push(Record::CountWrite(CountWrite { thread: 1, saved }));
+        self.save_by(1, saved)
+    }
+
+    pub fn save_by(&mut self, thread: u32, saved: bool) -> &mut Self {
+        self.saved = saved;
+        self.push(Record::CountWrite(CountWrite { thread, saved }));
         self
     }
 
@@ -246,6 +264,16 @@ impl Maker {
     }
 
     pub fn phase(&mut self, action: &str, value: i32, begin: bool) -> &mut Self {
+        if (action, begin) == ("suspend_enter", true)
+            && !std::mem::take(&mut self.saved)
+            && self.arms
+        {
+            // A hook of waits that never fired would be dead.
+            if !std::mem::replace(&mut self.waited, true) {
+                self.wait_begin(SUSPENDER).wait_end(SUSPENDER);
+            }
+            self.push(Record::CountWrite(CountWrite { thread: SUSPENDER, saved: true }));
+        }
         let action = self.text(action.as_bytes());
         self.push(Record::Phase(Phase { action, value, begin }));
         self

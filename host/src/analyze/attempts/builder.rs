@@ -2,14 +2,17 @@
 
 use sleepwalk_trace::time::BootNanos;
 
-use super::{FREEZE_LIMIT_NS, FREEZE_LOOK_NS, Facts, STAYED_NS, blames_sources};
-use crate::report::{Attempt, Cause, Evidence, Mode, Outcome, Stage, Step, Wake};
+use super::{Activated, FREEZE_LIMIT_NS, FREEZE_LOOK_NS, Facts, STAYED_NS, blames_sources};
+use crate::report::{Attempt, Mode, Outcome, Stage, Step, Wake};
 
 /// `-EBUSY`: a wakeup was pending.
 const EBUSY: i32 = -16;
 
 /// Steps kept of one attempt: s2idle may enter `machine_suspend` thousands of times in a night.
 const STEPS: usize = 512;
+
+/// Sources kept of those that were activated on one way back.
+const ACTIVATED: usize = 16;
 
 /// An attempt in progress.
 #[derive(Debug, Default)]
@@ -36,10 +39,12 @@ struct Open {
     turned: bool,
     /// User space runs again.
     thawed: bool,
-    /// Since the last `machine_suspend` began: the first interrupt that woke, and the first source
-    /// that was activated.
+    /// Since the last `machine_suspend` began: the first interrupt that woke, and the sources that
+    /// were activated.
     irq: Option<u32>,
-    waker: Option<(u32, Evidence)>,
+    activated: Vec<Activated>,
+    /// Since then the devices resume, beyond those that do it with interrupts off and early.
+    resuming_devices: bool,
     steps: Vec<Step>,
 }
 
@@ -66,6 +71,8 @@ impl Open {
         self.step(at, action, begin);
         self.turned |= begin && upwards(action);
         self.thawed |= (action, begin) == ("thaw_processes", false);
+        self.resuming_devices |=
+            begin && matches!(action, "dpm_resume" | "dpm_complete" | "thaw_processes");
         if let (Some(stage), true) = (stage_of(action), begin) {
             self.stage = self.stage.max(stage);
         }
@@ -87,7 +94,8 @@ impl Open {
                 self.inside = Some(at);
                 self.last_stay = None;
                 self.irq = None;
-                self.waker = None;
+                self.activated.clear();
+                self.resuming_devices = false;
             }
             ("machine_suspend", false) => {
                 if let Some(since) = self.inside.take() {
@@ -153,7 +161,6 @@ impl Open {
             Returned::Unseen => Outcome::Unfinished,
         };
         let slept = outcome == Outcome::Slept;
-        let waker = self.waker.map(|(instance, evidence)| Cause::new(instance, evidence));
         let attempt = Attempt {
             index: 0,
             start_ns: self.start,
@@ -170,8 +177,15 @@ impl Open {
             steps: self.steps,
             s2idle_entries: if self.mode == Mode::S2idle { self.entries } else { 0 },
             causes: Vec::new(),
-            wake: slept.then(|| Wake::new(self.irq, waker)),
-            suspending_ns: self.first_entry.filter(|_| slept).map_or(0, |at| at.since(self.start)),
+            armed: None,
+            save_refused: 0,
+            irq: self.irq,
+            irq_name: None,
+            // Whether it slept may show only later, by the clocks.
+            wake: self.first_entry.map(|_| Wake::new(self.irq, None)),
+            suspending_ns: self.first_entry.map_or(0, |at| at.since(self.start)),
+            resume_ns: 0,
+            after_abort_ns: 0,
             after_wake_ns: 0,
         };
         let facts = Facts {
@@ -182,6 +196,7 @@ impl Open {
             at_freeze_limit: freeze == Freeze::Either,
             interrupted: self.interrupted,
             by_edges: false,
+            activated: self.activated,
         };
         (attempt, facts)
     }
@@ -304,12 +319,16 @@ impl AttemptBuilder {
         }
     }
 
-    /// A source was activated. The wake is blamed on the first since `machine_suspend` started.
+    /// A source was activated. One of those activated since `machine_suspend` began may have woken the
+    /// device; see [`Wakes`](crate::analyze::wakes::Wakes).
     pub fn activated(&mut self, instance: u32, shared: bool) {
         let waking = self.open.as_mut().filter(|open| open.first_entry.is_some() && !open.thawed);
         if let Some(open) = waking {
-            let evidence = if shared { Evidence::Likely } else { Evidence::Proven };
-            open.waker = open.waker.or(Some((instance, evidence)));
+            let known = open.activated.iter().any(|known| known.instance == instance);
+            if !known && open.activated.len() < ACTIVATED {
+                let early = !open.resuming_devices;
+                open.activated.push(Activated { instance, shared, early });
+            }
         }
     }
 

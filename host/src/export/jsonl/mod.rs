@@ -238,7 +238,11 @@ impl Export<'_> {
             Event::SuspendStats(stats) => self.suspend_stats(at_ns, stats),
             Event::Lost { events } => Line::Lost { at_ns, events: *events },
             Event::Gap | Event::PrologueEnd => Line::Gap { at_ns },
-            Event::Edge { .. } | Event::WaitBegin { .. } | Event::WaitEnd { .. } => return Ok(()),
+            Event::Edge { .. }
+            | Event::WaitBegin { .. }
+            | Event::WaitEnd { .. }
+            | Event::Waiters { .. }
+            | Event::Clocks { .. } => return Ok(()),
         };
         self.line(&line)
     }

@@ -185,7 +185,12 @@ fn notes(attempt: &Attempt, names: &Names<'_>) -> Vec<DebugAnnotation> {
     let reason = attempt.resume_reason.as_ref().map(|reason| escape(reason.as_bytes()));
     notes.extend(reason.map(|reason| note("resume_reason", Value::Text(reason))));
     if !attempt.causes.is_empty() {
-        let causes = attempt.causes.iter().map(|cause| blame(cause.instance, cause.evidence));
+        let several = attempt.causes.len() > 1;
+        let causes = attempt.causes.iter().map(|cause| {
+            let mut notes = blame(cause.instance, cause.evidence);
+            notes.extend((several && cause.first).then(|| note("first", Value::Bool(true))));
+            notes
+        });
         notes.push(note("causes", Value::List(causes.collect())));
     }
     if let Some(wake) = &attempt.wake {

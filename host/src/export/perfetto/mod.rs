@@ -127,7 +127,9 @@ impl<'a, W: Write> Export<'a, W> {
             | Event::SuspendStats(_)
             | Event::WakeReason(_)
             | Event::WaitBegin { .. }
-            | Event::WaitEnd { .. } => Ok(()),
+            | Event::WaitEnd { .. }
+            | Event::Waiters { .. }
+            | Event::Clocks { .. } => Ok(()),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::analyze::attempts::STEP_NAMES;
 use crate::render::labels::{failure, interrupt, outcome, returned, source, spaced};
 use crate::render::page::{name, quote};
 use crate::render::terminal::plain;
-use crate::report::{Attempt, Evidence, Name, Outcome, Report, Source, Span};
+use crate::report::{Attempt, Culprit, Evidence, Name, Outcome, Report, Source, SourceKind, Span};
 
 /// Blockers of a wait that are named one by one.
 const BLOCKERS: usize = 4;
@@ -69,7 +69,7 @@ struct Attempts {
     reason: Vec<usize>,
     slept: Vec<u64>,
     entries: Vec<u64>,
-    /// Label, and 1 where it is proven.
+    /// Label, and 1 where it is proven, plus 2 where it settled the attempt before others.
     causes: Vec<Vec<usize>>,
     /// Index of wakes, or -1.
     wake: Vec<i64>,
@@ -77,9 +77,10 @@ struct Attempts {
     steps: Vec<Vec<i64>>,
 }
 
-/// Label or -1, the interrupt as far as it is known, word of the evidence.
+/// Label or -1, the interrupt as far as it is known, word of the evidence, label that bears the cost
+/// or -1.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
-struct Wake(i64, String, usize);
+struct Wake(i64, String, usize, i64);
 
 /// Gap, length, 1 idle, 0 not, -1 not returned; label and share of its blockers in turn; how many
 /// more there are.
@@ -154,7 +155,9 @@ impl Attempts {
         self.slept.push(attempt.slept_ns / 1_000);
         self.entries.push(attempt.s2idle_entries);
         let cause = |c: &crate::report::Cause| {
-            [names.label(&c.name, c.instance), usize::from(c.evidence == Evidence::Proven)]
+            let first = c.first && attempt.causes.len() > 1;
+            let flags = usize::from(c.evidence == Evidence::Proven) + if first { 2 } else { 0 };
+            [names.label(&c.name, c.instance), flags]
         };
         self.causes.push(attempt.causes.iter().flat_map(cause).collect());
         self.wake.push(attempt.wake.as_ref().map_or(-1, |wake| {
@@ -163,7 +166,12 @@ impl Attempts {
             let irq = interrupt(wake.irq, wake.irq_name.as_deref());
             let irq = irq.map(|irq| plain(&irq)).unwrap_or_default();
             let evidence = words.index(wake.evidence.to_string());
-            wakes.index(Wake(source, irq, evidence)) as i64
+            let charged = match wake.charged() {
+                Some(Culprit::Source(_)) => source,
+                Some(Culprit::Interrupt(irq)) => names.interrupt(irq, wake.irq_name.as_deref()),
+                Some(Culprit::Device(_)) | None => -1,
+            };
+            wakes.index(Wake(source, irq, evidence, charged)) as i64
         }));
         let mut last = at;
         let steps = attempt.steps.iter().flat_map(|step| {
@@ -244,6 +252,8 @@ struct Names {
     labels: Vec<String>,
     by_instance: HashMap<u32, usize>,
     by_name: HashMap<Name, usize>,
+    by_irq: HashMap<u32, usize>,
+    by_handlers: HashMap<Name, usize>,
 }
 
 impl Names {
@@ -252,14 +262,27 @@ impl Names {
             labels: sources.iter().map(|s| plain(&source(s))).collect(),
             by_instance: HashMap::new(),
             by_name: HashMap::new(),
+            by_irq: HashMap::new(),
+            by_handlers: HashMap::new(),
         };
         for (row, source) in sources.iter().enumerate() {
-            match source.instance {
-                Some(instance) => names.by_instance.insert(instance, row),
-                None => names.by_name.insert(source.name.clone(), row),
+            match (source.kind, source.irq, source.instance) {
+                (SourceKind::Interrupt, Some(irq), _) => names.by_irq.insert(irq, row),
+                (SourceKind::Interrupt, None, _) => {
+                    names.by_handlers.insert(source.name.clone(), row)
+                }
+                (SourceKind::Device, ..) => None,
+                (SourceKind::Source, _, Some(i)) => names.by_instance.insert(i, row),
+                (SourceKind::Source, _, None) => names.by_name.insert(source.name.clone(), row),
             };
         }
         names
+    }
+
+    /// The row of an interrupt, or -1.
+    fn interrupt(&self, irq: u32, handlers: Option<&str>) -> i64 {
+        let handlers = || self.by_handlers.get(&Name::new(handlers?.as_bytes()));
+        self.by_irq.get(&irq).or_else(handlers).map_or(-1, |row| *row as i64)
     }
 
     /// The row of a source, or a label of its own where it has none.

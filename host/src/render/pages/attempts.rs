@@ -19,10 +19,23 @@ const WAKES: usize = 10;
 struct Group<'a> {
     count: u64,
     awake_ns: u64,
-    /// By name: how often it is blamed, and how often that is proven.
-    blamed: BTreeMap<&'a Name, (u64, u64)>,
+    blamed: BTreeMap<&'a Name, Blamed>,
     /// A device that failed, or tasks that did not freeze.
     failure: Option<Text>,
+    /// Attempts for which wakeup_count was not written.
+    unarmed: u64,
+    /// The wake interrupts in those without a source, and how often.
+    irqs: BTreeMap<(Option<u32>, Option<&'a str>), u64>,
+}
+
+/// How often a name is blamed.
+#[derive(Default)]
+struct Blamed {
+    times: u64,
+    /// Attempts of those for which it is proven.
+    proven: u64,
+    /// Attempts that it settled, where others came up later.
+    first: u64,
 }
 
 /// The section on their results; none without attempts.
@@ -36,10 +49,16 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
         group.failure = labels::failure(attempt);
         let awake_ns = attempt.duration_ns().saturating_sub(attempt.slept_ns);
         group.awake_ns = group.awake_ns.saturating_add(awake_ns);
+        group.unarmed += u64::from(attempt.armed == Some(false));
+        if attempt.irq.is_some() && attempt.causes.is_empty() && attempt.wake.is_none() {
+            let irq = (attempt.irq, attempt.irq_name.as_deref());
+            *group.irqs.entry(irq).or_default() += 1;
+        }
         for cause in &attempt.causes {
-            let (times, proven) = group.blamed.entry(&cause.name).or_default();
-            *times += 1;
-            *proven += u64::from(cause.evidence == Evidence::Proven);
+            let blamed = group.blamed.entry(&cause.name).or_default();
+            blamed.times += 1;
+            blamed.proven += u64::from(cause.evidence == Evidence::Proven);
+            blamed.first += u64::from(cause.first && attempt.causes.len() > 1);
         }
     }
     if groups.is_empty() {
@@ -47,8 +66,9 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
     }
     let all: u64 = groups.values().map(|group| group.count).sum();
     page.heading(count(all, "suspend attempt"));
-    let mut blamed = groups.values().flat_map(|group| group.blamed.values());
-    let unsure = blamed.any(|(_, proven)| *proven == 0);
+    let blamed = || groups.values().flat_map(|group| group.blamed.values());
+    let unsure = blamed().any(|blamed| blamed.proven == 0);
+    let first = blamed().any(|blamed| blamed.first > 0);
     let columns = [
         Column::number("count"),
         Column::text("result"),
@@ -56,9 +76,11 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
         Column::text("mode").spare(),
         Column::text("returned"),
         Column::number("awake").meaning("how long they took, without the sleep"),
-        Column::text("kept awake by").meaning(match unsure {
-            true => "? means likely, not proven",
-            false => "",
+        Column::text("kept awake by").meaning(match (unsure, first) {
+            (true, true) => "? means likely, not proven; * came up first and settled the attempt",
+            (true, false) => "? means likely, not proven",
+            (false, true) => "* came up first and settled the attempt",
+            (false, false) => "",
         }),
     ];
     let rows = groups.iter().map(|((result, stage, errno, mode, _), group)| {
@@ -77,17 +99,29 @@ pub fn attempts<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Atte
 
 fn blame(group: &Group<'_>) -> Cell {
     let mut names: Vec<_> = group.blamed.iter().collect();
-    names.sort_by_key(|(name, (times, _))| (Reverse(*times), *name));
+    names.sort_by_key(|(name, blamed)| (Reverse((blamed.times, blamed.first)), *name));
     let more = names.len().saturating_sub(NAMES);
-    let shown = names.into_iter().take(NAMES).map(|(source, (times, proven))| {
+    let times =
+        |times: u64| if times == group.count { String::new() } else { format!(" ×{times}") };
+    let shown = names.into_iter().take(NAMES).map(|(source, blamed)| {
         let mut text = name(source);
-        let sure = if *proven == 0 { "?" } else { "" };
-        let times = if *times == group.count { String::new() } else { format!(" ×{times}") };
-        text.push(Piece::Words(format!("{sure}{times}")));
+        let sure = if blamed.proven == 0 { "?" } else { "" };
+        let settled = if blamed.first > 0 { "*" } else { "" };
+        text.push(Piece::Words(format!("{sure}{settled}{}", times(blamed.times))));
         text
     });
-    let shown: Vec<_> = group.failure.iter().cloned().chain(shown).collect();
-    if shown.is_empty() { Cell::words(UNKNOWN) } else { Cell::Names(shown, more) }
+    let irqs = group.irqs.iter().take(NAMES).filter_map(|((irq, name), woke)| {
+        let mut text = words("interrupt ");
+        text.extend(labels::interrupt(*irq, *name)?);
+        text.push(Piece::Words(times(*woke)));
+        Some(text)
+    });
+    let shown: Vec<_> = group.failure.iter().cloned().chain(shown).chain(irqs).collect();
+    match shown.is_empty() {
+        true if group.unarmed == group.count => Cell::words("wakeup_count was not written"),
+        true => Cell::words(UNKNOWN),
+        false => Cell::Names(shown, more),
+    }
 }
 
 /// The end of a sleep: the number and name of the interrupt, and the source.
@@ -97,7 +131,7 @@ type Key<'a> = (Option<u32>, &'a Option<String>, Option<&'a Name>);
 pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt>) {
     let mut groups = BTreeMap::<Key<'_>, (u64, u64, u64)>::new();
     for attempt in attempts {
-        let Some(Wake { irq, irq_name, source, evidence }) = &attempt.wake else { continue };
+        let Some(Wake { irq, irq_name, source, evidence, .. }) = &attempt.wake else { continue };
         let source = source.as_ref().map(|source| &source.name);
         let (times, slept_ns, proven) = groups.entry((*irq, irq_name, source)).or_default();
         *times += 1;
@@ -116,8 +150,8 @@ pub fn wakes<'a>(page: &mut Page, attempts: impl IntoIterator<Item = &'a Attempt
         Column::number("wakes"),
         Column::number("mean sleep"),
         Column::text("interrupt"),
-        Column::text("first source active").meaning(if unsure {
-            "? means likely, not proven"
+        Column::text("source").meaning(if unsure {
+            "? means likely, not proven; a known interrupt then bears the cost"
         } else {
             ""
         }),

@@ -14,21 +14,25 @@ pub fn page(verdict: &Verdict) -> Page {
     title.extend(quote(verdict.policy.as_str()));
     page.title(title);
     for trace in &verdict.traces {
-        judged(&mut page, trace);
+        judged(&mut page, trace, verdict.confidence);
     }
     let unused = verdict.unused.iter().map(quote).collect();
     page.list("Patterns that match no source", Mark::Doubt, unused);
     page
 }
 
-fn judged(page: &mut Page, trace: &Judged) {
+fn judged(page: &mut Page, trace: &Judged, confidence: f64) {
     page.blocks.push(Block::Heading(Section::Other, quote(trace.trace.as_str())));
     let mut text = device(&trace.device);
     text.push(Piece::Words(format!(
-        ", {}, {}: {} kept, {} broken, {} unknown",
+        ", {}, {}: {} kept, {}{} broken, {} unknown",
         time(trace.duration_ns),
         count(trace.attempts, "attempt"),
         count(trace.kept, "limit"),
+        match trace.within_noise.len() {
+            0 => String::new(),
+            n => format!("{n} over within noise, "),
+        },
         trace.broken.len(),
         trace.unknown.len(),
     )));
@@ -37,6 +41,11 @@ fn judged(page: &mut Page, trace: &Judged) {
         page.line("Broken:");
         page.items(Mark::Broken, trace.broken.iter().map(broken));
     }
+    if !trace.within_noise.is_empty() {
+        page.line("Over the limit, within noise:");
+        let noise = trace.within_noise.iter().map(|check| within_noise(check, confidence));
+        page.items(Mark::Plain, noise);
+    }
     if !trace.unknown.is_empty() {
         page.line("Unknown:");
         page.items(Mark::Doubt, trace.unknown.iter().map(unknown));
@@ -44,22 +53,37 @@ fn judged(page: &mut Page, trace: &Judged) {
 }
 
 fn broken(check: &Check) -> Text {
-    let mut text = subject(check);
-    let value = check.value.unwrap_or_default();
-    let least = check.limit.contains(".min_");
-    let how = if least { "at least" } else { "at most" };
-    let (value, bound) = both(value, check.bound, check.unit);
     match &check.why {
-        Some(why) => text.push(Piece::Words(format!(": {why}"))),
-        None => text.push(Piece::Words(format!(": {value}, allowed {how} {bound}"))),
+        Some(why) => with(check, why),
+        None => with(check, &allowed(check)),
     }
-    text
+}
+
+fn within_noise(check: &Check, confidence: f64) -> Text {
+    let (value, least) = (check.value.unwrap_or_default(), check.at_least.unwrap_or_default());
+    let (_, least) = both(value, least, check.unit);
+    let percent = shown(confidence * 100.0, 9, Unit::Percent);
+    with(check, &format!("{}; with {percent} confidence at least {least}", allowed(check)))
 }
 
 fn unknown(check: &Check) -> Text {
-    let mut text = subject(check);
     let why = check.why.as_deref().unwrap_or_default();
-    text.push(Piece::Words(format!(": {why}")));
+    match check.value {
+        Some(_) => with(check, &format!("{}, but {why}", allowed(check))),
+        None => with(check, why),
+    }
+}
+
+/// Value and limit.
+fn allowed(check: &Check) -> String {
+    let how = if check.limit.contains(".min_") { "at least" } else { "at most" };
+    let (value, bound) = both(check.value.unwrap_or_default(), check.bound, check.unit);
+    format!("{value}, allowed {how} {bound}")
+}
+
+fn with(check: &Check, result: &str) -> Text {
+    let mut text = subject(check);
+    text.push(Piece::Words(format!(": {result}")));
     text
 }
 

@@ -6,9 +6,7 @@ use super::ranking::{self, Ranked};
 use super::{attempts, capture, findings, ledger};
 use crate::compare::merge::{Device, DeviceSession, Reports, Totals};
 use crate::render::labels;
-use crate::render::page::{
-    Cell, Column, Mark, Page, Piece, Section, Text, UNKNOWN, name, quote, words,
-};
+use crate::render::page::{Cell, Column, Mark, Page, Piece, Section, Text, UNKNOWN, quote, words};
 use crate::report::{Drain, Ledger, Outcome};
 use crate::units::{count, percent, time, utc};
 
@@ -50,7 +48,10 @@ fn beside(device: &Device) -> [Cell; 7] {
         Cell::known(blocked),
         Cell::words(per_hour(t.attempts[&Outcome::Aborted], t.duration_ns)),
         Cell::words(per_hour(t.attempts[&Outcome::Slept], t.duration_ns)),
-        Cell::Text(worst.map_or_else(|| words(UNKNOWN), |source| name(&source.name))),
+        Cell::Text(worst.map_or_else(
+            || words(UNKNOWN),
+            |source| labels::ranked(&source.name, source.kind, None),
+        )),
     ]
 }
 

@@ -16,7 +16,8 @@ pub fn page(report: &Report, top: Option<usize>) -> Page {
     page.list("Warnings", Mark::Doubt, warnings::warnings(&report.session));
     let whole_ns = report.session.duration_ns;
     ledger::ledger(&mut page, &report.ledger, whole_ns);
-    let ranked: Vec<_> = report.sources.iter().map(Ranked::source).collect();
+    let ranked: Vec<_> =
+        report.sources.iter().map(|s| Ranked::source(s, report.session.start_ns)).collect();
     ranking::ranking(&mut page, &ranked, top, report.sources_left_out, whole_ns);
     attempts::attempts(&mut page, &report.attempts);
     attempts::wakes(&mut page, &report.attempts);

@@ -4,7 +4,7 @@ use crate::render::labels::spaced;
 use crate::render::page::{Piece, Text, words};
 use crate::report::{Counted, HookKind, Session, Warning};
 use crate::text::fit;
-use crate::units::{count, damage};
+use crate::units::{count, damage, time};
 
 /// Columns of an error: both of its ends matter, the place and the cause.
 const ERROR: usize = 100;
@@ -42,6 +42,10 @@ fn warning(warning: &Warning) -> Text {
         Warning::TornStates(n) => words(format!(
             "{} of sources ignored: the fields contradict each other",
             count(*n, "reading")
+        )),
+        Warning::ClockConflict(ns) => words(format!(
+            "the clocks show {} of sleep that no suspend phase shows: the hook of the phases missed it",
+            time(*ns)
         )),
         Warning::Inexact(source) => words(inexact(source)),
         Warning::Unwatched { what, why } => because(unwatched(what), why),

@@ -25,14 +25,14 @@ const data = (() => {
   attempts.entries = a.entries;
   attempts.word = (column, i) => raw.words[a[column][i]];
 
-  /** The sources that kept attempt i from sleeping: label, and whether that is proven. */
-  attempts.causes = (i) => pairs(a.causes[i]).map(([label, proven]) => ({ label, proven: proven === 1 }));
+  /** The sources that kept attempt i from sleeping: label, whether that is proven, and whether it settled it. */
+  attempts.causes = (i) => pairs(a.causes[i]).map(([label, flags]) => ({ label, proven: (flags & 1) !== 0, first: (flags & 2) !== 0 }));
 
   /** The interrupt and the source that ended its sleep, or null. */
   attempts.wake = (i) => {
     if (a.wake[i] < 0) return null;
-    const [label, irq, evidence] = raw.wakes[a.wake[i]];
-    return { label, irq, evidence: raw.words[evidence] };
+    const [label, irq, evidence, charged] = raw.wakes[a.wake[i]];
+    return { label, irq, evidence: raw.words[evidence], charged };
   };
 
   /** Its steps, `end` null where it did not come. */

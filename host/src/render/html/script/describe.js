@@ -27,7 +27,7 @@ const describe = (() => {
     if (attempts.entries[i] > 1) pairs.push(["entered s2idle", `${attempts.entries[i]} times`]);
     if (attempts.word("failure", i)) pairs.push(["failed by", attempts.word("failure", i)]);
     if (attempts.word("reason", i)) pairs.push(["resumed by", attempts.word("reason", i)]);
-    for (const { label, proven } of attempts.causes(i)) pairs.push(["kept awake by", data.labels[label] + (proven ? "" : " (likely)")]);
+    for (const { label, proven, first } of attempts.causes(i)) pairs.push([first ? "first kept awake by" : "kept awake by", data.labels[label] + (proven ? "" : " (likely)")]);
     const wake = attempts.wake(i);
     if (wake) {
       const by = [wake.irq && `interrupt ${wake.irq}`, wake.label >= 0 && data.labels[wake.label]].filter(Boolean);

@@ -9,7 +9,7 @@
   const { attempts } = data;
   const MODES = {
     aborts: { color: "o-aborted", words: "kept from sleeping by", single: "kept the attempt from sleeping", none: "No source kept an attempt of this range from sleeping." },
-    wakes: { color: "o-slept", words: "woken by", single: "ended its sleep", none: "No sleep of this range was ended by a known source." },
+    wakes: { color: "o-slept", words: "woken by", single: "ended its sleep", none: "No sleep of this range was ended by a known source or interrupt." },
     held: { color: "held", words: "started while held:", single: "was held when it started", none: "No source was held when an attempt of this range started." },
   };
   let mode = "aborts";
@@ -48,7 +48,7 @@
         for (const label of new Set(attempts.causes(i).map((cause) => cause.label))) hit(label, i);
       } else {
         const wake = attempts.wake(i);
-        if (wake && wake.label >= 0) hit(wake.label, i);
+        if (wake && wake.charged >= 0) hit(wake.charged, i);
       }
     }
   }

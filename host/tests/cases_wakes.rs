@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::schema::{hold, validator};
 use common::{MS, Maker, S, file, run, stdout};
 use serde_json::Value;
 use sleepwalk::analyze::{Analysis, analyze};
@@ -63,13 +64,15 @@ fn wakers(all: &Analysis) -> Vec<(String, Evidence, Option<Tie>)> {
     wakes.map(waker).collect()
 }
 
-/// Name, kind, wakes and time after them, of all rows with wakes.
+/// Name, kind, wakes and time after them, of all rows with wakes, by name.
 fn ranked(all: &Analysis) -> Vec<(String, SourceKind, u64, u64)> {
     let report = build(all, By::Name, None);
     let woke = report.sources.iter().filter(|source| source.sum.wakes > 0);
     let row =
         |s: &Source| (s.name.text().into_owned(), s.kind, s.sum.wakes, s.sum.after_wake_ns / S);
-    woke.map(row).collect()
+    let mut rows: Vec<_> = woke.map(row).collect();
+    rows.sort();
+    rows
 }
 
 #[test]
@@ -139,9 +142,9 @@ fn the_interrupt_bears_what_is_only_likely() {
     assert_eq!(
         rows,
         [
+            ("battery".to_owned(), SourceKind::Source, 1, 3),
             ("pm8xxx".to_owned(), SourceKind::Interrupt, 2, 6),
             ("rtc0".to_owned(), SourceKind::Interrupt, 1, 3),
-            ("battery".to_owned(), SourceKind::Source, 1, 3),
         ]
     );
     // Each wake counts once.
@@ -349,6 +352,22 @@ fn a_device_that_fails_attempts_has_a_row() {
 }
 
 #[test]
+fn an_interrupt_that_aborts_an_attempt_has_a_row() {
+    let mut m = Maker::full();
+    m.source(b"idle", 0);
+    m.snapshot(Reason::Start).wait(S);
+    for armed in [true, false] {
+        m.arms = armed;
+        m.down(1, "").woken_by(41, "gpio-keys").wait(MS).returned(-16).wait(S);
+    }
+    let all = analysis(&mut m);
+    let report = build(&all, By::Name, None);
+    let keys = row(&report, "gpio-keys");
+    assert_eq!((keys.kind, keys.sum.aborts, keys.sum.wakes), (SourceKind::Interrupt, 2, 0));
+    assert_eq!(keys.sum.abort_ns, all.ledger.aborted_ns);
+}
+
+#[test]
 fn sources_that_always_overlap_are_a_group() {
     let mut m = Maker::full();
     let [a, b, poll, c] = ["a", "b", "eventpoll", "c"].map(|name| m.source(name.as_bytes(), 0));
@@ -361,7 +380,10 @@ fn sources_that_always_overlap_are_a_group() {
     let names: Vec<_> = group.kind.sources().iter().map(|name| name.text()).collect();
     assert_eq!((names, group.gain_ns), (vec!["a".into(), "b".into()], Some(100 * S)));
     let (_dir, path) = file(&m.bytes);
-    let table = stdout(&run(&["report", path.to_str().expect("UTF-8")]));
+    let path = path.to_str().expect("UTF-8");
+    let json = stdout(&run(&["report", path, "--format", "json"]));
+    hold(&validator("report.schema.json"), &json);
+    let table = stdout(&run(&["report", path]));
     let wanted = "a and b blocked suspend together: fixing all of them would save 1 m 40 s";
     assert!(table.contains(wanted), "{table}");
 }

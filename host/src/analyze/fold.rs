@@ -1,31 +1,30 @@
 //! One pass over a session, event by event, in the order of their stamps.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-use sleepwalk_trace::record::{PowerSupply, Reason, WakeReason};
+use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
-use super::active::{self, Active, Blocked, Blocking};
+use super::Analysis;
+use super::active::{self, Active, Blocking};
 use super::armed::Armed;
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
 use super::clocks;
-use super::kernel_counts::{KernelCounts, Wakeup};
+use super::join::{join, names, unseen};
+use super::kernel_counts::{KernelCounts, Wakeup, find_dead_hooks};
 use super::ledger;
 use super::power;
 use super::sources;
 use super::suspend_loop::SuspendLoop;
 use super::tally::Tally;
 use super::waits::Waits;
+use super::wake_reasons::WakeReasons;
 use super::wakes::Wakes;
-use super::{Analysis, NameFacts};
-use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Span, Stage, Sum};
+use crate::report::{Attempt, Cause, Evidence, Outcome, Span};
 use crate::session::decode::{Event, Model, View};
-use crate::session::held::{
-    self, Held, has_count_writes, has_earlier_waits, has_edges, has_exact_counters, has_waits,
-};
-use crate::session::hooks::{self, Proofs};
+use crate::session::held::{Held, has_count_writes, has_earlier_waits, has_edges, has_waits};
+use crate::session::hooks::Proofs;
 
 /// Follows the session.
 #[derive(Debug, Default)]
@@ -58,10 +57,7 @@ pub struct Fold {
     /// A wait ended idle since the last attempt, and for how many attempts that was so.
     waited: bool,
     after_waits: u64,
-    /// An attempt has returned, and the kernel's files about it have not been read.
-    returned: bool,
-    /// Attempts in which an interrupt woke the system, as the kernel's file has it.
-    irq_wakes: u64,
+    wake_reasons: WakeReasons,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -87,7 +83,7 @@ impl Fold {
         self.awake(self.now);
         self.gap = true;
         self.idle = false;
-        self.returned = false;
+        self.wake_reasons.returned(false);
         self.armed.forget(self.now);
         self.doubt();
     }
@@ -192,7 +188,7 @@ impl Fold {
                 }
                 let ended = self.attempts.returned(at, errno);
                 let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
-                self.returned = ended.is_some();
+                self.wake_reasons.returned(ended.is_some());
                 let wakeup = self.ended(model, ended);
                 let attempts = self.causes.attempts_mut();
                 self.counts.returned(at, errno, attempt, wakeup, attempts);
@@ -204,7 +200,10 @@ impl Fold {
                 self.attempts.woken(irq);
                 self.attempts.wakeup_event(at, true);
             }
-            Event::WakeReason(reason) => self.wake_reason(&reason),
+            Event::WakeReason(reason) => {
+                let attempts = self.causes.attempts_mut();
+                self.wake_reasons.read(&reason, &mut self.attempts, attempts);
+            }
             Event::SuspendStats(stats) => {
                 self.counts.read(model, at, &stats, self.causes.attempts_mut());
             }
@@ -269,26 +268,6 @@ impl Fold {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// The kernel's files about the attempt that returned last.
-    fn wake_reason(&mut self, reason: &WakeReason) {
-        if let Some(ms) = reason.freeze_timeout_ms {
-            self.attempts.limit_freeze(u64::from(ms) * 1_000_000);
-        }
-        let last = self.causes.attempts_mut().last_mut();
-        let Some(attempt) = last.filter(|_| std::mem::take(&mut self.returned)) else { return };
-        if !reason.reason.is_empty() {
-            attempt.resume_reason = Some(String::from_utf8_lossy(&reason.reason).into_owned());
-        }
-        // The kernel clears the interrupt when it begins to freeze tasks.
-        if attempt.stage < Stage::Freeze {
-            return;
-        }
-        self.irq_wakes += u64::from(reason.irq.is_some());
-        if let Some(wake) = &mut attempt.wake {
-            wake.irq = wake.irq.or(reason.irq);
         }
     }
 
@@ -422,7 +401,7 @@ impl Fold {
         Proofs {
             activations: counters.into_values().fold(0, u64::saturating_add),
             after_waits: self.after_waits,
-            irq_wakes: self.irq_wakes,
+            irq_wakes: self.wake_reasons.irq_wakes,
             ..Proofs::default()
         }
     }
@@ -508,111 +487,4 @@ impl Fold {
             model,
         }
     }
-}
-
-/// The facts of each name, by its number.
-fn names(held: &Held, cost: &Blocked, tally: &Tally) -> BTreeMap<u32, NameFacts> {
-    let name = |(place, group): (usize, &held::Group)| {
-        let (held_ns, longest) = tally.of_name(place);
-        let sole_ns = cost.sole_by_name.get(&group.name).copied().unwrap_or(0);
-        let activations = group.activations;
-        let facts = NameFacts { sole_ns, held_ns, longest, activations, yields: group.yields };
-        (group.name, facts)
-    };
-    held.groups.iter().enumerate().map(name).collect()
-}
-
-/// Finds the hooks that never fired although they must have. Without phases it is unknown which attempts
-/// slept.
-fn find_dead_hooks(
-    model: &mut Model,
-    proofs: Proofs,
-    counted: Option<Counted>,
-    attempts: &mut [Attempt],
-) {
-    let unreturned = attempts.iter().rev().skip(1).filter(|a| a.outcome == Outcome::Unfinished);
-    let proofs = Proofs {
-        counted: counted.map_or(0, |c| c.kernel_success.saturating_add(c.kernel_fail)),
-        unreturned: unreturned.count() as u64,
-        ..proofs
-    };
-    model.dead_hooks = hooks::dead(model, &proofs);
-    if !hooks::has(model, "phase") {
-        for attempt in attempts.iter_mut().filter(|a| a.outcome == Outcome::NoSleep) {
-            attempt.outcome = Outcome::Unfinished;
-            attempt.causes.clear();
-        }
-    }
-}
-
-/// Adds what edges have to what counters have. Edges show sources that no snapshot has met; counters
-/// have activations that edges missed.
-fn join(
-    counted: &mut BTreeMap<u32, Source>,
-    sources: &[held::Source],
-    model: &Model,
-    last_snapshot: Option<BootNanos>,
-) {
-    for source in sources {
-        let (held_ns, activations) = (source.holder.held_ns, source.activations);
-        match (counted.entry(source.instance), source.first) {
-            (Entry::Occupied(counted), first) => {
-                let counted = counted.into_mut();
-                counted.sum.held_ns = held_ns;
-                let Some(first) = first else { continue };
-                counted.first_ns = counted.first_ns.min(first);
-                counted.last_ns = counted.last_ns.max(source.last);
-                if !source.doubtful && has_edges(model) && model.edges > 0 {
-                    counted.sum.activations = activations;
-                    counted.sum.events = counted.sum.events.max(activations);
-                }
-            }
-            (Entry::Vacant(unseen), Some(first_ns)) => {
-                // Each activation is an event; other events are unknown.
-                let events = activations;
-                unseen.insert(Source {
-                    first_ns,
-                    last_ns: source.last,
-                    born: true,
-                    died: last_snapshot.is_some_and(|at| at > source.last),
-                    active_at_end: source.active_at_end,
-                    sum: Sum { instances: 1, held_ns, activations, events, ..Sum::default() },
-                    ..Source::default()
-                });
-            }
-            (Entry::Vacant(_), None) => {}
-        }
-    }
-}
-
-/// How many activations the counters have that no edge showed and nothing counted as lost. The edges
-/// of a source with any are not believed.
-fn unseen(
-    counted: &BTreeMap<u32, Source>,
-    held: &mut Held,
-    model: &Model,
-    before_end: Option<&BTreeMap<u32, u64>>,
-) -> u64 {
-    if !has_edges(model) || !has_exact_counters(model) {
-        return 0;
-    }
-    let mut unseen = 0u64;
-    for source in held.sources.iter_mut() {
-        let instance = &source.instance;
-        let Some(all) = counted.get(instance) else { continue };
-        let counted = before_end
-            .map_or(all.sum.activations, |before| before.get(instance).copied().unwrap_or(0));
-        let group = &mut held.groups[source.group as usize];
-        group.counted = group.counted.saturating_add(counted);
-        let missing = counted.saturating_sub(source.activations);
-        if !source.doubtful && missing > 0 {
-            source.doubtful = true;
-            group.activations = None;
-            unseen = unseen.saturating_add(missing);
-        }
-    }
-    for group in &mut held.groups {
-        group.activations = group.activations.filter(|seen| *seen >= group.counted);
-    }
-    unseen
 }

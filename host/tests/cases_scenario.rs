@@ -11,8 +11,9 @@ use sleepwalk_trace::record::Reason;
 fn an_attempt_in_a_back_off_does_not_end_it() {
     let mut m = Maker::full();
     let a = m.source(b"a", 0);
+    m.arms = false;
     m.snapshot(Reason::Start).wait_begin(412).wait_end(412).save_by(412, true);
-    m.aborted_in_sync(a, 50 * MS).relax(a).wait(3 * S);
+    m.aborted_in_sync(a, 50 * MS).wait(3 * S - 2 * MS);
     m.down(1, "dpm_prepare").up().returned(-110);
     m.wait(2 * S).wait_begin(412).wait_end(412).wait(S);
     let all = analyze(&m.finish()).expect("a trace");

@@ -83,7 +83,6 @@ impl Fold {
         self.awake(self.now);
         self.gap = true;
         self.idle = false;
-        self.wake_reasons.returned(false);
         self.armed.forget(self.now);
         self.doubt();
     }
@@ -225,6 +224,7 @@ impl Fold {
             Event::Gap | Event::PrologueEnd => {
                 self.armed.forget(at);
                 self.counts.gap(matches!(event, Event::Gap));
+                self.wake_reasons.returned(false);
             }
             Event::Clocks { .. } => {}
         }

@@ -272,7 +272,12 @@ fn causes_are_in_the_order_of_their_activation() {
     let [late, early, poll] =
         ["late", "early", "eventpoll"].map(|name| m.source(name.as_bytes(), 0));
     m.snapshot(Reason::Start).wait(S).save(true).wait(MS);
-    m.phase("suspend_enter", 1, true).wait(2 * MS).activate(poll).activate(early).wait(300 * MS);
+    m.phase("suspend_enter", 1, true)
+        .phase("sync_filesystems", 0, true)
+        .wait(2 * MS)
+        .activate(poll)
+        .activate(early)
+        .wait(300 * MS);
     m.activate(late).wait(100 * MS).returned(-16).relax(late).relax(early).relax(poll).wait(S);
     let all = analysis(&mut m);
     let causes: Vec<_> =
@@ -292,7 +297,11 @@ fn active_sources_are_in_the_order_they_came() {
     m.snapshot(Reason::Start).activate(c).wait(MS).activate(a).wait(MS).activate(b).wait(MS);
     // The list of active sources is not in order after this.
     m.relax(c).wait(MS).activate(c).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.phase("suspend_enter", 1, true)
+        .phase("sync_filesystems", 0, true)
+        .wait(MS)
+        .returned(-16)
+        .wait(S);
     let causes = analysis(&mut m).attempts[0].causes.clone();
     let order: Vec<_> = causes.iter().map(|cause| (cause.instance, cause.first)).collect();
     assert_eq!(order, [(a, true), (b, false), (c, false)]);
@@ -306,10 +315,18 @@ fn sources_from_before_the_capture_have_no_order() {
     m.activate(b).activate(a).wait(S);
     m.edges = true;
     m.snapshot(Reason::Start).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.phase("suspend_enter", 1, true)
+        .phase("sync_filesystems", 0, true)
+        .wait(MS)
+        .returned(-16)
+        .wait(S);
     // One of them is activated again: now they have one.
     m.relax(b).activate(b).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.phase("suspend_enter", 1, true)
+        .phase("sync_filesystems", 0, true)
+        .wait(MS)
+        .returned(-16)
+        .wait(S);
     let all = analysis(&mut m);
     let first = |attempt: usize| -> Vec<_> {
         all.attempts[attempt].causes.iter().map(|cause| (cause.instance, cause.first)).collect()

@@ -315,7 +315,12 @@ impl Fold {
         facts.by_edges = self.held.known() && self.held.edges(model);
         attempt.save_refused = std::mem::take(&mut self.save_refused);
         attempt.armed = self.armed.attempt;
-        facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
+        if facts.by_edges && facts.froze_too_long {
+            // Somebody has lowered the limit.
+            facts.blames_sources = false;
+            attempt.outcome = Outcome::Failed;
+            attempt.freeze_timeout = true;
+        }
         facts.blames_sources &= attempt.armed != Some(false);
         let wakeup = self.wakeup(&facts);
         if facts.blames_sources {

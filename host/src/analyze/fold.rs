@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sleepwalk_trace::record::{PowerSupply, Reason};
+use sleepwalk_trace::record::{PowerSupply, Reason, WakeReason};
 use sleepwalk_trace::time::BootNanos;
 
 use super::Analysis;
@@ -20,7 +20,7 @@ use super::suspend_loop::SuspendLoop;
 use super::tally::Tally;
 use super::waits::Waits;
 use super::wakes::Wakes;
-use crate::report::{Attempt, Cause, Evidence, Outcome, Span};
+use crate::report::{Attempt, Cause, Evidence, Outcome, Span, Stage};
 use crate::session::decode::{Event, Model, View};
 use crate::session::held::{Held, has_count_writes, has_earlier_waits, has_edges, has_waits};
 use crate::session::hooks::Proofs;
@@ -56,6 +56,10 @@ pub struct Fold {
     /// A wait ended idle since the last attempt, and for how many attempts that was so.
     waited: bool,
     after_waits: u64,
+    /// An attempt has returned, and the kernel's files about it have not been read.
+    returned: bool,
+    /// Attempts in which an interrupt woke the system, as the kernel's file has it.
+    irq_wakes: u64,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -185,6 +189,7 @@ impl Fold {
                 }
                 let ended = self.attempts.returned(at, errno);
                 let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
+                self.returned = ended.is_some();
                 let wakeup = self.ended(model, ended);
                 let attempts = self.causes.attempts_mut();
                 self.counts.returned(at, errno, attempt, wakeup, attempts);
@@ -196,6 +201,7 @@ impl Fold {
                 self.attempts.woken(irq);
                 self.attempts.wakeup_event(at, true);
             }
+            Event::WakeReason(reason) => self.wake_reason(&reason),
             Event::SuspendStats(stats) => {
                 self.counts.read(model, at, &stats, self.causes.attempts_mut());
             }
@@ -217,6 +223,7 @@ impl Fold {
             Event::Gap | Event::PrologueEnd => {
                 self.armed.forget(at);
                 self.counts.gap(matches!(event, Event::Gap));
+                self.returned = false;
             }
             Event::Clocks { .. } => {}
         }
@@ -260,6 +267,26 @@ impl Fold {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The kernel's files about the attempt that returned last.
+    fn wake_reason(&mut self, reason: &WakeReason) {
+        if let Some(ms) = reason.freeze_timeout_ms {
+            self.attempts.limit_freeze(u64::from(ms) * 1_000_000);
+        }
+        let last = self.causes.attempts_mut().last_mut();
+        let Some(attempt) = last.filter(|_| std::mem::take(&mut self.returned)) else { return };
+        if !reason.reason.is_empty() {
+            attempt.resume_reason = Some(String::from_utf8_lossy(&reason.reason).into_owned());
+        }
+        // The kernel clears the interrupt when it begins to freeze tasks.
+        if attempt.stage < Stage::Freeze {
+            return;
+        }
+        self.irq_wakes += u64::from(reason.irq.is_some());
+        if let Some(wake) = &mut attempt.wake {
+            wake.irq = wake.irq.or(reason.irq);
         }
     }
 
@@ -398,6 +425,7 @@ impl Fold {
         Proofs {
             activations: counters.into_values().fold(0, u64::saturating_add),
             after_waits: self.after_waits,
+            irq_wakes: self.irq_wakes,
             ..Proofs::default()
         }
     }

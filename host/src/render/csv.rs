@@ -117,6 +117,9 @@ const ATTEMPTS: &[Column<Attempt>] = &[
     }),
     ("failed_step", |a| known(a.failed_step)),
     ("freeze_timeout", |a| a.freeze_timeout.to_string()),
+    ("resume_reason", |a| {
+        a.resume_reason.as_ref().map(|reason| cell(reason.as_bytes())).unwrap_or_default()
+    }),
 ];
 
 const WAITS: &[Column<Wait>] = &[

@@ -127,6 +127,7 @@ fn hooks(model: &Model) -> Vec<Hook> {
         how: hook.how.clone(),
         why: hook.why.clone(),
         state: hook_state(model, &hook.what),
+        missed: model.hook_runs.iter().find(|run| run.what == hook.what).and_then(|run| run.missed),
     };
     hooks.map(hook).collect()
 }

@@ -225,6 +225,9 @@ pub struct Hook {
     pub why: String,
     /// Whether the trace has its events.
     pub state: HookState,
+    /// Events that the kernel did not hand to it, because it was running on the same CPU; `None` where that
+    /// is not known.
+    pub missed: Option<u64>,
 }
 
 /// The batteries and chargers.

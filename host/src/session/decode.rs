@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, PowerSupply,
-    Reason, Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin, WaitEnd,
-    Waiters, Wake,
+    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost, Overhead, Phase,
+    PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin,
+    WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -103,6 +103,8 @@ pub enum Event {
     },
     /// A power supply was read.
     PowerSupply(Box<PowerSupply>),
+    /// The kernel's files about the last attempt were read.
+    WakeReason(Box<WakeReason>),
     /// The kernel's counts of attempts were read, and some had changed.
     SuspendStats(Box<SuspendStats>),
     /// The probe lost events at some time since the last edge. The stamp is when it was noticed.
@@ -213,6 +215,8 @@ pub struct Model {
     pub damage: Damage,
     /// Events of each hook.
     pub fired: Fired,
+    /// How often the programs of each hook ran.
+    pub hook_runs: Vec<HookRun>,
     /// Hooks that never fired although they must have; known at the end of the session.
     pub dead_hooks: Vec<&'static str>,
     /// The chunk being read is a prologue.
@@ -317,6 +321,7 @@ impl Model {
             Record::CountWrite(CountWrite { thread, saved }) => Event::CountWrite { thread, saved },
             Record::Wake(Wake { irq }) => Event::Wake { irq },
             Record::PowerSupply(supply) => Event::PowerSupply(Box::new(supply)),
+            Record::WakeReason(reason) => Event::WakeReason(Box::new(reason)),
             Record::SuspendStats(stats) => Event::SuspendStats(Box::new(stats)),
             Record::Edge(edge) => self.edge(edge),
             Record::Waiters(Waiters { how, why, threads, .. }) => Event::Waiters {
@@ -363,6 +368,7 @@ impl Model {
                 self.overhead = Some(overhead);
             }
             Record::End(end) => self.finish = Some(end),
+            Record::HookRuns(runs) => self.hook_runs = runs.hooks,
             // Events, which `record` handled.
             _ => {}
         }

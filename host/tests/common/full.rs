@@ -79,6 +79,7 @@ fn attempts() -> Vec<Attempt> {
         failed_device: None,
         failed_step: None,
         freeze_timeout: false,
+        resume_reason: None,
         slept_ns: 0,
         steps: vec![
             Step { step: "freeze_processes", start_ns: at(1_000), end_ns: Some(at(1_001)) },
@@ -117,6 +118,7 @@ fn attempts() -> Vec<Attempt> {
         .to_vec();
     attempts[1].causes[0].first = true;
     attempts[3].failed_device = Some("=evil|\u{1b}[31m<b>`dev`".to_owned());
+    attempts[3].resume_reason = Some("=Abort: ufs\u{1b}[0m".to_owned());
     attempts[3].failed_step = Some(FailedStep::Suspend);
     attempts
 }
@@ -196,6 +198,7 @@ fn session() -> Session {
                 how: "tp_btf".into(),
                 why: String::new(),
                 state: HookState::Recorded,
+                missed: Some(0),
             })
             .to_vec(),
         edges: true,

@@ -181,6 +181,7 @@ impl Open {
             failed_device: None,
             failed_step: None,
             freeze_timeout: freeze == Freeze::TimedOut && outcome == Outcome::Failed,
+            resume_reason: None,
             slept_ns: if slept { self.stayed_ns } else { 0 },
             steps: self.steps,
             s2idle_entries: if self.mode == Mode::S2idle { self.entries } else { 0 },
@@ -312,6 +313,11 @@ impl AttemptBuilder {
     /// Whether a source can still turn the current attempt around.
     pub fn suspending(&self) -> bool {
         self.open.as_ref().is_some_and(|open| !open.turned)
+    }
+
+    /// The kernel's limit of a freeze was read.
+    pub fn limit_freeze(&mut self, limit_ns: u64) {
+        self.freeze_limit_ns = Some(limit_ns);
     }
 
     /// A wakeup event came: an activation, or an interrupt.

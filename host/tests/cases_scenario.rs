@@ -21,7 +21,9 @@ fn busy(armed: bool, attempt: impl Fn(&mut Maker)) -> Analysis {
 
 #[test]
 fn a_busy_notifier_is_no_wakeup() {
-    let entered = |m: &mut Maker| drop(m.phase("suspend_enter", 3, true));
+    let entered = |m: &mut Maker| {
+        m.phase("suspend_enter", 3, true);
+    };
     let synced = |m: &mut Maker| {
         m.phase("suspend_enter", 3, true).phase("sync_filesystems", 0, true).wait(MS);
         m.phase("sync_filesystems", 0, false);

@@ -42,6 +42,10 @@ pub enum Unreadable {
     NoRecords(u64),
 }
 
+/// The release of Linux 3.10, and no device runs an older one. Without a battery, clocks start in 1970
+/// (`timekeeping_init`, `kernel/time/timekeeping.c`) or in 2000, as many real-time clocks do.
+const OLDEST: RealNanos = RealNanos(1_372_550_400_000_000_000);
+
 /// A whole file. A capture is no longer than its `--max-size`, so that it fits into memory; and a
 /// copy stays whole while another program truncates the file, unlike a mapping. If the trace is still
 /// being written, its last chunk may be cut off, which counts as damage.
@@ -185,6 +189,8 @@ pub struct Model {
     pub end: BootNanos,
     /// A reading of the three clocks, the first of the trace.
     pub clocks: Clocks,
+    /// The last reading of the three clocks with CLOCK_REALTIME set; `None` where it never was.
+    pub dated: Option<Clocks>,
     /// Strings by number.
     pub strings: BTreeMap<u32, Vec<u8>>,
     /// Sources by instance.
@@ -243,6 +249,9 @@ impl Model {
                         model.clocks = header.clocks;
                     }
                     started = true;
+                    if header.clocks.real >= OLDEST {
+                        model.dated = Some(header.clocks);
+                    }
                     if let Some(Clocks { boot, suspended_ns, .. }) = clocks.replace(header.clocks) {
                         sink(&model, boot, Event::Clocks { difference_ns: suspended_ns });
                     }
@@ -379,9 +388,10 @@ impl Model {
         self.end.since(self.start)
     }
 
-    /// CLOCK_REALTIME at the session's start.
+    /// CLOCK_REALTIME at the session's start, by the clock as it was set last: where a device gets the
+    /// time from a network, the clock is wrong until then.
     pub fn start_real(&self) -> RealNanos {
-        self.clocks.real_at(self.start)
+        self.dated.unwrap_or(self.clocks).real_at(self.start)
     }
 
     /// A string by its number; empty where it was lost.

@@ -151,8 +151,8 @@ fn name_into(room: &mut [libc::c_char], name: &str) {
     }
 }
 
-/// What the kernel has about a program (`bpf_prog_get_info_by_fd`, `kernel/bpf/syscall.c`). A kernel that is older
-/// than a field does not set it: the second value is the length that it filled.
+/// The kernel's facts about a program (`bpf_prog_get_info_by_fd`, `kernel/bpf/syscall.c`). A kernel that is
+/// older than a field does not set it: the second value is the length that it filled.
 pub fn program_info(program: BorrowedFd<'_>) -> io::Result<(bpf_prog_info, usize)> {
     // SAFETY: a plain struct for which zero is valid.
     let mut info = unsafe { std::mem::zeroed::<bpf_prog_info>() };

@@ -1,5 +1,7 @@
 //! One pass over a session, event by event, in the order of their stamps.
 
+mod user_space;
+
 use std::collections::BTreeMap;
 
 use sleepwalk_trace::record::{PowerSupply, Reason, WakeReason};
@@ -122,34 +124,6 @@ impl Fold {
         self.now = self.now.max(at);
     }
 
-    /// Which threads may wait unseen, after the last event.
-    fn follow_waits(&mut self, model: &Model, at: BootNanos, event: &Event) {
-        let Some(waits) = &mut self.waits else { return };
-        match event {
-            Event::Lost { .. } => {
-                waits.gap(at, &mut self.active);
-                waits.resume(at);
-            }
-            Event::Waiters { in_prologue: false, threads, all } => {
-                waits.found(threads, *all, at, &mut self.active);
-            }
-            Event::PrologueEnd => {
-                // The records between the snapshot in the prologue and the first chunk are gone.
-                if let Some((threads, all)) = self.in_prologue.take() {
-                    waits.found(&threads, all, at, &mut self.active);
-                }
-            }
-            _ => {}
-        }
-        match event {
-            Event::WaitEnd { idle: true, .. } => self.idle = true,
-            Event::Edge { active: true, .. } | Event::Lost { .. } => self.idle = false,
-            _ => {}
-        }
-        let idle = self.idle || self.held.known() && self.active.idle();
-        waits.idle(at, idle && self.held.edges(model), &mut self.active);
-    }
-
     /// Something happened; events come in order.
     pub fn event(&mut self, model: &Model, at: BootNanos, event: Event) {
         if let Event::Clocks { difference_ns } = event {
@@ -229,47 +203,6 @@ impl Fold {
         }
     }
 
-    /// User space does something that has to do with suspending.
-    fn user_space(&mut self, model: &Model, at: BootNanos, event: &Event) {
-        let Some(waits) = &mut self.waits else { return };
-        match *event {
-            Event::WaitBegin { thread } => {
-                waits.begin(thread, at, &mut self.active);
-                self.suspend_loop.wait(thread, at);
-                self.awake(at);
-            }
-            Event::WaitEnd { thread, idle } => {
-                self.waited |= idle;
-                if let Some(since) = waits.end(thread, at, idle, &mut self.active) {
-                    self.awake_since = None;
-                    self.causes.waited(since);
-                }
-                self.suspend_loop.waited(thread, at, idle);
-                if idle && !self.attempts.open() && self.armed.now != Some(true) {
-                    // The count that it read: an event from here on has the write refused.
-                    self.active.open_window();
-                }
-            }
-            Event::CountWrite { thread, saved } => {
-                waits.writes(thread, at, &mut self.active);
-                self.awake(at);
-                let refused = (!saved).then(|| self.suspects(model));
-                self.suspend_loop.write(thread, at, refused);
-                if self.attempts.open() {
-                    return;
-                }
-                self.armed.write(saved);
-                self.save_refused += u64::from(!saved);
-                if saved {
-                    self.active.open_window();
-                } else {
-                    self.active.close_window();
-                }
-            }
-            _ => {}
-        }
-    }
-
     /// The kernel's files about the attempt that returned last.
     fn wake_reason(&mut self, reason: &WakeReason) {
         if let Some(ms) = reason.freeze_timeout_ms {
@@ -342,7 +275,12 @@ impl Fold {
         facts.by_edges = self.held.known() && self.held.edges(model);
         attempt.save_refused = std::mem::take(&mut self.save_refused);
         attempt.armed = self.armed.attempt;
-        facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
+        if facts.by_edges && facts.froze_too_long {
+            // Somebody has lowered the limit.
+            facts.blames_sources = false;
+            attempt.outcome = Outcome::Failed;
+            attempt.freeze_timeout = true;
+        }
         facts.blames_sources &= attempt.armed != Some(false);
         let wakeup = self.wakeup(&facts);
         if facts.blames_sources {

@@ -293,6 +293,11 @@ impl Maker {
         self
     }
 
+    /// An attempt begins and syncs the file systems, where it looks at wakeups for the first time.
+    pub fn entered_sync(&mut self, mode: i32) -> &mut Self {
+        self.phase("suspend_enter", mode, true).phase("sync_filesystems", 0, true)
+    }
+
     /// The phases of a way down into s2idle, 1 ms each, up to and without `last`.
     pub fn down(&mut self, mode: i32, last: &str) -> &mut Self {
         let steps = [

@@ -142,6 +142,17 @@ impl Open {
         }
     }
 
+    /// Whether the kernel looks at wakeups in the stage that it came to. Before the freezer only the sync
+    /// does, so a notifier refused or another transition was under way (`enter_state` and `suspend_prepare`,
+    /// `kernel/power/suspend.c`, 5.10 to 7.3).
+    fn looks_at_wakeups(&self) -> bool {
+        match self.stage {
+            Stage::Entry => self.steps.is_empty(),
+            Stage::Prepare | Stage::DpmPrepare => false,
+            _ => true,
+        }
+    }
+
     fn close(self, end: BootNanos, returned: Returned, limit_ns: u64) -> Closed {
         let errno = if let Returned::Errno(errno) = returned { Some(errno) } else { None };
         // Below s2idle an error from the platform means that it did not even try to sleep, and the time
@@ -152,9 +163,7 @@ impl Open {
         let outcome = match returned {
             _ if self.longest_ns >= STAYED_NS && !refused => Outcome::Slept,
             Returned::Errno(0) => Outcome::NoSleep,
-            Returned::Errno(EBUSY)
-                if freeze != Freeze::TimedOut && self.stage != Stage::DpmPrepare =>
-            {
+            Returned::Errno(EBUSY) if freeze != Freeze::TimedOut && self.looks_at_wakeups() => {
                 Outcome::Aborted
             }
             Returned::Errno(_) | Returned::Failed => Outcome::Failed,

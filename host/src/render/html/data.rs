@@ -159,7 +159,13 @@ impl Attempts {
             let flags = usize::from(c.evidence == Evidence::Proven) + if first { 2 } else { 0 };
             [names.label(&c.name, c.instance), flags]
         };
-        self.causes.push(attempt.causes.iter().flat_map(cause).collect());
+        let mut causes: Vec<usize> = attempt.causes.iter().flat_map(cause).collect();
+        if let Some(Culprit::Interrupt(irq)) = attempt.ended_by()
+            && let Ok(row) = usize::try_from(names.interrupt(irq, attempt.irq_name.as_deref()))
+        {
+            causes.extend([row, 1]);
+        }
+        self.causes.push(causes);
         self.wake.push(attempt.wake.as_ref().map_or(-1, |wake| {
             let source = wake.source.as_ref();
             let source = source.map_or(-1, |s| names.label(&s.name, s.instance) as i64);

@@ -101,7 +101,8 @@ fn time_that_nobody_is_charged_with_is_a_finding() {
     let odd = m.source(b"odd", 0);
     m.snapshot(Reason::Start);
     for _ in 0..3 {
-        m.wait(S).phase("suspend_enter", 1, true).wait(2 * S).returned(-16).wait(S).commit();
+        m.wait(S).phase("suspend_enter", 1, true).phase("sync_filesystems", 0, true).wait(2 * S);
+        m.returned(-16).wait(S).commit();
     }
     let found = only(&m.cut(), "unattributed");
     assert!(found.text.contains("6.00 s for 3 attempts without a known cause"), "{found:?}");

@@ -272,7 +272,7 @@ fn causes_are_in_the_order_of_their_activation() {
     let [late, early, poll] =
         ["late", "early", "eventpoll"].map(|name| m.source(name.as_bytes(), 0));
     m.snapshot(Reason::Start).wait(S).save(true).wait(MS);
-    m.phase("suspend_enter", 1, true).wait(2 * MS).activate(poll).activate(early).wait(300 * MS);
+    m.entered_sync(1).wait(2 * MS).activate(poll).activate(early).wait(300 * MS);
     m.activate(late).wait(100 * MS).returned(-16).relax(late).relax(early).relax(poll).wait(S);
     let all = analysis(&mut m);
     let causes: Vec<_> =
@@ -292,7 +292,7 @@ fn active_sources_are_in_the_order_they_came() {
     m.snapshot(Reason::Start).activate(c).wait(MS).activate(a).wait(MS).activate(b).wait(MS);
     // The list of active sources is not in order after this.
     m.relax(c).wait(MS).activate(c).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.entered_sync(1).wait(MS).returned(-16).wait(S);
     let causes = analysis(&mut m).attempts[0].causes.clone();
     let order: Vec<_> = causes.iter().map(|cause| (cause.instance, cause.first)).collect();
     assert_eq!(order, [(a, true), (b, false), (c, false)]);
@@ -306,10 +306,10 @@ fn sources_from_before_the_capture_have_no_order() {
     m.activate(b).activate(a).wait(S);
     m.edges = true;
     m.snapshot(Reason::Start).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.entered_sync(1).wait(MS).returned(-16).wait(S);
     // One of them is activated again: now they have one.
     m.relax(b).activate(b).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.entered_sync(1).wait(MS).returned(-16).wait(S);
     let all = analysis(&mut m);
     let first = |attempt: usize| -> Vec<_> {
         all.attempts[attempt].causes.iter().map(|cause| (cause.instance, cause.first)).collect()
@@ -405,4 +405,32 @@ fn a_group_says_what_its_members_gain_alone() {
     m.relax(a).relax(b).wait_end(7).wait(S);
     let report = build(&analysis(&mut m), By::Name, None);
     assert!(report.findings.iter().all(|finding| finding.kind.key() != "blocking_group"));
+}
+
+#[test]
+fn diff_keeps_an_interrupt_and_a_source_apart() {
+    let trace = |wakes: usize| {
+        let mut m = Maker::full();
+        let rtc = m.source(b"rtc0", 0);
+        m.snapshot(Reason::Start).wait(S);
+        for _ in 0..wakes {
+            sleep(&mut m, (17, "rtc0"), &[rtc], &[]);
+            // No source was activated: the interrupt bears it.
+            sleep(&mut m, (17, "rtc0"), &[], &[]);
+            sleep(&mut m, (17, "rtc0"), &[], &[]);
+        }
+        file(&m.finish())
+    };
+    let ((_b, before), (_a, after)) = (trace(2), trace(2));
+    let path = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let args = ["diff", &path(&before), &path(&after), "--format", "json"];
+    let json = stdout(&run(&args));
+    hold(&validator("diff.schema.json"), &json);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let rows = json["sources"].as_array().expect("rows");
+    let wakes = |kind: &str| {
+        let row = rows.iter().find(|row| row["kind"] == kind && row["name"] == "rtc0");
+        row.and_then(|row| row["wakes"]["before"]["median"].as_f64()).expect("a rate")
+    };
+    assert!((wakes("interrupt") / wakes("source") - 2.0).abs() < 1e-9, "{json}");
 }

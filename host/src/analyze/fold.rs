@@ -1,5 +1,7 @@
 //! One pass over a session, event by event, in the order of their stamps.
 
+mod user_space;
+
 use std::collections::BTreeMap;
 
 use sleepwalk_trace::record::{PowerSupply, Reason};
@@ -19,6 +21,7 @@ use super::sources;
 use super::suspend_loop::SuspendLoop;
 use super::tally::Tally;
 use super::waits::Waits;
+use super::wake_reasons::WakeReasons;
 use super::wakes::Wakes;
 use crate::report::{Attempt, Cause, Evidence, Outcome, Span};
 use crate::session::decode::{Event, Model, View};
@@ -56,6 +59,7 @@ pub struct Fold {
     /// A wait ended idle since the last attempt, and for how many attempts that was so.
     waited: bool,
     after_waits: u64,
+    wake_reasons: WakeReasons,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -118,34 +122,6 @@ impl Fold {
         self.now = self.now.max(at);
     }
 
-    /// Which threads may wait unseen, after the last event.
-    fn follow_waits(&mut self, model: &Model, at: BootNanos, event: &Event) {
-        let Some(waits) = &mut self.waits else { return };
-        match event {
-            Event::Lost { .. } => {
-                waits.gap(at, &mut self.active);
-                waits.resume(at);
-            }
-            Event::Waiters { in_prologue: false, threads, all } => {
-                waits.found(threads, *all, at, &mut self.active);
-            }
-            Event::PrologueEnd => {
-                // The records between the snapshot in the prologue and the first chunk are gone.
-                if let Some((threads, all)) = self.in_prologue.take() {
-                    waits.found(&threads, all, at, &mut self.active);
-                }
-            }
-            _ => {}
-        }
-        match event {
-            Event::WaitEnd { idle: true, .. } => self.idle = true,
-            Event::Edge { active: true, .. } | Event::Lost { .. } => self.idle = false,
-            _ => {}
-        }
-        let idle = self.idle || self.held.known() && self.active.idle();
-        waits.idle(at, idle && self.held.edges(model), &mut self.active);
-    }
-
     /// Something happened; events come in order.
     pub fn event(&mut self, model: &Model, at: BootNanos, event: Event) {
         if let Event::Clocks { difference_ns } = event {
@@ -185,6 +161,7 @@ impl Fold {
                 }
                 let ended = self.attempts.returned(at, errno);
                 let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
+                self.wake_reasons.returned(ended.is_some());
                 let wakeup = self.ended(model, ended);
                 let attempts = self.causes.attempts_mut();
                 self.counts.returned(at, errno, attempt, wakeup, attempts);
@@ -195,6 +172,10 @@ impl Fold {
             Event::Wake { irq } => {
                 self.attempts.woken(irq);
                 self.attempts.wakeup_event(at, true);
+            }
+            Event::WakeReason(reason) => {
+                let attempts = self.causes.attempts_mut();
+                self.wake_reasons.read(&reason, &mut self.attempts, attempts);
             }
             Event::SuspendStats(stats) => {
                 self.counts.read(model, at, &stats, self.causes.attempts_mut());
@@ -217,49 +198,9 @@ impl Fold {
             Event::Gap | Event::PrologueEnd => {
                 self.armed.forget(at);
                 self.counts.gap(matches!(event, Event::Gap));
+                self.wake_reasons.returned(false);
             }
             Event::Clocks { .. } => {}
-        }
-    }
-
-    /// User space does something that has to do with suspending.
-    fn user_space(&mut self, model: &Model, at: BootNanos, event: &Event) {
-        let Some(waits) = &mut self.waits else { return };
-        match *event {
-            Event::WaitBegin { thread } => {
-                waits.begin(thread, at, &mut self.active);
-                self.suspend_loop.wait(thread, at);
-                self.awake(at);
-            }
-            Event::WaitEnd { thread, idle } => {
-                self.waited |= idle;
-                if let Some(since) = waits.end(thread, at, idle, &mut self.active) {
-                    self.awake_since = None;
-                    self.causes.waited(since);
-                }
-                self.suspend_loop.waited(thread, at, idle);
-                if idle && !self.attempts.open() && self.armed.now != Some(true) {
-                    // The count that it read: an event from here on has the write refused.
-                    self.active.open_window();
-                }
-            }
-            Event::CountWrite { thread, saved } => {
-                waits.writes(thread, at, &mut self.active);
-                self.awake(at);
-                let refused = (!saved).then(|| self.suspects(model));
-                self.suspend_loop.write(thread, at, refused);
-                if self.attempts.open() {
-                    return;
-                }
-                self.armed.write(saved);
-                self.save_refused += u64::from(!saved);
-                if saved {
-                    self.active.open_window();
-                } else {
-                    self.active.close_window();
-                }
-            }
-            _ => {}
         }
     }
 
@@ -315,7 +256,12 @@ impl Fold {
         facts.by_edges = self.held.known() && self.held.edges(model);
         attempt.save_refused = std::mem::take(&mut self.save_refused);
         attempt.armed = self.armed.attempt;
-        facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
+        if facts.by_edges && facts.froze_too_long {
+            // Somebody has lowered the limit.
+            facts.blames_sources = false;
+            attempt.outcome = Outcome::Failed;
+            attempt.freeze_timeout = true;
+        }
         facts.blames_sources &= attempt.armed != Some(false);
         let wakeup = self.wakeup(&facts);
         if facts.blames_sources {
@@ -393,6 +339,7 @@ impl Fold {
         Proofs {
             activations: counters.into_values().fold(0, u64::saturating_add),
             after_waits: self.after_waits,
+            irq_wakes: self.wake_reasons.irq_wakes,
             ..Proofs::default()
         }
     }

@@ -38,6 +38,7 @@ pub fn join(
             (Entry::Occupied(counted), first) => {
                 let counted = counted.into_mut();
                 counted.sum.held_ns = held_ns;
+                counted.sum.held_at_least = source.holder.at_least;
                 let Some(first) = first else { continue };
                 counted.first_ns = counted.first_ns.min(first);
                 counted.last_ns = counted.last_ns.max(source.last);

@@ -25,6 +25,7 @@ pub mod suspend_loop;
 pub mod tally;
 pub mod union;
 pub mod waits;
+pub mod wake_reasons;
 pub mod wakes;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -144,6 +144,9 @@ pub struct Attempt {
     pub failed_step: Option<FailedStep>,
     /// Tasks did not freeze within the kernel's limit.
     pub freeze_timeout: bool,
+    /// Why the system resumed, or the attempt aborted, by `last_resume_reason` of Android's kernels; `None`
+    /// elsewhere.
+    pub resume_reason: Option<String>,
     /// Time within `machine_suspend`, over all entries; 0 unless it slept.
     pub slept_ns: u64,
     /// Its steps, sorted by start; the first 512 if there are more.

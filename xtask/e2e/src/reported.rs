@@ -169,7 +169,8 @@ fn causes(attempt: &Value) -> (BTreeSet<String>, bool) {
 /// The names that it should blame. `eventpoll` hands over what another source reports.
 fn culprits(verdict: &Verdict) -> BTreeSet<String> {
     let mut culprits = verdict.culprits.clone();
-    if verdict.outcome() != "aborted" {
+    // s2idle reports success where a wakeup is pending before it sleeps.
+    if !["aborted", "no_sleep"].contains(&verdict.outcome()) {
         culprits.clear();
     } else if culprits.len() > 1 {
         culprits.remove("eventpoll");

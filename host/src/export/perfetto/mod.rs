@@ -131,6 +131,7 @@ impl<'a> Export<'a> {
             Event::Edge { .. }
             | Event::Return { .. }
             | Event::SuspendStats(_)
+            | Event::WakeReason(_)
             | Event::WaitBegin { .. }
             | Event::WaitEnd { .. }
             | Event::Waiters { .. }

@@ -2,7 +2,7 @@
 //!
 //! Both are pure, and both go over the trace twice: once to analyze it, and once to write event by
 //! event, so that memory grows with sources and attempts, and not with edges. The second time, one thread
-//! decodes [`ahead`], one formats, and one writes.
+//! decodes ahead, one formats, and one writes.
 
 mod ahead;
 pub mod jsonl;

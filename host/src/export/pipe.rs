@@ -46,9 +46,9 @@ fn write_all(
     out.flush()
 }
 
-/// Where the formatter puts what is to be written.
+/// The formatter puts here what is to be written.
 pub struct Pipe {
-    /// What is not handed over yet.
+    /// Bytes that are not handed over yet.
     pub buffer: Vec<u8>,
     full: SyncSender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,

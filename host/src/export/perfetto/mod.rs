@@ -51,7 +51,7 @@ struct Export<'a> {
     holds: Holds,
     /// The places of `edges`.
     slots: Slots,
-    /// Of each source that had an edge its two ftrace events, without stamps.
+    /// The two ftrace events of each source that had an edge, without stamps.
     edges: Vec<[Box<[u8]>; 2]>,
     /// By the place of each source: its track, or 0 before that is described.
     tracks: Vec<u64>,

@@ -33,7 +33,7 @@ pub fn install(packages: &[&str], needed_for: &str) -> Result<()> {
     sh::progress(format!("{names}: installing from Debian ({needed_for})"));
     let install = || {
         let mut apt = Command::new("apt-get");
-        apt.args(["install", "--yes", "--no-install-recomremedys"])
+        apt.args(["install", "--yes", "--no-install-recommends"])
             .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive");
         let log = format!("apt-install-{}", packages[0]);

@@ -179,6 +179,13 @@ class Dump:
         if kind == 18:
             return "waiters", {"how": b.string(), "why": b.string(), "took_ns": b.u64(),
                                "seen": b.u32(), "threads": b.list(b.u32)}
+        if kind == 19:
+            irq, reason = b.optional(b.u32), b.bytes()
+            return "wake_reason", ({"irq": irq} | as_text("reason", reason)
+                                   | {"freeze_timeout_ms": b.optional(b.u32)})
+        if kind == 20:
+            return "hook_runs", {"hooks": b.list(lambda: {
+                "what": b.string(), "runs": b.optional(b.u64), "missed": b.optional(b.u64)})}
         return None
 
     def define(self, ident, string):

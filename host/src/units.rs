@@ -7,38 +7,80 @@ use jiff::Timestamp;
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// `ns` in a unit that suits it, rounded to three digits, or two units from a minute on: `850 ns`,
-/// `12.3 ms`, `1.23 s`, `12 m 04 s`, `8 h 03 m`.
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// The units of times below a minute: each, how many of it are one of the next, and its name.
+const UNITS: [(u64, u64, &str); 3] =
+    [(1_000, 1_000, "µs"), (1_000_000, 1_000, "ms"), (SECOND, 60, "s")];
+
+/// `ns` in a unit that suits it, rounded to three digits, to a second from a minute on, and to a minute
+/// from an hour on: `850 ns`, `12.3 ms`, `1.23 s`, `12 m 04 s`, `8 h 03 m`, `2 d 04 h 30 m`.
 pub fn time(ns: u64) -> String {
-    const UNITS: [(u64, u64, &str); 3] =
-        [(1_000, 1_000, "µs"), (1_000_000, 1_000, "ms"), (SECOND, 60, "s")];
-    match ns {
-        0 => return "0".to_owned(),
-        1..1_000 => return format!("{ns} ns"),
-        _ => {}
+    // A time that is rounded up to the next unit has that one's form: 9.996 reads 10.0, not 10.00.
+    match printed(ns) {
+        0 => "0".to_owned(),
+        ns @ 1..1_000 => format!("{ns} ns"),
+        ns if ns < MINUTE => {
+            let unit = UNITS.iter().find(|(unit, most, _)| ns < unit * most);
+            let (unit, _, name) = unit.unwrap_or(&UNITS[2]);
+            let digits = digits(ns, *unit) as usize;
+            format!("{:.digits$} {name}", ns as f64 / *unit as f64)
+        }
+        ns if ns < HOUR => format!("{} m {:02} s", ns / MINUTE, ns % MINUTE / SECOND),
+        ns if ns < DAY => format!("{} h {:02} m", ns / HOUR, ns % HOUR / MINUTE),
+        ns => format!("{} d {:02} h {:02} m", ns / DAY, ns % DAY / HOUR, ns % HOUR / MINUTE),
     }
-    for (unit, most, name) in UNITS {
-        let digits = match ns / unit {
-            ..10 => 2,
-            10..100 => 1,
-            _ => 0,
-        };
-        let scale = 10u64.pow(digits);
-        let rounded = rounded(ns, unit / scale);
-        if rounded < most * scale {
-            // 9.996 reads 10.0, not 10.00.
-            let digits = if rounded >= 10 * scale && digits == 2 { 1 } else { digits } as usize;
-            let digits = if rounded >= 100 * scale { 0 } else { digits };
-            return format!("{:.digits$} {name}", rounded as f64 / scale as f64);
+}
+
+/// The time that [`time`] prints.
+fn printed(ns: u64) -> u64 {
+    let step = step(ns);
+    rounded(ns, step).saturating_mul(step)
+}
+
+/// Digits after the point of a time in this unit: three in all.
+fn digits(ns: u64, unit: u64) -> u32 {
+    match ns / unit {
+        ..10 => 2,
+        10..100 => 1,
+        _ => 0,
+    }
+}
+
+/// The step of the last digit that [`time`] prints for `ns`.
+fn step(ns: u64) -> u64 {
+    match ns {
+        ..1_000 => 1,
+        MINUTE..HOUR => SECOND,
+        HOUR.. => MINUTE,
+        _ => {
+            let unit = UNITS.iter().find(|(unit, most, _)| ns < unit * most);
+            let unit = unit.map_or(SECOND, |(unit, ..)| *unit);
+            unit / 10u64.pow(digits(ns, unit))
         }
     }
-    let (minute, hour, day) = (60 * SECOND, 3_600 * SECOND, 86_400 * SECOND);
-    let (seconds, minutes, hours) = (rounded(ns, SECOND), rounded(ns, minute), rounded(ns, hour));
-    match ns {
-        _ if seconds < hour / SECOND => format!("{} m {:02} s", seconds / 60, seconds % 60),
-        _ if minutes < day / minute => format!("{} h {:02} m", minutes / 60, minutes % 60),
-        _ => format!("{} d {:02} h", hours / 24, hours % 24),
+}
+
+/// `parts` of `whole` as [`time`] prints them. If they sum to the whole, so do the printed ones, to the
+/// last digit of the printed whole (give or take one, if none of them has that digit).
+pub fn times(parts: &[u64], whole: u64) -> Vec<String> {
+    let step = step(whole);
+    let coarse: Vec<_> = (0..parts.len()).filter(|at| self::step(parts[*at]) == step).collect();
+    let mut shown: Vec<_> = parts.iter().copied().map(printed).collect();
+    for at in &coarse {
+        shown[*at] = parts[*at] - parts[*at] % step;
     }
+    // The parts that have the last digit of the whole make up for the rounding of the others.
+    let sum = shown.iter().fold(0, |sum: u64, ns| sum.saturating_add(*ns));
+    let missing = rounded(whole, step).saturating_sub(rounded(sum, step));
+    let mut by_remainder = coarse;
+    by_remainder.sort_by_key(|at| std::cmp::Reverse(parts[*at] % step));
+    for at in by_remainder.into_iter().take(missing as usize) {
+        shown[at] = shown[at].saturating_add(step);
+    }
+    shown.into_iter().map(time).collect()
 }
 
 /// `n` in units, rounded to the nearest.
@@ -173,6 +215,8 @@ pub fn duration(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -193,8 +237,9 @@ mod tests {
             (724_000_000_000, "12 m 04 s"),
             (3_599_600_000_000, "1 h 00 m"),
             (29_000_000_000_000, "8 h 03 m"),
-            (187_200_000_000_000, "2 d 04 h"),
-            (u64::MAX, "213504 d 00 h"),
+            (86_399_000_000_000, "1 d 00 h 00 m"),
+            (187_200_000_000_000, "2 d 04 h 00 m"),
+            (u64::MAX, "213503 d 23 h 34 m"),
         ] {
             assert_eq!(time(ns), text);
         }
@@ -207,6 +252,59 @@ mod tests {
         assert_eq!(shares(&[5, 0], 5), ["100 %", "0.0 %"]);
         assert_eq!(shares(&[5], 0), ["–"]);
         let _ = shares(&[u64::MAX, u64::MAX], 1);
+    }
+
+    /// The time that a printed one means.
+    fn read(text: &str) -> u64 {
+        let mut words = text.split(' ');
+        let mut sum = 0.0;
+        while let Some(number) = words.next() {
+            let unit = match words.next() {
+                Some("d") => DAY,
+                Some("h") => HOUR,
+                Some("m") => MINUTE,
+                Some("s") => SECOND,
+                Some("ms") => 1_000_000,
+                Some("µs") => 1_000,
+                _ => 1,
+            };
+            sum += number.parse::<f64>().expect("a number") * unit as f64;
+        }
+        sum.round() as u64
+    }
+
+    #[test]
+    fn parts_read_like_times_but_add_up() {
+        let s = |ms: u64| ms * 1_000_000;
+        assert_eq!(
+            times(&[s(14_350), s(14_350), s(14_350)], s(43_050)),
+            ["14.4 s", "14.4 s", "14.3 s"]
+        );
+        assert_eq!(times(&[s(99_600), s(400)], s(100_000)), ["1 m 40 s", "400 ms"]);
+        let [day, hours, rest] = [s(112_000_000), s(97_580_000), s(1_288_000)];
+        let whole = day + hours + rest;
+        assert_eq!(
+            times(&[day, hours, rest], whole),
+            ["1 d 07 h 07 m", "1 d 03 h 06 m", "21 m 28 s"]
+        );
+        assert_eq!(time(whole), "2 d 10 h 34 m");
+        assert_eq!(times(&[u64::MAX, 0], 1).len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn printed_parts_add_up_to_the_printed_whole(
+            parts in proptest::collection::vec((0u32..58, any::<u64>()), 1..10)
+        ) {
+            let parts: Vec<u64> = parts.iter().map(|(bits, n)| n & ((1 << bits) - 1)).collect();
+            let whole = parts.iter().sum();
+            let shown = times(&parts, whole);
+            let sum: u64 = shown.iter().map(|text| read(text)).sum();
+            prop_assert!(sum.abs_diff(read(&time(whole))) < step(whole), "{shown:?} {}", time(whole));
+            for (part, shown) in parts.iter().zip(&shown) {
+                prop_assert!(read(shown).abs_diff(*part) <= step(*part), "{part} reads {shown}");
+            }
+        }
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn a_pulse_after_the_count_write_aborts() {
             m.save(true);
         }
         m.wait(MS).activate(pulse).wait(MS).relax(pulse).wait(3 * S);
-        m.phase("suspend_enter", 1, true).wait(MS).returned(-16);
+        m.entered_sync(1).wait(MS).returned(-16);
         let causes = analysis(&mut m).attempts[0].causes.clone();
         let found: Vec<_> = causes.iter().map(|c| (c.instance, c.evidence)).collect();
         let wanted = [(pulse, Evidence::Proven)];
@@ -187,7 +187,7 @@ fn a_shared_pointer_proves_nothing() {
     m.edge(polls[0], true, true).wait(S).edge(polls[0], true, true).wait(S);
     // Two of them and the modem, to which they yield.
     m.activate(modem).wait(3 * S).relax(modem).edge(polls[0], false, true).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16);
+    m.entered_sync(1).wait(MS).returned(-16);
     m.edge(polls[0], false, true).wait_end(7);
     let all = analysis(&mut m);
     let source = by_name(&all, "eventpoll");
@@ -344,7 +344,7 @@ fn events_during_a_snapshot_precede_it() {
     let a = m.source(b"a", 0);
     m.snapshot(Reason::Start).wait(S);
     // The agent looks late: the snapshot of the end stands before what happened meanwhile.
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16);
+    m.entered_sync(1).wait(MS).returned(-16);
     m.edges = false;
     m.wait(S).activate(a).wait(S).snapshot(Reason::AttemptEnd);
     m.edges = true;

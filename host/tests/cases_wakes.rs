@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::schema::{hold, validator};
 use common::{MS, Maker, S, file, run, stdout};
 use serde_json::Value;
 use sleepwalk::analyze::{Analysis, analyze};
@@ -63,13 +64,15 @@ fn wakers(all: &Analysis) -> Vec<(String, Evidence, Option<Tie>)> {
     wakes.map(waker).collect()
 }
 
-/// Name, kind, wakes and time after them, of all rows with wakes.
+/// Name, kind, wakes and time after them, of all rows with wakes, by name.
 fn ranked(all: &Analysis) -> Vec<(String, SourceKind, u64, u64)> {
     let report = build(all, By::Name, None);
     let woke = report.sources.iter().filter(|source| source.sum.wakes > 0);
     let row =
         |s: &Source| (s.name.text().into_owned(), s.kind, s.sum.wakes, s.sum.after_wake_ns / S);
-    woke.map(row).collect()
+    let mut rows: Vec<_> = woke.map(row).collect();
+    rows.sort();
+    rows
 }
 
 #[test]
@@ -139,9 +142,9 @@ fn the_interrupt_bears_what_is_only_likely() {
     assert_eq!(
         rows,
         [
+            ("battery".to_owned(), SourceKind::Source, 1, 3),
             ("pm8xxx".to_owned(), SourceKind::Interrupt, 2, 6),
             ("rtc0".to_owned(), SourceKind::Interrupt, 1, 3),
-            ("battery".to_owned(), SourceKind::Source, 1, 3),
         ]
     );
     // Each wake counts once.
@@ -269,7 +272,7 @@ fn causes_are_in_the_order_of_their_activation() {
     let [late, early, poll] =
         ["late", "early", "eventpoll"].map(|name| m.source(name.as_bytes(), 0));
     m.snapshot(Reason::Start).wait(S).save(true).wait(MS);
-    m.phase("suspend_enter", 1, true).wait(2 * MS).activate(poll).activate(early).wait(300 * MS);
+    m.entered_sync(1).wait(2 * MS).activate(poll).activate(early).wait(300 * MS);
     m.activate(late).wait(100 * MS).returned(-16).relax(late).relax(early).relax(poll).wait(S);
     let all = analysis(&mut m);
     let causes: Vec<_> =
@@ -289,7 +292,7 @@ fn active_sources_are_in_the_order_they_came() {
     m.snapshot(Reason::Start).activate(c).wait(MS).activate(a).wait(MS).activate(b).wait(MS);
     // The list of active sources is not in order after this.
     m.relax(c).wait(MS).activate(c).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.entered_sync(1).wait(MS).returned(-16).wait(S);
     let causes = analysis(&mut m).attempts[0].causes.clone();
     let order: Vec<_> = causes.iter().map(|cause| (cause.instance, cause.first)).collect();
     assert_eq!(order, [(a, true), (b, false), (c, false)]);
@@ -303,10 +306,10 @@ fn sources_from_before_the_capture_have_no_order() {
     m.activate(b).activate(a).wait(S);
     m.edges = true;
     m.snapshot(Reason::Start).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.entered_sync(1).wait(MS).returned(-16).wait(S);
     // One of them is activated again: now they have one.
     m.relax(b).activate(b).wait(S);
-    m.phase("suspend_enter", 1, true).wait(MS).returned(-16).wait(S);
+    m.entered_sync(1).wait(MS).returned(-16).wait(S);
     let all = analysis(&mut m);
     let first = |attempt: usize| -> Vec<_> {
         all.attempts[attempt].causes.iter().map(|cause| (cause.instance, cause.first)).collect()
@@ -349,6 +352,22 @@ fn a_device_that_fails_attempts_has_a_row() {
 }
 
 #[test]
+fn an_interrupt_that_aborts_an_attempt_has_a_row() {
+    let mut m = Maker::full();
+    m.source(b"idle", 0);
+    m.snapshot(Reason::Start).wait(S);
+    for armed in [true, false] {
+        m.arms = armed;
+        m.down(1, "").woken_by(41, "gpio-keys").wait(MS).returned(-16).wait(S);
+    }
+    let all = analysis(&mut m);
+    let report = build(&all, By::Name, None);
+    let keys = row(&report, "gpio-keys");
+    assert_eq!((keys.kind, keys.sum.aborts, keys.sum.wakes), (SourceKind::Interrupt, 2, 0));
+    assert_eq!(keys.sum.abort_ns, all.ledger.aborted_ns);
+}
+
+#[test]
 fn sources_that_always_overlap_are_a_group() {
     let mut m = Maker::full();
     let [a, b, poll, c] = ["a", "b", "eventpoll", "c"].map(|name| m.source(name.as_bytes(), 0));
@@ -361,7 +380,10 @@ fn sources_that_always_overlap_are_a_group() {
     let names: Vec<_> = group.kind.sources().iter().map(|name| name.text()).collect();
     assert_eq!((names, group.gain_ns), (vec!["a".into(), "b".into()], Some(100 * S)));
     let (_dir, path) = file(&m.bytes);
-    let table = stdout(&run(&["report", path.to_str().expect("UTF-8")]));
+    let path = path.to_str().expect("UTF-8");
+    let json = stdout(&run(&["report", path, "--format", "json"]));
+    hold(&validator("report.schema.json"), &json);
+    let table = stdout(&run(&["report", path]));
     let wanted = "a and b blocked suspend together: fixing all of them would save 1 m 40 s";
     assert!(table.contains(wanted), "{table}");
 }
@@ -383,4 +405,32 @@ fn a_group_says_what_its_members_gain_alone() {
     m.relax(a).relax(b).wait_end(7).wait(S);
     let report = build(&analysis(&mut m), By::Name, None);
     assert!(report.findings.iter().all(|finding| finding.kind.key() != "blocking_group"));
+}
+
+#[test]
+fn diff_keeps_an_interrupt_and_a_source_apart() {
+    let trace = |wakes: usize| {
+        let mut m = Maker::full();
+        let rtc = m.source(b"rtc0", 0);
+        m.snapshot(Reason::Start).wait(S);
+        for _ in 0..wakes {
+            sleep(&mut m, (17, "rtc0"), &[rtc], &[]);
+            // No source was activated: the interrupt bears it.
+            sleep(&mut m, (17, "rtc0"), &[], &[]);
+            sleep(&mut m, (17, "rtc0"), &[], &[]);
+        }
+        file(&m.finish())
+    };
+    let ((_b, before), (_a, after)) = (trace(2), trace(2));
+    let path = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let args = ["diff", &path(&before), &path(&after), "--format", "json"];
+    let json = stdout(&run(&args));
+    hold(&validator("diff.schema.json"), &json);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let rows = json["sources"].as_array().expect("rows");
+    let wakes = |kind: &str| {
+        let row = rows.iter().find(|row| row["kind"] == kind && row["name"] == "rtc0");
+        row.and_then(|row| row["wakes"]["before"]["median"].as_f64()).expect("a rate")
+    };
+    assert!((wakes("interrupt") / wakes("source") - 2.0).abs() < 1e-9, "{json}");
 }

@@ -37,7 +37,7 @@ fn an_eventpoll_is_not_blamed_beside_a_culprit() {
         m.wait(4_000).shared(polls[1], polls[0], false).wait(MS).returned(-16).wait(S);
     }
     // It stays suspect where no other source is known.
-    m.phase("suspend_enter", 1, true).wait(MS).shared(polls[1], polls[0], true).wait(MS);
+    m.entered_sync(1).wait(MS).shared(polls[1], polls[0], true).wait(MS);
     m.returned(-16).shared(polls[1], polls[0], false);
     let all = analysis(&m.finish());
     for (attempt, timer) in timers.into_iter().enumerate() {

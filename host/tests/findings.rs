@@ -2,38 +2,11 @@
 
 mod common;
 
+use common::worded::{Worded, findings, of_kind};
 use common::{MS, Maker, S, night};
 use sleepwalk::analyze::{analyze, analyze_to};
-use sleepwalk::render::findings::text;
 use sleepwalk::report::{By, Severity, build};
 use sleepwalk_trace::record::Reason;
-
-/// A finding with its words.
-#[derive(Clone, Debug)]
-struct Worded {
-    kind: &'static str,
-    severity: Severity,
-    gain_ns: Option<u64>,
-    sources: Vec<String>,
-    text: String,
-}
-
-fn findings(bytes: &[u8]) -> Vec<Worded> {
-    let report = build(&analyze(bytes).expect("a trace"), By::Name, None);
-    let worded = |finding: &sleepwalk::report::Finding| Worded {
-        kind: finding.kind.key(),
-        severity: finding.severity,
-        gain_ns: finding.gain_ns,
-        sources: finding.kind.sources().iter().map(|name| name.text().into_owned()).collect(),
-        text: text(finding, report.session.duration_ns),
-    };
-    report.findings.iter().map(worded).collect()
-}
-
-/// The findings of one kind.
-fn of_kind(findings: &[Worded], kind: &str) -> Vec<Worded> {
-    findings.iter().filter(|finding| finding.kind == kind).cloned().collect()
-}
 
 #[test]
 fn a_wait_from_before_may_explain_a_quiet_session() {

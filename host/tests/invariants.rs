@@ -15,7 +15,7 @@ use sleepwalk::export::{jsonl, perfetto};
 use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::render::{self, csv, json, markdown, records};
-use sleepwalk::report::{By, Report, build};
+use sleepwalk::report::{By, Outcome, Report, build};
 use sleepwalk::text::hidden;
 use sleepwalk_trace::chunk::{FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
@@ -243,6 +243,12 @@ fn every_report(bytes: &[u8]) -> Result<(), TestCaseError> {
             let blocked_ns = sum.blocked_share_ns.unwrap_or(0);
             prop_assert_eq!(sum.cost_ns, blocked_ns + costs.iter().sum::<u64>());
         }
+        let gains = report.findings.iter().filter_map(|finding| finding.gain_ns);
+        prop_assert!(gains.map(u128::from).sum::<u128>() <= u128::from(model.duration_ns()));
+        let unslept = analysis.attempts.iter().filter(|a| a.outcome != Outcome::Slept).count();
+        let said =
+            report.findings.iter().any(|finding| ABOUT_ATTEMPTS.contains(&finding.kind.key()));
+        prop_assert!(said || unslept == 0 || unslept * 3 < analysis.attempts.len());
         for finding in &report.findings {
             let text = render::findings::text(finding, report.session.duration_ns);
             prop_assert!(text.contains(|c: char| c.is_ascii_digit()), "{}", text);
@@ -324,6 +330,10 @@ fn every_other_form(report: Report) -> Result<(), TestCaseError> {
     prop_assert!(inert(&render::pages::merged::page(&reports, 5)));
     Ok(())
 }
+
+/// Findings that say why attempts did not sleep.
+const ABOUT_ATTEMPTS: [&str; 6] =
+    ["aborter", "device_failed", "freeze_timeout", "no_sleep", "failed", "unslept"];
 
 static REPORT: LazyLock<Validator> = LazyLock::new(|| schema::validator("report.schema.json"));
 static REPORTS: LazyLock<Validator> = LazyLock::new(|| schema::validator("reports.schema.json"));

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::full::{report, trace};
 use common::schema::{FILES, hold, read, validator};
 use common::{everyday, file, night, run, stdout};
@@ -183,4 +185,18 @@ fn unknown_values_are_null() {
     report.sources[0].address_id = None;
     report.findings[0].gain_ns = None;
     hold(&validator(FILES[0]), &json::report(&report).expect("JSON"));
+}
+
+#[test]
+fn every_kind_of_finding_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reports.md");
+    let text = std::fs::read_to_string(path).expect("the document");
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `")).collect();
+    let schema = read(FILES[0]);
+    let kinds = schema["$defs"]["finding"]["properties"]["kind"]["enum"].as_array();
+    for kind in kinds.expect("kinds") {
+        let kind = format!("`{}`", kind.as_str().expect("a kind"));
+        let head = |row: &&&str| row.split(" | ").next().is_some_and(|head| head.contains(&kind));
+        assert_eq!(rows.iter().filter(head).count(), 1, "{kind}");
+    }
 }

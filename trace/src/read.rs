@@ -380,6 +380,8 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         16 => whole(body).map(Record::PowerSupply),
         17 => whole(body).map(Record::SuspendStats),
         18 => whole(body).map(Record::Waiters),
+        19 => whole(body).map(Record::WakeReason),
+        20 => whole(body).map(Record::HookRuns),
         _ => return Err(Undecoded::Unknown(at)),
     };
     record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))

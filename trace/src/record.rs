@@ -64,6 +64,10 @@ pub enum Record {
     SuspendStats(SuspendStats),
     /// Kind 18: the threads that waited at the stamp, and how they were found.
     Waiters(Waiters),
+    /// Kind 19: what the kernel's files say after an attempt.
+    WakeReason(WakeReason),
+    /// Kind 20, near the end: how often the hooks' programs ran.
+    HookRuns(HookRuns),
 }
 
 /// Where and how the trace was taken.
@@ -364,8 +368,8 @@ pub struct SuspendStats {
     /// [`StringDef::id`] of a counter's name and its value; those that changed since the record
     /// before, or all in the first.
     pub counters: Vec<(u32, u64)>,
-    /// [`StringDef::id`] of `last_failed_dev`, which keeps old values: an empty string if no
-    /// `failed_*` counter rose.
+    /// [`StringDef::id`] of `last_failed_dev`, which keeps old values: an empty string if this is not the
+    /// first record and no `failed_*` counter rose.
     pub last_device: u32,
     /// `last_failed_errno`; 0 if neither `fail` nor a `failed_*` counter rose.
     pub last_errno: i32,
@@ -393,6 +397,42 @@ pub struct Waiters {
     pub threads: Vec<u32>,
 }
 
+/// Files of the kernel about the last attempt, read at the start of the capture and after each attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct WakeReason {
+    /// `/sys/power/pm_wakeup_irq`, which the kernel clears at each freeze (`pm_wakeup_clear`,
+    /// `drivers/base/power/wakeup.c`, 7.1); `None` if it names no interrupt or does not exist.
+    pub irq: Option<u32>,
+    /// `/sys/kernel/wakeup_reasons/last_resume_reason`, which Android's kernels have, without the newline at
+    /// its end: at most [`REASON_ROOM`] bytes. Empty if it is empty or does not exist.
+    pub reason: Vec<u8>,
+    /// `/sys/power/pm_freeze_timeout` in ms; `None` if it cannot be read.
+    pub freeze_timeout_ms: Option<u32>,
+}
+
+/// The most bytes of [`WakeReason::reason`].
+pub const REASON_ROOM: usize = 128;
+
+/// How often the programs of each hook ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct HookRuns {
+    /// The attached hooks, sorted as in [`HOOKS`].
+    pub hooks: Vec<HookRun>,
+}
+
+/// How often the programs of one hook ran since they were attached (`struct bpf_prog_info`,
+/// `include/uapi/linux/bpf.h`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct HookRun {
+    /// One of [`HOOKS`].
+    pub what: String,
+    /// `run_cnt` of all its programs; `None` if the kernel does not count (`kernel.bpf_stats_enabled`).
+    pub runs: Option<u64>,
+    /// `recursion_misses` of all its programs: runs that the kernel left out, because the same program was
+    /// running on the same CPU. `None` if the kernel does not count them (before 5.12).
+    pub missed: Option<u64>,
+}
+
 impl Record {
     /// The byte that names the kind in the file.
     pub fn kind(&self) -> u8 {
@@ -415,6 +455,8 @@ impl Record {
             Self::PowerSupply(_) => 16,
             Self::SuspendStats(_) => 17,
             Self::Waiters(_) => 18,
+            Self::WakeReason(_) => 19,
+            Self::HookRuns(_) => 20,
         }
     }
 }

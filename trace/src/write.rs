@@ -62,6 +62,8 @@ impl ChunkWriter {
             Record::PowerSupply(body) => put(&mut self.scratch, body),
             Record::SuspendStats(body) => put(&mut self.scratch, body),
             Record::Waiters(body) => put(&mut self.scratch, body),
+            Record::WakeReason(body) => put(&mut self.scratch, body),
+            Record::HookRuns(body) => put(&mut self.scratch, body),
         }
         put(&mut self.chunk, &(self.scratch.len() as u32));
         self.chunk.extend_from_slice(&self.scratch);

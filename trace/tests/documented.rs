@@ -2,9 +2,9 @@
 
 use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    CountWrite, Edge, End, IrqDef, Lost, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef,
-    SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters,
-    Wake,
+    CountWrite, Edge, End, HookRun, HookRuns, IrqDef, Lost, Phase, PowerSupply, Reason, Record,
+    Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin,
+    WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -84,6 +84,27 @@ fn records() -> Vec<Stamped> {
                 threads: vec![7, 260],
             }),
         ),
+    ]
+}
+
+/// The records of the agent's files and its end.
+fn last_records() -> Vec<Stamped> {
+    let at = |at, record| Stamped { at: BootNanos(at), record };
+    vec![
+        at(
+            1_206,
+            Record::WakeReason(WakeReason {
+                irq: Some(300),
+                reason: b"a\xff".to_vec(),
+                freeze_timeout_ms: None,
+            }),
+        ),
+        at(
+            1_206,
+            Record::HookRuns(HookRuns {
+                hooks: vec![HookRun { what: "edge".into(), runs: None, missed: Some(5) }],
+            }),
+        ),
         at(1_206, Record::End(End { reason: "signal".into() })),
     ]
 }
@@ -110,6 +131,8 @@ fn documented() -> Vec<u8> {
         &[12, 16, 0, 6, 7, 8, 1, 100, 0, 1, 5, 1, 2],
         &[12, 17, 0, 2, 9, 10, 11, 251, 44, 1, 12, 31, 13],
         &[18, 18, 0, 5, b'w', b'c', b'h', b'a', b'n', 0, 251, 44, 1, 9, 2, 7, 251, 4, 1],
+        &[10, 19, 0, 1, 251, 44, 1, 2, b'a', 0xff, 0],
+        &[11, 20, 0, 1, 4, b'e', b'd', b'g', b'e', 0, 1, 5],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
     .concat()
@@ -119,7 +142,8 @@ fn documented() -> Vec<u8> {
 fn bytes_are_as_documented() {
     let payload = documented();
     let mut writer = ChunkWriter::default();
-    records().iter().for_each(|record| writer.push_stamped(record));
+    let records = [records(), last_records()].concat();
+    records.iter().for_each(|record| writer.push_stamped(record));
     let bytes = [&file_header(0)[..], &writer.seal(CLOCKS).expect("a chunk")].concat();
     let chunk = &bytes[FILE_HEADER..];
     assert_eq!(&chunk[CHUNK_HEADER..CHUNK_HEADER + payload.len()], payload);

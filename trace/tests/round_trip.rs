@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    CountWrite, Edge, End, Hook, IrqDef, Lost, Overhead, Phase, PowerSupply, Reason, Record,
-    Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats,
-    WaitBegin, WaitEnd, Waiters, Wake,
+    CountWrite, Edge, End, Hook, HookRun, HookRuns, IrqDef, Lost, Overhead, Phase, PowerSupply,
+    Reason, Record, Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn,
+    SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{
     COUNTERS, Counters, DeltaDecoder, DeltaEncoder, DeltaError, SourceState,
@@ -163,6 +163,16 @@ fn record() -> impl Strategy<Value = Record> {
                 Record::Waiters(Waiters { how, why, took_ns, seen, threads })
             }
         ),
+        any::<(Option<u32>, Vec<u8>, Option<u32>)>().prop_map(
+            |(irq, reason, freeze_timeout_ms)| {
+                Record::WakeReason(WakeReason { irq, reason, freeze_timeout_ms })
+            }
+        ),
+        vec(any::<(String, Option<u64>, Option<u64>)>(), 0..9).prop_map(|hooks| {
+            let hooks = hooks.into_iter();
+            let hooks = hooks.map(|(what, runs, missed)| HookRun { what, runs, missed });
+            Record::HookRuns(HookRuns { hooks: hooks.collect() })
+        }),
     ]
 }
 
@@ -262,7 +272,7 @@ proptest! {
     #[test]
     fn unknown_kinds_are_skipped(
         known in vec(stamped(), 1..5),
-        kind in 19u8..,
+        kind in 21u8..,
         body in vec(any::<u8>(), 0..300),
     ) {
         let later = |last: u64, at: u64| {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use sleepwalk_trace::chunk::chunk_len;
 use sleepwalk_trace::record::{
     CountWrite, Edge, IrqDef, Lost, Phase, PowerSupply, Record, StringDef, SuspendReturn,
-    SuspendStats, WaitBegin, WaitEnd, Wake, next_state,
+    SuspendStats, WaitBegin, WaitEnd, Wake, WakeReason, next_state,
 };
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::BootNanos;
@@ -248,6 +248,14 @@ impl Journal {
             counters: counters.map(|(name, n)| (self.string(at, name.as_bytes()), *n)).collect(),
         };
         self.push(at, &Record::SuspendStats(record));
+    }
+
+    /// Records the kernel's files about the last attempt.
+    pub fn wake_reason(&mut self, at: BootNanos, reason: WakeReason) {
+        if let Some(irq) = reason.irq {
+            self.irq(at, irq);
+        }
+        self.push(at, &Record::WakeReason(reason));
     }
 
     /// Defines an interrupt, if its names are not those that the trace has.

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sleepwalk_trace::record::{
     CountWrite, EDGE_ACTIVE, IrqDef, Overhead, PowerSupply, Reason, Record, Session, Snapshot,
-    SourceDef, Stamped, StringDef, SuspendStats, WaitBegin, WaitEnd, Waiters, next_state,
+    SourceDef, Stamped, StringDef, SuspendStats, WaitBegin, WaitEnd, Waiters, WakeReason,
+    next_state,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, DeltaEncoder};
 use sleepwalk_trace::time::BootNanos;
@@ -30,6 +31,7 @@ pub struct Prologue {
     /// By the number of the name.
     power_supplies: BTreeMap<u32, PowerSupply>,
     stats: Option<SuspendStats>,
+    wake_reason: Option<WakeReason>,
     waits: Waits,
     /// Threads were found waiting, whose waits may not be over.
     waits_were_found: bool,
@@ -134,6 +136,7 @@ impl Prologue {
                 counters.extend(new.counters);
                 self.stats = Some(SuspendStats { counters: counters.into_iter().collect(), ..new });
             }
+            Record::WakeReason(reason) => self.wake_reason = Some(reason),
             Record::Snapshot(snapshot) => {
                 // It cannot fail: the agent's own differences follow on each other.
                 if let Ok(states) = self.decoder.apply(at, &snapshot) {
@@ -183,6 +186,7 @@ impl Prologue {
         records.extend(self.irqs.values().copied().map(Record::Irq));
         records.extend(self.power_supplies.values().copied().map(Record::PowerSupply));
         records.extend(self.stats.clone().map(Record::SuspendStats));
+        records.extend(self.wake_reason.clone().map(Record::WakeReason));
         let Some((at, last)) = &self.snapshot else { return (BootNanos(0), records) };
         let mut snapshot = Snapshot { reason: Reason::Tick, late: false, ..last.clone() };
         DeltaEncoder::default().encode(&mut snapshot, self.decoder.sources(), true);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sleepwalk_trace::abi::{Event, RING_BYTES};
-use sleepwalk_trace::record::{End, Lost, Overhead, Reason, Record, Session};
+use sleepwalk_trace::record::{End, HookRuns, Lost, Overhead, Reason, Record, Session};
 use sleepwalk_trace::time::BootNanos;
 
 use super::journal::{Journal, NextStep, begins_attempt, freeze_is_over};
@@ -77,6 +77,7 @@ impl<S: SnapshotSource> Recorder<S> {
         recorder.journal.push_now(&Record::Session(session));
         recorder.power_supplies(When::CaptureEdge);
         let stats = recorder.suspend_stats();
+        recorder.wake_reason();
         recorder.returns = stats.filter(|_| by_stats).map(|s| SuspendStatsReturns::new(&s));
         let started = recorder.snapshot(Reason::Start).and_then(|()| {
             let overhead = recorder.overhead();
@@ -98,7 +99,7 @@ impl<S: SnapshotSource> Recorder<S> {
     /// capture, the trace keeps everything recorded until then.
     pub fn run(mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<()> {
         let recorded = self.record(hooks, wakeups);
-        match recorded.and_then(|reason| self.end(reason)) {
+        match recorded.and_then(|reason| self.end(reason, hooks.runs())) {
             Ok(()) => self.store.finish(),
             Err(error) => Err(self.finish_after(error)),
         }
@@ -296,6 +297,7 @@ impl<S: SnapshotSource> Recorder<S> {
         self.returned = true;
         self.snapshot(Reason::AttemptEnd)?;
         self.suspend_stats();
+        self.wake_reason();
         self.power_supplies(When::Between);
         Ok(())
     }
@@ -335,6 +337,12 @@ impl<S: SnapshotSource> Recorder<S> {
         }
     }
 
+    fn wake_reason(&mut self) {
+        if let Some(reason) = self.surroundings.wake_reason() {
+            self.journal.wake_reason(clock::now().boot, reason);
+        }
+    }
+
     fn suspend_stats(&mut self) -> Option<Stats> {
         let (stats, changes) = self.surroundings.suspend_stats()?;
         if let Some(changes) = changes {
@@ -355,10 +363,11 @@ impl<S: SnapshotSource> Recorder<S> {
         Ok(())
     }
 
-    fn end(&mut self, reason: &str) -> Result<()> {
+    fn end(&mut self, reason: &str, runs: HookRuns) -> Result<()> {
         self.snapshot(Reason::End)?;
         self.power_supplies(When::CaptureEdge);
         self.suspend_stats();
+        self.journal.push_now(&Record::HookRuns(runs));
         self.journal.push_now(&Record::Overhead(self.overhead()));
         self.journal.push_now(&Record::End(End { reason: reason.to_owned() }));
         self.journal.commit(&mut self.store, 0).map(drop)

@@ -1,10 +1,11 @@
 //! Everything that is recorded besides the probe's events: kernel, device and boot; power supplies;
-//! the kernel's own count of attempts; the names of interrupts.
+//! the kernel's own count of attempts, and its files about the last one; the names of interrupts.
 
 pub mod irqs;
 pub mod power_supply;
 pub mod suspend_stats;
 pub mod waiters;
+pub mod wake_reason;
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +13,11 @@ use std::process::Command;
 
 use nix::sys::utsname::uname;
 use nix::unistd::{SysconfVar, sysconf};
-use sleepwalk_trace::record::{Hook, Session};
+use sleepwalk_trace::record::{Hook, Session, WakeReason};
 
 use power_supply::{PowerSupplies, PowerSupplyReading, When};
 use suspend_stats::{Changes, Stats, SuspendStatsReader};
+use wake_reason::WakeReasonReader;
 
 /// The values that are read during a capture.
 #[derive(Debug)]
@@ -23,13 +25,18 @@ pub struct Surroundings {
     power_supplies: PowerSupplies,
     /// `None` if the kernel has none.
     suspend_stats: Option<SuspendStatsReader>,
+    wake_reason: WakeReasonReader,
 }
 
 impl Surroundings {
     /// Finds the values that this device has.
     pub fn open() -> Self {
         let stats = SuspendStatsReader::open().inspect_err(|error| log::info!("{error:#}")).ok();
-        Self { power_supplies: PowerSupplies::default(), suspend_stats: stats }
+        Self {
+            power_supplies: PowerSupplies::default(),
+            suspend_stats: stats,
+            wake_reason: WakeReasonReader::open(),
+        }
     }
 
     /// The power supplies that have to be recorded.
@@ -43,11 +50,17 @@ impl Surroundings {
         read.inspect_err(|error| log::warn!("{error:#}")).ok()
     }
 
+    /// The kernel's files about the last attempt; `None` if it has none of them.
+    pub fn wake_reason(&self) -> Option<WakeReason> {
+        self.wake_reason.read()
+    }
+
     /// How many values can be read here. Dropping capabilities must not lower it.
     pub fn readable(&mut self) -> usize {
         let stats = self.suspend_stats.as_mut().and_then(|stats| stats.read().ok());
         let available = power_supply::available();
         stats.map_or(0, |stats| stats.counters.len())
+            + self.wake_reason.readable()
             + available.into_iter().map(|(_, _, values)| values).sum::<usize>()
     }
 

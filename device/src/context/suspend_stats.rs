@@ -52,8 +52,8 @@ pub struct Changes {
     pub at: BootNanos,
     /// The counters that changed; all of them in the first reading.
     pub counters: Vec<(String, u64)>,
-    /// The device of the last failure, if a `failed_*` counter rose; else empty, because the kernel
-    /// keeps old values.
+    /// The device of the last failure, in the first reading or if a `failed_*` counter rose; else empty,
+    /// because the kernel keeps old values.
     pub last_device: Vec<u8>,
     /// The errno of the last failure, if `fail` or a `failed_*` counter rose; else 0.
     pub last_errno: i32,
@@ -134,7 +134,8 @@ impl SuspendStatsReader {
         };
         let step_failed = rose(|name| name.starts_with("failed_"));
         let failed = step_failed || rose(|name| name == "fail");
-        let last = |bytes: &[u8]| if step_failed { bytes.to_vec() } else { Vec::new() };
+        let shown = step_failed || before.is_none();
+        let last = |bytes: &[u8]| if shown { bytes.to_vec() } else { Vec::new() };
         let changes = Changes {
             at,
             last_device: last(&stats.last_device),
@@ -277,7 +278,10 @@ mod tests {
         let mut stats = SuspendStatsReader { location, recorded: None };
         let mut changes = || stats.read_changes().unwrap().1;
         let first = changes().unwrap();
-        assert_eq!((first.counters.len(), first.last_errno, first.last_device.len()), (3, 0, 0));
+        assert_eq!(
+            (first.counters.len(), first.last_errno, &first.last_device[..]),
+            (3, 0, &b"old"[..])
+        );
         assert_eq!(changes(), None);
         write("success", "2");
         assert_eq!(changes().unwrap().last_errno, 0);

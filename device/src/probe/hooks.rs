@@ -1,17 +1,19 @@
 //! The tracing programs, attached: a stream of events.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+use std::mem::offset_of;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
 
 use anyhow::{Context, Result, bail};
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
+use aya_obj::generated::bpf_prog_info;
 use sleepwalk_trace::abi::EVENT_KINDS;
-use sleepwalk_trace::record::Hook;
+use sleepwalk_trace::record::{Hook, HookRun, HookRuns};
 
 use super::btf::Kernel;
 use super::events::ProbeEvent;
-use super::syscall_prog::retry_interrupted;
+use super::syscall_prog::{program_info, retry_interrupted};
 use super::{hooks_object, lean_aya};
 
 /// Something to watch, and the ways to watch it, best first.
@@ -107,6 +109,9 @@ pub const TRACED: [&str; 7] = [
 /// kernel that takes the first.
 pub const WITHOUT: &str = "SLEEPWALK_WITHOUT";
 
+/// Whether the kernel counts runs of programs.
+const BPF_STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
 /// The attached programs. Dropping it detaches them.
 pub struct Hooks {
     events: RingBuf<MapData>,
@@ -114,7 +119,7 @@ pub struct Hooks {
     awake: Array<MapData, u32>,
     drops_reported: u64,
     attached: Vec<Hook>,
-    _programs: Ebpf,
+    programs: Ebpf,
 }
 
 impl Hooks {
@@ -143,7 +148,7 @@ impl Hooks {
             awake: Array::try_from(map("AWAKE")?)?,
             drops_reported: 0,
             attached,
-            _programs: programs,
+            programs,
         })
     }
 
@@ -155,6 +160,33 @@ impl Hooks {
     /// Whether `what` is watched.
     pub fn sees(&self, what: &str) -> bool {
         self.attached.iter().any(|hook| hook.what == what && !hook.how.is_empty())
+    }
+
+    /// How often the programs of each attached hook ran, and how many runs the kernel left out.
+    pub fn runs(&self) -> HookRuns {
+        let counted = std::fs::read(BPF_STATS).is_ok_and(|on| on.trim_ascii() == b"1");
+        let attached = self.attached.iter().filter(|hook| !hook.how.is_empty());
+        let run = |hook: &Hook| {
+            let form = WATCHED.iter().find(|watched| watched.what == hook.what)?.form(&hook.how)?;
+            let infos = form.programs.iter().map(|(name, _)| {
+                let program = self.programs.program(name)?;
+                let info = program_info(program.fd().ok()?.as_fd());
+                info.inspect_err(|error| log::info!("{name}: bpf(2): {error}")).ok()
+            });
+            let infos: Option<Vec<_>> = infos.collect();
+            let sum = |of: fn(&bpf_prog_info) -> u64, end: usize| {
+                let mut infos = infos.as_ref()?.iter();
+                infos.try_fold(0, |sum, (info, length)| (*length >= end).then(|| sum + of(info)))
+            };
+            let runs = offset_of!(bpf_prog_info, run_cnt) + size_of::<u64>();
+            let missed = offset_of!(bpf_prog_info, recursion_misses) + size_of::<u64>();
+            Some(HookRun {
+                what: hook.what.clone(),
+                runs: sum(|info| info.run_cnt, runs).filter(|_| counted),
+                missed: sum(|info| info.recursion_misses, missed),
+            })
+        };
+        HookRuns { hooks: attached.filter_map(run).collect() }
     }
 
     /// Becomes readable when the agent should look for events.
@@ -196,6 +228,10 @@ impl Hooks {
 }
 
 impl Watched {
+    fn form(&self, how: &str) -> Option<&Form> {
+        self.forms.iter().find(|form| form.how == how)
+    }
+
     fn attach(&self, programs: &mut Ebpf, btf: Option<&Btf>, without: &str) -> Hook {
         let mut why = Vec::new();
         for form in &self.forms {

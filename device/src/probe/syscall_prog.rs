@@ -2,11 +2,11 @@
 //! kfuncs. aya 0.14 has no such type; its parser and its maps are used as they are.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result};
 use aya::maps::MapData;
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_type};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info, bpf_prog_type};
 use nix::libc;
 
 /// `BPF_F_SLEEPABLE`, `include/uapi/linux/bpf.h`; syscall programs must have it (`bpf_check`).
@@ -149,6 +149,22 @@ fn name_into(room: &mut [libc::c_char], name: &str) {
     for (to, from) in room[..fits].iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
     }
+}
+
+/// The kernel's facts about a program (`bpf_prog_get_info_by_fd`, `kernel/bpf/syscall.c`). A kernel that is
+/// older than a field does not set it: the second value is the length that it filled.
+pub fn program_info(program: BorrowedFd<'_>) -> io::Result<(bpf_prog_info, usize)> {
+    // SAFETY: a plain struct for which zero is valid.
+    let mut info = unsafe { std::mem::zeroed::<bpf_prog_info>() };
+    // SAFETY: as in `load`.
+    let mut attr = unsafe { std::mem::zeroed::<bpf_attr>() };
+    attr.info.bpf_fd = program.as_raw_fd() as u32;
+    attr.info.info_len = size_of::<bpf_prog_info>() as u32;
+    attr.info.info = std::ptr::from_mut(&mut info) as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    // SAFETY: BPF_OBJ_GET_INFO_BY_FD uses this member of the union.
+    let length = unsafe { attr.info.info_len };
+    Ok((info, length as usize))
 }
 
 fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {

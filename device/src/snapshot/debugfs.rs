@@ -1,13 +1,15 @@
 //! Snapshots by the kernel's table in debugfs.
 //!
 //! The kernel prints `%-12s\t%lu\t\t…\t\t%lld\n` per source (`print_wakeup_source_stats`,
-//! `drivers/base/power/wakeup.c`, 7.3). The name comes first and may contain anything, even tabs
-//! and newlines. So a record is parsed from its right, and ends with the first line that ends in
-//! nine numbers with tabs between them.
+//! `drivers/base/power/wakeup.c`, 7.3). Vendors add columns, so `columns` finds each number by the
+//! heading. The name comes first and may contain anything, even tabs and newlines. So a record is
+//! parsed from its right, and ends with the first line that ends in a number for each column.
 //!
 //! The kernel prints each source under its lock, but returns the table page by page. If a source
 //! dies between two pages, another one is missing in the table; if one is born, another one appears
 //! twice.
+
+mod columns;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,6 +17,7 @@ use std::io::Read as _;
 
 use anyhow::{Context, Result, ensure};
 
+use self::columns::{Columns, is_blank};
 use super::printed::Printed;
 use super::{Key, Sample, SnapshotSource, SnapshotSummary};
 use crate::clock;
@@ -23,8 +26,6 @@ const TABLE: &str = "/sys/kernel/debug/wakeup_sources";
 
 /// The name in the last line, which has the sums of removed sources (`deleted_ws`, same file).
 const DELETED: &[u8] = b"deleted";
-
-const COLUMNS: usize = 9;
 
 /// The table.
 #[derive(Debug)]
@@ -109,60 +110,47 @@ struct TableRow<'a> {
     numbers: Printed,
 }
 
-/// Parses the table. If a name contains a line that ends in nine numbers, it is indistinguishable
-/// from two sources.
+/// Parses the table. If a name contains a line that ends in a number for each column, it is
+/// indistinguishable from two sources.
 fn parse(bytes: &[u8]) -> Result<Table<'_>> {
     let heading = bytes.split_inclusive(|b| *b == b'\n').next().unwrap_or_default();
-    ensure!(
-        heading.starts_with(b"name\t") && heading.ends_with(b"\n"),
-        "{TABLE} does not start with the heading that Linux prints: report this kernel's version to \
-         Sleepwalk"
-    );
+    let columns = Columns::of(heading)?;
     let mut records = Vec::new();
     let (mut start, mut at) = (heading.len(), heading.len());
     for line in bytes[heading.len()..].split_inclusive(|b| *b == b'\n') {
         at += line.len();
-        if let Some(record) = record(&bytes[start..at]) {
+        if let Some(record) = columns.record(&bytes[start..at]) {
             records.push(record);
             start = at;
         }
     }
-    // Its padding shows the width of names: 12 bytes, or 32 on some of Android's kernels.
-    let last = records.pop_if(|(name, _)| name.trim_ascii_end() == DELETED);
-    let width = last.map_or(0, |(name, _)| name.len());
-    let rows =
-        records.into_iter().map(|(name, numbers)| TableRow { name: bare(name, width), numbers });
+    ensure!(
+        !records.is_empty() || start == bytes.len(),
+        "no row of {TABLE} has a number for each of the heading's {} columns: report the table's first \
+         two lines to Sleepwalk",
+        columns.count(),
+    );
+    // Its blanks show the width of names: 12 bytes, or 32 on some of Android's kernels.
+    let last = records.last().map_or(&[][..], |(name, _)| name);
+    let after = last.strip_prefix(DELETED).filter(|rest| rest.first().is_none_or(is_blank));
+    ensure!(
+        !after.is_some_and(has_number),
+        "rows of {TABLE} have more numbers than the heading's {} columns: report the table's first two \
+         lines to Sleepwalk",
+        columns.count(),
+    );
+    let width = after.filter(|rest| rest.iter().all(is_blank)).map(|_| last.len());
+    if width.is_some() {
+        records.pop();
+    }
+    let bare = |name| columns.bare(name, width.unwrap_or(usize::MAX));
+    let rows = records.into_iter().map(|(name, numbers)| TableRow { name: bare(name), numbers });
     Ok(Table { rows: rows.collect(), cut: start != bytes.len() })
 }
 
-/// The name without its padding. If it is shorter than the column, blanks at its end are lost.
-fn bare(name: &[u8], width: usize) -> &[u8] {
-    if name.len() > width {
-        return name;
-    }
-    let end = name.iter().rposition(|b| *b != b' ').map_or(0, |last| last + 1);
-    &name[..end]
-}
-
-/// The padded name and the numbers, if `bytes` are a whole record.
-fn record(bytes: &[u8]) -> Option<(&[u8], Printed)> {
-    let mut rest = bytes.strip_suffix(b"\n")?;
-    let mut columns = [0; COLUMNS];
-    for (n, column) in columns.iter_mut().enumerate().rev() {
-        let tab = rest.iter().rposition(|b| *b == b'\t')?;
-        let digits = &rest[tab + 1..];
-        // The kernel prints no sign and no blank, but `parse` accepts a sign.
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        *column = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        rest = &rest[..tab];
-        // One tab after the name, two between numbers.
-        if n > 0 {
-            rest = rest.strip_suffix(b"\t")?;
-        }
-    }
-    Some((rest, Printed::from_columns(columns)))
+/// Whether numbers follow the name.
+fn has_number(rest: &[u8]) -> bool {
+    rest.iter().any(u8::is_ascii_digit) && rest.iter().all(|b| is_blank(b) || b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -171,7 +159,8 @@ mod tests {
 
     use super::*;
 
-    const HEADING: &[u8] = b"name\t\tactive_count\tevent_count\n";
+    const HEADING: &[u8] = b"name\t\tactive_count\tevent_count\twakeup_count\texpire_count\t\
+        active_since\ttotal_time\tmax_time\tlast_change\tprevent_suspend_time\n";
 
     fn line(name: &[u8], width: usize, first: u64) -> Vec<u8> {
         let mut line = name.to_vec();
@@ -205,7 +194,7 @@ mod tests {
         for width in [12, 32] {
             let bytes = table(&names, width);
             let table = parse(&bytes).unwrap();
-            let trimmed = |name: &[u8]| bare(name, width).to_vec();
+            let trimmed = |name: &[u8]| Columns::of(HEADING).unwrap().bare(name, width).to_vec();
             assert_eq!(
                 table.rows.iter().map(|row| row.name.to_vec()).collect::<Vec<_>>(),
                 names.map(trimmed),
@@ -225,6 +214,74 @@ mod tests {
         assert!(table.cut);
         assert!(parse(b"").is_err());
         assert!(parse(b"Permission denied\n").is_err());
+    }
+
+    /// Names, and the printed numbers that matter most: the current activation and the last change.
+    fn rows(table: &str) -> Vec<(String, u64, i64, i64)> {
+        let table = parse(table.as_bytes()).expect("a table");
+        assert!(!table.cut);
+        let row = |row: TableRow<'_>| {
+            let Printed { active_count, active_ms, last_ms, .. } = row.numbers;
+            (String::from_utf8_lossy(row.name).into_owned(), active_count, active_ms, last_ms)
+        };
+        table.rows.into_iter().map(row).collect()
+    }
+
+    fn row(name: &str, count: u64, active_ms: i64, last_ms: i64) -> (String, u64, i64, i64) {
+        (name.to_owned(), count, active_ms, last_ms)
+    }
+
+    #[test]
+    fn a_vendors_column_is_passed_over() {
+        let table = include_str!("../../tests/cases/05_lg_pending_count.txt");
+        let expected = [row("modem_rx", 12, 0, 81000), row("wlan", 5, 150, 82000)];
+        assert_eq!(rows(table), expected);
+    }
+
+    #[test]
+    fn a_negative_number_leaves_one_row_one_row() {
+        let table = include_str!("../../tests/cases/05b_negative_number.txt");
+        let expected = [
+            row("modem_rx", 13, 0, 81000),
+            row("ec_sync", 2, -4, 81011),
+            row("wlan", 5, 150, 82000),
+            row("mgmt_txrx tx_cmp", 5, 0, 82000),
+        ];
+        assert_eq!(rows(table), expected);
+        let wide = table.replace("\t-4\t", "\t-99999999999999999999\t");
+        assert_eq!(rows(&wide)[1], row("ec_sync", 2, i64::MIN, 81011));
+    }
+
+    #[test]
+    fn columns_may_come_in_any_order_and_width() {
+        let heading = "name last_change active_since total_time extra max_time prevent_suspend_time \
+                       expire_count wakeup_count event_count active_count \n";
+        let table = format!(
+            "{heading}\
+             two words   82000  -150 3702 9 31 0 2 1 5 12 \n\
+             \x20           1 2 3 9 4 5 6 7 8 9\n\
+             deleted     0 0 0 0 0 0 0 0 0 0\n"
+        );
+        assert_eq!(rows(&table), [row("two words", 12, -150, 82000), row("", 9, 2, 1)]);
+        let padded = table.replace(" 9 31 ", " \t 9\t31 ");
+        assert_eq!(rows(&padded), rows(&table));
+    }
+
+    #[test]
+    fn a_heading_that_lacks_a_column_is_refused() {
+        let table = String::from_utf8(table(&[b"wlan"], 12)).expect("ASCII");
+        let refused = |table: String| format!("{:#}", parse(table.as_bytes()).unwrap_err());
+        for column in ["active_count", "active_since", "prevent_suspend_time"] {
+            let text = refused(table.replace(column, "other"));
+            assert!(text.contains(&format!("the column {column} 0 times")), "{text}");
+        }
+        let text = refused(table.replace("max_time", "total_time"));
+        assert!(text.contains("the column total_time 2 times"), "{text}");
+        // A row with more numbers than columns, and one with fewer.
+        let text = refused(table.replace("\t6\t", "\t6\t\t6\t"));
+        assert!(text.contains("more numbers than the heading's 9 columns"), "{text}");
+        let text = refused(table.replace("\t6\t", "\t"));
+        assert!(text.contains("no row of"), "{text}");
     }
 
     proptest! {

@@ -9,6 +9,8 @@
 //! - `total_ns` may be 1 ms too large while a source is active: floor(a + b) − floor(b).
 //! - A source that has been active for less than a ms reads as inactive.
 //! - `relax_count` is not printed. It is computed as `active_count` minus the current activation.
+//!
+//! The kernel computes with signed times, and some kernels print a current activation below 0.
 
 use sleepwalk_trace::record::STATE_ACTIVE;
 use sleepwalk_trace::snapshot::{Counters, SourceState};
@@ -27,20 +29,20 @@ pub struct Printed {
     /// Timers that ended an activation.
     pub expire_count: u64,
     /// Time since the current activation; 0 for an inactive source.
-    pub active_ms: u64,
+    pub active_ms: i64,
     /// Time active, with the current activation.
-    pub total_ms: u64,
+    pub total_ms: i64,
     /// The longest activation, or the current one if that is longer.
-    pub max_ms: u64,
+    pub max_ms: i64,
     /// The last change between active and inactive, CLOCK_MONOTONIC.
-    pub last_ms: u64,
+    pub last_ms: i64,
     /// Autosleep only: how long it prevented sleep.
-    pub prevent_ms: u64,
+    pub prevent_ms: i64,
 }
 
 impl Printed {
     /// From the order of debugfs' columns.
-    pub fn from_columns(columns: [u64; 9]) -> Self {
+    pub fn from_columns(columns: [i64; 9]) -> Self {
         let [
             active_count,
             event_count,
@@ -52,11 +54,12 @@ impl Printed {
             last_ms,
             prevent_ms,
         ] = columns;
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
         Self {
-            active_count,
-            event_count,
-            wakeup_count,
-            expire_count,
+            active_count: count(active_count),
+            event_count: count(event_count),
+            wakeup_count: count(wakeup_count),
+            expire_count: count(expire_count),
             active_ms,
             total_ms,
             max_ms,
@@ -67,8 +70,8 @@ impl Printed {
 
     /// The state as in the struct, as far as the printed numbers show it.
     pub fn state(&self) -> SourceState {
-        let active = self.active_ms > 0;
-        let ns = |ms: u64| ms.saturating_mul(NS_PER_MS);
+        let active = self.active_ms != 0;
+        let ns = |ms: i64| u64::try_from(ms).unwrap_or(0).saturating_mul(NS_PER_MS);
         let counters = Counters {
             active_count: self.active_count,
             event_count: self.event_count,
@@ -102,7 +105,9 @@ mod tests {
         let idle = Printed { active_ms: 0, ..printed }.state();
         assert!(!idle.active());
         assert_eq!((idle.counters.relax_count, idle.counters.total_ns), (7, 130 * NS_PER_MS));
-        let absurd = Printed::from_columns([0, 0, 0, 0, 5, 1, u64::MAX, 0, 0]).state();
+        let absurd = Printed::from_columns([0, 0, 0, 0, 5, 1, i64::MAX, 0, 0]).state();
         assert_eq!((absurd.counters.total_ns, absurd.counters.max_ns), (0, u64::MAX));
+        let back = Printed { active_ms: -4, ..printed }.state();
+        assert_eq!((back.active(), back.counters.total_ns), (true, 134 * NS_PER_MS));
     }
 }

@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use nix::libc;
@@ -129,28 +130,28 @@ fn gone(error: &io::Error) -> bool {
 
 /// The numbers, and whether they belong together.
 fn numbers(folder: &Path) -> io::Result<(Printed, bool)> {
-    let number = |name| number(folder, name);
-    let transition =
-        || -> io::Result<_> { Ok((number("active_count")?, number("last_change_ms")?)) };
+    let count = |name| number::<u64>(folder, name);
+    let ms = |name| number::<i64>(folder, name);
+    let transition = || -> io::Result<_> { Ok((count("active_count")?, ms("last_change_ms")?)) };
     let before = transition()?;
     let printed = Printed {
         active_count: before.0,
         last_ms: before.1,
         // In this order, time that passes between two reads is counted twice, and no counter ever
         // falls.
-        active_ms: number("active_time_ms")?,
-        total_ms: number("total_time_ms")?,
-        max_ms: number("max_time_ms")?,
-        event_count: number("event_count")?,
-        wakeup_count: number("wakeup_count")?,
-        expire_count: number("expire_count")?,
-        prevent_ms: number("prevent_suspend_time_ms")?,
+        active_ms: ms("active_time_ms")?,
+        total_ms: ms("total_time_ms")?,
+        max_ms: ms("max_time_ms")?,
+        event_count: count("event_count")?,
+        wakeup_count: count("wakeup_count")?,
+        expire_count: count("expire_count")?,
+        prevent_ms: ms("prevent_suspend_time_ms")?,
     };
     let after = transition()?;
     Ok((printed, before == after))
 }
 
-fn number(folder: &Path, name: &str) -> io::Result<u64> {
+fn number<N: FromStr>(folder: &Path, name: &str) -> io::Result<N> {
     let bytes = attribute(folder, name)?;
     let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
     number.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("{name} is not a number")))

@@ -1,31 +1,32 @@
 //! One pass over a session, event by event, in the order of their stamps.
 
+mod user_space;
+
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
-use super::active::{self, Active, Blocked, Blocking};
+use super::Analysis;
+use super::active::{self, Active, Blocking};
 use super::armed::Armed;
 use super::attempts::{AttemptBuilder, Facts, step_name};
 use super::causes::Causes;
 use super::clocks;
-use super::kernel_counts::{KernelCounts, Wakeup};
+use super::join::{join, names, unseen};
+use super::kernel_counts::{KernelCounts, Wakeup, find_dead_hooks};
 use super::ledger;
 use super::power;
 use super::sources;
 use super::suspend_loop::SuspendLoop;
 use super::tally::Tally;
 use super::waits::Waits;
+use super::wake_reasons::WakeReasons;
 use super::wakes::Wakes;
-use super::{Analysis, NameFacts};
-use crate::report::{Attempt, Cause, Counted, Evidence, Outcome, Source, Span, Sum};
+use crate::report::{Attempt, Cause, Evidence, Outcome, Span};
 use crate::session::decode::{Event, Model, View};
-use crate::session::held::{
-    self, Held, has_count_writes, has_earlier_waits, has_edges, has_exact_counters, has_waits,
-};
-use crate::session::hooks::{self, Proofs};
+use crate::session::held::{Held, has_count_writes, has_earlier_waits, has_edges, has_waits};
+use crate::session::hooks::Proofs;
 
 /// Follows the session.
 #[derive(Debug, Default)]
@@ -58,6 +59,7 @@ pub struct Fold {
     /// A wait ended idle since the last attempt, and for how many attempts that was so.
     waited: bool,
     after_waits: u64,
+    wake_reasons: WakeReasons,
     last_snapshot: Option<BootNanos>,
     /// The activations that counters had before the last snapshot of all: edges right before that are not in
     /// the trace.
@@ -120,34 +122,6 @@ impl Fold {
         self.now = self.now.max(at);
     }
 
-    /// Which threads may wait unseen, after the last event.
-    fn follow_waits(&mut self, model: &Model, at: BootNanos, event: &Event) {
-        let Some(waits) = &mut self.waits else { return };
-        match event {
-            Event::Lost { .. } => {
-                waits.gap(at, &mut self.active);
-                waits.resume(at);
-            }
-            Event::Waiters { in_prologue: false, threads, all } => {
-                waits.found(threads, *all, at, &mut self.active);
-            }
-            Event::PrologueEnd => {
-                // The records between the snapshot in the prologue and the first chunk are gone.
-                if let Some((threads, all)) = self.in_prologue.take() {
-                    waits.found(&threads, all, at, &mut self.active);
-                }
-            }
-            _ => {}
-        }
-        match event {
-            Event::WaitEnd { idle: true, .. } => self.idle = true,
-            Event::Edge { active: true, .. } | Event::Lost { .. } => self.idle = false,
-            _ => {}
-        }
-        let idle = self.idle || self.held.known() && self.active.idle();
-        waits.idle(at, idle && self.held.edges(model), &mut self.active);
-    }
-
     /// Something happened; events come in order.
     pub fn event(&mut self, model: &Model, at: BootNanos, event: Event) {
         if let Event::Clocks { difference_ns } = event {
@@ -187,6 +161,7 @@ impl Fold {
                 }
                 let ended = self.attempts.returned(at, errno);
                 let attempt = ended.is_some().then(|| self.causes.attempts_mut().len());
+                self.wake_reasons.returned(ended.is_some());
                 let wakeup = self.ended(model, ended);
                 let attempts = self.causes.attempts_mut();
                 self.counts.returned(at, errno, attempt, wakeup, attempts);
@@ -197,6 +172,10 @@ impl Fold {
             Event::Wake { irq } => {
                 self.attempts.woken(irq);
                 self.attempts.wakeup_event(at, true);
+            }
+            Event::WakeReason(reason) => {
+                let attempts = self.causes.attempts_mut();
+                self.wake_reasons.read(&reason, &mut self.attempts, attempts);
             }
             Event::SuspendStats(stats) => {
                 self.counts.read(model, at, &stats, self.causes.attempts_mut());
@@ -219,49 +198,9 @@ impl Fold {
             Event::Gap | Event::PrologueEnd => {
                 self.armed.forget(at);
                 self.counts.gap(matches!(event, Event::Gap));
+                self.wake_reasons.returned(false);
             }
             Event::Clocks { .. } => {}
-        }
-    }
-
-    /// User space does something that has to do with suspending.
-    fn user_space(&mut self, model: &Model, at: BootNanos, event: &Event) {
-        let Some(waits) = &mut self.waits else { return };
-        match *event {
-            Event::WaitBegin { thread } => {
-                waits.begin(thread, at, &mut self.active);
-                self.suspend_loop.wait(thread, at);
-                self.awake(at);
-            }
-            Event::WaitEnd { thread, idle } => {
-                self.waited |= idle;
-                if let Some(since) = waits.end(thread, at, idle, &mut self.active) {
-                    self.awake_since = None;
-                    self.causes.waited(since);
-                }
-                self.suspend_loop.waited(thread, at, idle);
-                if idle && !self.attempts.open() && self.armed.now != Some(true) {
-                    // The count that it read: an event from here on has the write refused.
-                    self.active.open_window();
-                }
-            }
-            Event::CountWrite { thread, saved } => {
-                waits.writes(thread, at, &mut self.active);
-                self.awake(at);
-                let refused = (!saved).then(|| self.suspects(model));
-                self.suspend_loop.write(thread, at, refused);
-                if self.attempts.open() {
-                    return;
-                }
-                self.armed.write(saved);
-                self.save_refused += u64::from(!saved);
-                if saved {
-                    self.active.open_window();
-                } else {
-                    self.active.close_window();
-                }
-            }
-            _ => {}
         }
     }
 
@@ -317,7 +256,12 @@ impl Fold {
         facts.by_edges = self.held.known() && self.held.edges(model);
         attempt.save_refused = std::mem::take(&mut self.save_refused);
         attempt.armed = self.armed.attempt;
-        facts.blames_sources &= !(facts.by_edges && facts.froze_too_long);
+        if facts.by_edges && facts.froze_too_long {
+            // Somebody has lowered the limit.
+            facts.blames_sources = false;
+            attempt.outcome = Outcome::Failed;
+            attempt.freeze_timeout = true;
+        }
         facts.blames_sources &= attempt.armed != Some(false);
         let wakeup = self.wakeup(&facts);
         if facts.blames_sources {
@@ -395,6 +339,7 @@ impl Fold {
         Proofs {
             activations: counters.into_values().fold(0, u64::saturating_add),
             after_waits: self.after_waits,
+            irq_wakes: self.wake_reasons.irq_wakes,
             ..Proofs::default()
         }
     }
@@ -480,111 +425,4 @@ impl Fold {
             model,
         }
     }
-}
-
-/// The facts of each name, by its number.
-fn names(held: &Held, cost: &Blocked, tally: &Tally) -> BTreeMap<u32, NameFacts> {
-    let name = |(place, group): (usize, &held::Group)| {
-        let (held_ns, longest) = tally.of_name(place);
-        let sole_ns = cost.sole_by_name.get(&group.name).copied().unwrap_or(0);
-        let activations = group.activations;
-        let facts = NameFacts { sole_ns, held_ns, longest, activations, yields: group.yields };
-        (group.name, facts)
-    };
-    held.groups.iter().enumerate().map(name).collect()
-}
-
-/// Finds the hooks that never fired although they must have. Without phases it is unknown which attempts
-/// slept.
-fn find_dead_hooks(
-    model: &mut Model,
-    proofs: Proofs,
-    counted: Option<Counted>,
-    attempts: &mut [Attempt],
-) {
-    let unreturned = attempts.iter().rev().skip(1).filter(|a| a.outcome == Outcome::Unfinished);
-    let proofs = Proofs {
-        counted: counted.map_or(0, |c| c.kernel_success.saturating_add(c.kernel_fail)),
-        unreturned: unreturned.count() as u64,
-        ..proofs
-    };
-    model.dead_hooks = hooks::dead(model, &proofs);
-    if !hooks::has(model, "phase") {
-        for attempt in attempts.iter_mut().filter(|a| a.outcome == Outcome::NoSleep) {
-            attempt.outcome = Outcome::Unfinished;
-            attempt.causes.clear();
-        }
-    }
-}
-
-/// Adds what edges have to what counters have. Edges show sources that no snapshot has met; counters
-/// have activations that edges missed.
-fn join(
-    counted: &mut BTreeMap<u32, Source>,
-    sources: &[held::Source],
-    model: &Model,
-    last_snapshot: Option<BootNanos>,
-) {
-    for source in sources {
-        let (held_ns, activations) = (source.holder.held_ns, source.activations);
-        match (counted.entry(source.instance), source.first) {
-            (Entry::Occupied(counted), first) => {
-                let counted = counted.into_mut();
-                counted.sum.held_ns = held_ns;
-                let Some(first) = first else { continue };
-                counted.first_ns = counted.first_ns.min(first);
-                counted.last_ns = counted.last_ns.max(source.last);
-                if !source.doubtful && has_edges(model) && model.edges > 0 {
-                    counted.sum.activations = activations;
-                    counted.sum.events = counted.sum.events.max(activations);
-                }
-            }
-            (Entry::Vacant(unseen), Some(first_ns)) => {
-                // Each activation is an event; other events are unknown.
-                let events = activations;
-                unseen.insert(Source {
-                    first_ns,
-                    last_ns: source.last,
-                    born: true,
-                    died: last_snapshot.is_some_and(|at| at > source.last),
-                    active_at_end: source.active_at_end,
-                    sum: Sum { instances: 1, held_ns, activations, events, ..Sum::default() },
-                    ..Source::default()
-                });
-            }
-            (Entry::Vacant(_), None) => {}
-        }
-    }
-}
-
-/// How many activations the counters have that no edge showed and nothing counted as lost. The edges
-/// of a source with any are not believed.
-fn unseen(
-    counted: &BTreeMap<u32, Source>,
-    held: &mut Held,
-    model: &Model,
-    before_end: Option<&BTreeMap<u32, u64>>,
-) -> u64 {
-    if !has_edges(model) || !has_exact_counters(model) {
-        return 0;
-    }
-    let mut unseen = 0u64;
-    for source in held.sources.iter_mut() {
-        let instance = &source.instance;
-        let Some(all) = counted.get(instance) else { continue };
-        let counted = before_end
-            .map_or(all.sum.activations, |before| before.get(instance).copied().unwrap_or(0));
-        let group = &mut held.groups[source.group as usize];
-        group.counted = group.counted.saturating_add(counted);
-        let missing = counted.saturating_sub(source.activations);
-        if !source.doubtful && missing > 0 {
-            source.doubtful = true;
-            group.activations = None;
-            unseen = unseen.saturating_add(missing);
-        }
-    }
-    for group in &mut held.groups {
-        group.activations = group.activations.filter(|seen| *seen >= group.counted);
-    }
-    unseen
 }

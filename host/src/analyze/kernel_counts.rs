@@ -10,7 +10,7 @@ use sleepwalk_trace::time::BootNanos;
 
 use crate::report::{Attempt, Counted, FailedStep, Outcome, Stage};
 use crate::session::decode::Model;
-use crate::session::hooks::has;
+use crate::session::hooks::{self, Proofs, has};
 
 /// `-EBUSY`: what a pending wakeup returns, and some drivers.
 const EBUSY: i32 = -16;
@@ -303,6 +303,29 @@ impl KernelCounts {
             self.count(if model.finish.is_some() { 0 } else { self.read_at.0.max(1) });
         }
         self.counted
+    }
+}
+
+/// Finds the hooks that never fired although they must have. Without phases it is unknown which attempts
+/// slept.
+pub fn find_dead_hooks(
+    model: &mut Model,
+    proofs: Proofs,
+    counted: Option<Counted>,
+    attempts: &mut [Attempt],
+) {
+    let unreturned = attempts.iter().rev().skip(1).filter(|a| a.outcome == Outcome::Unfinished);
+    let proofs = Proofs {
+        counted: counted.map_or(0, |c| c.kernel_success.saturating_add(c.kernel_fail)),
+        unreturned: unreturned.count() as u64,
+        ..proofs
+    };
+    model.dead_hooks = hooks::dead(model, &proofs);
+    if !has(model, "phase") {
+        for attempt in attempts.iter_mut().filter(|a| a.outcome == Outcome::NoSleep) {
+            attempt.outcome = Outcome::Unfinished;
+            attempt.causes.clear();
+        }
     }
 }
 

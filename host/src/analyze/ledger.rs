@@ -1,7 +1,7 @@
 //! The awake-time ledger: every nanosecond of the session is in exactly one line, and charged.
 //!
 //! Attempts, waits and the steps of the suspend loop are spans, which may overlap. One sweep over their
-//! boundaries gives each piece of the session to the first that applies: [`Class`] has the order.
+//! boundaries gives each piece of the session to the first that applies: `Class` has the order.
 
 use std::collections::BTreeMap;
 

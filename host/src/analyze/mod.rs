@@ -13,6 +13,7 @@ pub mod causes;
 pub mod clocks;
 pub mod findings;
 pub mod fold;
+pub mod join;
 pub mod kernel_counts;
 pub mod ledger;
 pub mod overlaps;
@@ -24,6 +25,7 @@ pub mod suspend_loop;
 pub mod tally;
 pub mod union;
 pub mod waits;
+pub mod wake_reasons;
 pub mod wakes;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -117,9 +117,12 @@ impl SuspendLoop {
 
     /// An attempt returned.
     pub fn returned(&mut self, index: usize, at: BootNanos) {
-        if let Some(thread) = self.suspender {
-            self.set(thread, at, Last::BackedOff(BackedOff::Attempt(index)));
+        let Some(thread) = self.suspender else { return };
+        if let Some(&(start_ns, Last::BackedOff(by))) = self.threads.get(&thread) {
+            // It tried again without a wait, or someone in a shell did while it backed off.
+            self.backoff.push((Span { start_ns, end_ns: at }, by));
         }
+        self.set(thread, at, Last::BackedOff(BackedOff::Attempt(index)));
     }
 
     /// Records are missing: the next steps of all threads may be among them.

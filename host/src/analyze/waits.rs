@@ -3,7 +3,7 @@
 //! The record of a wait may lack its start or its end. From the start of the session, a loss or a gap on,
 //! a thread may be waiting of which nothing is recorded yet, until an instant at which nobody can wait:
 //!
-//! - No source was active for [`LATENCY_NS`]: the kernel ends every wait when the last source becomes
+//! - No source was active for `LATENCY_NS`: the kernel ends every wait when the last source becomes
 //!   inactive (`pm_get_wakeup_count`, `drivers/base/power/wakeup.c`, 5.10 to 7.3).
 //! - The freezer ran: it interrupts every wait (`fake_signal_wake_up`, `kernel/freezer.c`).
 //! - The thread that suspends was seen to do something else.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sleepwalk_trace::time::BootNanos;
 use thiserror::Error;
 
 use super::{Trace, device, distinct, doubts, kernel, listed, snapshots};
@@ -131,7 +132,7 @@ fn identity(session: &report::Session) -> (String, String, String) {
 }
 
 fn one(mut traces: Vec<Trace>, top: Option<usize>) -> Result<Device, MergeError> {
-    traces.sort_by_key(|t| (t.report.session.start_realtime_ns, t.report.session.start_ns));
+    sort(&mut traces);
     for (index, a) in traces.iter().enumerate() {
         for b in &traces[index + 1..] {
             if let Some(ns) = overlap(&a.report.session, &b.report.session) {
@@ -161,6 +162,25 @@ fn one(mut traces: Vec<Trace>, top: Option<usize>) -> Result<Device, MergeError>
             .map(|(t, boot)| DeviceSession { trace: t.file, boot, report: t.report })
             .collect(),
     })
+}
+
+/// Sorts by boot, and within a boot by CLOCK_BOOTTIME: a device may learn the date late. A boot has the
+/// date by the last reading of CLOCK_REALTIME in it.
+fn sort(traces: &mut [Trace]) {
+    let started =
+        |s: &report::Session| i128::from(s.start_realtime_ns.0) - i128::from(s.start_ns.0);
+    let mut boots = BTreeMap::<String, (Option<BootNanos>, i128)>::new();
+    for session in traces.iter().map(|trace| &trace.report.session) {
+        let read = (session.clock.map(|clock| clock.at_ns), started(session));
+        let boot = boots.entry(session.boot_id.clone()).or_insert(read);
+        *boot = read.max(*boot);
+    }
+    traces.sort_by_cached_key(|trace| {
+        let session = &trace.report.session;
+        let boot = boots.get(&session.boot_id).filter(|_| !session.boot_id.is_empty());
+        let date = boot.map_or_else(|| started(session), |(_, date)| *date);
+        (date, session.boot_id.clone(), session.start_ns)
+    });
 }
 
 /// The time that two sessions of one device have in common: by BOOTTIME within a boot, or by

@@ -71,6 +71,7 @@ const SOURCES: &[Column<Source>] = &[
     ("born", |s| s.born.to_string()),
     ("died", |s| s.died.to_string()),
     ("held_ns", |s| s.sum.held_ns.to_string()),
+    ("held_at_least", |s| s.sum.held_at_least.to_string()),
     ("longest_hold_ns", |s| s.sum.longest_hold_ns.to_string()),
     ("longest_hold_at_ns", |s| known(s.longest_hold_at_ns.map(|at| at.0))),
     ("blocked_share_ns", |s| known(s.sum.blocked_share_ns)),
@@ -117,6 +118,9 @@ const ATTEMPTS: &[Column<Attempt>] = &[
     }),
     ("failed_step", |a| known(a.failed_step)),
     ("freeze_timeout", |a| a.freeze_timeout.to_string()),
+    ("resume_reason", |a| {
+        a.resume_reason.as_ref().map(|reason| cell(reason.as_bytes())).unwrap_or_default()
+    }),
 ];
 
 const WAITS: &[Column<Wait>] = &[

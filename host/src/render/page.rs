@@ -146,7 +146,12 @@ impl Cell {
 
     /// A time, likewise.
     pub fn time(ns: u64) -> Self {
-        Self::Number(if ns == 0 { "·".to_owned() } else { time(ns) }, ns)
+        Self::shown(time(ns), ns)
+    }
+
+    /// A time that is rounded already.
+    pub fn shown(shown: String, ns: u64) -> Self {
+        Self::Number(if ns == 0 { "·".to_owned() } else { shown }, ns)
     }
 
     /// A time that may be unknown.

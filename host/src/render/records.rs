@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, EDGE_SHARED, Hook, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot, Stamped,
-    Waiters,
+    EDGE_ACTIVE, EDGE_SHARED, Hook, HookRun, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot,
+    Stamped, Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
@@ -115,6 +115,11 @@ impl State {
                 ("power_supply", self.with_string(body, "status", s.status))
             }
             Record::Waiters(w) => ("waiters", waiters(w)),
+            Record::WakeReason(w) => {
+                let body = json!({"irq": w.irq, "freeze_timeout_ms": w.freeze_timeout_ms});
+                ("wake_reason", with_bytes(body, "reason", &w.reason))
+            }
+            Record::HookRuns(r) => ("hook_runs", json!({"hooks": runs(&r.hooks)})),
             Record::SuspendStats(stats) => {
                 let counters = stats
                     .counters
@@ -176,6 +181,10 @@ fn session(s: &Session) -> Value {
 
 fn hooks(hooks: &[Hook]) -> Value {
     hooks.iter().map(|h| json!({"what": h.what, "how": h.how, "why": h.why})).collect()
+}
+
+fn runs(hooks: &[HookRun]) -> Value {
+    hooks.iter().map(|h| json!({"what": h.what, "runs": h.runs, "missed": h.missed})).collect()
 }
 
 fn source_state(instance: u32, state: &SourceState) -> Value {

@@ -144,6 +144,9 @@ pub struct Attempt {
     pub failed_step: Option<FailedStep>,
     /// Tasks did not freeze within the kernel's limit.
     pub freeze_timeout: bool,
+    /// Why the system resumed, or the attempt aborted, by `last_resume_reason` of Android's kernels; `None`
+    /// elsewhere.
+    pub resume_reason: Option<String>,
     /// Time within `machine_suspend`, over all entries; 0 unless it slept.
     pub slept_ns: u64,
     /// Its steps, sorted by start; the first 512 if there are more.
@@ -200,12 +203,11 @@ impl Attempt {
         self.wake.as_ref()?.charged()
     }
 
-    /// The device that failed it; or the interrupt that aborted it, where the kernel did not look at the
-    /// sources.
+    /// The device that failed it; or the wake interrupt that aborted it, where no source is to blame.
     pub fn ended_by(&self) -> Option<Culprit<'_>> {
         match self.outcome {
             Outcome::Failed => self.failed_device.as_deref().map(Culprit::Device),
-            Outcome::Aborted | Outcome::NoSleep if self.armed == Some(false) => {
+            Outcome::Aborted | Outcome::NoSleep => {
                 self.irq.filter(|_| self.causes.is_empty()).map(Culprit::Interrupt)
             }
             _ => None,

@@ -7,7 +7,8 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::sources::rank;
 use super::{
-    By, Culprit, Hook, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind, Sum, Walks,
+    By, Clock, Culprit, Hook, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind, Sum,
+    Walks,
 };
 use crate::analyze::{Analysis, findings, ledger};
 use crate::session::decode::Model;
@@ -58,7 +59,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
             },
             bytes_written: o.bytes_written,
         }),
-        findings: findings::findings(analysis),
+        findings: findings::findings(analysis, &by_name(analysis)),
     }
 }
 
@@ -91,6 +92,7 @@ fn session(analysis: &Analysis) -> Session {
         end_ns: model.end,
         duration_ns: model.duration_ns(),
         start_realtime_ns: model.start_real(),
+        clock: model.dated.map(|clocks| Clock { at_ns: clocks.boot, realtime_ns: clocks.real }),
         device: header.device,
         kernel: header.kernel,
         machine: header.machine,
@@ -127,6 +129,7 @@ fn hooks(model: &Model) -> Vec<Hook> {
         how: hook.how.clone(),
         why: hook.why.clone(),
         state: hook_state(model, &hook.what),
+        missed: model.hook_runs.iter().find(|run| run.what == hook.what).and_then(|run| run.missed),
     };
     hooks.map(hook).collect()
 }
@@ -211,7 +214,8 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
     let facts = analysis.names.iter().map(|(id, facts)| (analysis.model.text(*id), facts));
     let facts: BTreeMap<_, _> = facts.collect();
     for (name, source) in &mut sources {
-        let Sum { instances, held_ns, activations, events, expiries, .. } = source.sum;
+        let Sum { instances, held_ns, held_at_least, activations, events, expiries, .. } =
+            source.sum;
         let facts = facts.get(name).copied().copied().unwrap_or_default();
         let cost = costs.get(name).copied().unwrap_or_default();
         let activations = facts.activations.unwrap_or(activations);
@@ -220,6 +224,7 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
             instances,
             // A source may have got its name only after it had been held.
             held_ns: held_ns.max(facts.held_ns),
+            held_at_least,
             longest_hold_ns,
             activations,
             events: events.max(activations),

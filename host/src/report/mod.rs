@@ -30,7 +30,9 @@ pub use attempt::{
     Wake, WakeSource,
 };
 pub use build::{build, by_name};
-pub use finding::{Finding, FindingKind, Held, Losses, Severity, Storms, Waker};
+pub use finding::{
+    Finding, FindingKind, Held, Losses, Severity, Storms, Unattributed, Unslept, Waker, When,
+};
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, SourceKind, Sum, rank};
@@ -81,6 +83,17 @@ impl Report {
     }
 }
 
+/// A reading of two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Clock {
+    /// CLOCK_BOOTTIME.
+    #[serde(serialize_with = "stamp")]
+    pub at_ns: BootNanos,
+    /// CLOCK_REALTIME.
+    #[serde(serialize_with = "wall_clock")]
+    pub realtime_ns: RealNanos,
+}
+
 /// Where and how the trace was taken, and how far it can be trusted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Session {
@@ -92,9 +105,11 @@ pub struct Session {
     pub end_ns: BootNanos,
     /// From the first to the last.
     pub duration_ns: u64,
-    /// CLOCK_REALTIME at the start.
+    /// CLOCK_REALTIME at the start, by `clock`.
     #[serde(serialize_with = "wall_clock")]
     pub start_realtime_ns: RealNanos,
+    /// The last reading of CLOCK_REALTIME; null where it was never set, and the date is wrong.
+    pub clock: Option<Clock>,
     /// Model of the device; empty where it is unknown.
     pub device: String,
     /// `uname -r`.
@@ -225,6 +240,9 @@ pub struct Hook {
     pub why: String,
     /// Whether the trace has its events.
     pub state: HookState,
+    /// Events that the kernel did not hand to it, because it was running on the same CPU; `None` where that
+    /// is not known.
+    pub missed: Option<u64>,
 }
 
 /// The batteries and chargers.

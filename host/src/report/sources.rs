@@ -69,6 +69,8 @@ pub struct Sum {
     pub instances: u64,
     /// Time active; of several, the time in which any was.
     pub held_ns: u64,
+    /// `held_ns` is a lower bound: by snapshots alone, a source was active in one and gone in the next.
+    pub held_at_least: bool,
     /// Its longest hold: the time active without a break.
     pub longest_hold_ns: u64,
     /// Its share of the blocked time; null without activations and waits.
@@ -102,6 +104,7 @@ pub struct Sum {
 impl Sum {
     /// Adds another; blocked time that neither knows stays null.
     pub fn add(&mut self, more: &Self) {
+        self.held_at_least |= more.held_at_least;
         add_known(&mut self.blocked_share_ns, more.blocked_share_ns);
         add_known(&mut self.blocked_sole_ns, more.blocked_sole_ns);
         self.longest_hold_ns = self.longest_hold_ns.max(more.longest_hold_ns);

@@ -45,6 +45,13 @@ pub enum Warning {
     },
     /// An attached hook never fired although other records prove that it must have.
     DeadHook(HookKind),
+    /// Events that the kernel did not hand to a hook.
+    MissedRuns {
+        /// The hook.
+        what: HookKind,
+        /// How many.
+        missed: u64,
+    },
     /// The kernel counted other attempts than the trace has.
     Counts(Counted),
 }
@@ -101,6 +108,10 @@ impl Session {
         );
         let dead = self.hooks.iter().filter(|hook| hook.state == HookState::Dead);
         warnings.extend(dead.map(|hook| Warning::DeadHook(hook.what.clone())));
+        warnings.extend(self.hooks.iter().filter_map(|hook| {
+            let missed = hook.missed.filter(|missed| *missed > 0)?;
+            Some(Warning::MissedRuns { what: hook.what.clone(), missed })
+        }));
         let counts = self.attempt_counts.filter(|counts| !counts.agree());
         warnings.extend(counts.map(Warning::Counts));
         let listed = self.hooks.iter().any(|hook| hook.what == HookKind::Phase);

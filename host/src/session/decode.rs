@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, IrqDef, Lost, Overhead, Phase, PowerSupply,
-    Reason, Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin, WaitEnd,
-    Waiters, Wake,
+    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost, Overhead, Phase,
+    PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin,
+    WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -41,6 +41,10 @@ pub enum Unreadable {
     #[error("it holds no whole record: {0} bytes are damaged or cut off")]
     NoRecords(u64),
 }
+
+/// The release of Linux 3.10, and no device runs an older one. Without a battery, clocks start in 1970
+/// (`timekeeping_init`, `kernel/time/timekeeping.c`) or in 2000, as many real-time clocks do.
+const OLDEST: RealNanos = RealNanos(1_372_550_400_000_000_000);
 
 /// A whole file. A capture is no longer than its `--max-size`, so that it fits into memory; and a
 /// copy stays whole while another program truncates the file, unlike a mapping. If the trace is still
@@ -103,6 +107,8 @@ pub enum Event {
     },
     /// A power supply was read.
     PowerSupply(Box<PowerSupply>),
+    /// The kernel's files about the last attempt were read.
+    WakeReason(Box<WakeReason>),
     /// The kernel's counts of attempts were read, and some had changed.
     SuspendStats(Box<SuspendStats>),
     /// The probe lost events at some time since the last edge. The stamp is when it was noticed.
@@ -183,6 +189,8 @@ pub struct Model {
     pub end: BootNanos,
     /// A reading of the three clocks, the first of the trace.
     pub clocks: Clocks,
+    /// The last reading of the three clocks with CLOCK_REALTIME set; `None` where it never was.
+    pub dated: Option<Clocks>,
     /// Strings by number.
     pub strings: BTreeMap<u32, Vec<u8>>,
     /// Sources by instance.
@@ -213,6 +221,8 @@ pub struct Model {
     pub damage: Damage,
     /// Events of each hook.
     pub fired: Fired,
+    /// How often the programs of each hook ran.
+    pub hook_runs: Vec<HookRun>,
     /// Hooks that never fired although they must have; known at the end of the session.
     pub dead_hooks: Vec<&'static str>,
     /// The chunk being read is a prologue.
@@ -239,6 +249,9 @@ impl Model {
                         model.clocks = header.clocks;
                     }
                     started = true;
+                    if header.clocks.real >= OLDEST {
+                        model.dated = Some(header.clocks);
+                    }
                     if let Some(Clocks { boot, suspended_ns, .. }) = clocks.replace(header.clocks) {
                         sink(&model, boot, Event::Clocks { difference_ns: suspended_ns });
                     }
@@ -317,6 +330,7 @@ impl Model {
             Record::CountWrite(CountWrite { thread, saved }) => Event::CountWrite { thread, saved },
             Record::Wake(Wake { irq }) => Event::Wake { irq },
             Record::PowerSupply(supply) => Event::PowerSupply(Box::new(supply)),
+            Record::WakeReason(reason) => Event::WakeReason(Box::new(reason)),
             Record::SuspendStats(stats) => Event::SuspendStats(Box::new(stats)),
             Record::Edge(edge) => self.edge(edge),
             Record::Waiters(Waiters { how, why, threads, .. }) => Event::Waiters {
@@ -363,6 +377,7 @@ impl Model {
                 self.overhead = Some(overhead);
             }
             Record::End(end) => self.finish = Some(end),
+            Record::HookRuns(runs) => self.hook_runs = runs.hooks,
             // Events, which `record` handled.
             _ => {}
         }
@@ -373,9 +388,10 @@ impl Model {
         self.end.since(self.start)
     }
 
-    /// CLOCK_REALTIME at the session's start.
+    /// CLOCK_REALTIME at the session's start, by the clock as it was set last: where a device gets the
+    /// time from a network, the clock is wrong until then.
     pub fn start_real(&self) -> RealNanos {
-        self.clocks.real_at(self.start)
+        self.dated.unwrap_or(self.clocks).real_at(self.start)
     }
 
     /// A string by its number; empty where it was lost.

@@ -65,7 +65,11 @@ struct Order {
 fn is_agents(event: &Event) -> bool {
     matches!(
         event,
-        Event::Snapshot(_) | Event::PowerSupply(_) | Event::SuspendStats(_) | Event::Waiters { .. }
+        Event::Snapshot(_)
+            | Event::PowerSupply(_)
+            | Event::SuspendStats(_)
+            | Event::WakeReason(_)
+            | Event::Waiters { .. }
     )
 }
 

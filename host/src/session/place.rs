@@ -72,6 +72,8 @@ pub struct Place<'a> {
 impl Place<'_> {
     pub fn by_counters(&mut self, region: &Region) {
         let active = self.source.count > 0;
+        let holder = &mut self.source.holder;
+        holder.at_least |= holder.removed && holder.active;
         let (held, changed) = self.grown(region);
         // Since its last change; before that it was held for the rest.
         let tail = if active { held.min(region.length - changed) } else { 0 };

@@ -55,6 +55,8 @@ pub(super) const ENDED: HoldKind = HoldKind::Ended { unfinished: false };
 pub struct Holder {
     /// Time held, in all holds that are final.
     pub held_ns: u64,
+    /// It was held for longer: it was gone before anything showed for how long.
+    pub at_least: bool,
     /// The part of it since the counters of `base`.
     pub(super) placed_ns: u64,
     /// It is held, as far as that is final, and the part up to here is in `held_ns`.

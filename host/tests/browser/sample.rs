@@ -2,9 +2,9 @@
 //! their own rates, waits between, and a ledger that adds up.
 
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Drain, Evidence, Finding, FindingKind, Hook, HookKind, HookState,
-    Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity,
-    Source, Span, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Clock, Drain, Evidence, Finding, FindingKind, Hook, HookKind,
+    HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session,
+    Severity, Source, Span, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -150,6 +150,10 @@ pub fn empty() -> Report {
             end_ns: BootNanos(START),
             duration_ns: 0,
             start_realtime_ns: RealNanos(1_772_359_211_250_000_000),
+            clock: Some(Clock {
+                at_ns: BootNanos(START),
+                realtime_ns: RealNanos(1_772_359_211_250_000_000),
+            }),
             device: name("Pixel 8"),
             kernel: name("6.12.38-android16-5-g0123456789ab"),
             machine: name("aarch64"),
@@ -164,12 +168,14 @@ pub fn empty() -> Report {
                     how: name("tp_btf"),
                     why: String::new(),
                     state: HookState::Recorded,
+                    missed: Some(0),
                 },
                 Hook {
                     what: HookKind::Return,
                     how: name("kretprobe"),
                     why: name("no trampoline"),
                     state: HookState::Recorded,
+                    missed: Some(0),
                 },
             ],
             edges: true,
@@ -273,6 +279,7 @@ fn attempt(
         failed_device: None,
         failed_step: None,
         freeze_timeout: false,
+        resume_reason: None,
         slept_ns: 0,
         steps: Vec::new(),
         s2idle_entries: 0,

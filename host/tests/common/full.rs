@@ -5,9 +5,10 @@ use sleepwalk::render::markdown;
 use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Counted, Drain, Evidence, FailedStep, Finding, FindingKind, Hook,
-    HookKind, HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report, SCHEMA,
-    Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
+    Attempt, Blocker, Cause, Clock, Counted, Drain, Evidence, FailedStep, Finding, FindingKind,
+    Hook, HookKind, HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report,
+    SCHEMA, Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie, Wait, Wake, WakeSource,
+    Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -79,6 +80,7 @@ fn attempts() -> Vec<Attempt> {
         failed_device: None,
         failed_step: None,
         freeze_timeout: false,
+        resume_reason: None,
         slept_ns: 0,
         steps: vec![
             Step { step: "freeze_processes", start_ns: at(1_000), end_ns: Some(at(1_001)) },
@@ -117,6 +119,7 @@ fn attempts() -> Vec<Attempt> {
         .to_vec();
     attempts[1].causes[0].first = true;
     attempts[3].failed_device = Some("=evil|\u{1b}[31m<b>`dev`".to_owned());
+    attempts[3].resume_reason = Some("=Abort: ufs\u{1b}[0m".to_owned());
     attempts[3].failed_step = Some(FailedStep::Suspend);
     attempts
 }
@@ -182,6 +185,10 @@ fn session() -> Session {
         end_ns: at(4_600),
         duration_ns: 3_600 * S,
         start_realtime_ns: RealNanos(1_772_359_211 * S as i64),
+        clock: Some(Clock {
+            at_ns: at(4_600),
+            realtime_ns: RealNanos((1_772_359_211 + 3_600) * S as i64),
+        }),
         device: "Pixel 6 @everyone".to_owned(),
         kernel: "6.12.23-android16-5".to_owned(),
         machine: "aarch64".to_owned(),
@@ -196,6 +203,7 @@ fn session() -> Session {
                 how: "tp_btf".into(),
                 why: String::new(),
                 state: HookState::Recorded,
+                missed: Some(0),
             })
             .to_vec(),
         edges: true,
@@ -239,6 +247,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
         sum: Sum {
             instances: 1,
             held_ns: 2 * blocked_s * S,
+            held_at_least: false,
             longest_hold_ns: blocked_s * S,
             blocked_share_ns: Some(blocked_s * S),
             blocked_sole_ns: Some(blocked_s * S / 2),

@@ -6,6 +6,7 @@ pub mod full;
 pub mod inverse;
 pub mod packets;
 pub mod schema;
+pub mod worded;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub struct Maker {
     pub now: u64,
     /// How much of it was slept with the clock stopped.
     pub suspended: u64,
+    /// CLOCK_REALTIME at [`T0`].
+    pub real: i64,
     strings: BTreeMap<Vec<u8>, u32>,
     states: BTreeMap<u32, SourceState>,
     snapshots: u64,
@@ -77,6 +80,7 @@ impl Maker {
             differ: DeltaEncoder::default(),
             now,
             suspended: 300 * S,
+            real: REAL,
             strings: BTreeMap::new(),
             states: BTreeMap::new(),
             snapshots: 0,
@@ -289,6 +293,11 @@ impl Maker {
         self
     }
 
+    /// An attempt begins and syncs the file systems, where it looks at wakeups for the first time.
+    pub fn entered_sync(&mut self, mode: i32) -> &mut Self {
+        self.phase("suspend_enter", mode, true).phase("sync_filesystems", 0, true)
+    }
+
     /// The phases of a way down into s2idle, 1 ms each, up to and without `last`.
     pub fn down(&mut self, mode: i32, last: &str) -> &mut Self {
         let steps = [
@@ -355,7 +364,7 @@ impl Maker {
         Clocks {
             boot: BootNanos(self.now),
             suspended_ns: self.suspended,
-            real: RealNanos(REAL + (self.now - T0) as i64),
+            real: RealNanos(self.real + (self.now - T0) as i64),
         }
     }
 

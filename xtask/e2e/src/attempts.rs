@@ -3,7 +3,7 @@
 use crate::ftrace::{Event, Kind};
 
 /// One call of `pm_suspend`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
     /// CLOCK_BOOTTIME of its begin and its return, in ns.
     pub span_ns: (u64, u64),

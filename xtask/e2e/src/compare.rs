@@ -16,13 +16,13 @@ pub const TOLERANCE_NS: u64 = 250_000_000;
 /// none to compare.
 fn by_thing(events: &[Event]) -> BTreeMap<String, Vec<&Event>> {
     let mut things: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
-    for event in events {
+    for event in events.iter().filter(|event| event.kind.hooked()) {
         let thing = match &event.kind {
             Kind::Phase { .. } | Kind::Return(_) => "attempts".to_owned(),
             Kind::Edge { name, .. } => format!("source {name}"),
             Kind::WaitBegin { thread } | Kind::WaitEnd { thread, .. } => format!("wait {thread}"),
             Kind::Save { thread, .. } => format!("save {thread}"),
-            Kind::Wake(_) => "wakes".to_owned(),
+            _ => "wakes".to_owned(),
         };
         things.entry(thing).or_default().push(event);
     }
@@ -54,4 +54,15 @@ pub fn same_as_ftrace(kernel: &[Event], trace: &Trace, least: &[(&str, usize)]) 
         ensure!(count(prefix) >= *least, "ftrace saw only {} of `{prefix}`", count(prefix));
     }
     Ok(())
+}
+
+/// The events that the ledger goes by, and how far our stamp of each is from ftrace's in ns.
+/// [`same_as_ftrace`] has to hold.
+pub fn stamps_apart(kernel: &[Event], ours: &[Event]) -> Vec<(Kind, u64)> {
+    let (mut kernel, mut ours) = (by_thing(kernel), by_thing(ours));
+    for events in [&mut kernel, &mut ours] {
+        events.retain(|thing, _| !thing.starts_with("source ") && thing != "wakes");
+    }
+    let pairs = kernel.values().flatten().zip(ours.values().flatten());
+    pairs.map(|(kernel, our)| (kernel.kind.clone(), our.at_ns.abs_diff(kernel.at_ns))).collect()
 }

@@ -11,9 +11,13 @@ pub mod debugfs;
 pub mod device;
 pub mod ftrace;
 pub mod held;
+pub mod ledger;
+pub mod reported;
 pub mod scenario;
 pub mod snapshot;
 pub mod trace;
+pub mod verdict;
+pub mod waiter;
 
 use anyhow::{Result, ensure};
 

@@ -9,7 +9,7 @@ use sleepwalk_e2e::battery::Battery;
 use sleepwalk_e2e::ftrace::{Event, Kind};
 use sleepwalk_e2e::trace::Trace;
 use sleepwalk_e2e::{Device, capture, capture_with, device};
-use sleepwalk_trace::record::{PowerSupply, Reason, Record};
+use sleepwalk_trace::record::{HOOKS, PowerSupply, Reason, Record};
 
 /// Both stamp inside one tracepoint, one after the other; emulated CPUs are slow, and may be taken
 /// away in between.
@@ -47,7 +47,47 @@ fn a_wakes_interrupt_has_the_name_that_sysfs_has() -> Result<()> {
             assert_eq!(strings[&chip], device.sh(&format!("cat {folder}/chip_name"))?);
             ensure!(!strings[&name].is_empty(), "{number} has no name");
         }
+        wake_reasons_are_the_kernels(&device, &trace)?;
+        no_run_was_missed(&trace)?;
     }
+    Ok(())
+}
+
+/// After the last attempt the kernel's files still have what the trace has of it.
+fn wake_reasons_are_the_kernels(device: &Device, trace: &Trace) -> Result<()> {
+    let reasons = trace.records.iter().filter_map(|r| match &r.record {
+        Record::WakeReason(reason) => Some(reason),
+        _ => None,
+    });
+    let reasons: Vec<_> = reasons.collect();
+    let returns = trace.records.iter().filter(|r| matches!(r.record, Record::Return(_))).count();
+    assert_eq!(reasons.len(), returns + 1, "one at the start, and one for each attempt");
+    let file = |path: &str| device.sh(&format!("cat {path} 2>/dev/null || true"));
+    let last = reasons.last().context("there is none")?;
+    let irq = last.irq.map(|irq| irq.to_string()).unwrap_or_default();
+    assert_eq!(irq, file("/sys/power/pm_wakeup_irq")?);
+    let limit = last.freeze_timeout_ms.map(|ms| ms.to_string()).unwrap_or_default();
+    assert_eq!(limit, file("/sys/power/pm_freeze_timeout")?);
+    ensure!(!irq.is_empty() && !limit.is_empty(), "this kernel lacks the files: {last:?}");
+    assert_eq!(last.reason, file("/sys/kernel/wakeup_reasons/last_resume_reason")?.as_bytes());
+    // The hook has seen the same interrupt.
+    let wakes = trace.records.iter().filter_map(|r| match r.record {
+        Record::Wake(wake) => Some(wake.irq),
+        _ => None,
+    });
+    ensure!(wakes.collect::<Vec<_>>().contains(&last.irq.unwrap_or_default()), "{last:?}");
+    Ok(())
+}
+
+/// The kernel counts missed runs of every hook, and there were none.
+fn no_run_was_missed(trace: &Trace) -> Result<()> {
+    let runs = trace.records.iter().find_map(|r| match &r.record {
+        Record::HookRuns(runs) => Some(runs),
+        _ => None,
+    });
+    let hooks = &runs.context("no hook_runs")?.hooks;
+    assert_eq!(hooks.iter().map(|hook| &*hook.what).collect::<Vec<_>>(), HOOKS);
+    ensure!(hooks.iter().all(|hook| hook.missed == Some(0)), "{hooks:?}");
     Ok(())
 }
 
@@ -155,10 +195,13 @@ fn suspend_stats_match_the_kernels() -> Result<()> {
                 }
             }
             let rose = |s: &str| s.starts_with("failed_");
-            if records > 0 && s.counters.iter().any(|(name, _)| rose(&strings[name])) {
+            let last = (&*strings[&s.last_device], &*strings[&s.last_step]);
+            if records == 0 {
+                assert_eq!(last, (&*before["last_failed_dev"], &*before["last_failed_step"]));
+            } else if s.counters.iter().any(|(name, _)| rose(&strings[name])) {
                 failure = Some((strings[&s.last_device].clone(), strings[&s.last_step].clone()));
             } else {
-                assert_eq!((&*strings[&s.last_device], &*strings[&s.last_step]), ("", ""));
+                assert_eq!(last, ("", ""));
             }
             records += 1;
         }

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use sleepwalk_e2e::device;
 use sleepwalk_e2e::trace::Trace;
+use sleepwalk_e2e::waiter::Waiter;
 use sleepwalk_trace::record::{Record, Waiters};
 use sleepwalk_vdev::Device;
 
@@ -29,24 +30,17 @@ fn record(device: &Device, environment: &str, script: &str) -> Result<(Trace, Wa
 
 /// Each way to find it, on its own.
 fn a_waiter_is_found(device: &Device) -> Result<()> {
-    let source = device.start("./sleepwalk-workload source --name holder --hold 1h", "activate")?;
-    // `cat` of Busybox calls sendfile, and Android's loop read(2), as `dd` does.
-    let waiter = "sh -c 'echo waits; exec dd if=/sys/power/wakeup_count'";
-    let waiter = device.start(waiter, "waits")?;
-    let asleep =
-        format!("until grep -q '^State:.S' /proc/{}/status; do sleep 0.1; done", waiter.pid);
-    device.sh(&asleep)?;
+    let waiter = Waiter::start(device, "holder")?;
     for (without, how) in [("", "wchan"), ("wchan", "stack"), ("wchan,stack", "syscall")] {
         let environment = format!("SLEEPWALK_WITHOUT={without}");
         let (_, waiters) = record(device, &environment, "true")?;
-        ensure!(waiters.threads == [waiter.pid], "{how}: {waiters:?} and not {}", waiter.pid);
+        ensure!(waiters.threads == [waiter.pid()], "{how}: {waiters:?} and not {}", waiter.pid());
         ensure!(waiters.how.starts_with(how), "{waiters:?} and not {how}");
         // The files of a thread of the kernel are not known.
         ensure!(waiters.why.is_empty() == (how != "syscall"), "{how}: {waiters:?}");
     }
-    let pid = waiter.pid;
-    let script = format!("kill {}; while [ -e /proc/{pid} ]; do sleep 0.1; done", source.pid);
-    let (trace, waiters) = record(device, "", &script)?;
+    let pid = waiter.pid();
+    let (trace, waiters) = record(device, "", &waiter.release())?;
     ensure!(waiters.threads == [pid], "{waiters:?} and not {pid}");
     // Hooks see the end of a call only if they saw its start.
     let waits = trace.records.iter().filter(|stamped| match stamped.record {
@@ -55,8 +49,7 @@ fn a_waiter_is_found(device: &Device) -> Result<()> {
         _ => false,
     });
     ensure!(waits.count() == 0, "a hook saw the wait");
-    // It was stopped early, which is a failure to it.
-    source.try_wait().map(drop)
+    waiter.end()
 }
 
 fn nobody_waits(device: &Device) -> Result<()> {

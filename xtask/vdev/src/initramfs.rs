@@ -17,17 +17,22 @@ use crate::paths::list;
 const INIT: &str = include_str!("init.sh");
 
 /// Loaded at boot: the network under adb, and the power key. Then what tests load: a disk that
-/// survives a power cut, failures on demand in the prepare step of a suspend, and a battery (that of a
-/// keyboard which a program makes).
-const MODULES: [&str; 8] = [
+/// survives a power cut, a battery (that of a keyboard which a program makes), and failures of a
+/// suspend on demand: in its prepare step, by a USB hub with a gadget at its port, and by a file system
+/// whose server hangs.
+const MODULES: [&str; 12] = [
     "virtio_pci",
     "virtio_net",
     "gpio_keys",
     "virtio_blk",
     "ext4",
-    "pm_notifier_error_inject",
     "uhid",
     "hid_generic",
+    "pm_notifier_error_inject",
+    "dummy_hcd",
+    "usb_f_acm",
+    "g_serial",
+    "fuse",
 ];
 
 /// Writes the archive.

@@ -31,6 +31,8 @@ pub enum Event<'a> {
     AttemptBegin { n: u32 },
     /// That write has returned: 0, or the error as the kernel returns it, such as -16 (EBUSY).
     AttemptEnd { n: u32, errno: i32, attempt_ns: u64 },
+    /// The step whose count of failures in /sys/power/suspend_stats the last attempt raised.
+    StepFailed { step: &'a str },
     /// An abort was tried, and never came.
     AbortMissed { source: &'a str },
     /// The demo has ended: attempts by the kernel's answer.

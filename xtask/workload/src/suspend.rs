@@ -93,38 +93,73 @@ impl Power {
     /// Waits until the kernel lets us, then suspends until the alarm. `started` runs right before
     /// `mem` is written.
     pub fn attempt(&self, alarm_s: u64, started: impl FnOnce() -> Result<()>) -> Result<Attempt> {
+        self.attempt_when(alarm_s, || Ok(()), started)
+    }
+
+    /// The same by a user space that is not ready at once: `ready` runs after each read of the count,
+    /// before the number is written.
+    pub fn attempt_when(
+        &self,
+        alarm_s: u64,
+        mut ready: impl FnMut() -> Result<()>,
+        started: impl FnOnce() -> Result<()>,
+    ) -> Result<Attempt> {
         let mut waits = Vec::new();
-        let _not_closed = loop {
+        let not_closed = loop {
             let begin_ns = boot_ns();
             let count = read_count()?;
             waits.push(Span { begin_ns, end_ns: boot_ns() });
-            let closed = lock(&self.closed);
-            if *closed {
-                bail!("stopped");
-            }
+            ready()?;
+            let not_closed = self.not_closed()?;
             match write(WAKEUP_COUNT, &count) {
-                Ok(()) => break closed,
+                Ok(()) => break not_closed,
                 Err(error) if is(&error, Errno::EINVAL) => {}
                 Err(error) => return Err(error).context(WAKEUP_COUNT),
             }
-            drop(closed);
+            drop(not_closed);
             thread::sleep(AFTER_LOST_RACE);
         };
-        clear_alarm()?;
-        write(WAKEALARM, &format!("+{alarm_s}"))
-            .with_context(|| format!("`+{alarm_s}` into {WAKEALARM}"))?;
-        // Opened before, so that nothing but the write is between the stamps.
-        let mut state = OpenOptions::new().write(true).open(STATE).context(STATE)?;
-        started()?;
-        let begin_ns = boot_ns();
-        let written = state.write_all(b"mem");
-        let write = Span { begin_ns, end_ns: boot_ns() };
-        let errno = match written {
-            Ok(()) => 0,
-            Err(error) => -error.raw_os_error().with_context(|| format!("{STATE}: {error}"))?,
-        };
-        Ok(Attempt { waits, write, errno })
+        suspend(not_closed, alarm_s, started, waits)
     }
+
+    /// Suspends until the alarm without a look at the count: no wakeup event keeps the kernel from it.
+    pub fn attempt_unarmed(
+        &self,
+        alarm_s: u64,
+        started: impl FnOnce() -> Result<()>,
+    ) -> Result<Attempt> {
+        suspend(self.not_closed()?, alarm_s, started, Vec::new())
+    }
+
+    fn not_closed(&self) -> Result<MutexGuard<'_, bool>> {
+        let closed = lock(&self.closed);
+        if *closed {
+            bail!("stopped");
+        }
+        Ok(closed)
+    }
+}
+
+fn suspend(
+    _not_closed: MutexGuard<bool>,
+    alarm_s: u64,
+    started: impl FnOnce() -> Result<()>,
+    waits: Vec<Span>,
+) -> Result<Attempt> {
+    clear_alarm()?;
+    write(WAKEALARM, &format!("+{alarm_s}"))
+        .with_context(|| format!("`+{alarm_s}` into {WAKEALARM}"))?;
+    // Opened before, so that nothing but the write is between the stamps.
+    let mut state = OpenOptions::new().write(true).open(STATE).context(STATE)?;
+    started()?;
+    let begin_ns = boot_ns();
+    let written = state.write_all(b"mem");
+    let write = Span { begin_ns, end_ns: boot_ns() };
+    let errno = match written {
+        Ok(()) => 0,
+        Err(error) => -error.raw_os_error().with_context(|| format!("{STATE}: {error}"))?,
+    };
+    Ok(Attempt { waits, write, errno })
 }
 
 impl Drop for AlarmOff {

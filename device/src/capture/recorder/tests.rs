@@ -57,7 +57,7 @@ fn recorder(path: &Path, source: Fake, on_full: OnFull) -> Result<Recorder<Fake>
 
 /// Ends the capture; the snapshots in its trace.
 fn snapshots(mut recorder: Recorder<Fake>, path: &Path) -> Vec<Snapshot> {
-    recorder.end("signal").unwrap();
+    recorder.end("signal", HookRuns::default()).unwrap();
     recorder.store.finish().unwrap();
     let bytes = std::fs::read(path).unwrap();
     let records = Reader::open(&bytes).unwrap();
@@ -81,7 +81,7 @@ fn a_new_region_of_a_ring_gets_a_snapshot() {
         }
         recorder.commit().unwrap();
     }
-    recorder.end("signal").unwrap();
+    recorder.end("signal", HookRuns::default()).unwrap();
     recorder.store.finish().unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let mut reader = Reader::open(&bytes).unwrap();

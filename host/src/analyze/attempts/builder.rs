@@ -142,6 +142,17 @@ impl Open {
         }
     }
 
+    /// Whether the kernel looks at wakeups in the stage that it came to. Before the freezer only the sync
+    /// does, so a notifier refused or another transition was under way (`enter_state` and `suspend_prepare`,
+    /// `kernel/power/suspend.c`, 5.10 to 7.3).
+    fn looks_at_wakeups(&self) -> bool {
+        match self.stage {
+            Stage::Entry => self.steps.is_empty(),
+            Stage::Prepare | Stage::DpmPrepare => false,
+            _ => true,
+        }
+    }
+
     fn close(self, end: BootNanos, returned: Returned, limit_ns: u64) -> Closed {
         let errno = if let Returned::Errno(errno) = returned { Some(errno) } else { None };
         // Below s2idle an error from the platform means that it did not even try to sleep, and the time
@@ -152,9 +163,7 @@ impl Open {
         let outcome = match returned {
             _ if self.longest_ns >= STAYED_NS && !refused => Outcome::Slept,
             Returned::Errno(0) => Outcome::NoSleep,
-            Returned::Errno(EBUSY)
-                if freeze != Freeze::TimedOut && self.stage != Stage::DpmPrepare =>
-            {
+            Returned::Errno(EBUSY) if freeze != Freeze::TimedOut && self.looks_at_wakeups() => {
                 Outcome::Aborted
             }
             Returned::Errno(_) | Returned::Failed => Outcome::Failed,
@@ -172,6 +181,7 @@ impl Open {
             failed_device: None,
             failed_step: None,
             freeze_timeout: freeze == Freeze::TimedOut && outcome == Outcome::Failed,
+            resume_reason: None,
             slept_ns: if slept { self.stayed_ns } else { 0 },
             steps: self.steps,
             s2idle_entries: if self.mode == Mode::S2idle { self.entries } else { 0 },
@@ -303,6 +313,11 @@ impl AttemptBuilder {
     /// Whether a source can still turn the current attempt around.
     pub fn suspending(&self) -> bool {
         self.open.as_ref().is_some_and(|open| !open.turned)
+    }
+
+    /// The kernel's limit of a freeze was read.
+    pub fn limit_freeze(&mut self, limit_ns: u64) {
+        self.freeze_limit_ns = Some(limit_ns);
     }
 
     /// A wakeup event came: an activation, or an interrupt.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::noise::{Test, ranks_can_decide};
 use super::{Trace, device, distinct, doubts, kernel, listed, snapshots};
-use crate::report::{Line, Name, Outcome, Session};
+use crate::report::{Line, Name, Outcome, Session, SourceKind};
 use crate::text::escape;
 use crate::units::count;
 use sides::Sides;
@@ -218,12 +218,13 @@ pub enum Presence {
     Vanished,
 }
 
-/// All sources of one name.
+/// All sources of one name; or interrupts, or a device.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of report::Sum, by Diff::per")]
 pub struct SourceChange {
     #[serde(flatten)]
     pub name: Name,
+    pub kind: SourceKind,
     /// Whether both sides have it.
     pub presence: Presence,
     /// Significant if any of its measures is; else the verdict on its cost, or on the time held where

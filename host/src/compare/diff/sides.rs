@@ -7,7 +7,7 @@ use super::{
 };
 use crate::compare::Trace;
 use crate::compare::noise::{self, Events, WINDOWS};
-use crate::report::{Attempt, HookKind, Line, Name, Outcome, Source, Sum};
+use crate::report::{Attempt, Culprit, HookKind, Line, Outcome, Source, SourceKind, Sum};
 
 /// Nanoseconds in an hour.
 const HOUR: f64 = 3_600e9;
@@ -29,17 +29,24 @@ impl Spread {
     }
 }
 
+fn key(source: &Source) -> Key<'_> {
+    (source.kind, &source.name.bytes)
+}
+
 /// How many events began in each part of the session.
 type Windows = [u32; WINDOWS];
+
+/// The kind and the name of a row in the ranking: a source and an interrupt may have one name.
+type Key<'a> = (SourceKind, &'a [u8]);
 
 /// A trace with its sources by name.
 struct Indexed<'a> {
     trace: &'a Trace,
-    sources: BTreeMap<&'a [u8], &'a Source>,
+    sources: BTreeMap<Key<'a>, &'a Source>,
     /// When each source aborted attempts.
-    aborts: BTreeMap<&'a [u8], Windows>,
+    aborts: BTreeMap<Key<'a>, Windows>,
     /// When each source ended sleeps.
-    wakes: BTreeMap<&'a [u8], Windows>,
+    wakes: BTreeMap<Key<'a>, Windows>,
 }
 
 fn index(traces: &[Trace]) -> Vec<Indexed<'_>> {
@@ -48,21 +55,39 @@ fn index(traces: &[Trace]) -> Vec<Indexed<'_>> {
 
 impl<'a> Indexed<'a> {
     fn new(trace: &'a Trace) -> Self {
-        let sources = trace.by_name.iter().map(|source| (&source.name.bytes[..], source));
+        let sources = trace.by_name.iter().map(|source| (key(source), source));
         let (aborts, wakes) = (BTreeMap::new(), BTreeMap::new());
         let mut indexed = Self { trace, sources: sources.collect(), aborts, wakes };
         for attempt in &trace.report.attempts {
             let at = indexed.window(attempt);
-            let culprits: BTreeSet<_> =
-                attempt.causes.iter().map(|cause| &cause.name.bytes[..]).collect();
-            for name in culprits {
-                indexed.aborts.entry(name).or_default()[at] += 1;
+            let causes = attempt.causes.iter().map(|c| (SourceKind::Source, &c.name.bytes[..]));
+            let other = match attempt.ended_by() {
+                Some(Culprit::Device(name)) => Some((SourceKind::Device, name.as_bytes())),
+                Some(Culprit::Interrupt(irq)) => indexed.interrupt(irq, &attempt.irq_name),
+                Some(Culprit::Source(_)) | None => None,
+            };
+            for culprit in causes.chain(other).collect::<BTreeSet<_>>() {
+                indexed.aborts.entry(culprit).or_default()[at] += 1;
             }
-            if let Some(waker) = attempt.waker() {
-                indexed.wakes.entry(&waker.name.bytes).or_default()[at] += 1;
+            let waker = match attempt.wake.as_ref().and_then(|wake| Some((wake, wake.charged()?))) {
+                Some((wake, Culprit::Interrupt(irq))) => indexed.interrupt(irq, &wake.irq_name),
+                Some((wake, _)) => {
+                    wake.source.as_ref().map(|s| (SourceKind::Source, &s.name.bytes[..]))
+                }
+                None => None,
+            };
+            if let Some(waker) = waker {
+                indexed.wakes.entry(waker).or_default()[at] += 1;
             }
         }
         indexed
+    }
+
+    /// The row of an interrupt.
+    fn interrupt(&self, irq: u32, handlers: &Option<String>) -> Option<Key<'a>> {
+        let rows = || self.trace.by_name.iter().filter(|row| row.kind == SourceKind::Interrupt);
+        let named = |row: &&Source| handlers.as_ref().is_some_and(|h| row.name.text() == *h);
+        rows().find(|row| row.irq == Some(irq)).or_else(|| rows().find(named)).map(key)
     }
 
     fn watched(&self) -> bool {
@@ -211,14 +236,15 @@ impl<'a> Sides<'a> {
     pub fn sources(&self, mixed: bool) -> Vec<SourceChange> {
         let mut names = BTreeMap::new();
         for source in self.before.iter().chain(&self.after).flat_map(|i| i.sources.values()) {
-            names.insert(&source.name.bytes[..], &source.name);
+            names.insert(key(source), *source);
         }
-        names.into_values().map(|name| self.source(name, mixed)).collect()
+        names.into_values().map(|source| self.source(source, mixed)).collect()
     }
 
-    fn source(&self, name: &Name, mixed: bool) -> SourceChange {
-        let has =
-            |side: &[Indexed<'_>]| side.iter().any(|i| i.sources.contains_key(&name.bytes[..]));
+    /// A row that at least one trace has.
+    fn source(&self, any: &Source, mixed: bool) -> SourceChange {
+        let key = key(any);
+        let has = |side: &[Indexed<'_>]| side.iter().any(|i| i.sources.contains_key(&key));
         let presence = match (has(&self.before), has(&self.after)) {
             (false, _) => Presence::New,
             (_, false) => Presence::Vanished,
@@ -226,7 +252,7 @@ impl<'a> Sides<'a> {
         };
         // A source missing from a trace counts as 0 there.
         let of = |i: &Indexed<'_>, value: fn(&Sum) -> u64| {
-            i.sources.get(&name.bytes[..]).map_or(0, |source| value(&source.sum))
+            i.sources.get(&key).map_or(0, |source| value(&source.sum))
         };
         let time = |known: fn(&Indexed<'_>) -> bool, value: fn(&Sum) -> u64, open: bool| {
             self.values(
@@ -235,11 +261,11 @@ impl<'a> Sides<'a> {
             )
         };
         let cost = time(|i| i.watched(), |sum| sum.cost_ns, true);
-        let when = |windows: &BTreeMap<&[u8], Windows>| {
-            windows.get(&name.bytes[..]).copied().unwrap_or_default()
-        };
+        let when =
+            |windows: &BTreeMap<Key<'_>, Windows>| windows.get(&key).copied().unwrap_or_default();
         SourceChange {
-            name: name.clone(),
+            name: any.name.clone(),
+            kind: any.kind,
             presence,
             verdict: Verdict::Unknown,
             cost_ns: if mixed { Measure::default() } else { cost },

@@ -74,6 +74,12 @@ pub enum Line<'a> {
         current_ua: Option<i64>,
         online: Option<bool>,
     },
+    WakeReason {
+        at_ns: u64,
+        irq: Option<u32>,
+        reason: String,
+        freeze_timeout_ms: Option<u32>,
+    },
     SuspendStats {
         at_ns: u64,
         counters: Vec<Counter>,

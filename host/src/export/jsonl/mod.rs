@@ -229,6 +229,12 @@ impl Export<'_> {
                 Line::Wake { at_ns, irq: *irq, name, chip }
             }
             Event::PowerSupply(supply) => self.supply(at_ns, supply),
+            Event::WakeReason(reason) => Line::WakeReason {
+                at_ns,
+                irq: reason.irq,
+                reason: String::from_utf8_lossy(&reason.reason).into_owned(),
+                freeze_timeout_ms: reason.freeze_timeout_ms,
+            },
             Event::SuspendStats(stats) => self.suspend_stats(at_ns, stats),
             Event::Lost { events } => Line::Lost { at_ns, events: *events },
             Event::Gap | Event::PrologueEnd => Line::Gap { at_ns },

@@ -182,6 +182,8 @@ fn notes(attempt: &Attempt, names: &Names<'_>) -> Vec<DebugAnnotation> {
     let step = attempt.failed_step.map(|step| note("failed_step", Value::Text(step.to_string())));
     notes.extend(step);
     notes.extend(attempt.freeze_timeout.then(|| note("freeze_timeout", Value::Bool(true))));
+    let reason = attempt.resume_reason.as_ref().map(|reason| escape(reason.as_bytes()));
+    notes.extend(reason.map(|reason| note("resume_reason", Value::Text(reason))));
     if !attempt.causes.is_empty() {
         let several = attempt.causes.len() > 1;
         let causes = attempt.causes.iter().map(|cause| {

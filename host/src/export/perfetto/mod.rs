@@ -125,6 +125,7 @@ impl<'a, W: Write> Export<'a, W> {
             Event::Edge { .. }
             | Event::Return { .. }
             | Event::SuspendStats(_)
+            | Event::WakeReason(_)
             | Event::WaitBegin { .. }
             | Event::WaitEnd { .. }
             | Event::Waiters { .. }

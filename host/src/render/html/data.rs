@@ -12,7 +12,7 @@ use sleepwalk_trace::time::BootNanos;
 
 use crate::analyze::attempts::STEP_NAMES;
 use crate::render::labels::{failure, interrupt, outcome, returned, source, spaced};
-use crate::render::page::name;
+use crate::render::page::{name, quote};
 use crate::render::terminal::plain;
 use crate::report::{Attempt, Culprit, Evidence, Name, Outcome, Report, Source, SourceKind, Span};
 
@@ -65,6 +65,8 @@ struct Attempts {
     returned: Vec<usize>,
     /// The failure beside wakeups; an empty word where nothing is known.
     failure: Vec<usize>,
+    /// Android's `last_resume_reason`; an empty word where there is none.
+    reason: Vec<usize>,
     slept: Vec<u64>,
     entries: Vec<u64>,
     /// Label, and 1 where it is proven, plus 2 where it settled the attempt before others.
@@ -148,6 +150,8 @@ impl Attempts {
         self.returned.push(words.index(returned(attempt.errno)));
         let failure = failure(attempt).map(|text| plain(&text));
         self.failure.push(words.index(failure.unwrap_or_default()));
+        let reason = attempt.resume_reason.as_ref().map(|reason| plain(&quote(reason.as_str())));
+        self.reason.push(words.index(reason.unwrap_or_default()));
         self.slept.push(attempt.slept_ns / 1_000);
         self.entries.push(attempt.s2idle_entries);
         let cause = |c: &crate::report::Cause| {
@@ -155,7 +159,13 @@ impl Attempts {
             let flags = usize::from(c.evidence == Evidence::Proven) + if first { 2 } else { 0 };
             [names.label(&c.name, c.instance), flags]
         };
-        self.causes.push(attempt.causes.iter().flat_map(cause).collect());
+        let mut causes: Vec<usize> = attempt.causes.iter().flat_map(cause).collect();
+        if let Some(Culprit::Interrupt(irq)) = attempt.ended_by()
+            && let Ok(row) = usize::try_from(names.interrupt(irq, attempt.irq_name.as_deref()))
+        {
+            causes.extend([row, 1]);
+        }
+        self.causes.push(causes);
         self.wake.push(attempt.wake.as_ref().map_or(-1, |wake| {
             let source = wake.source.as_ref();
             let source = source.map_or(-1, |s| names.label(&s.name, s.instance) as i64);

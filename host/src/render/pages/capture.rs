@@ -22,12 +22,20 @@ pub fn title(s: &Session) -> Text {
 
 /// `8 m 00 s from 2026-03-01 10:00:11 UTC · 27 snapshots by kfunc`.
 pub fn extent(s: &Session) -> Text {
-    let mut text = words(format!("{} from {}", time(s.duration_ns), utc(s.start_realtime_ns.0)));
+    let mut text = words(format!("{} from {}", time(s.duration_ns), date(s)));
     if !s.source.is_empty() {
         text.push(Piece::Words(format!(" · {} by ", count(s.snapshots, "snapshot"))));
         text.extend(quote(s.source.as_str()));
     }
     text
+}
+
+/// When the session began.
+pub fn date(s: &Session) -> String {
+    match s.clock {
+        Some(_) => utc(s.start_realtime_ns.0),
+        None => "an unknown date".to_owned(),
+    }
 }
 
 /// The section on the drain of the battery; none where it is unknown.

@@ -218,7 +218,7 @@ fn sources(page: &mut Page, diff: &Diff, top: usize) {
 }
 
 fn row(s: &SourceChange, measure: &Measure) -> [Cell; 7] {
-    let mut label = name(&s.name);
+    let mut label = labels::ranked(&s.name, s.kind, None);
     match s.presence {
         Presence::Both => {}
         Presence::New => label.push(Piece::Words(" (new)".to_owned())),

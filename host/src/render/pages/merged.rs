@@ -8,13 +8,14 @@ use crate::compare::merge::{Device, DeviceSession, Reports, Totals};
 use crate::render::labels;
 use crate::render::page::{Cell, Column, Mark, Page, Piece, Section, Text, UNKNOWN, quote, words};
 use crate::report::{Drain, Ledger, Outcome};
-use crate::units::{count, percent, time, utc};
+use crate::units::{count, percent, time};
 
 /// The page, with `top` sources of each device.
 pub fn page(reports: &Reports, top: usize) -> Page {
     let mut page = Page::default();
     if let [device] = &reports.devices[..] {
-        page.title(label(device));
+        // A page is pasted into bugs, where a serial number has no use.
+        page.title(labels::device(&device.device));
         one(&mut page, device, top);
         return page;
     }
@@ -136,7 +137,7 @@ fn sessions_of(page: &mut Page, device: &Device, files: &[&str]) {
         let whole_ns = report.session.duration_ns;
         [
             Cell::words(session.boot.to_string()),
-            Cell::words(utc(report.session.start_realtime_ns.0)),
+            Cell::words(capture::date(&report.session)),
             Cell::time(whole_ns),
             Cell::words(percent(awake(&report.ledger, whole_ns), whole_ns)),
             Cell::count(report.attempts.len() as u64),

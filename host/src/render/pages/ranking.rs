@@ -47,6 +47,7 @@ const BLOCKED: Column = Column::number("blocked")
 const ALONE: Column = Column::number("alone")
     .meaning("the part with no other source active, which is what fixing it alone would save");
 const HELD: Column = Column::number("held").meaning("how long it was active");
+const HELD_LEAST: &str = "how long it was active; ≥: at least, it was gone in the next snapshot";
 const LONGEST: Column =
     Column::number("longest").meaning("its longest hold without a break").spare();
 const LONGEST_AT: Column =
@@ -75,7 +76,9 @@ pub fn ranking(
     columns.extend(sessions.then_some(Column::text("in").spare()));
     columns.push(COST.meaning(if blocked { COST_KNOWN } else { COST_PART }));
     columns.extend([BLOCKED, ALONE].into_iter().filter(|_| blocked));
-    columns.extend([Column::number("aborts"), Column::number("wakes"), HELD, LONGEST]);
+    let least = ranked.iter().any(|s| s.sum.held_at_least);
+    let held = if least { HELD.meaning(HELD_LEAST) } else { HELD };
+    columns.extend([Column::number("aborts"), Column::number("wakes"), held, LONGEST]);
     columns.extend((!sessions).then_some(LONGEST_AT));
     columns.extend([HELD_PART, HOLDS]);
     columns.push(Column::number("events").spare());
@@ -89,7 +92,9 @@ pub fn ranking(
             cells.push(Cell::known_time(sum.blocked_share_ns));
             cells.push(Cell::known_time(sum.blocked_sole_ns));
         }
-        cells.extend([Cell::count(sum.aborts), Cell::count(sum.wakes), Cell::time(sum.held_ns)]);
+        let least = if sum.held_at_least { "≥" } else { "" };
+        let held = Cell::shown(format!("{least}{}", time(sum.held_ns)), sum.held_ns);
+        cells.extend([Cell::count(sum.aborts), Cell::count(sum.wakes), held]);
         cells.push(Cell::time(sum.longest_hold_ns));
         let began = |ns| Cell::Number(if ns == 0 { "0 s".to_owned() } else { time(ns) }, ns);
         let began = s.longest_after_ns.map_or_else(|| Cell::Number(UNKNOWN.to_owned(), 0), began);

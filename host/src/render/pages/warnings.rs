@@ -1,5 +1,6 @@
 //! Reasons to doubt the numbers, in words.
 
+use crate::render::labels::spaced;
 use crate::render::page::{Piece, Text, words};
 use crate::report::{Counted, HookKind, Session, Warning};
 use crate::text::fit;
@@ -51,6 +52,11 @@ fn warning(warning: &Warning) -> Text {
         Warning::DeadHook(what) => words(format!(
             "{}: the hook was attached and never fired, although other records prove that it must have",
             unwatched(what)
+        )),
+        Warning::MissedRuns { what, missed } => words(format!(
+            "the hook {} missed {}, which the trace lacks: it was running on the same CPU",
+            spaced(what),
+            count(*missed, "event")
         )),
         Warning::Counts(counts) => words(disagreement(counts)),
     }

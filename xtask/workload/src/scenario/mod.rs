@@ -10,8 +10,10 @@
 //! only ACPI on x86 sets); elsewhere the loop ends at the first interrupt that wakes.
 
 mod hold;
+mod hung_mount;
 mod phases;
 mod setting;
+mod stats;
 mod steps;
 
 use std::path::PathBuf;

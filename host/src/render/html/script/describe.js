@@ -26,6 +26,7 @@ const describe = (() => {
     pairs.push(["ended at", attempts.word("stage", i)], ["returned", attempts.word("returned", i)], ["mode", attempts.word("mode", i)]);
     if (attempts.entries[i] > 1) pairs.push(["entered s2idle", `${attempts.entries[i]} times`]);
     if (attempts.word("failure", i)) pairs.push(["failed by", attempts.word("failure", i)]);
+    if (attempts.word("reason", i)) pairs.push(["resumed by", attempts.word("reason", i)]);
     for (const { label, proven, first } of attempts.causes(i)) pairs.push([first ? "first kept awake by" : "kept awake by", data.labels[label] + (proven ? "" : " (likely)")]);
     const wake = attempts.wake(i);
     if (wake) {

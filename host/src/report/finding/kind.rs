@@ -1,33 +1,7 @@
-//! Findings as data: the kind, the evidence and the numbers. `render::findings` words them.
+//! The kinds of findings.
 
-use serde::ser::{Serialize, SerializeStruct as _, Serializer};
-
-use super::{FailedStep, Name};
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// It concerns at least a tenth of the session.
-    High,
-    /// At least a hundredth.
-    Medium,
-    /// Less.
-    Low,
-}
-
-displays_key!(Severity);
-
-/// A conclusion. In JSON: `kind`, `severity`, `sources`, `gain_ns`, and `text` for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The kind, with its evidence.
-    pub kind: FindingKind,
-    /// How much it matters.
-    pub severity: Severity,
-    /// The time that fixing it would save.
-    pub gain_ns: Option<u64>,
-}
+use super::{Held, Losses, Storms, Unattributed, Unslept, Waker, When};
+use crate::report::{FailedStep, Name, Stage};
 
 /// The kinds of findings, each with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +40,8 @@ pub enum FindingKind {
         attempts: u64,
         /// Its share of their time.
         abort_ns: u64,
+        /// Its share of the back-off after them, and after writes of wakeup_count that it had refused.
+        after_abort_ns: u64,
     },
     /// A source or an interrupt wakes the device often.
     Waker {
@@ -77,8 +53,12 @@ pub enum FindingKind {
         slept: u64,
         /// The interval of regular wakes.
         every_ns: Option<u64>,
+        /// The ways back, and the ways down that they made necessary.
+        resume_ns: u64,
         /// Awake time that followed.
         after_ns: u64,
+        /// How long the source was held in all; `None` for an interrupt.
+        held_ns: Option<u64>,
     },
     /// Attempts that the kernel reported as a success and that never slept.
     NoSleep {
@@ -91,6 +71,15 @@ pub enum FindingKind {
     },
     /// Attempts in quick succession, none of which slept.
     Storm(Storms),
+    /// Attempts that failed for another reason than a wakeup.
+    Failed {
+        /// How many.
+        attempts: u64,
+        /// The most frequent errno, and how often it was returned.
+        errno: Option<(i32, u64)>,
+        /// How long they took.
+        wasted_ns: u64,
+    },
     /// A device failed attempts.
     DeviceFailed {
         /// Its name.
@@ -103,7 +92,7 @@ pub enum FindingKind {
         attempts: u64,
         /// The most frequent errno.
         errno: Option<i32>,
-        /// How long the attempts that it failed took.
+        /// How long the attempts that it failed took, with the back-off after them.
         wasted_ns: u64,
     },
     /// Tasks did not freeze within the kernel's limit.
@@ -112,22 +101,79 @@ pub enum FindingKind {
         failed: u64,
         /// All attempts.
         attempts: u64,
-        /// How long those that failed took.
+        /// How long those that failed took, with the back-off after them.
         wasted_ns: u64,
     },
-    /// Attempts that failed for another reason than a wakeup, by no known device.
-    Failed {
+    /// Attempts that did not sleep and that no other finding is about.
+    Unslept(Unslept),
+    /// The kernel refused writes of wakeup_count.
+    CountRefused {
         /// How many.
-        attempts: u64,
-        /// The most frequent errno, and how often it was returned.
-        errno: Option<(i32, u64)>,
-        /// How long they took.
-        wasted_ns: u64,
+        refused: u64,
+        /// The back-off after them.
+        backoff_ns: u64,
+        /// The source blamed most often, and for how many.
+        most: Option<(Name, u64)>,
+    },
+    /// The kernel was ready to suspend, and user space was not.
+    UserSpace {
+        /// For how long.
+        user_space_ns: u64,
+    },
+    /// User space paused after attempts and refused writes.
+    Backoff {
+        /// In all.
+        backoff_ns: u64,
+        /// After attempts that did not sleep.
+        aborts_ns: u64,
+        /// After refused writes.
+        refused_ns: u64,
+        /// After sleeps.
+        after_sleeps_ns: u64,
+        /// The sources charged with most of it.
+        by: Vec<(Name, u64)>,
+    },
+    /// Time that is charged to no source.
+    Unattributed(Unattributed),
+    /// The trace ends within an attempt.
+    DiedSuspending {
+        /// The last stage that the trace has.
+        stage: Stage,
+        /// The kernel's name of the step that was under way.
+        step: Option<&'static str>,
+        /// Its start.
+        from: When,
+        /// How long it had taken by then.
+        after_ns: u64,
+    },
+    /// A source was held longer than any other without a break.
+    LongestHold {
+        /// Which.
+        source: Name,
+        /// For how long.
+        held_ns: u64,
+        /// From when.
+        from: When,
+    },
+    /// The hour with the most awake time.
+    WorstHour {
+        /// Its start.
+        from: When,
+        /// How long the device was awake in it.
+        awake_ns: u64,
+        /// The mean of all full hours.
+        mean_ns: u64,
+        /// The part of it that was blocked.
+        blocked_ns: u64,
+        /// The source that blocked most of that, and for how long.
+        blocker: Option<(Name, u64)>,
     },
     /// Nothing tried to suspend.
     NotTrying {
         /// For how long.
         not_trying_ns: u64,
+        /// The part of it that findings on wakes gain.
+        after_wakes_ns: u64,
         /// There were attempts or waits all the same.
         tried: bool,
     },
@@ -140,6 +186,11 @@ pub enum FindingKind {
         unknown_ns: u64,
         /// The source held longest.
         longest: Option<Held>,
+    },
+    /// Hooks were attached and never fired, although other records prove that they must have.
+    DeadHook {
+        /// Which; see [`sleepwalk_trace::record::HOOKS`].
+        hooks: Vec<&'static str>,
     },
     /// The device was on a charger.
     Charger {
@@ -163,66 +214,6 @@ pub enum FindingKind {
     },
 }
 
-/// Attempts in quick succession, none of which slept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Storms {
-    /// How many storms.
-    pub storms: u64,
-    /// Attempts in all of them.
-    pub attempts: u64,
-    /// The time of all of them.
-    pub wasted_ns: u64,
-    /// Attempts in the largest.
-    pub largest: u64,
-    /// The time of the largest.
-    pub largest_ns: u64,
-    /// The source blamed most often, and for how many attempts.
-    pub blamed: Option<(Name, u64)>,
-}
-
-/// Missing records, and their consequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Losses {
-    /// Events that the probe dropped.
-    pub events: u64,
-    /// Chunks of the file that are missing.
-    pub chunks: u64,
-    /// Records that could not be decoded.
-    pub records: u64,
-    /// Snapshots and counters that contradict the recorded activations.
-    pub contradictions: u64,
-    /// Time in which the active sources are in doubt.
-    pub doubtful_ns: u64,
-}
-
-/// A source or an interrupt that woke the device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Waker {
-    /// A source.
-    Source {
-        /// Which.
-        source: Name,
-        /// Wakes for which it is proven.
-        proven: u64,
-    },
-    /// An interrupt without a known source.
-    Interrupt {
-        /// Its number.
-        irq: u32,
-        /// Its name; empty where it is unknown.
-        name: Name,
-    },
-}
-
-/// A source and how long it was held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Which.
-    pub source: Name,
-    /// For how long.
-    pub held_ns: u64,
-}
-
 impl FindingKind {
     /// The identifier for scripts.
     pub fn key(&self) -> &'static str {
@@ -233,11 +224,20 @@ impl FindingKind {
             Self::Waker { .. } => "waker",
             Self::NoSleep { .. } => "no_sleep",
             Self::Storm(_) => "storm",
+            Self::Failed { .. } => "failed",
             Self::DeviceFailed { .. } => "device_failed",
             Self::FreezeTimeout { .. } => "freeze_timeout",
-            Self::Failed { .. } => "failed",
+            Self::Unslept(_) => "unslept",
+            Self::CountRefused { .. } => "count_refused",
+            Self::UserSpace { .. } => "user_space",
+            Self::Backoff { .. } => "backoff",
             Self::NotTrying { .. } => "not_trying",
+            Self::Unattributed(_) => "unattributed",
+            Self::DiedSuspending { .. } => "died_suspending",
+            Self::LongestHold { .. } => "longest_hold",
+            Self::WorstHour { .. } => "worst_hour",
             Self::BlockedUnknown { .. } => "blocked_unknown",
+            Self::DeadHook { .. } => "dead_hook",
             Self::Charger { .. } => "charger",
             Self::Lost(_) => "lost",
             Self::LateSnapshots { .. } => "late_snapshots",
@@ -247,7 +247,15 @@ impl FindingKind {
     /// The sources concerned.
     pub fn sources(&self) -> Vec<&Name> {
         match self {
-            Self::Blocker { source, .. } | Self::Aborter { source, .. } => vec![source],
+            Self::Blocker { source, .. }
+            | Self::Aborter { source, .. }
+            | Self::LongestHold { source, .. } => vec![source],
+            Self::Unslept(Unslept { most: some, .. }) | Self::Backoff { by: some, .. } => {
+                some.iter().map(|(source, _)| source).collect()
+            }
+            Self::CountRefused { most: one, .. } | Self::WorstHour { blocker: one, .. } => {
+                one.iter().map(|(source, _)| source).collect()
+            }
             Self::Waker { by: Waker::Source { source, .. }, .. } => vec![source],
             Self::NoSleep { sources, .. } | Self::BlockingGroup { sources, .. } => {
                 sources.iter().collect()
@@ -257,26 +265,17 @@ impl FindingKind {
                 longest.iter().map(|held| &held.source).collect()
             }
             Self::Waker { .. }
+            | Self::Failed { .. }
             | Self::DeviceFailed { .. }
             | Self::FreezeTimeout { .. }
-            | Self::Failed { .. }
+            | Self::UserSpace { .. }
             | Self::NotTrying { .. }
+            | Self::Unattributed(_)
+            | Self::DiedSuspending { .. }
+            | Self::DeadHook { .. }
             | Self::Charger { .. }
             | Self::Lost(_)
             | Self::LateSnapshots { .. } => Vec::new(),
         }
-    }
-}
-
-impl Serialize for Finding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sources = self.kind.sources();
-        let sources: Vec<_> = sources.into_iter().map(Name::text).collect();
-        let mut finding = serializer.serialize_struct("Finding", 4)?;
-        finding.serialize_field("kind", self.kind.key())?;
-        finding.serialize_field("severity", &self.severity)?;
-        finding.serialize_field("sources", &sources)?;
-        finding.serialize_field("gain_ns", &self.gain_ns)?;
-        finding.end()
     }
 }

@@ -79,11 +79,8 @@ impl<'a> Capture<'a> {
              echo $? >{name}.code; mv {name}.code {name}.exit",
             quote(&run),
         );
-        let dir = quote(self.agent.dir());
-        let watch = quote(&watch);
-        format!(
-            "cd {dir} && {{ setsid sh -c {watch} >/dev/null 2>&1 </dev/null & }} && echo started"
-        )
+        let (enter, watch) = (self.agent.enter(), quote(&watch));
+        format!("{enter}{{ setsid sh -c {watch} >/dev/null 2>&1 </dev/null & }} && echo started")
     }
 
     fn device(&self) -> &'a Device {

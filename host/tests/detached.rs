@@ -37,6 +37,20 @@ fn a_detached_capture_is_stopped_and_pulled() {
 }
 
 #[test]
+fn what_may_end_a_capture_early_is_said() {
+    let fake = Fake::new();
+    fake.write("warns", "sleepwalkd: warn: process 7 stays in cgroup /a\u{1b}[31m\nother\n");
+    let output = fake.run(&["record", "--detach", "--agent", "agent"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("warning: process 7 stays in cgroup /a"), "{said}");
+    assert!(!said.contains('\u{1b}') && !said.contains("other"), "{said}");
+    fake.put(stdout(&output).trim(), b"half");
+    assert_eq!(fake.run(&["stop"]).status.code(), Some(0));
+    fake.runs_nothing();
+}
+
+#[test]
 fn a_running_capture_can_be_pulled() {
     let fake = Fake::new();
     let trace = detach(&fake, &["-d", "60s"]);

@@ -127,9 +127,10 @@ fn another_user_cannot_hold_the_lock() -> Result<()> {
                   ./sleepwalkd record -o theirs/a.swk";
     let theirs = device.start(theirs, "ready")?;
     let mut ours = device.spawn("./sleepwalkd record -o a.swk 2>&1")?;
-    let (warning, ready) = (ours.line()?, ours.line()?);
+    let warning = ours.line()?;
     ensure!(warning.contains("of user 10123") && !warning.contains("kill"), "{warning}");
-    assert_eq!(ready, "ready");
+    // Older kernels have more to warn of.
+    while ours.line()? != "ready" {}
     ours.stop()?;
     theirs.stop()?;
     // Root's own is respected.

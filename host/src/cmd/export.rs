@@ -1,6 +1,5 @@
 //! `sleepwalk export`.
 
-use std::io::BufWriter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,10 +44,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut output = args.output.open([&args.trace])?;
     let bytes = input::load(&args.trace)?;
     let analysis = input::analyze(&args.trace, &bytes, false)?;
-    let out = BufWriter::with_capacity(1 << 16, &mut output);
     let written = match args.to {
-        Format::Perfetto => perfetto::write(&bytes, &analysis, out),
-        Format::Jsonl => jsonl::write(&bytes, &analysis, out),
+        Format::Perfetto => perfetto::write(&bytes, &analysis, &mut output),
+        Format::Jsonl => jsonl::write(&bytes, &analysis, &mut output),
     };
     match written {
         Err(ExportError::Read(why)) => {

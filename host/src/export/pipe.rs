@@ -20,9 +20,9 @@ pub fn through(
 ) -> Result<(), ExportError> {
     let (full, to_write) = mpsc::sync_channel(AHEAD);
     let (written, empty) = mpsc::channel();
-    let text = Vec::with_capacity(BUFFER + (1 << 12));
+    let buffer = Vec::with_capacity(BUFFER + (1 << 12));
     thread::scope(|scope| {
-        let formatter = scope.spawn(move || format(Pipe { text, full, empty }));
+        let formatter = scope.spawn(move || format(Pipe { buffer, full, empty }));
         // It drops its ends of both channels, which stops a formatter that nothing reads.
         let result = write_all(&mut out, to_write, written);
         let formatted = formatter.join().unwrap_or_else(|panic| resume_unwind(panic));
@@ -37,36 +37,36 @@ fn write_all(
     full: Receiver<Vec<u8>>,
     empty: Sender<Vec<u8>>,
 ) -> io::Result<()> {
-    for mut text in &full {
-        out.write_all(&text)?;
-        text.clear();
+    for mut buffer in &full {
+        out.write_all(&buffer)?;
+        buffer.clear();
         // The formatter may be done.
-        let _ = empty.send(text);
+        let _ = empty.send(buffer);
     }
     out.flush()
 }
 
-/// Where the formatter puts its text.
+/// Where the formatter puts what is to be written.
 pub struct Pipe {
-    /// Text that is not handed over yet.
-    pub text: Vec<u8>,
+    /// What is not handed over yet.
+    pub buffer: Vec<u8>,
     full: SyncSender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,
 }
 
 impl Pipe {
-    /// Hands over the text if it is long enough.
+    /// Hands over the buffer if it is full.
     #[inline]
     pub fn flush_full(&mut self) -> io::Result<()> {
-        if self.text.len() < BUFFER { Ok(()) } else { self.flush() }
+        if self.buffer.len() < BUFFER { Ok(()) } else { self.flush() }
     }
 
-    /// Hands over the text.
+    /// Hands over the buffer.
     pub fn flush(&mut self) -> io::Result<()> {
         let next =
-            self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(self.text.capacity()));
-        let text = std::mem::replace(&mut self.text, next);
-        self.full.send(text).map_err(|_| io::ErrorKind::BrokenPipe.into())
+            self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(self.buffer.capacity()));
+        let buffer = std::mem::replace(&mut self.buffer, next);
+        self.full.send(buffer).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     fn lines(count: usize) -> impl FnOnce(Pipe) -> Result<(), ExportError> + Send {
         move |mut pipe| {
             for line in 0..count {
-                pipe.text.extend_from_slice(format!("{line:063}\n").as_bytes());
+                pipe.buffer.extend_from_slice(format!("{line:063}\n").as_bytes());
                 pipe.flush_full()?;
             }
             Ok(pipe.flush()?)

@@ -18,13 +18,11 @@ use sleepwalk_trace::time::BootNanos;
 use super::decode::{Event, Model, View};
 use super::hooks::{has, hook_form};
 use super::slept::Slept;
+use super::slots::Slots;
 use super::stretch::{Hold, Holder, Stretch};
 
 /// Edges decide about a change that came so near to the start of a snapshot's walk.
 const NEAR_NS: u64 = 1_000_000;
-
-/// Instances up to here have a place of their own.
-const DENSE: u32 = 1 << 20;
 
 /// The most activations in progress of one source.
 const DEPTH: u32 = 1 << 20;
@@ -107,9 +105,8 @@ pub struct Held {
     pub groups: Vec<Group>,
     /// Edges and snapshots that contradicted what was known.
     pub contradictions: u64,
-    /// Place by instance, where that is small, as the agent gives them.
-    dense: Vec<u32>,
-    sparse: BTreeMap<u32, u32>,
+    /// The places of `sources`.
+    slots: Slots,
     by_name: BTreeMap<u32, u32>,
     /// The sources that share a name.
     pooled: Vec<u32>,
@@ -254,12 +251,7 @@ impl Held {
 
     /// The place of a source in [`Self::sources`].
     pub fn place(&self, instance: u32) -> Option<usize> {
-        let slot = if instance < DENSE {
-            self.dense.get(instance as usize).copied().filter(|slot| *slot != u32::MAX)
-        } else {
-            self.sparse.get(&instance).copied()
-        };
-        slot.map(|slot| slot as usize)
+        self.slots.get(instance)
     }
 
     /// The place of a source, which may be new.
@@ -267,14 +259,7 @@ impl Held {
         if let Some(slot) = self.place(instance) {
             return slot;
         }
-        let slot = self.sources.len() as u32;
-        if instance < DENSE {
-            let length = self.dense.len().max(instance as usize + 1);
-            self.dense.resize(length, u32::MAX);
-            self.dense[instance as usize] = slot;
-        } else {
-            self.sparse.insert(instance, slot);
-        }
+        let slot = self.slots.add(instance);
         let name = model.sources.get(&instance).map_or(u32::MAX, |source| source.name);
         let next = self.groups.len() as u32;
         let group = *self.by_name.entry(name).or_insert(next);
@@ -285,9 +270,9 @@ impl Held {
         }
         self.sources.push(Source { instance, group, ..Source::default() });
         if self.groups[group as usize].shared {
-            self.pooled.push(slot);
+            self.pooled.push(slot as u32);
         }
-        slot as usize
+        slot
     }
 
     /// Sets how many activations of a source are in progress.

@@ -7,4 +7,5 @@ pub mod hooks;
 pub mod order;
 mod place;
 mod slept;
+pub mod slots;
 pub mod stretch;

@@ -3,12 +3,12 @@
 
 mod lines;
 mod stamps;
+mod state;
 
 use std::io::{self, Write};
 
-use sleepwalk_trace::record::{PowerSupply, STATE_AUTOSLEEP, SuspendStats};
-use sleepwalk_trace::snapshot::SourceState;
-use sleepwalk_trace::time::{BootNanos, MonoNanos};
+use sleepwalk_trace::record::{PowerSupply, SuspendStats};
+use sleepwalk_trace::time::BootNanos;
 
 use self::lines::{Counter, Line, Who};
 use self::stamps::Stamps;
@@ -20,8 +20,8 @@ use crate::render::records::reason;
 use crate::report::Wait;
 use crate::report::{self, Attempt, By, Name};
 use crate::session::decode::{Event, Model, View};
-use crate::session::held::Held;
-use crate::session::stretch::HoldKind;
+use crate::session::slots::Slots;
+use crate::session::stretch::{Hold, HoldKind};
 
 /// Names the keys and their meaning.
 pub const SCHEMA: &str = "sleepwalk.events/2";
@@ -38,6 +38,7 @@ pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), E
             attempts: report.attempts.iter(),
             waits: waits.into_iter(),
             next_end: 0,
+            slots: Slots::default(),
             sources: Vec::new(),
             edge_at: Stamps::new("{\"kind\":\"edge\",\"at_ns\":"),
             hold_at: Stamps::new("{\"kind\":\"hold\",\"at_ns\":"),
@@ -60,7 +61,8 @@ struct Export<'a> {
     waits: std::vec::IntoIter<&'a Wait>,
     /// The first end among those, or an earlier stamp.
     next_end: u64,
-    /// By their places.
+    /// The places of `sources`.
+    slots: Slots,
     sources: Vec<Holding>,
     edge_at: Stamps,
     hold_at: Stamps,
@@ -72,7 +74,6 @@ struct Export<'a> {
 }
 
 /// A source with an edge or a hold.
-#[derive(Default)]
 struct Holding {
     /// Its keys in a line.
     keys: Box<[u8]>,
@@ -83,20 +84,19 @@ struct Holding {
 }
 
 impl Sink for Export<'_> {
-    fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()> {
+    fn event(&mut self, at: BootNanos, event: &Event, holds: &[Hold]) -> io::Result<()> {
         if let Event::Edge { source, active, shared } = *event {
-            let slot = held.place(source).unwrap_or_default();
-            self.edge(at.0, (slot, source), active, shared)?;
+            self.edge(at.0, source, active, shared)?;
         } else {
-            self.rare(at.0, event, held)?;
+            self.rare(at.0, event)?;
         }
-        self.holds(at.0, held)
+        self.holds(at.0, holds)
     }
 
-    fn finish(mut self, held: &mut Held) -> io::Result<()> {
+    fn finish(mut self, holds: &[Hold]) -> io::Result<()> {
         let at_ns = self.model.end.0;
         self.ended(at_ns)?;
-        self.holds(at_ns, held)?;
+        self.holds(at_ns, holds)?;
         self.ended(u64::MAX)?;
         let reason = self.model.finish.as_ref().map(|end| end.reason.as_str());
         self.line(&Line::End { at_ns, reason })?;
@@ -107,8 +107,8 @@ impl Sink for Export<'_> {
 impl Export<'_> {
     fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
         let text = serde_json::to_string(line).map_err(io::Error::other)?;
-        self.pipe.text.extend_from_slice(harmless(&text).as_bytes());
-        self.pipe.text.push(b'\n');
+        self.pipe.buffer.extend_from_slice(harmless(&text).as_bytes());
+        self.pipe.buffer.push(b'\n');
         self.pipe.flush_full()
     }
 
@@ -142,18 +142,12 @@ impl Export<'_> {
     }
 
     /// A trace has millions of these lines: serde is too slow for them.
-    fn edge(
-        &mut self,
-        at_ns: u64,
-        source: (usize, u32),
-        active: bool,
-        shared: bool,
-    ) -> io::Result<()> {
+    fn edge(&mut self, at_ns: u64, source: u32, active: bool, shared: bool) -> io::Result<()> {
         self.ended(at_ns)?;
-        self.source_keys(source)?;
-        let text = &mut self.pipe.text;
+        let slot = self.slot(source)?;
+        let text = &mut self.pipe.buffer;
         self.edge_at.put(text, at_ns);
-        let Holding { keys, edges, .. } = &self.sources[source.0];
+        let Holding { keys, edges, .. } = &self.sources[slot];
         if shared {
             text.extend_from_slice(keys);
             text.extend_from_slice(edge_rest(active, true).as_bytes());
@@ -164,20 +158,19 @@ impl Export<'_> {
     }
 
     /// The holds that became final.
-    fn holds(&mut self, at_ns: u64, held: &mut Held) -> io::Result<()> {
-        if held.holds().is_empty() {
+    fn holds(&mut self, at_ns: u64, holds: &[Hold]) -> io::Result<()> {
+        if holds.is_empty() {
             return Ok(());
         }
         self.hold.clear();
         self.hold_at.put(&mut self.hold, at_ns);
-        for hold in held.holds().iter() {
-            let slot = hold.slot as usize;
-            self.source_keys((slot, hold.instance))?;
+        for hold in holds {
+            let slot = self.slot(hold.instance)?;
             let Holding { keys, since, .. } = &mut self.sources[slot];
             match hold.kind {
                 HoldKind::Began { .. } => *since = (hold.at.0, hold.exact),
                 HoldKind::Ended { .. } => {
-                    let text = &mut self.pipe.text;
+                    let text = &mut self.pipe.buffer;
                     text.extend_from_slice(&self.hold);
                     text.extend_from_slice(keys);
                     self.starts.put(text, since.0);
@@ -191,29 +184,32 @@ impl Export<'_> {
                 HoldKind::Appeared | HoldKind::Removed => {}
             }
         }
-        held.holds().clear();
         Ok(())
     }
 
-    fn source_keys(&mut self, (slot, instance): (usize, u32)) -> io::Result<()> {
-        if self.sources.len() <= slot {
-            self.sources.resize_with(slot + 1, Holding::default);
-        }
-        if self.sources[slot].keys.is_empty() {
-            let text = serde_json::to_string(&self.who(instance)).map_err(io::Error::other)?;
-            let keys = harmless(&text);
-            let keys = format!(",{}", keys.trim_start_matches('{').trim_end_matches('}'));
-            let edges = [false, true].map(|active| keys.clone() + &edge_rest(active, false));
-            self.sources[slot].edges = edges.map(|edge| edge.into_bytes().into());
-            self.sources[slot].keys = keys.into_bytes().into();
-        }
-        Ok(())
+    /// The place of a source, which may be new.
+    #[inline]
+    fn slot(&mut self, instance: u32) -> io::Result<usize> {
+        self.slots.get(instance).map_or_else(|| self.add(instance), Ok)
     }
 
-    fn rare(&mut self, at_ns: u64, event: &Event, held: &Held) -> io::Result<()> {
+    fn add(&mut self, instance: u32) -> io::Result<usize> {
+        let text = serde_json::to_string(&self.who(instance)).map_err(io::Error::other)?;
+        let keys = harmless(&text);
+        let keys = format!(",{}", keys.trim_start_matches('{').trim_end_matches('}'));
+        let edges = [false, true].map(|active| keys.clone() + &edge_rest(active, false));
+        self.sources.push(Holding {
+            keys: keys.into_bytes().into(),
+            edges: edges.map(|edge| edge.into_bytes().into()),
+            since: (0, false),
+        });
+        Ok(self.slots.add(instance))
+    }
+
+    fn rare(&mut self, at_ns: u64, event: &Event) -> io::Result<()> {
         self.ended(at_ns)?;
         let line = match event {
-            Event::Snapshot(view) => return self.snapshot(at_ns, view, held),
+            Event::Snapshot(view) => return self.snapshot(at_ns, view),
             Event::Phase { action, value, begin } => {
                 let action = self.text(*action);
                 Line::Phase { at_ns, action, value: *value, begin: *begin }
@@ -247,7 +243,7 @@ impl Export<'_> {
         self.line(&line)
     }
 
-    fn snapshot(&mut self, at_ns: u64, view: &View, held: &Held) -> io::Result<()> {
+    fn snapshot(&mut self, at_ns: u64, view: &View) -> io::Result<()> {
         self.line(&Line::Snapshot {
             at_ns,
             mono_ns: view.now.0,
@@ -259,48 +255,18 @@ impl Export<'_> {
             gone: view.gone.len(),
         })?;
         for (instance, state) in &view.states {
-            let slot = held.place(*instance).unwrap_or_default();
-            self.source_keys((slot, *instance))?;
-            self.source(at_ns, view.now, slot, state)?;
+            let slot = self.slot(*instance)?;
+            let text = &mut self.pipe.buffer;
+            self.source_at.put(text, at_ns);
+            text.extend_from_slice(&self.sources[slot].keys);
+            state::put(text, view.now, state);
+            self.pipe.flush_full()?;
         }
         for instance in &view.gone {
             let source = self.who(*instance);
             self.line(&Line::Gone { at_ns, source })?;
         }
         Ok(())
-    }
-
-    /// A source in a snapshot. Where sources change often, serde is too slow for these lines too.
-    fn source(
-        &mut self,
-        at_ns: u64,
-        now: MonoNanos,
-        slot: usize,
-        state: &SourceState,
-    ) -> io::Result<()> {
-        let text = &mut self.pipe.text;
-        self.source_at.put(text, at_ns);
-        text.extend_from_slice(&self.sources[slot].keys);
-        flag(text, b",\"active\":", state.active());
-        if state.torn() {
-            text.extend_from_slice(b",\"torn\":true");
-        }
-        if state.state & STATE_AUTOSLEEP != 0 {
-            text.extend_from_slice(b",\"autosleep\":true");
-        }
-        let counters = &state.counters;
-        number(text, b",\"held_ns\":", state.held_ns(now));
-        number(text, b",\"active_count\":", counters.active_count);
-        number(text, b",\"event_count\":", counters.event_count);
-        number(text, b",\"wakeup_count\":", counters.wakeup_count);
-        number(text, b",\"expire_count\":", counters.expire_count);
-        number(text, b",\"relax_count\":", counters.relax_count);
-        number(text, b",\"total_ns\":", counters.total_ns);
-        number(text, b",\"max_ns\":", counters.max_ns);
-        number(text, b",\"last_mono_ns\":", counters.last_ns);
-        number(text, b",\"prevent_ns\":", counters.prevent_ns);
-        text.extend_from_slice(b"}\n");
-        self.pipe.flush_full()
     }
 
     fn supply(&self, at_ns: u64, supply: &PowerSupply) -> Line<'static> {
@@ -338,20 +304,6 @@ impl Export<'_> {
     fn text(&self, id: u32) -> String {
         String::from_utf8_lossy(self.model.text(id)).into_owned()
     }
-}
-
-/// Appends a key, whose length the compiler knows, and a number.
-#[inline(always)]
-fn number<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: u64) {
-    text.extend_from_slice(key);
-    text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-/// Appends a key and a bool.
-#[inline(always)]
-fn flag<const N: usize>(text: &mut Vec<u8>, key: &[u8; N], value: bool) {
-    text.extend_from_slice(key);
-    text.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
 /// The end of an edge's line. `shared` is seldom true, and is left out else.

@@ -1,6 +1,6 @@
 //! Attempts as slices, with their steps in them.
 
-use std::io::{self, Write};
+use std::io;
 
 use sleepwalk_trace::time::BootNanos;
 
@@ -41,7 +41,7 @@ impl<'a> Attempts<'a> {
         &mut self,
         at: BootNanos,
         names: &Names<'_>,
-        packets: &mut Packets<impl Write>,
+        packets: &mut Packets,
     ) -> io::Result<()> {
         loop {
             match self.now {
@@ -59,11 +59,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// The trace is over.
-    pub fn finish(
-        mut self,
-        names: &Names<'_>,
-        packets: &mut Packets<impl Write>,
-    ) -> io::Result<()> {
+    pub fn finish(mut self, names: &Names<'_>, packets: &mut Packets) -> io::Result<()> {
         self.until(BootNanos(u64::MAX), names, packets)?;
         if self.now.is_some() { self.end(packets) } else { Ok(()) }
     }
@@ -74,7 +70,7 @@ impl<'a> Attempts<'a> {
         at: BootNanos,
         (action, value, begin): (&'a [u8], i32, bool),
         names: &Names<'_>,
-        packets: &mut Packets<impl Write>,
+        packets: &mut Packets,
     ) -> io::Result<()> {
         let over = |a: &Attempt| a.start_ns < at && a.end_ns == at;
         if begin && action == b"suspend_enter" && self.now.is_some_and(over) {
@@ -111,7 +107,7 @@ impl<'a> Attempts<'a> {
         attempt: &Attempt,
         action: &[u8],
         begin: bool,
-        packets: &mut Packets<impl Write>,
+        packets: &mut Packets,
     ) -> io::Result<()> {
         // See `analyze::attempts`: below s2idle the clock stops until syscore resumes.
         let last: &[u8] =
@@ -133,7 +129,7 @@ impl<'a> Attempts<'a> {
         &mut self,
         attempt: &'a Attempt,
         names: &Names<'_>,
-        packets: &mut Packets<impl Write>,
+        packets: &mut Packets,
     ) -> io::Result<()> {
         self.now = Some(attempt);
         let name = match attempt.outcome {
@@ -143,7 +139,7 @@ impl<'a> Attempts<'a> {
         packets.begin(Track::Attempts.uuid(), attempt.start_ns, &name, notes(attempt, names))
     }
 
-    fn end(&mut self, packets: &mut Packets<impl Write>) -> io::Result<()> {
+    fn end(&mut self, packets: &mut Packets) -> io::Result<()> {
         let Some(attempt) = self.now.take() else { return Ok(()) };
         let end = attempt.end_ns;
         if std::mem::take(&mut self.asleep) {

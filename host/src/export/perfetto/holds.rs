@@ -5,7 +5,7 @@
 //! part of the slice's event. No packet says that it needs the sequence's state: all of them follow it in
 //! one file, so none has to be skipped. Events come in order, as [`Held`](crate::session::held::Held) has them.
 
-use std::io::{self, Write};
+use std::io;
 
 use sleepwalk_trace::time::BootNanos;
 
@@ -30,7 +30,7 @@ pub struct Holds {
 
 impl Holds {
     /// Begins the sequence.
-    pub fn new(start: BootNanos, packets: &mut Packets<impl Write>) -> io::Result<Self> {
+    pub fn new(start: BootNanos, packets: &mut Packets) -> io::Result<Self> {
         let reading = |clock_id, is_incremental| Clock {
             clock_id: Some(clock_id),
             timestamp: Some(stamp(start)),
@@ -67,7 +67,7 @@ impl Holds {
         (slot, track): (u32, u64),
         name: impl FnOnce() -> String,
         notes: &[&str],
-        packets: &mut Packets<impl Write>,
+        packets: &mut Packets,
     ) -> io::Result<()> {
         self.count += 1;
         let iid = u64::from(slot) + 1;
@@ -95,7 +95,7 @@ impl Holds {
         track: u64,
         unfinished: bool,
         notes: &[&str],
-        packets: &mut Packets<impl Write>,
+        packets: &mut Packets,
     ) -> io::Result<()> {
         // A hold that the end of the trace cuts off is still held.
         self.count -= u64::from(!unfinished);
@@ -118,7 +118,7 @@ impl Holds {
         kind: i32,
         name: Option<u64>,
         track: u64,
-        packets: &mut Packets<impl Write>,
+        packets: &mut Packets,
     ) -> io::Result<()> {
         let at = stamp(at).max(self.last);
         let (delta, count) = (at - self.last, self.count);
@@ -142,7 +142,7 @@ impl Holds {
         at: BootNanos,
         event: TrackEvent,
         name: Option<EventName>,
-        packets: &mut Packets<impl Write>,
+        packets: &mut Packets,
     ) -> io::Result<()> {
         let at = stamp(at).max(self.last);
         let delta = at - std::mem::replace(&mut self.last, at);

@@ -24,61 +24,67 @@ use self::proto::{
     Clock, ClockSnapshot, Ftrace, SystemInfo, TracePacket, Utsname, WakeupSource, clock,
 };
 use self::tracks::{Names, Quantity, Track};
+use super::pipe::{self, Pipe};
 use super::{ExportError, Sink};
 use crate::analyze::Analysis;
 use crate::report::{self, By, Wait};
 use crate::session::decode::{Event, Model};
-use crate::session::held::Held;
-use crate::session::stretch::HoldKind;
+use crate::session::slots::Slots;
+use crate::session::stretch::{Hold, HoldKind};
 use crate::text::one_line;
 
 /// Writes the trace in `bytes`, which comes to `analysis`.
 pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
     let report = report::build(analysis, By::Instance, Some(0));
-    let mut export = Export::new(&analysis.model, Attempts::new(&report.attempts), out)?;
-    export.waits(&analysis.waits)?;
-    super::stream(bytes, export)
+    pipe::through(out, |pipe| {
+        let mut export = Export::new(&analysis.model, Attempts::new(&report.attempts), pipe)?;
+        export.waits(&analysis.waits)?;
+        super::stream(bytes, export)
+    })
 }
 
-struct Export<'a, W> {
+struct Export<'a> {
     model: &'a Model,
     names: Names<'a>,
-    packets: Packets<W>,
+    packets: Packets,
     attempts: Attempts<'a>,
     holds: Holds,
-    /// By the place of each source that had an edge: its two ftrace events, without stamps.
-    edges: Vec<Option<[Box<[u8]>; 2]>>,
+    /// The places of `edges`.
+    slots: Slots,
+    /// Of each source that had an edge its two ftrace events, without stamps.
+    edges: Vec<[Box<[u8]>; 2]>,
     /// By the place of each source: its track, or 0 before that is described.
     tracks: Vec<u64>,
     /// The last reading of the clocks that was written.
     clocks: (BootNanos, MonoNanos),
 }
 
-impl<W: Write> Sink for Export<'_, W> {
-    fn event(&mut self, at: BootNanos, event: &Event, held: &mut Held) -> io::Result<()> {
+impl Sink for Export<'_> {
+    fn event(&mut self, at: BootNanos, event: &Event, holds: &[Hold]) -> io::Result<()> {
         if let Event::Edge { source, active, .. } = *event {
-            self.edge(at, source, active, held)?;
+            self.edge(at, source, active)?;
         } else {
             self.rare(at, event)?;
         }
-        self.holds(held)
+        self.holds(holds)
     }
 
-    fn finish(mut self, held: &mut Held) -> io::Result<()> {
-        self.holds(held)?;
+    fn finish(mut self, holds: &[Hold]) -> io::Result<()> {
+        self.holds(holds)?;
         self.attempts.finish(&self.names, &mut self.packets)?;
         self.packets.finish()
     }
 }
 
-impl<'a, W: Write> Export<'a, W> {
-    fn new(model: &'a Model, attempts: Attempts<'a>, out: W) -> io::Result<Self> {
-        let (names, mut packets) = (Names::new(model), Packets::new(out));
+impl<'a> Export<'a> {
+    fn new(model: &'a Model, attempts: Attempts<'a>, pipe: Pipe) -> io::Result<Self> {
+        let (names, mut packets) = (Names::new(model), Packets::new(pipe));
         open(model, &mut packets)?;
         let holds = Holds::new(model.start, &mut packets)?;
         let clocks = (model.start, model.clocks.mono_at(model.start));
-        let (edges, tracks) = (Vec::new(), Vec::new());
-        let mut export = Self { model, names, packets, attempts, holds, edges, tracks, clocks };
+        let (slots, edges, tracks) = (Slots::default(), Vec::new(), Vec::new());
+        let mut export =
+            Self { model, names, packets, attempts, holds, slots, edges, tracks, clocks };
         export.track(Track::Attempts)?;
         let held = export.track(Track::Held)?;
         export.packets.counter(held, model.start, 0)?;
@@ -133,20 +139,19 @@ impl<'a, W: Write> Export<'a, W> {
         }
     }
 
-    fn edge(&mut self, at: BootNanos, instance: u32, active: bool, held: &Held) -> io::Result<()> {
-        let slot = held.place(instance).unwrap_or_default();
-        self.edges.resize(self.edges.len().max(slot + 1), None);
-        let names = &self.names;
-        let edges = self.edges[slot].get_or_insert_with(|| {
-            let source = || WakeupSource { name: Some(names.plain(instance)) };
-            [Ftrace::WakeupSourceDeactivate(source()), Ftrace::WakeupSourceActivate(source())]
-                .map(|event| encoded(event).into())
+    fn edge(&mut self, at: BootNanos, instance: u32, active: bool) -> io::Result<()> {
+        let slot = self.slots.get(instance).unwrap_or_else(|| {
+            let source = || WakeupSource { name: Some(self.names.plain(instance)) };
+            let edges =
+                [Ftrace::WakeupSourceDeactivate(source()), Ftrace::WakeupSourceActivate(source())];
+            self.edges.push(edges.map(|event| encoded(event).into()));
+            self.slots.add(instance)
         });
-        self.packets.ftrace_encoded(at, &edges[usize::from(active)])
+        self.packets.ftrace_encoded(at, &self.edges[slot][usize::from(active)])
     }
 
-    fn holds(&mut self, held: &mut Held) -> io::Result<()> {
-        for hold in held.holds().iter() {
+    fn holds(&mut self, holds: &[Hold]) -> io::Result<()> {
+        for hold in holds {
             let slot = hold.slot as usize;
             self.tracks.resize(self.tracks.len().max(slot + 1), 0);
             if self.tracks[slot] == 0 {
@@ -169,7 +174,6 @@ impl<'a, W: Write> Export<'a, W> {
                 }
             }
         }
-        held.holds().clear();
         Ok(())
     }
 
@@ -217,7 +221,7 @@ impl<'a, W: Write> Export<'a, W> {
 }
 
 /// The clocks, and what the trace is of.
-fn open(model: &Model, packets: &mut Packets<impl Write>) -> io::Result<()> {
+fn open(model: &Model, packets: &mut Packets) -> io::Result<()> {
     let real = u64::try_from(model.start_real().0).ok();
     clocks(packets, model.start, model.clocks.mono_at(model.start), real)?;
     let Some(session) = &model.session else { return Ok(()) };
@@ -237,7 +241,7 @@ fn open(model: &Model, packets: &mut Packets<impl Write>) -> io::Result<()> {
 }
 
 fn clocks(
-    packets: &mut Packets<impl Write>,
+    packets: &mut Packets,
     boot: BootNanos,
     mono: MonoNanos,
     real: Option<u64>,

@@ -5,7 +5,7 @@
 //! may come late in the file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io;
 
 use prost::Message as _;
 use sleepwalk_trace::time::BootNanos;
@@ -15,23 +15,19 @@ use super::proto::{
     TracePacketDefaults, TrackDescriptor, TrackEvent, clock, event, sequence,
 };
 use super::wire;
+use crate::export::pipe::Pipe;
 
 /// Packet sequences; 0 is none.
 const TRACK_EVENTS: u32 = 1;
 const FTRACE: u32 = 2;
 /// The sequence of [`Holds`](super::holds::Holds).
 pub const HOLDS: u32 = 3;
-/// Packets are written when there is as much of them.
-const BUFFER: usize = 1 << 18;
 /// A bundle of ftrace events is written when it holds as much.
 const BUNDLE: usize = 1 << 14;
 
 /// Writes the packets of a trace.
-#[derive(Debug)]
-pub struct Packets<W> {
-    out: W,
-    /// Packets that are not written yet.
-    buffer: Vec<u8>,
+pub struct Packets {
+    pipe: Pipe,
     begun: bool,
     names: BTreeMap<String, u64>,
     /// Names that were not sent yet.
@@ -40,12 +36,11 @@ pub struct Packets<W> {
     ftrace: Vec<u8>,
 }
 
-impl<W: Write> Packets<W> {
-    /// To `out`.
-    pub fn new(out: W) -> Self {
+impl Packets {
+    /// Into `pipe`.
+    pub fn new(pipe: Pipe) -> Self {
         Self {
-            out,
-            buffer: Vec::new(),
+            pipe,
             begun: false,
             names: BTreeMap::new(),
             unsent: Vec::new(),
@@ -148,8 +143,7 @@ impl<W: Write> Packets<W> {
         if !self.ftrace.is_empty() {
             self.bundle()?;
         }
-        self.flush()?;
-        self.out.flush()
+        self.pipe.flush()
     }
 
     fn bundle(&mut self) -> io::Result<()> {
@@ -195,24 +189,14 @@ impl<W: Write> Packets<W> {
 
     /// A packet that is encoded already.
     fn raw(&mut self, packet: &[u8]) -> io::Result<()> {
-        wire::bytes(&mut self.buffer, PACKET_FIELD, packet);
-        self.flush_full()
+        wire::bytes(&mut self.pipe.buffer, PACKET_FIELD, packet);
+        self.pipe.flush_full()
     }
 
     /// A packet of less than 128 bytes, as `content` writes it.
     pub fn short(&mut self, content: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
-        wire::short(&mut self.buffer, PACKET_FIELD, content);
-        self.flush_full()
-    }
-
-    fn flush_full(&mut self) -> io::Result<()> {
-        if self.buffer.len() < BUFFER { Ok(()) } else { self.flush() }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
+        wire::short(&mut self.pipe.buffer, PACKET_FIELD, content);
+        self.pipe.flush_full()
     }
 }
 

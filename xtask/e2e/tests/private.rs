@@ -93,7 +93,7 @@ fn what_another_user_left_is_not_trusted() -> Result<()> {
 }
 
 #[test]
-fn another_program_in_the_agents_place_never_runs() -> Result<()> {
+fn another_program_in_its_place_never_runs() -> Result<()> {
     let device = device::with_kfuncs()?;
     for place in [
         // Another owner, another mode, other contents.

@@ -20,7 +20,7 @@ Usage:
   sleepwalkd doctor [--json]       check what works on this device, and how to fix the rest
   sleepwalkd snapshot [OPTIONS]    print all wakeup sources once
   sleepwalkd record -o FILE [OPTIONS]
-                                   record until the duration is over, or SIGINT or SIGTERM;
+                                   record until the duration is over, or a signal comes;
                                    prints `ready` once the capture has started
   sleepwalkd measure [OPTIONS]     time snapshots against reading debugfs and sysfs (ns, as JSON)
   sleepwalkd version [--json]      print version and checksum of this program
@@ -32,6 +32,8 @@ record:
   --max-size 64M          largest size of the trace; at least 256K
   --on-full stop|ring     at that size, stop or drop the oldest eighth
   --no-edges              do not record individual activations (smaller trace, less detail)
+  --detached              go on when adbd ends: leave its cgroups, ignore SIGHUP, and be out of
+                          reach of the low-memory killers
 
 snapshot, record:
   --source auto|kfunc|kallsyms|debugfs|sysfs
@@ -95,6 +97,8 @@ pub struct RecordOptions {
     pub capacity: u32,
     /// Whether individual activations are recorded.
     pub edges: bool,
+    /// Whether the capture outlives adbd.
+    pub detached: bool,
 }
 
 /// With more, the first snapshot might not fit into one chunk of the trace.
@@ -181,6 +185,7 @@ fn record(mut parser: lexopt::Parser) -> Result<Command> {
         source: None,
         capacity: DEFAULT_CAPACITY,
         edges: true,
+        detached: false,
     };
     while let Some(arg) = parser.next()? {
         match arg {
@@ -194,6 +199,7 @@ fn record(mut parser: lexopt::Parser) -> Result<Command> {
             Long("source") => options.source = source(&mut parser)?,
             Long("max-sources") => options.capacity = capacity(&mut parser)?,
             Long("no-edges") => options.edges = false,
+            Long("detached") => options.detached = true,
             other => return help_or_unknown("record", &other),
         }
     }
@@ -290,8 +296,9 @@ mod tests {
             source: Some(Kind::Kfunc),
             capacity: 10,
             edges: false,
+            detached: true,
         };
-        let words = "record -o a.swk -d 5s --source kfunc --max-sources=10 --no-edges \
+        let words = "record -o a.swk -d 5s --source kfunc --max-sources=10 --no-edges --detached \
                      --max-size 512K --on-full=ring";
         assert_eq!(line(words).unwrap(), Command::Record(options));
         assert_eq!(line("doctor --json").unwrap(), Command::Doctor { json: true });
@@ -319,6 +326,7 @@ mod tests {
             "--max-size",
             "--on-full",
             "--no-edges",
+            "--detached",
         ] {
             assert!(HELP.contains(option), "{option}");
         }

@@ -60,13 +60,15 @@ fn result(report: &Report) -> String {
         let ns = ledger.line(line).unwrap_or(0);
         writeln!(text, "{:<12} {:>8} ms", line.to_string(), ms(ns)).expect("a String");
     }
-    text += "\nsource   blocked    alone  aborts  abort time  wakes  after wake       cost\n";
+    text += "\nsource   blocked    alone  aborts  abort time  back-off  wakes  resume  after wake    cost\n";
     for source in &report.sources {
         let s = &source.sum;
-        let [share, sole, abort, after, cost] = [
+        let [share, sole, abort, backoff, resume, after, cost] = [
             s.blocked_share_ns.expect("waits"),
             s.blocked_sole_ns.expect("waits"),
             s.abort_ns,
+            s.after_abort_ns,
+            s.resume_ns,
             s.after_wake_ns,
             s.cost_ns,
         ]
@@ -74,7 +76,8 @@ fn result(report: &Report) -> String {
         let (name, aborts, wakes) = (source.name.text(), s.aborts, s.wakes);
         writeln!(
             text,
-            "{name:<7} {share:>8} {sole:>8} {aborts:>7} {abort:>11} {wakes:>6} {after:>11} {cost:>10}"
+            "{name:<7} {share:>8} {sole:>8} {aborts:>7} {abort:>11} {backoff:>9} {wakes:>6} \
+             {resume:>7} {after:>11} {cost:>7}"
         )
         .expect("a String");
     }

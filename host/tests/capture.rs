@@ -7,7 +7,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::fake::{Fake, ON_DEVICE};
+use common::fake::Fake;
 use common::{complaint, everyday, stderr, stdout};
 
 #[test]
@@ -109,7 +109,7 @@ fn files_of_other_programs_stay() {
     fake.write("mute", "");
     let recording = fake.start("60s");
     until_it_runs(&fake);
-    fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/other.swk")), "x").expect("a file");
+    fake.put("other.swk", b"x");
     recording.press();
     assert_eq!(recording.end().status.code(), Some(1));
     assert_eq!(fake.left(), ["other.swk", "sleepwalk"]);

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::fake::{Fake, ON_DEVICE};
+use common::fake::Fake;
 use common::{complaint, everyday, stderr, stdout};
 
 fn detach(fake: &Fake, more: &[&str]) -> String {
@@ -21,7 +21,7 @@ fn a_detached_capture_is_stopped_and_pulled() {
     assert!(fake.calls().contains("--interval 1m --no-edges"), "{}", fake.calls());
     assert!(!fake.running().is_empty(), "it goes on");
     // The fake agent writes its trace at the end: until then there is nothing to list.
-    fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/{trace}")), "half").expect("a file");
+    fake.put(&trace, b"half");
     let status = fake.run(&["status"]);
     assert!(stdout(&status).starts_with("capturing"), "{}", stdout(&status));
     let stopped = fake.run(&["stop"]);
@@ -37,10 +37,24 @@ fn a_detached_capture_is_stopped_and_pulled() {
 }
 
 #[test]
+fn what_may_end_a_capture_early_is_said() {
+    let fake = Fake::new();
+    fake.write("warns", "sleepwalkd: warn: process 7 stays in cgroup /a\u{1b}[31m\nother\n");
+    let output = fake.run(&["record", "--detach", "--agent", "agent"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("warning: process 7 stays in cgroup /a"), "{said}");
+    assert!(!said.contains('\u{1b}') && !said.contains("other"), "{said}");
+    fake.put(stdout(&output).trim(), b"half");
+    assert_eq!(fake.run(&["stop"]).status.code(), Some(0));
+    fake.runs_nothing();
+}
+
+#[test]
 fn a_running_capture_can_be_pulled() {
     let fake = Fake::new();
     let trace = detach(&fake, &["-d", "60s"]);
-    fs::write(fake.path(&format!("{ON_DEVICE}/sleepwalk/{trace}")), everyday()).expect("a file");
+    fake.put(&trace, &everyday());
     let pulled = fake.run(&["pull", "-o", "t.swk", "--rm"]);
     assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
     assert!(stderr(&pulled).contains("still being recorded"), "{}", stderr(&pulled));
@@ -70,11 +84,9 @@ fn a_failed_capture_is_not_stopped_again() {
 #[test]
 fn a_stale_pid_is_not_a_capture() {
     let fake = Fake::new();
-    let there = fake.path(&format!("{ON_DEVICE}/sleepwalk"));
-    fs::create_dir(&there).expect("a folder");
-    fs::write(there.join("old.swk"), everyday()).expect("a file");
+    fake.put("old.swk", &everyday());
     // After a reboot the pid is another program's.
-    fs::write(there.join("old.pid"), std::process::id().to_string()).expect("a file");
+    fake.put("old.pid", std::process::id().to_string().as_bytes());
     let status = stdout(&fake.run(&["status"]));
     assert!(status.starts_with("killed"), "{status}");
 }

@@ -4,6 +4,9 @@
 
 mod common;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use common::fake::Fake;
 use common::{complaint, stderr, stdout};
 
@@ -96,7 +99,7 @@ fn root_by_su_is_used_where_needed() {
         // The shell's user writes into the folder, whoever made it.
         let given = fake.calls();
         let given = given.lines().any(|call| {
-            call.contains("chown 2000 /data/local/tmp/sleepwalk") && !call.contains(".swk")
+            call.contains("chown -h 2000 /data/local/tmp/sleepwalk") && !call.contains(".swk")
         });
         assert!(given, "{}", fake.calls());
         assert_eq!(fake.left(), ["sleepwalk", "sleepwalkd"]);
@@ -134,6 +137,46 @@ fn another_build_on_the_device_is_refused() {
     let fake = Fake::new();
     fake.version(4_001, 0x1234_5678);
     fake.record_fails(1, "is another build: 4001 bytes with CRC32C 12345678 there, 4000 bytes");
+}
+
+#[test]
+fn another_program_never_runs_as_root() {
+    let fake = Fake::new();
+    let program =
+        fake.put("sleepwalkd", format!("#!/bin/sh\n>{}", fake.path("ran").display()).as_bytes());
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("executable");
+    let output = fake.record(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(fake.calls().contains(" push ") && !fake.path("ran").exists());
+    // Once more, after the agent was installed: the next command looks again.
+    fs::write(&program, "#!/bin/sh\n>$FAKE/ran").expect("a file");
+    fs::remove_file(fake.path("t.swk")).expect("the trace");
+    assert_eq!(fake.record(&[]).status.code(), Some(0));
+    assert!(!fake.path("ran").exists());
+}
+
+#[test]
+fn a_folder_open_to_others_is_refused() {
+    let fake = Fake::new();
+    let trace = fake.put("old.swk", b"old");
+    let refused = |words: &str| {
+        let commands = [&["status"][..], &["stop"], &["pull"], &["record", "--agent", "agent"]];
+        for command in commands {
+            let output = fake.run(command);
+            assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+            assert!(complaint(&output).contains(words), "{}", complaint(&output));
+            assert!(complaint(&output).contains("fix: copy the traces"));
+        }
+    };
+    fs::set_permissions(&trace, fs::Permissions::from_mode(0o666)).expect("open");
+    refused("old.swk\" is open to other users (mode 666)");
+    let folder = trace.parent().expect("a folder");
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("open");
+    refused("sleepwalk\" is open to other users (mode 777)");
+    fs::rename(folder, fake.path("elsewhere")).expect("renamed");
+    std::os::unix::fs::symlink(fake.path("elsewhere"), folder).expect("a link");
+    refused("sleepwalk\" is a link or no folder");
+    assert!(!fake.calls().contains("push"));
 }
 
 #[test]

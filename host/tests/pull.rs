@@ -8,15 +8,13 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::fake::{Fake, ON_DEVICE, press};
+use common::fake::{Fake, press};
 use common::{complaint, everyday, stderr, stdout};
 
 #[test]
 fn ctrl_c_ends_a_pull_and_leaves_no_file() {
     let fake = Fake::new();
-    let there = format!("{ON_DEVICE}/sleepwalk");
-    fs::create_dir(fake.path(&there)).expect("a folder");
-    fs::write(fake.path(&format!("{there}/new.swk")), everyday()).expect("a file");
+    let trace = fake.put("new.swk", &everyday());
     fake.write("pull-hangs", "");
     let mut command = fake.command(&["pull"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
@@ -31,7 +29,7 @@ fn ctrl_c_ends_a_pull_and_leaves_no_file() {
     assert_eq!(output.status.code(), Some(1));
     assert!(complaint(&output).contains("interrupted"));
     assert!(Instant::now() < until);
-    fs::remove_dir_all(fake.path(&there)).expect("the device's");
+    fs::remove_dir_all(trace.parent().expect("a folder")).expect("the device's");
     fake.is_clean();
 }
 
@@ -39,10 +37,8 @@ fn ctrl_c_ends_a_pull_and_leaves_no_file() {
 fn hostile_names_do_not_reach_the_terminal() {
     let fake = Fake::new();
     fake.write("devices", "FA\u{1b}[31m\u{202e}KE\tdevice\n");
-    let there = format!("{ON_DEVICE}/sleepwalk");
-    fs::create_dir(fake.path(&there)).expect("a folder");
     let name = "e\u{1b}[31m\u{9b}\u{202e}.swk";
-    fs::write(fake.path(&format!("{there}/{name}")), everyday()).expect("a file");
+    fake.put(name, &everyday());
     let pulled = fake.run(&["pull"]);
     assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
     let runs = [
@@ -62,11 +58,9 @@ fn hostile_names_do_not_reach_the_terminal() {
 #[test]
 fn pull_copies_the_newest_trace() {
     let fake = Fake::new();
-    fs::create_dir(fake.path(ON_DEVICE).join("sleepwalk")).expect("a folder");
-    let there = format!("{ON_DEVICE}/sleepwalk");
-    fs::write(fake.path(&format!("{there}/old.swk")), b"old").expect("a file");
+    fake.put("old.swk", b"old");
     sleep(Duration::from_millis(20));
-    fs::write(fake.path(&format!("{there}/new.swk")), everyday()).expect("a file");
+    fake.put("new.swk", &everyday());
     let output = fake.run(&["pull"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).starts_with("new.swk ("));
@@ -92,17 +86,14 @@ fn torn(hole: usize) -> Vec<u8> {
 #[test]
 fn an_incomplete_copy_is_made_again() {
     let fake = Fake::new();
-    let there = format!("{ON_DEVICE}/sleepwalk");
-    fs::create_dir(fake.path(&there)).expect("a folder");
-    let on_device = fake.path(&format!("{there}/t.swk"));
-    fs::write(&on_device, torn(0)).expect("a file");
+    fake.put("t.swk", &torn(0));
     fs::write(fake.path("pull-tears"), torn(999)).expect("a file");
     let output = fake.run(&["pull"]);
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     assert_eq!(fs::read(fake.path("t.swk")).expect("the trace"), torn(0));
     assert_eq!(fake.calls().matches(" pull ").count(), 2);
     // A trace that is incomplete on the device stays so.
-    fs::write(&on_device, torn(999)).expect("a file");
+    fake.put("t.swk", &torn(999));
     let output = fake.run(&["pull", "--force"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(stderr(&output).contains("has no end, and is damaged, or was copied while"));

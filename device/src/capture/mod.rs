@@ -1,5 +1,6 @@
 //! A running capture: the loop, and the records on their way into the trace.
 
+pub mod detach;
 pub mod journal;
 pub mod lock;
 mod prologue;

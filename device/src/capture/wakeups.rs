@@ -21,7 +21,7 @@ pub struct Woken {
     pub tick: bool,
     /// `--duration` is over.
     pub deadline: bool,
-    /// SIGINT or SIGTERM came.
+    /// A signal came that ends the capture.
     pub signal: bool,
     /// It is time to read the events that did not wake the agent.
     pub flush: bool,
@@ -40,17 +40,37 @@ pub struct Wakeups {
     flush_is_set: bool,
 }
 
-/// SIGINT and SIGTERM, as requests to finish.
+/// The signals that would kill the process, as requests to finish.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
+/// The signals that end a process unless it catches them (signal(7)), without those of its own
+/// faults. SIGPIPE is ignored by Rust's runtime. SIGKILL cannot be caught, and real-time signals
+/// belong to the C library.
+const ENDING: [Signal; 15] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGABRT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGTERM,
+    Signal::SIGSTKFLT,
+    Signal::SIGXCPU,
+    Signal::SIGXFSZ,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+];
+
 impl Signals {
     /// From here on they no longer kill the process. One that comes before the capture has started
-    /// ends it cleanly as soon as it has.
-    pub fn hold() -> Result<Self> {
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGINT);
-        set.add(Signal::SIGTERM);
+    /// ends it cleanly as soon as it has. A `detached` capture does not end by SIGHUP.
+    pub fn hold(detached: bool) -> Result<Self> {
+        let ends = |one: &Signal| !(detached && *one == Signal::SIGHUP);
+        let set: SigSet = ENDING.into_iter().filter(ends).collect();
         set.thread_block().context("signals cannot be blocked")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         SignalFd::with_flags(&set, flags).map(Self).context("signalfd")
@@ -159,4 +179,41 @@ impl Wakeups {
 fn timer(clock: ClockId) -> Result<TimerFd> {
     let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
     TimerFd::new(clock, flags).context("timerfd_create")
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::eventfd::EventFd;
+    use nix::sys::signal::raise;
+
+    use super::*;
+
+    fn wakeups(detached: bool) -> Wakeups {
+        let signals = Signals::hold(detached).unwrap();
+        // The descriptor stays in the epoll set for as long as it is open.
+        let events: &'static EventFd = Box::leak(Box::new(EventFd::new().unwrap()));
+        Wakeups::new(events.as_fd(), signals, Duration::from_secs(3600), None).unwrap()
+    }
+
+    #[test]
+    fn every_ending_signal_is_a_request() {
+        let mut wakeups = wakeups(false);
+        for signal in ENDING {
+            raise(signal).unwrap();
+            let woken = wakeups.wait(Some(10_000)).unwrap();
+            assert_eq!(woken, Woken { signal: true, ..Woken::default() }, "{signal}");
+            assert_eq!(wakeups.wait(Some(0)).unwrap(), Woken::default());
+        }
+    }
+
+    #[test]
+    fn only_sighup_leaves_a_detached_capture() {
+        let blocked = std::thread::spawn(|| {
+            let _signals = Signals::hold(true).unwrap();
+            SigSet::thread_get_mask().unwrap()
+        });
+        let blocked = blocked.join().unwrap();
+        let missing: Vec<_> = ENDING.into_iter().filter(|one| !blocked.contains(*one)).collect();
+        assert_eq!(missing, [Signal::SIGHUP]);
+    }
 }

@@ -7,6 +7,7 @@ use sleepwalk_trace::record::Session;
 
 use super::{attach_hooks, kernel, open_source, version};
 use crate::args::RecordOptions;
+use crate::capture::detach;
 use crate::capture::lock::CaptureLock;
 use crate::capture::recorder::Recorder;
 use crate::capture::wakeups::{Signals, Wakeups};
@@ -19,8 +20,11 @@ use crate::{capabilities, clock, context};
 /// Records.
 pub fn run(options: &RecordOptions) -> Result<()> {
     let _lock = CaptureLock::take()?;
+    if options.detached {
+        detach::from_adbd();
+    }
     // Before the file is created: a signal must not leave it without an end.
-    let signals = Signals::hold()?;
+    let signals = Signals::hold(options.detached)?;
     let path = choose(&options.output, clock::now().real);
     // Before anything is loaded, which takes seconds: a bad path is reported at once.
     let store = Store::create(&path, context::page_size(), options.bounds)?;

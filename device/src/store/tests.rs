@@ -473,4 +473,8 @@ fn a_trace_is_private_and_never_overwrites() {
         error.contains("a.swk cannot be created: it exists already: choose another name"),
         "{error}"
     );
+    let (link, target) = (folder.path().join("link.swk"), folder.path().join("target"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    Store::create(&link, 4096, bounds).unwrap_err();
+    assert!(!target.exists(), "no link is followed");
 }

@@ -154,6 +154,10 @@ fn detach(args: &Args, name: &str) -> Result<ExitCode> {
     let installed = install(args, &device)?;
     let mut capture = Capture::start(installed, name, &agent_args(args, args.duration))?;
     capture.leave();
+    // Nobody looks at the agent's own output, and some of it may end the capture early.
+    for warning in capture.remote().warnings()? {
+        say(&format!("warning: {warning}"));
+    }
     let until = match args.duration {
         Some(duration) => format!("for {}", text_of(duration)),
         None => "until `sleepwalk stop`".to_owned(),

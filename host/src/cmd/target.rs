@@ -3,6 +3,8 @@
 use crate::device::adb::Device;
 use crate::device::call::Adb;
 use crate::device::error::DeviceError;
+use crate::device::guard;
+use crate::device::paths::DIR;
 
 /// The option that chooses the device.
 #[derive(clap::Args, Clone, Debug)]
@@ -18,11 +20,12 @@ impl Target {
         self.serial.as_deref().filter(|serial| !serial.is_empty())
     }
 
-    /// The device, with root access.
+    /// The device, with root access. Other users have none to the agent's folder.
     pub fn connect(&self) -> Result<Device, DeviceError> {
         let mut device = Device::select(&Adb::from_env(), self.serial())?;
         device.machine()?;
         device.become_root()?;
+        guard::check(&device, DIR)?;
         Ok(device)
     }
 }

@@ -52,6 +52,11 @@ impl Device {
         &self.serial
     }
 
+    /// The number of the user that adb's shell has; empty before [`Device::become_root`].
+    pub fn shell_user(&self) -> &str {
+        &self.shell_user
+    }
+
     /// Checks the machine type, and returns it.
     pub fn machine(&self) -> Result<String, DeviceError> {
         let machine = self.plain("uname -m", QUICK)?.line();
@@ -100,10 +105,12 @@ impl Device {
 
     /// Runs `command` as root.
     pub fn sh(&self, command: &str, deadline: Duration) -> Result<Output, DeviceError> {
+        // adb's shell has the umask 0: any user could write to what it creates.
+        let command = format!("umask 077; {command}");
         match self.root {
-            Root::Shell => self.plain(command, deadline),
-            Root::Su0 => self.plain(&format!("su 0 sh -c {}", quote(command)), deadline),
-            Root::SuC => self.plain(&format!("su -c {}", quote(command)), deadline),
+            Root::Shell => self.plain(&command, deadline),
+            Root::Su0 => self.plain(&format!("su 0 sh -c {}", quote(&command)), deadline),
+            Root::SuC => self.plain(&format!("su -c {}", quote(&command)), deadline),
         }
     }
 
@@ -125,10 +132,11 @@ impl Device {
         self.transfer(&args, bytes)
     }
 
-    /// Makes the shell's user, who transfers files, the owner of `remote`.
+    /// Makes the shell's user, who transfers files, the owner of `remote`, and
+    /// follows no link.
     pub fn give_to_shell(&self, remote: &str) -> Result<(), DeviceError> {
         if self.root != Root::Shell {
-            self.shell(&format!("chown {} {}", quote(&self.shell_user), quote(remote)))?;
+            self.shell(&format!("chown -h {} {}", quote(&self.shell_user), quote(remote)))?;
         }
         Ok(())
     }

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use sleepwalk_trace::chunk::crc32c;
 
 use super::adb::Device;
 use super::call::Output;
 use super::error::DeviceError;
+use super::guard;
 use super::paths::TMP;
 use super::shell::quote;
 use crate::fix::Fixable;
@@ -88,6 +90,11 @@ impl Agent {
         Ok(Self { bytes: Cow::Owned(bytes) })
     }
 
+    /// The SHA-256, in hexadecimal.
+    fn sha256(&self) -> String {
+        Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The identity of this build.
     pub fn build(&self) -> Build {
         Build { len: self.bytes.len() as u64, crc32c: crc32c(&self.bytes) }
@@ -101,6 +108,7 @@ pub struct Installed<'a> {
     device: &'a Device,
     dir: String,
     made: bool,
+    sha256: String,
 }
 
 /// `sleepwalkd version --json`.
@@ -112,10 +120,11 @@ struct Version {
 
 impl<'a> Installed<'a> {
     /// Copies the agent into `dir` on the device, unless the same build is there already, and checks
-    /// that it runs.
+    /// that it runs. Other users must have no access to `dir`.
     pub fn new(device: &'a Device, agent: &Agent, dir: &str) -> Result<Self> {
-        let present = device.shell(&format!("[ -d {} ]", quote(dir)))?.code == 0;
-        let installed = Self { device, dir: dir.to_owned(), made: !present };
+        let present = guard::check(device, dir)?;
+        let installed =
+            Self { device, dir: dir.to_owned(), made: !present, sha256: agent.sha256() };
         let build = agent.build();
         if present && installed.version().is_ok_and(|found| found == build) {
             return Ok(installed);
@@ -138,8 +147,9 @@ impl<'a> Installed<'a> {
 
     /// Whether `dir` has this build of the agent.
     pub fn is_in(device: &'a Device, agent: &Agent, dir: &str) -> bool {
-        let there = Self { device, dir: dir.to_owned(), made: false };
-        there.version().is_ok_and(|found| found == agent.build())
+        let there = Self { device, dir: dir.to_owned(), made: false, sha256: agent.sha256() };
+        guard::check(device, dir).is_ok()
+            && there.version().is_ok_and(|found| found == agent.build())
     }
 
     fn push(&self, agent: &Agent) -> Result<()> {
@@ -149,9 +159,10 @@ impl<'a> Installed<'a> {
         // Copied under another name and then renamed: a partial program must not be run, and a
         // running program cannot be written to.
         let new = self.part();
-        // The folder may exist since a time when the shell was root.
+        // With umask 077. The folder may exist since a time when the shell was root.
         let made = device.sh(&format!("mkdir -p {}", quote(dir)), CREATE)?;
         ensure!(made.code == 0, "{dir} on the device: {}", made.last_words());
+        guard::check(device, dir)?;
         device.give_to_shell(dir)?;
         let pushed = device.push(local.path(), &new, agent.build().len);
         let (from, to) = (quote(&new), quote(&format!("{dir}/{NAME}")));
@@ -159,7 +170,8 @@ impl<'a> Installed<'a> {
             let _ = device.shell(&format!("rm -f {from}"));
         }
         pushed?;
-        let moved = device.shell(&format!("chmod 755 {from} && mv -f {from} {to}"))?;
+        let moved =
+            device.shell(&format!("chown 0 {from} && chmod 700 {from} && mv -f {from} {to}"))?;
         ensure!(moved.code == 0, "{dir}/{NAME} on the device: {}", moved.last_words());
         Ok(())
     }
@@ -186,7 +198,12 @@ impl<'a> Installed<'a> {
 
     /// Runs the agent with `args`, which are words of the shell.
     pub fn run(&self, args: &str) -> Result<Output, DeviceError> {
-        self.device.sh(&format!("{} {args}", quote(&format!("{}/{NAME}", self.dir))), RUN)
+        self.device.sh(&format!("{}./{NAME} {args}", self.enter()), RUN)
+    }
+
+    /// The start of a script that runs the agent: see [`guard::enter`].
+    pub fn enter(&self) -> String {
+        guard::enter(self.device, &self.dir, &self.sha256)
     }
 
     /// The agent's folder.

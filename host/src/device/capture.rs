@@ -1,8 +1,8 @@
 //! One capture on the device, from its start to the trace on the host.
 //!
 //! The agent runs in a session of its own: `adb shell` kills its direct child when it ends, and
-//! waits for every child that still holds its output. The agent's output and exit code go to files
-//! beside the trace.
+//! waits for every child that still holds its output. With `--detached` it leaves adbd's cgroup too,
+//! so it outlives adbd. The agent's output and exit code go to files beside the trace.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -71,17 +71,16 @@ impl<'a> Capture<'a> {
         for arg in args {
             let _ = write!(run, " {}", quote(arg));
         }
+        // The agent also takes the shell that waits for it out of adbd's reach.
+        run.push_str(" --detached");
         // The rename makes the exit code appear complete or not at all.
         let watch = format!(
             "sh -c {} >{name}.out 2>{name}.err </dev/null; \
              echo $? >{name}.code; mv {name}.code {name}.exit",
             quote(&run),
         );
-        let dir = quote(self.agent.dir());
-        let watch = quote(&watch);
-        format!(
-            "cd {dir} && {{ setsid sh -c {watch} >/dev/null 2>&1 </dev/null & }} && echo started"
-        )
+        let (enter, watch) = (self.agent.enter(), quote(&watch));
+        format!("{enter}{{ setsid sh -c {watch} >/dev/null 2>&1 </dev/null & }} && echo started")
     }
 
     fn device(&self) -> &'a Device {

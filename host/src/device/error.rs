@@ -83,6 +83,16 @@ pub enum DeviceError {
         /// Bytes needed.
         needed: u64,
     },
+    /// Other users have access to the agent's folder.
+    #[error("device {serial}: the folder {dir} is not trusted: {why}")]
+    Untrusted {
+        /// The device.
+        serial: String,
+        /// The folder.
+        dir: String,
+        /// The defect.
+        why: String,
+    },
     /// A call of adb failed.
     #[error("device {serial}: {why}")]
     Call {
@@ -129,6 +139,10 @@ impl DeviceError {
             Self::WrongMachine { .. } => "use a device with a 64-bit Arm kernel",
             Self::NotRoot(_) => "use a userdebug build, or allow root for the shell",
             Self::NoRoom { .. } => "delete files in that folder on the device",
+            Self::Untrusted { .. } => {
+                "copy the traces that you need from that folder with `adb pull`, remove it as root \
+                 with `rm -r`, and try again; no other user may write to the folder that it is in"
+            }
             Self::Call { why: CallError::Deadline(_), .. } => {
                 "check that the device is awake and plugged in"
             }

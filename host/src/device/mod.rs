@@ -1,6 +1,7 @@
 //! The device: everything that goes over adb.
 //!
-//! [`adb`] runs commands and copies files, [`agent`] installs the agent, [`capture`] runs one
+//! [`adb`] runs commands and copies files, [`agent`] installs the agent, [`guard`] keeps others away
+//! from both, [`capture`] runs one
 //! capture from start to end, and [`remote`] finds and controls a capture by its name.
 
 pub mod adb;
@@ -9,6 +10,7 @@ pub mod call;
 pub mod capture;
 pub mod error;
 pub mod files;
+pub mod guard;
 pub mod paths;
 pub mod remote;
 pub mod state;

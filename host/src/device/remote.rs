@@ -105,6 +105,14 @@ impl<'a> Remote<'a> {
         if words.is_empty() { "it gave no reason".to_owned() } else { words }
     }
 
+    /// The agent's warnings so far. On Android's own libc they go to logcat instead.
+    pub fn warnings(&self) -> Result<Vec<String>, DeviceError> {
+        let err = self.file("err");
+        let output = self.device.shell(&format!("cat {err}"))?;
+        let warnings = output.stdout.lines().filter_map(|line| line.split_once("warn: "));
+        Ok(warnings.map(|(_, warning)| warning.to_owned()).collect())
+    }
+
     /// The error of an agent that ended with `code`: 4 means that this device cannot be recorded on.
     pub fn failed(&self, code: Option<i32>) -> anyhow::Error {
         let (serial, words) = (self.device.serial().to_owned(), self.last_words());

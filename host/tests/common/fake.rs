@@ -26,6 +26,18 @@ impl Fake {
         fake.write("devices", "FAKE1\tdevice\n\n");
         fake.program("uname", "echo aarch64");
         fake.program("id", "echo 0");
+        // The files of this user are root's there.
+        fake.program("chown", "true");
+        let real = "PATH=${PATH#*:}";
+        fake.program("stat", &format!("{real} stat \"$@\" | sed \"s/^$({real} id -u) /0 /\""));
+        // The script that takes the agent's place counts as the agent.
+        fake.program(
+            "sha256sum",
+            &format!(
+                "cat >$FAKE/sum; cmp -s $FAKE/sum $FAKE/agent.sh && cp $FAKE/agent $FAKE/sum; \
+                 {real} sha256sum <$FAKE/sum"
+            ),
+        );
         fake.program("df", "printf 'Filesystem 1K-blocks Used Available Use%% Mounted on\\n/dev/x 9 9 900000 1%% /data\\n'");
         let agent = Self::agent_bytes();
         fs::write(fake.path("agent"), &agent).expect("a file");
@@ -53,6 +65,17 @@ impl Fake {
 
     pub fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("a file");
+    }
+
+    /// Puts a file into the agent's folder, and returns its path.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let folder = self.path(ON_DEVICE).join("sleepwalk");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("private");
+        let path = folder.join(name);
+        fs::write(&path, bytes).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("private");
+        path
     }
 
     pub fn version(&self, len: usize, crc: u32) {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A fake agent. $FAKE/version is the version that it reports, $FAKE/canned the trace that it writes,
-# $FAKE/fails its error.
+# $FAKE/fails its error, $FAKE/warns its warnings.
 case $1 in
     version)
         cat "$FAKE/version"
@@ -12,6 +12,7 @@ case $1 in
         ;;
     record)
         [ -f "$FAKE/fails" ] && { cat "$FAKE/fails" >&2; exit "$(cat "$FAKE/code")"; }
+        [ -f "$FAKE/warns" ] && cat "$FAKE/warns" >&2
         [ "$2" = -o ] && out=$3
         left=600
         [ "$4" = -d ] && case $5 in

@@ -35,7 +35,7 @@ const SUM_NS: u64 = 1_000_000;
 /// Stamps may be apart by so much at the median: some probes of ftrace lie between its stamp and ours.
 const STAMP_NS: u64 = 100_000;
 
-/// How much the lines may differ from ours: by [`SUM_NS`], or by what the stamps that they go by are
+/// How much the lines may differ from ours: by `SUM_NS`, or by what the stamps that they go by are
 /// apart. The emulator can lose its CPU to the host between two of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Slack {

@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -86,6 +87,19 @@ impl Device {
         adb.arg("pull").arg(format!("{FOLDER}/{name}")).arg(&to);
         sh::run_logged("adb-pull", &mut adb, LIMIT, "the device gives no files")?;
         fs::read(&to).with_context(|| format!("{name} did not arrive"))
+    }
+
+    /// Connects again after adbd has ended, as soon as the next one answers.
+    pub fn reconnect(&self) -> Result<()> {
+        let until = Instant::now() + LIMIT;
+        let _ = self.disconnect();
+        while let Err(error) = self.connect() {
+            if Instant::now() > until {
+                return Err(error.context("the device did not come back"));
+            }
+            sleep(Duration::from_millis(200));
+        }
+        Ok(())
     }
 
     /// Lets the adb server connect to the device, if that answers.

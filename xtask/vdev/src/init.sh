@@ -16,6 +16,11 @@ mount -t tmpfs tmpfs /run
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t bpf bpf /sys/fs/bpf
+# Android's places for the unified hierarchy (11 and later) and for the older kind, in which it counts
+# a service's processor time.
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir -p /acct
+mount -t cgroup -o cpuacct cgroup /acct || rmdir /acct
 # Not the initial ramdisk itself: that one cannot allocate ahead (fallocate), and has no limit.
 mount -t tmpfs -o size=256m,mode=0771 tmpfs /data
 mkdir -p /data/local/tmp
@@ -39,10 +44,37 @@ ip route add default via 10.0.2.2
 # The kernel sets its clock by the RTC only when the RTC's driver is ready first.
 hwclock -s -u
 
+# As Android's init: a service has a cgroup of its own in each hierarchy, and when it ends, all who
+# are still in them are killed (Service::Reap, system/core/init/service.cpp).
+in_groups='
+    for root in /sys/fs/cgroup /acct; do
+        [ -d "$root" ] || continue
+        mkdir -p "$root/uid_0/pid_$$"
+        echo $$ > "$root/uid_0/pid_$$/cgroup.procs"
+    done
+    exec "$@"
+'
+
+kill_groups() {
+    for group in /sys/fs/cgroup/uid_0/pid_$1 /acct/uid_0/pid_$1; do
+        [ -d "$group" ] || continue
+        [ -e "$group/cgroup.kill" ] && echo 1 > "$group/cgroup.kill"
+        # Before Linux 5.14 and in the older kind one by one, until no more are born.
+        while [ -n "$(cat "$group/cgroup.procs")" ]; do
+            kill -9 $(cat "$group/cgroup.procs") 2> /dev/null
+            usleep 20000
+        done
+        rmdir "$group"
+    done
+}
+
 cd /
 echo "sleepwalk: device is up"
 while :; do
-    ADBD_PORT=5555 adbd < /dev/null
+    ADBD_PORT=5555 sh -c "$in_groups" sh adbd < /dev/null &
+    adbd=$!
+    wait "$adbd"
     echo "sleepwalk: adbd ended with $?"
+    kill_groups "$adbd"
     sleep 1
 done

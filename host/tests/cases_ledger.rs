@@ -292,6 +292,30 @@ fn a_failed_freeze_leaves_the_count_armed() {
 }
 
 #[test]
+fn a_hold_from_before_counts_from_the_start() {
+    // The first snapshot comes a moment after the first record, with or without an edge in between.
+    for (edge, activated_s) in [(false, 0), (true, 0), (false, 5), (true, 5)] {
+        let mut m = Maker::full();
+        let [a, b] = ["a", "b"].map(|name| m.source(name.as_bytes(), 0));
+        m.edges = false;
+        m.now -= activated_s * S;
+        m.activate(a);
+        m.edges = true;
+        m.now += activated_s * S;
+        m.wait(10 * MS);
+        if edge {
+            m.activate(b).wait(5 * MS).relax(b);
+        } else {
+            m.wait(5 * MS);
+        }
+        m.wait(25 * MS).snapshot(Reason::Start).wait(S).relax(a).wait(S);
+        let all = checked(&m.finish());
+        assert_eq!(named(&all, "a").sum.held_ns, S + 40 * MS, "{edge} {activated_s}");
+        assert_eq!(named(&all, "b").sum.held_ns, u64::from(edge) * 5 * MS);
+    }
+}
+
+#[test]
 fn forty_seconds_are_charged_to_nobody() {
     let all = case("m04_wait_nobody");
     assert_eq!((all.ledger.blocked_ns, all.ledger.unattributed_ns), (Some(40 * S), 40 * S));

@@ -378,7 +378,14 @@ impl Held {
             self.unseen(model, slot, state.counters.active_count, last);
             // It changed during the walk, and had the opposite state at its start.
             let active = state.active() != (last_ns > view.now.0);
-            self.show(slot, active, at, news);
+            let since = if news && active {
+                // It was activated before the records begin, or unseen.
+                let age_ns = view.now.0.saturating_sub(last_ns);
+                self.stretch.awake_from(BootNanos(at.0.saturating_sub(age_ns)))
+            } else {
+                at
+            };
+            self.show(slot, active, since, news);
         }
         for slot in self.gone(model, view) {
             self.sources[slot].holder.remove();

@@ -142,6 +142,8 @@ impl Place<'_> {
             Some(base) if state.counters.active_count < base.active_count => 0,
             Some(base) => now_ns.saturating_sub(base.held_ns),
             None if self.born => now_ns,
+            // Since its activation at least.
+            None if state.active() => self.view.now.0.saturating_sub(state.counters.last_ns),
             None => 0,
         };
         let open = holder.open.map_or(0, |since| region.begin.since(since));

@@ -165,6 +165,8 @@ pub struct Stretch {
     begin: Option<BootNanos>,
     /// By edges, until the stretch is over.
     pending: Vec<Hold>,
+    /// They may not be in order.
+    unsorted: bool,
     /// Edges are missing in it.
     lost: bool,
     /// The sleeps in it.
@@ -178,6 +180,13 @@ impl Stretch {
     /// The first begins here.
     pub fn start(&mut self, at: BootNanos) {
         self.begin = self.begin.or(Some(at));
+    }
+
+    /// The same instant, or the first after it in this stretch that the device was awake at.
+    pub fn awake_from(&mut self, at: BootNanos) -> BootNanos {
+        self.unsorted = true;
+        let begin = self.begin.unwrap_or(at);
+        self.sleeps.last().map_or(begin, |(_, end)| begin.max(*end)).max(at)
     }
 
     /// Whether the first began.
@@ -347,7 +356,7 @@ impl Stretch {
             holder.doubted = false;
             holder.active = source.count > 0;
         }
-        if self.holds.len() > believed {
+        if std::mem::take(&mut self.unsorted) || self.holds.len() > believed {
             self.holds[start..].sort_by_key(|hold| hold.at);
         }
         self.whole = view.whole;

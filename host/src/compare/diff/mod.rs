@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::noise::{Test, ranks_can_decide};
 use super::{Trace, device, distinct, doubts, kernel, listed, snapshots};
-use crate::report::{Line, Name, Outcome, Session, SourceKind};
+use crate::report::{FailedStep, Line, Name, Outcome, Session, SourceKind};
 use crate::text::escape;
 use crate::units::count;
 use sides::Sides;
@@ -225,6 +225,8 @@ pub struct SourceChange {
     #[serde(flatten)]
     pub name: Name,
     pub kind: SourceKind,
+    /// The steps at which a device failed attempts, on either side; empty for others.
+    pub failed_steps: Vec<FailedStep>,
     /// Whether both sides have it.
     pub presence: Presence,
     /// Significant if any of its measures is; else the verdict on its cost, or on the time held where

@@ -7,7 +7,9 @@ use super::{
 };
 use crate::compare::Trace;
 use crate::compare::noise::{self, Events, WINDOWS};
-use crate::report::{Attempt, Culprit, HookKind, Line, Outcome, Source, SourceKind, Sum};
+use crate::report::{
+    Attempt, Culprit, FailedStep, HookKind, Line, Outcome, Source, SourceKind, Sum,
+};
 
 /// Nanoseconds in an hour.
 const HOUR: f64 = 3_600e9;
@@ -241,6 +243,19 @@ impl<'a> Sides<'a> {
         names.into_values().map(|source| self.source(source, mixed)).collect()
     }
 
+    /// The steps at which a device failed attempts, in their order.
+    fn failed_steps(&self, (kind, name): Key<'_>) -> Vec<FailedStep> {
+        let traces = self.before.iter().chain(&self.after).map(|i| &i.trace.report.attempts);
+        let failed = traces.flatten().filter(|attempt| match attempt.ended_by() {
+            Some(Culprit::Device(device)) => {
+                kind == SourceKind::Device && device.as_bytes() == name
+            }
+            _ => false,
+        });
+        let steps: BTreeSet<_> = failed.filter_map(|attempt| attempt.failed_step).collect();
+        steps.into_iter().collect()
+    }
+
     /// A row that at least one trace has.
     fn source(&self, any: &Source, mixed: bool) -> SourceChange {
         let key = key(any);
@@ -266,6 +281,7 @@ impl<'a> Sides<'a> {
         SourceChange {
             name: any.name.clone(),
             kind: any.kind,
+            failed_steps: self.failed_steps(key),
             presence,
             verdict: Verdict::Unknown,
             cost_ns: if mixed { Measure::default() } else { cost },

@@ -219,6 +219,10 @@ fn sources(page: &mut Page, diff: &Diff, top: usize) {
 
 fn row(s: &SourceChange, measure: &Measure) -> [Cell; 7] {
     let mut label = labels::ranked(&s.name, s.kind, None);
+    if !s.failed_steps.is_empty() {
+        let steps: Vec<_> = s.failed_steps.iter().map(labels::spaced).collect();
+        label.push(Piece::Words(format!(" at {}", steps.join(", "))));
+    }
     match s.presence {
         Presence::Both => {}
         Presence::New => label.push(Piece::Words(" (new)".to_owned())),

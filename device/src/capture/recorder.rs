@@ -353,8 +353,9 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// Writes the pending records to the file.
     fn commit(&mut self) -> Result<()> {
-        // Room for what one turn of the loop may add, and then for the end.
-        let keep = self.store.chunk() + 2 * self.snapshotter.room();
+        // Room for what one turn of the loop may add: a chunk, a snapshot within it, and one after lost
+        // events. And then for the end, with the last snapshot.
+        let keep = self.store.chunk() + 3 * self.snapshotter.room();
         if self.journal.commit(&mut self.store, keep as u64)? {
             // The snapshot in a region's prologue may be old, and the edges since then are dropped
             // with the region before.

@@ -85,7 +85,7 @@ impl From<By> for Per {
 /// A change that fails the command.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FailOn {
-    /// More time awake, blocked or in attempts that did not sleep; more attempts that did not sleep, or
+    /// More time awake, blocked, in attempts that did not sleep or in back-off; more attempts that did not sleep, or
     /// wakes; or a source that costs more, or ended more attempts or sleeps
     Regression,
 }

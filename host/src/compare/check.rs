@@ -112,7 +112,8 @@ pub fn check(name: &str, policy: &Policy, traces: &[Trace]) -> Verdict {
 const UNHOOKED: &str = "suspend attempts were not recorded";
 const UNRETURNED: &str = "the return values of attempts were not recorded";
 const MISCOUNTED: &str = "the kernel counted other attempts than the trace has";
-const NO_EDGES: &str = "blocked time is unknown without activations and waits";
+const NO_EDGES: &str =
+    "activations or waits (for user space also writes of wakeup_count) were not recorded";
 const NO_LENGTH: &str = "the session has no length";
 const NO_POWER: &str = "no power supply was read";
 

@@ -28,16 +28,16 @@ pub fn attempts(number: impl Fn(Outcome) -> u64) -> String {
 /// The words for a line of the ledger, and their meaning.
 pub fn line(line: Line) -> (&'static str, &'static str) {
     match line {
-        Line::Asleep => ("asleep", "in machine_suspend"),
+        Line::Asleep => ("asleep", "in machine_suspend, or as the clocks show"),
         Line::Suspending => ("going to sleep", "attempts that slept, up to machine_suspend"),
         Line::Resuming => ("waking up", "attempts that slept, after machine_suspend"),
-        Line::Aborted => ("attempts that did not sleep", "charged to the sources that ended them"),
+        Line::Aborted => ("attempts that did not sleep", "charged to what kept them from sleeping"),
         Line::Blocked => {
             ("blocked by a source", "user space waited to suspend, charged to the active sources")
         }
         Line::UserSpace => (
             "user space not ready",
-            "no source was active, and user space had not written wakeup_count yet: a user-space wakelock",
+            "the wait had ended, and user space had not written wakeup_count yet: a user-space wakelock",
         ),
         Line::Backoff => {
             ("back-off", "after an attempt or a refused write of wakeup_count, up to the next wait")

@@ -221,8 +221,8 @@ impl<S: SnapshotSource> Recorder<S> {
         {
             count += 1;
             self.event(&event, hooks)?;
-            if self.journal.snapshot_due() {
-                self.snapshot(Reason::Tick)?;
+            if self.journal.snapshot_due() && !self.snapshot_apart(Reason::Tick)? {
+                return Ok(count);
             }
             if self.journal.pending() >= self.store.chunk() {
                 self.commit()?;
@@ -235,7 +235,7 @@ impl<S: SnapshotSource> Recorder<S> {
         if events > 0 {
             self.journal.push_now(&Record::Lost(Lost { events }));
             // The edges no longer show which sources are active.
-            self.snapshot(Reason::Lost)?;
+            self.snapshot_apart(Reason::Lost)?;
         }
         Ok(count)
     }
@@ -327,6 +327,17 @@ impl<S: SnapshotSource> Recorder<S> {
         Ok(())
     }
 
+    /// Writes the pending records and takes a snapshot, which may have any number of new sources: a chunk with
+    /// both could take the room that is kept for the end. Returns whether the trace has room for it.
+    fn snapshot_apart(&mut self, reason: Reason) -> Result<bool> {
+        self.commit()?;
+        if self.store.is_full() {
+            return Ok(false);
+        }
+        self.snapshot(reason)?;
+        Ok(true)
+    }
+
     fn snapshot(&mut self, reason: Reason) -> Result<()> {
         self.snapshotter.record(reason, &mut self.journal, |_| false)
     }
@@ -353,8 +364,7 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// Writes the pending records to the file.
     fn commit(&mut self) -> Result<()> {
-        // Room for what one turn of the loop may add: a chunk, a snapshot within it, and one after lost
-        // events. And then for the end, with the last snapshot.
+        // Room for what one turn of the loop may add, and then for the end.
         let keep = self.store.chunk() + 3 * self.snapshotter.room();
         if self.journal.commit(&mut self.store, keep as u64)? {
             // The snapshot in a region's prologue may be old, and the edges since then are dropped

@@ -263,7 +263,7 @@ impl<S: SnapshotSource> Recorder<S> {
             NextStep::AttemptBegan => self.attempt_began(hooks),
             NextStep::AttemptEnded => self.attempt_ended(),
             NextStep::NameMissing(edge) => {
-                self.snapshot(Reason::Lost)?;
+                self.snapshot_apart(Reason::Lost)?;
                 self.journal.edge_without_name(event.at, edge);
                 Ok(())
             }

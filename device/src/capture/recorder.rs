@@ -221,14 +221,14 @@ impl<S: SnapshotSource> Recorder<S> {
         {
             count += 1;
             self.event(&event, hooks)?;
-            if self.journal.snapshot_due() && !self.snapshot_apart(Reason::Tick)? {
-                return Ok(count);
+            if self.journal.snapshot_due() {
+                self.snapshot_apart(Reason::Tick)?;
             }
             if self.journal.pending() >= self.store.chunk() {
                 self.commit()?;
-                if self.store.is_full() {
-                    return Ok(count);
-                }
+            }
+            if self.store.is_full() {
+                return Ok(count);
             }
         }
         let events = hooks.newly_dropped()?;
@@ -328,14 +328,10 @@ impl<S: SnapshotSource> Recorder<S> {
     }
 
     /// Writes the pending records and takes a snapshot, which may have any number of new sources: a chunk with
-    /// both could take the room that is kept for the end. Returns whether the trace has room for it.
-    fn snapshot_apart(&mut self, reason: Reason) -> Result<bool> {
+    /// both could take the room that is kept for the end. A trace that is full gets no more than the last.
+    fn snapshot_apart(&mut self, reason: Reason) -> Result<()> {
         self.commit()?;
-        if self.store.is_full() {
-            return Ok(false);
-        }
-        self.snapshot(reason)?;
-        Ok(true)
+        if self.store.is_full() { Ok(()) } else { self.snapshot(reason) }
     }
 
     fn snapshot(&mut self, reason: Reason) -> Result<()> {

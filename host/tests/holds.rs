@@ -331,15 +331,18 @@ fn a_gap_ends_a_hold_and_a_wait() {
 }
 
 #[test]
-fn golden_traces_agree_on_holds() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trace/tests/golden");
+fn golden_traces_and_cases_agree_on_holds() {
     let mut traces = vec![common::night(), common::everyday()];
-    for entry in fs::read_dir(golden).expect("the golden traces") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|ext| ext == "swk") {
-            traces.push(fs::read(path).expect("a trace"));
+    for folder in ["../trace/tests/golden", "tests/cases"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let before = traces.len();
+        for entry in fs::read_dir(folder).expect("the folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|ext| ext == "swk") {
+                traces.push(fs::read(path).expect("a trace"));
+            }
         }
+        assert!(traces.len() > before + 1);
     }
-    assert!(traces.len() > 3);
     traces.iter().for_each(|trace| agree(trace));
 }

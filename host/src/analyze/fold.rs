@@ -107,19 +107,27 @@ impl Fold {
             self.armed.forget(model.start);
             Waits::new(model.start, has_earlier_waits(model))
         });
-        let missing = Span { start_ns: self.now, end_ns: at };
         if self.gap {
             self.gap = false;
             waits.resume(at);
-            self.missing.push(missing);
+            self.missing(self.now, at);
         } else if self.attempts.open() {
             // Attempts are accounted for as a whole.
         } else if self.attempts.resuming() {
-            self.missing.push(missing);
+            self.missing(self.now, at);
         } else {
             waits.advance(at, at.since(self.now), &mut self.active);
         }
         self.now = self.now.max(at);
+    }
+
+    /// Records are missing here. Parts that touch are one, so that their number does not grow with events.
+    fn missing(&mut self, start_ns: BootNanos, end_ns: BootNanos) {
+        match self.missing.last_mut() {
+            _ if start_ns >= end_ns => {}
+            Some(last) if last.end_ns == start_ns => last.end_ns = end_ns,
+            _ => self.missing.push(Span { start_ns, end_ns }),
+        }
     }
 
     /// Something happened; events come in order.
@@ -252,7 +260,7 @@ impl Fold {
     fn ended(&mut self, model: &Model, ended: Option<(Attempt, Facts)>) -> Wakeup {
         let Some((mut attempt, mut facts)) = ended else { return Wakeup::default() };
         // Its return was lost, and what happened since its last phase as well.
-        self.missing.push(Span { start_ns: attempt.end_ns, end_ns: self.now });
+        self.missing(attempt.end_ns, self.now);
         facts.by_edges = self.held.known() && self.held.edges(model);
         attempt.save_refused = std::mem::take(&mut self.save_refused);
         attempt.armed = self.armed.attempt;
@@ -372,7 +380,7 @@ impl Fold {
             // Between two snapshots it is unknown which sources blocked a wait.
             waits.iter_mut().for_each(|wait| wait.blockers.clear());
         }
-        let spans = ledger::Spans {
+        let timeline = ledger::Timeline {
             attempts: &mut attempts,
             recorded,
             writes: has_count_writes(&model),
@@ -383,7 +391,7 @@ impl Fold {
             growth: &self.clocks.growth(&model),
             nobody_ns: cost.nobody_ns,
         };
-        let total = spans.total(&model);
+        let total = timeline.total(&model);
         let mut sources = self.sources.finish();
         let unseen = unseen(&sources, held, &model, self.before_end.as_ref());
         join(&mut sources, &held.sources, &model, self.last_snapshot);
@@ -424,5 +432,21 @@ impl Fold {
             doubtful_ns: self.doubtful_ns,
             model,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_parts_that_touch_are_one() {
+        let mut fold = Fold::new(false);
+        for (start, end) in [(1, 2), (2, 2), (2, 5), (7, 7), (8, 9)] {
+            fold.missing(BootNanos(start), BootNanos(end));
+        }
+        let parts: Vec<_> =
+            fold.missing.iter().map(|part| (part.start_ns.0, part.end_ns.0)).collect();
+        assert_eq!(parts, [(1, 5), (8, 9)]);
     }
 }

@@ -35,7 +35,7 @@ const CLASSES: usize = 7;
 
 /// The spans of a session.
 #[derive(Debug, Default)]
-pub struct Spans<'a> {
+pub struct Timeline<'a> {
     /// Sorted by start; none overlaps another.
     pub attempts: &'a mut [Attempt],
     /// Whether activations and waits were recorded.
@@ -74,12 +74,12 @@ pub struct Total {
 struct Sweep {
     /// In the whole session; the last is no class: nothing tried to suspend.
     ns: [u64; CLASSES + 1],
-    /// The same within each stretch of [`Spans::growth`].
+    /// The same within each stretch of [`Timeline::growth`].
     grown: Vec<[u64; CLASSES + 1]>,
     backoff: BTreeMap<BackedOff, u64>,
 }
 
-impl Spans<'_> {
+impl Timeline<'_> {
     /// Adds up.
     pub fn total(mut self, model: &Model) -> Total {
         let sweep = self.sweep(model);

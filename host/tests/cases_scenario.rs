@@ -58,3 +58,32 @@ fn an_attempt_in_a_back_off_does_not_end_it() {
     assert_eq!(all.attempts[1].after_abort_ns, 2 * S);
     assert_eq!(all.ledger.not_trying_ns, Some(0));
 }
+
+/// Two threads suspend: the time after a wake is not also back-off after the other's abort.
+#[test]
+fn awake_time_after_a_wake_is_charged_once() {
+    let mut m = Maker::full();
+    let rtc = m.source(b"rtc", 0);
+    m.arms = false;
+    m.snapshot(Reason::Start).wait_begin(412).wait_end(412).save_by(412, true);
+    m.aborted_in_sync(rtc, MS).relax(rtc).wait(S);
+    m.arms = true;
+    m.sleep(S, Some(rtc)).relax(rtc).wait(2 * S).wait_begin(412).wait_end(412).wait(S);
+    let all = analyze(&m.finish()).expect("a trace");
+    let after_abort_ns = all.attempts[0].after_abort_ns;
+    assert!((S..S + 100 * MS).contains(&after_abort_ns), "{after_abort_ns}");
+    assert!(all.attempts[1].after_wake_ns >= 2 * S, "{:?}", all.attempts[1]);
+    let charged_ns = after_abort_ns + all.attempts[1].after_wake_ns;
+    assert_eq!(all.ledger.backoff_ns, Some(charged_ns));
+}
+
+#[test]
+fn unknown_time_is_not_charged_to_a_wake() {
+    let mut m = Maker::full();
+    let rtc = m.source(b"rtc", 0);
+    m.snapshot(Reason::Start).wait_begin(412).wait_end(412).sleep(S, Some(rtc));
+    m.relax(rtc).wait(2 * S).lost(1).wait(S);
+    let all = analyze(&m.finish()).expect("a trace");
+    assert!(all.ledger.unknown_ns >= 3 * S, "{:?}", all.ledger);
+    assert_eq!(all.attempts[0].after_wake_ns, 0);
+}

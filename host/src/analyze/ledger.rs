@@ -33,6 +33,9 @@ enum Class {
 
 const CLASSES: usize = 7;
 
+/// The classes whose time is charged to the wake before it; the last is no class.
+const CHARGED_TO_WAKES: [usize; 3] = [Class::UserSpace as usize, Class::Backoff as usize, CLASSES];
+
 /// The spans of a session.
 #[derive(Debug, Default)]
 pub struct Timeline<'a> {
@@ -76,7 +79,21 @@ struct Sweep {
     ns: [u64; CLASSES + 1],
     /// The same within each stretch of [`Timeline::growth`].
     grown: Vec<[u64; CLASSES + 1]>,
+    /// Back-off by its reason; what is within the awake time after a wake is that attempt's.
     backoff: BTreeMap<BackedOff, u64>,
+    /// The awake time after the wake that ended each attempt, without unknown time.
+    after_wake: BTreeMap<usize, u64>,
+    /// The same within each stretch of [`Timeline::growth`].
+    grown_after_wake: Vec<BTreeMap<usize, u64>>,
+}
+
+/// A span of the sweep, at its boundary.
+#[derive(Clone, Copy)]
+enum Bounded {
+    /// A span of a class, and why it is back-off.
+    Class(Class, Option<BackedOff>),
+    /// The awake time after the attempt of that index.
+    AfterWake(usize),
 }
 
 impl Timeline<'_> {
@@ -86,24 +103,32 @@ impl Timeline<'_> {
         let mut total = Total::default();
         let mut asleep_ns = 0;
         let mut ns = sweep.ns;
-        let awake_until =
-            |attempt: &Attempt| BootNanos(attempt.end_ns.0.saturating_add(attempt.after_wake_ns));
-        let awake_until: Vec<_> = self.attempts.iter().map(awake_until).collect();
-        for (growth, within) in self.growth.iter().zip(&sweep.grown) {
+        for (place, attempt) in self.attempts.iter_mut().enumerate() {
+            attempt.after_wake_ns = sweep.after_wake.get(&place).copied().unwrap_or(0);
+        }
+        let grown = sweep.grown.iter().zip(&sweep.grown_after_wake);
+        for (growth, (within, after_wake)) in self.growth.iter().zip(grown) {
             let mut left = growth.beyond(self.attempts);
-            let mut awake_ns = within[Class::Blocked as usize + 1..].iter().sum::<u64>();
+            let mut awake_ns = CHARGED_TO_WAKES.iter().map(|class| within[*class]).sum::<u64>();
             for class in self.slept_in() {
                 let slept = left.min(within[class]);
                 ns[class] -= slept;
                 left -= slept;
-                awake_ns = awake_ns.saturating_sub(slept);
+                if CHARGED_TO_WAKES.contains(&class) {
+                    awake_ns -= slept;
+                }
                 asleep_ns += slept;
                 if self.recorded && class != Class::Missing as usize {
                     total.clock_conflict_ns += slept;
                 }
             }
             total.clock_conflict_ns += left;
-            self.sleep_after_wakes(growth, awake_ns, &awake_until);
+            // A stretch in which the clocks show sleep has that much less awake time to charge.
+            for (place, ns) in after_wake {
+                let charged = awake_ns.min(*ns);
+                awake_ns -= charged;
+                self.attempts[*place].after_wake_ns -= ns - charged;
+            }
         }
         self.charge(&sweep);
         let ledger = &mut total.ledger;
@@ -133,20 +158,6 @@ impl Timeline<'_> {
         total
     }
 
-    /// Charges no more to wakes than the awake time of a stretch in which the clocks show sleep.
-    fn sleep_after_wakes(&mut self, growth: &Growth, mut awake_ns: u64, until: &[BootNanos]) {
-        let first = self.attempts.partition_point(|attempt| attempt.end_ns < growth.start);
-        for (attempt, until) in self.attempts.iter_mut().zip(until).skip(first.saturating_sub(1)) {
-            if attempt.end_ns >= growth.end {
-                break;
-            }
-            let overlap = growth.end.min(*until).since(growth.start.max(attempt.end_ns));
-            let charged = overlap.min(awake_ns);
-            awake_ns -= charged;
-            attempt.after_wake_ns -= overlap - charged;
-        }
-    }
-
     /// Where sleep by the clocks can have been, the likeliest first.
     fn slept_in(&self) -> Vec<usize> {
         let classes = [Class::Missing, Class::MaybeBlocked, Class::Unfinished];
@@ -157,18 +168,21 @@ impl Timeline<'_> {
         classes
     }
 
-    fn boundaries(&self) -> Vec<(BootNanos, bool, Class, Option<BackedOff>)> {
+    /// Sorted; at one instant, what begins comes before what ends.
+    fn boundaries(&self) -> Vec<(BootNanos, bool, Bounded)> {
         let mut all = Vec::new();
-        let mut add = |start: BootNanos, end: BootNanos, class, by| {
+        let mut add = |start: BootNanos, end: BootNanos, what| {
             if start < end {
-                all.extend([(start, true, class, by), (end, false, class, by)]);
+                all.extend([(start, true, what), (end, false, what)]);
             }
         };
-        for attempt in &*self.attempts {
-            add(attempt.start_ns, attempt.end_ns, Class::Attempt, None);
+        for (place, attempt) in self.attempts.iter().enumerate() {
+            add(attempt.start_ns, attempt.end_ns, Bounded::Class(Class::Attempt, None));
+            let awake_until = BootNanos(attempt.end_ns.0.saturating_add(attempt.after_wake_ns));
+            add(attempt.end_ns, awake_until, Bounded::AfterWake(place));
         }
         for wait in self.waits {
-            add(wait.start_ns, wait.end_ns, Class::Blocked, None);
+            add(wait.start_ns, wait.end_ns, Bounded::Class(Class::Blocked, None));
         }
         let SuspendLoop { user_space, unknown, backoff, .. } = &self.suspend_loop;
         let spans = [
@@ -178,41 +192,58 @@ impl Timeline<'_> {
             (unknown, Class::Unfinished),
         ];
         for (spans, class) in spans {
-            spans.iter().for_each(|span| add(span.start_ns, span.end_ns, class, None));
+            spans.iter().for_each(|s| add(s.start_ns, s.end_ns, Bounded::Class(class, None)));
         }
         for (span, by) in backoff {
-            add(span.start_ns, span.end_ns, Class::Backoff, Some(*by));
+            add(span.start_ns, span.end_ns, Bounded::Class(Class::Backoff, Some(*by)));
         }
-        all.sort_unstable_by_key(|(at, ..)| *at);
+        all.sort_by_key(|(at, begins, _)| (*at, !begins));
         all
     }
 
     fn sweep(&self, model: &Model) -> Sweep {
-        let mut sweep =
-            Sweep { grown: vec![Default::default(); self.growth.len()], ..Sweep::default() };
+        let mut sweep = Sweep {
+            grown: vec![Default::default(); self.growth.len()],
+            grown_after_wake: vec![BTreeMap::new(); self.growth.len()],
+            ..Sweep::default()
+        };
         let mut open = [0u32; CLASSES];
         let mut owners = BTreeMap::<BackedOff, u32>::new();
+        let mut after_wake = None;
         let mut now = model.start;
         let mut stretch = 0;
-        let last = (model.end, true, Class::Attempt, None);
-        for (at, begins, class, by) in self.boundaries().into_iter().chain([last]) {
+        let last = (model.end, true, Bounded::Class(Class::Attempt, None));
+        for (at, begins, what) in self.boundaries().into_iter().chain([last]) {
             let at = at.clamp(now, model.end);
             if at > now {
                 let class = open.iter().position(|open| *open > 0).unwrap_or(CLASSES);
                 sweep.ns[class] += at.since(now);
-                let owner = owners.keys().next().filter(|_| class == Class::Backoff as usize);
-                if let Some(owner) = owner {
-                    *sweep.backoff.entry(*owner).or_default() += at.since(now);
+                let after_wake = after_wake.filter(|_| CHARGED_TO_WAKES.contains(&class));
+                if let Some(attempt) = after_wake {
+                    *sweep.after_wake.entry(attempt).or_default() += at.since(now);
                 }
-                stretch = self.within(&mut sweep, stretch, class, (now, at));
+                let owner = owners.keys().next().copied();
+                let owner = after_wake.map(BackedOff::Attempt).or(owner);
+                if let Some(owner) = owner.filter(|_| class == Class::Backoff as usize) {
+                    *sweep.backoff.entry(owner).or_default() += at.since(now);
+                }
+                stretch = self.within(&mut sweep, stretch, (class, after_wake), (now, at));
                 now = at;
             }
-            let open = &mut open[class as usize];
-            *open = if begins { *open + 1 } else { *open - 1 };
-            if let Some(by) = by {
-                let owner = owners.entry(by).or_default();
-                *owner = if begins { *owner + 1 } else { owner.saturating_sub(1) };
-                owners.retain(|_, open| *open > 0);
+            match what {
+                Bounded::Class(class, by) => {
+                    let open = &mut open[class as usize];
+                    *open = if begins { *open + 1 } else { *open - 1 };
+                    if let Some(by) = by {
+                        let owner = owners.entry(by).or_default();
+                        *owner = if begins { *owner + 1 } else { *owner - 1 };
+                        owners.retain(|_, open| *open > 0);
+                    }
+                }
+                Bounded::AfterWake(attempt) if begins => after_wake = Some(attempt),
+                Bounded::AfterWake(attempt) => {
+                    after_wake = after_wake.filter(|open| *open != attempt);
+                }
             }
         }
         sweep
@@ -223,17 +254,22 @@ impl Timeline<'_> {
         &self,
         sweep: &mut Sweep,
         mut first: usize,
-        class: usize,
+        (class, after_wake): (usize, Option<usize>),
         (start, end): (BootNanos, BootNanos),
     ) -> usize {
         while self.growth.get(first).is_some_and(|growth| growth.end <= start) {
             first += 1;
         }
-        for (growth, within) in self.growth.iter().zip(&mut sweep.grown).skip(first) {
+        let grown = sweep.grown.iter_mut().zip(&mut sweep.grown_after_wake);
+        for (growth, (within, after)) in self.growth.iter().zip(grown).skip(first) {
             if growth.start >= end {
                 break;
             }
-            within[class] += growth.end.min(end).since(growth.start.max(start));
+            let ns = growth.end.min(end).since(growth.start.max(start));
+            within[class] += ns;
+            if let Some(attempt) = after_wake {
+                *after.entry(attempt).or_default() += ns;
+            }
         }
         first
     }

@@ -186,6 +186,8 @@ class Dump:
         if kind == 20:
             return "hook_runs", {"hooks": b.list(lambda: {
                 "what": b.string(), "runs": b.optional(b.u64), "missed": b.optional(b.u64)})}
+        if kind == 21:
+            return "note", {"about": b.string(), "text": b.string()}
         return None
 
     def define(self, ident, string):

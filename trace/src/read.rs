@@ -382,6 +382,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         18 => whole(body).map(Record::Waiters),
         19 => whole(body).map(Record::WakeReason),
         20 => whole(body).map(Record::HookRuns),
+        21 => whole(body).map(Record::Note),
         _ => return Err(Undecoded::Unknown(at)),
     };
     record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))

@@ -68,6 +68,8 @@ pub enum Record {
     WakeReason(WakeReason),
     /// Kind 20, near the end: how often the hooks' programs ran.
     HookRuns(HookRuns),
+    /// Kind 21: what the agent found or did on the device, in a sentence.
+    Note(Note),
 }
 
 /// Where and how the trace was taken.
@@ -433,6 +435,15 @@ pub struct HookRun {
     pub missed: Option<u64>,
 }
 
+/// The agent found or did this on the device. for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Note {
+    /// The part of the capture: `snapshots`.
+    pub about: String,
+    /// A sentence without an end mark.
+    pub text: String,
+}
+
 impl Record {
     /// The byte that names the kind in the file.
     pub fn kind(&self) -> u8 {
@@ -457,6 +468,7 @@ impl Record {
             Self::Waiters(_) => 18,
             Self::WakeReason(_) => 19,
             Self::HookRuns(_) => 20,
+            Self::Note(_) => 21,
         }
     }
 }

@@ -64,6 +64,7 @@ impl ChunkWriter {
             Record::Waiters(body) => put(&mut self.scratch, body),
             Record::WakeReason(body) => put(&mut self.scratch, body),
             Record::HookRuns(body) => put(&mut self.scratch, body),
+            Record::Note(body) => put(&mut self.scratch, body),
         }
         put(&mut self.chunk, &(self.scratch.len() as u32));
         self.chunk.extend_from_slice(&self.scratch);

@@ -2,9 +2,9 @@
 
 use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    CountWrite, Edge, End, HookRun, HookRuns, IrqDef, Lost, Phase, PowerSupply, Reason, Record,
-    Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin,
-    WaitEnd, Waiters, Wake, WakeReason,
+    CountWrite, Edge, End, HookRun, HookRuns, IrqDef, Lost, Note, Phase, PowerSupply, Reason,
+    Record, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats,
+    WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -105,6 +105,7 @@ fn last_records() -> Vec<Stamped> {
                 hooks: vec![HookRun { what: "edge".into(), runs: None, missed: Some(5) }],
             }),
         ),
+        at(1_206, Record::Note(Note { about: "hooks".into(), text: "on".into() })),
         at(1_206, Record::End(End { reason: "signal".into() })),
     ]
 }
@@ -133,6 +134,7 @@ fn documented() -> Vec<u8> {
         &[18, 18, 0, 5, b'w', b'c', b'h', b'a', b'n', 0, 251, 44, 1, 9, 2, 7, 251, 4, 1],
         &[10, 19, 0, 1, 251, 44, 1, 2, b'a', 0xff, 0],
         &[11, 20, 0, 1, 4, b'e', b'd', b'g', b'e', 0, 1, 5],
+        &[11, 21, 0, 5, b'h', b'o', b'o', b'k', b's', 2, b'o', b'n'],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
     .concat()

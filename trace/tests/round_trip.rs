@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    CountWrite, Edge, End, Hook, HookRun, HookRuns, IrqDef, Lost, Overhead, Phase, PowerSupply,
-    Reason, Record, Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn,
-    SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
+    CountWrite, Edge, End, Hook, HookRun, HookRuns, IrqDef, Lost, Note, Overhead, Phase,
+    PowerSupply, Reason, Record, Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef,
+    SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{
     COUNTERS, Counters, DeltaDecoder, DeltaEncoder, DeltaError, SourceState,
@@ -173,6 +173,7 @@ fn record() -> impl Strategy<Value = Record> {
             let hooks = hooks.map(|(what, runs, missed)| HookRun { what, runs, missed });
             Record::HookRuns(HookRuns { hooks: hooks.collect() })
         }),
+        any::<(String, String)>().prop_map(|(about, text)| Record::Note(Note { about, text })),
     ]
 }
 

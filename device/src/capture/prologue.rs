@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sleepwalk_trace::record::{
-    CountWrite, EDGE_ACTIVE, IrqDef, Overhead, PowerSupply, Reason, Record, Session, Snapshot,
-    SourceDef, Stamped, StringDef, SuspendStats, WaitBegin, WaitEnd, Waiters, WakeReason,
+    CountWrite, EDGE_ACTIVE, IrqDef, Note, Overhead, PowerSupply, Reason, Record, Session,
+    Snapshot, SourceDef, Stamped, StringDef, SuspendStats, WaitBegin, WaitEnd, Waiters, WakeReason,
     next_state,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, DeltaEncoder};
@@ -24,6 +24,7 @@ pub struct Prologue {
     /// Records of the current chunk. A prologue goes before that chunk, so it does not have them.
     pending: Vec<Stamped>,
     session: Option<Session>,
+    notes: Vec<Note>,
     overhead: Option<Overhead>,
     strings: BTreeMap<u32, Vec<u8>>,
     sources: BTreeMap<u32, Kept>,
@@ -79,6 +80,7 @@ impl Prologue {
             | Record::WaitBegin(_)
             | Record::WaitEnd(_)
             | Record::CountWrite(_)
+            | Record::Note(_)
             | Record::Lost(_) => true,
             Record::Edge(_) | Record::Phase(_) => self.waits_were_found,
             _ => false,
@@ -115,6 +117,7 @@ impl Prologue {
 
     fn apply(&mut self, Stamped { at, record }: Stamped) {
         match record {
+            Record::Note(note) => self.notes.push(note),
             Record::Session(session) => self.session = self.session.take().or(Some(session)),
             Record::Overhead(overhead) => self.overhead = self.overhead.or(Some(overhead)),
             Record::String(string) => {
@@ -179,6 +182,7 @@ impl Prologue {
     pub fn records(&self) -> (BootNanos, Vec<Record>) {
         let mut records = Vec::new();
         records.extend(self.session.clone().map(Record::Session));
+        records.extend(self.notes.iter().cloned().map(Record::Note));
         records.extend(self.overhead.map(Record::Overhead));
         let string = |(id, bytes): (&u32, &Vec<u8>)| StringDef { id: *id, bytes: bytes.clone() };
         records.extend(self.strings.iter().map(string).map(Record::String));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sleepwalk_trace::abi::{Event, RING_BYTES};
-use sleepwalk_trace::record::{End, HookRuns, Lost, Overhead, Reason, Record, Session};
+use sleepwalk_trace::record::{End, HookRuns, Lost, Note, Overhead, Reason, Record, Session};
 use sleepwalk_trace::time::BootNanos;
 
 use super::journal::{Journal, NextStep, begins_attempt, freeze_is_over};
@@ -60,6 +60,7 @@ impl<S: SnapshotSource> Recorder<S> {
         source: S,
         store: Store,
         session: Session,
+        notes: Vec<Note>,
         surroundings: Surroundings,
         ring: bool,
     ) -> Result<Self> {
@@ -75,6 +76,7 @@ impl<S: SnapshotSource> Recorder<S> {
             returned: false,
         };
         recorder.journal.push_now(&Record::Session(session));
+        notes.into_iter().for_each(|note| recorder.journal.push_now(&Record::Note(note)));
         recorder.power_supplies(When::CaptureEdge);
         let stats = recorder.suspend_stats();
         recorder.wake_reason();

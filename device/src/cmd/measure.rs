@@ -49,7 +49,7 @@ struct Measured {
 /// The text to print.
 pub fn run(options: &MeasureOptions) -> Result<String> {
     let kernel = kernel();
-    let mut walk = open_source(Some(Kind::Kfunc), kernel.as_ref(), options.capacity)?;
+    let mut walk = open_source(Some(Kind::Kfunc), kernel.as_ref(), options.capacity)?.source;
     let debugfs = Path::new(DEBUGFS).exists();
     let mut measured = Measured::default();
     let mut buffer = Vec::new();

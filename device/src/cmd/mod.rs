@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
-use crate::snapshot::{Kind, SnapshotSource, open_best};
+use crate::snapshot::{Kind, Opened, open_best};
 use crate::{capabilities, probe};
 
 /// The context of an error that is due to the device.
@@ -35,12 +35,19 @@ fn open_source(
     kind: Option<Kind>,
     kernel: Result<&Kernel, &anyhow::Error>,
     capacity: u32,
-) -> Result<Box<dyn SnapshotSource>> {
-    let source = capabilities::ensure_required().and_then(|()| match kind {
-        Some(kind) => kind.open(kernel, capacity),
+) -> Result<Opened> {
+    let opened = capabilities::ensure_required().and_then(|()| match kind {
+        Some(kind) => {
+            let source = kind.open(kernel, capacity)?;
+            Ok(Opened { source, why: String::new() })
+        }
         None => open_best(kernel, capacity),
     });
-    source.context(Unusable)
+    let opened = opened.context(Unusable)?;
+    if !opened.why.is_empty() {
+        log::warn!("snapshots come from {}: {}", opened.source.name(), opened.why);
+    }
+    Ok(opened)
 }
 
 /// Loads and attaches the hooks.

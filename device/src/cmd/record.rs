@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::{Result, ensure};
-use sleepwalk_trace::record::Session;
+use sleepwalk_trace::record::{Note, Session};
 
 use super::{attach_hooks, kernel, open_source, version};
 use crate::args::RecordOptions;
@@ -28,7 +28,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
     let path = choose(&options.output, clock::now().real);
     // Before anything is loaded, which takes seconds: a bad path is reported at once.
     let store = Store::create(&path, context::page_size(), options.bounds)?;
-    let Loaded { source, mut hooks, mut wakeups, surroundings, session } =
+    let Loaded { source, notes, mut hooks, mut wakeups, surroundings, session } =
         match load(options, signals) {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -38,7 +38,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
             }
         };
     let ring = options.bounds.on_full == OnFull::Ring;
-    let mut recorder = Recorder::start(source, store, session, surroundings, ring)?;
+    let mut recorder = Recorder::start(source, store, session, notes, surroundings, ring)?;
     recorder.record_waiters(&mut hooks);
     let readable = recorder.readable();
     capabilities::drop_unneeded(|| {
@@ -58,6 +58,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
 /// Everything that a capture needs besides its file.
 struct Loaded {
     source: Box<dyn SnapshotSource>,
+    notes: Vec<Note>,
     hooks: Hooks,
     wakeups: Wakeups,
     surroundings: Surroundings,
@@ -67,7 +68,10 @@ struct Loaded {
 fn load(options: &RecordOptions, signals: Signals) -> Result<Loaded> {
     let kernel = kernel();
     capabilities::raise_memlock();
-    let source = open_source(options.source, kernel.as_ref(), options.capacity)?;
+    let opened = open_source(options.source, kernel.as_ref(), options.capacity)?;
+    let about = || "snapshots".to_owned();
+    let notes = opened.notes().map(|text| Note { about: about(), text: text.to_owned() }).collect();
+    let source = opened.source;
     let hooks = attach_hooks(kernel.as_ref().ok(), options.edges)?;
     let wakeups = Wakeups::new(hooks.fd(), signals, options.interval, options.duration)?;
     let surroundings = Surroundings::open();
@@ -79,5 +83,5 @@ fn load(options: &RecordOptions, signals: Signals) -> Result<Loaded> {
         interval_ns: options.interval.as_nanos() as u64,
         ..context::session()
     };
-    Ok(Loaded { source, hooks, wakeups, surroundings, session })
+    Ok(Loaded { source, notes, hooks, wakeups, surroundings, session })
 }

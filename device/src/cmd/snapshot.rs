@@ -69,7 +69,7 @@ impl Row {
 
 /// The text to print.
 pub fn run(options: &SnapshotOptions) -> Result<String> {
-    let mut source = open_source(options.source, kernel().as_ref(), options.capacity)?;
+    let mut source = open_source(options.source, kernel().as_ref(), options.capacity)?.source;
     let clocks = clock::now();
     let now = clocks.mono_at(clocks.boot);
     let mut rows = Vec::new();

@@ -154,7 +154,7 @@ fn snapshots(kernel: Result<&Kernel>) -> Check {
 }
 
 fn try_best(kernel: Result<&Kernel, &anyhow::Error>) -> Result<(Kind, String)> {
-    let mut source = open_best(kernel, abi::DEFAULT_CAPACITY)?;
+    let mut source = open_best(kernel, abi::DEFAULT_CAPACITY)?.source;
     let summary = source.take_snapshot(&mut |_| {})?;
     ensure!(!summary.broken, "{} ended early, after {} sources", source.name(), summary.seen);
     let micros = summary.end.since(summary.begin) as f64 / 1e3;

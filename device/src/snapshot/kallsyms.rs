@@ -4,14 +4,14 @@
 //! No lock keeps the list unchanged during the walk: see `walk_unlocked` in the probe. A walk that
 //! met a change is repeated, a few times; registrations are rare.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use sleepwalk_trace::abi::WALK_DONE;
 
 use super::walker::Walker;
-use super::{Sample, SnapshotSource, SnapshotSummary};
+use super::{Sample, SnapshotSource, SnapshotSummary, kptr};
 use crate::probe::btf::Kernel;
 
 const PROGRAM: &str = "walk_unlocked";
@@ -28,16 +28,23 @@ const TRIES: usize = 5;
 
 /// The walk, loaded.
 #[derive(Debug)]
-pub struct Kallsyms(Walker);
+pub struct Kallsyms {
+    walker: Walker,
+    note: Option<String>,
+}
 
 impl Kallsyms {
     /// Finds the list and loads the walk with room for `capacity` sources.
     pub fn load(kernel: &Kernel, capacity: u32) -> Result<Self> {
-        let file = File::open(KALLSYMS).with_context(|| {
-            format!("{KALLSYMS} cannot be read: it needs a kernel with CONFIG_KALLSYMS_ALL=y")
-        })?;
+        let (file, lowered_from) = kptr::open(Path::new(KALLSYMS), Path::new(kptr::SETTING))?;
+        let note = lowered_from.map(|old| {
+            format!(
+                "{} was {old}; it was 1 while {KALLSYMS} was opened, and is {old} again",
+                kptr::SETTING
+            )
+        });
         let head = head(BufReader::with_capacity(1 << 16, file))?;
-        Walker::load(kernel, PROGRAM, head, capacity).map(Self)
+        Ok(Self { walker: Walker::load(kernel, PROGRAM, head, capacity)?, note })
     }
 }
 
@@ -46,16 +53,20 @@ impl SnapshotSource for Kallsyms {
         "kallsyms"
     }
 
+    fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
-        let mut walk = self.0.run()?;
+        let mut walk = self.walker.run()?;
         for _ in 1..TRIES {
             if walk.status == WALK_DONE {
                 break;
             }
             log::debug!("the list changed under the walk after {} sources", walk.seen);
-            walk = self.0.run()?;
+            walk = self.walker.run()?;
         }
-        Ok(self.0.for_each(&walk, visit))
+        Ok(self.walker.for_each(&walk, visit))
     }
 }
 
@@ -80,8 +91,7 @@ fn head(mut symbols: impl BufRead) -> Result<u64> {
         [head] => {
             ensure!(
                 head != 0,
-                "{KALLSYMS} hides the address of wakeup_sources: \
-                 `echo 1 > /proc/sys/kernel/kptr_restrict`, and run it as root (CAP_SYSLOG)"
+                "{KALLSYMS} hides the address of wakeup_sources: run it as root with CAP_SYSLOG"
             );
             Ok(head)
         }
@@ -121,7 +131,7 @@ mod tests {
         let wrong = [
             ("", "CONFIG_KALLSYMS_ALL"),
             ("zz d wakeup_sources\n?\n", "CONFIG_KALLSYMS_ALL"),
-            ("0000000000000000 d wakeup_sources\n", "kptr_restrict"),
+            ("0000000000000000 d wakeup_sources\n", "CAP_SYSLOG"),
             ("10 d wakeup_sources\n20 d wakeup_sources\n", "2 symbols"),
         ];
         for (text, expected) in wrong {

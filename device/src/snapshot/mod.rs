@@ -10,6 +10,7 @@
 mod debugfs;
 mod kallsyms;
 mod kfunc;
+mod kptr;
 mod layout;
 mod printed;
 mod sysfs;
@@ -97,6 +98,11 @@ pub trait SnapshotSource: fmt::Debug {
     /// Its name in the trace.
     fn name(&self) -> &'static str;
 
+    /// A sentence on a change that it made on the device.
+    fn note(&self) -> Option<&str> {
+        None
+    }
+
     /// Takes a snapshot and hands each wakeup source to `visit`.
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary>;
 }
@@ -104,6 +110,10 @@ pub trait SnapshotSource: fmt::Debug {
 impl SnapshotSource for Box<dyn SnapshotSource> {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+
+    fn note(&self) -> Option<&str> {
+        (**self).note()
     }
 
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
@@ -150,22 +160,29 @@ impl Kind {
     }
 }
 
-/// Opens the best source of which a first snapshot succeeds. The log has the reasons why better
-/// ones failed.
-pub fn open_best(
-    kernel: Result<&Kernel, &anyhow::Error>,
-    capacity: u32,
-) -> Result<Box<dyn SnapshotSource>> {
+/// A source that works.
+#[derive(Debug)]
+pub struct Opened {
+    /// The source.
+    pub source: Box<dyn SnapshotSource>,
+    /// Why no better one was taken; empty if there is none, or if the user chose this one.
+    pub why: String,
+}
+
+impl Opened {
+    /// Sentences on it for the trace.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        let why = Some(self.why.as_str()).filter(|why| !why.is_empty());
+        why.into_iter().chain(self.source.note())
+    }
+}
+
+/// Opens the best source of which a first snapshot succeeds.
+pub fn open_best(kernel: Result<&Kernel, &anyhow::Error>, capacity: u32) -> Result<Opened> {
     let mut failures = Vec::new();
     for kind in Kind::ALL {
         match kind.open(kernel, capacity).and_then(try_snapshot) {
-            Ok(source) => {
-                if !failures.is_empty() {
-                    let why = failures.join("; ");
-                    log::warn!("snapshots come from {}: {why}", kind.name());
-                }
-                return Ok(source);
-            }
+            Ok(source) => return Ok(Opened { source, why: failures.join("; ") }),
             Err(error) => failures.push(format!("no {}, {error:#}", kind.name())),
         }
     }

@@ -119,6 +119,7 @@ impl State {
                 let body = json!({"irq": w.irq, "freeze_timeout_ms": w.freeze_timeout_ms});
                 ("wake_reason", with_bytes(body, "reason", &w.reason))
             }
+            Record::Note(note) => ("note", json!({"about": note.about, "text": note.text})),
             Record::HookRuns(r) => ("hook_runs", json!({"hooks": runs(&r.hooks)})),
             Record::SuspendStats(stats) => {
                 let counters = stats

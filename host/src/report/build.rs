@@ -7,8 +7,8 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::sources::rank;
 use super::{
-    By, Clock, Culprit, Hook, Name, Overhead, Report, SCHEMA, Session, Source, SourceKind, Sum,
-    Walks,
+    By, Clock, Culprit, Hook, Name, Note, Overhead, Report, SCHEMA, Session, Source, SourceKind,
+    Sum, Walks,
 };
 use crate::analyze::{Analysis, findings, ledger};
 use crate::session::decode::Model;
@@ -101,6 +101,7 @@ fn session(analysis: &Analysis) -> Session {
         serial: header.serial,
         agent: header.agent,
         source: header.source,
+        notes: notes(model),
         hooks: hooks(model),
         edges: has_edges(model),
         snapshots: model.snapshots,
@@ -120,6 +121,11 @@ fn session(analysis: &Analysis) -> Session {
         attempt_counts: analysis.counted,
         complete: model.complete(),
     }
+}
+
+fn notes(model: &Model) -> Vec<Note> {
+    let note = |note: &record::Note| Note { about: note.about.clone(), text: note.text.clone() };
+    model.notes.iter().map(note).collect()
 }
 
 fn hooks(model: &Model) -> Vec<Hook> {

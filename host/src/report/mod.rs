@@ -126,6 +126,8 @@ pub struct Session {
     pub agent: String,
     /// Where snapshots come from.
     pub source: String,
+    /// The agent found or did this on the device.
+    pub notes: Vec<Note>,
     /// The events that were watched, and how.
     pub hooks: Vec<Hook>,
     /// Whether individual activations were recorded.
@@ -227,6 +229,15 @@ impl From<String> for HookKind {
             _ => Self::Other(name),
         }
     }
+}
+
+/// The agent found or did this on the device.
+#[derive(Clone, Debug, Serialize)]
+pub struct Note {
+    /// The part of the capture.
+    pub about: String,
+    /// A sentence without an end mark.
+    pub text: String,
 }
 
 /// How events of one kind were watched.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost, Overhead, Phase,
+    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost, Note, Overhead, Phase,
     PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin,
     WaitEnd, Waiters, Wake, WakeReason,
 };
@@ -223,6 +223,8 @@ pub struct Model {
     pub fired: Fired,
     /// How often the programs of each hook ran.
     pub hook_runs: Vec<HookRun>,
+    /// The agent's notes.
+    pub notes: Vec<Note>,
     /// Hooks that never fired although they must have; known at the end of the session.
     pub dead_hooks: Vec<&'static str>,
     /// The chunk being read is a prologue.
@@ -378,6 +380,8 @@ impl Model {
             }
             Record::End(end) => self.finish = Some(end),
             Record::HookRuns(runs) => self.hook_runs = runs.hooks,
+            // A prologue repeats it.
+            Record::Note(note) if !self.notes.contains(&note) => self.notes.push(note),
             // Events, which `record` handled.
             _ => {}
         }

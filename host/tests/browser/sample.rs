@@ -162,6 +162,7 @@ pub fn empty() -> Report {
             serial: name("3A071FDJH000TN"),
             agent: name("sleepwalkd"),
             source: name("kfunc"),
+            notes: Vec::new(),
             hooks: vec![
                 Hook {
                     what: HookKind::Phase,

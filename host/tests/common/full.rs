@@ -6,7 +6,7 @@ use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
     Attempt, Blocker, Cause, Clock, Counted, Drain, Evidence, FailedStep, Finding, FindingKind,
-    Hook, HookKind, HookState, Ledger, Mode, Name, Outcome, Overhead, Power, Reading, Report,
+    Hook, HookKind, HookState, Ledger, Mode, Name, Note, Outcome, Overhead, Power, Reading, Report,
     SCHEMA, Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie, Wait, Wake, WakeSource,
     Walks,
 };
@@ -197,6 +197,7 @@ fn session() -> Session {
         serial: "1A2B3C".to_owned(),
         agent: "0.0.0".to_owned(),
         source: "kfunc".to_owned(),
+        notes: vec![Note { about: "snapshots".to_owned(), text: "found at once".to_owned() }],
         hooks: hooks
             .map(|what| Hook {
                 what,

@@ -16,6 +16,8 @@ mount -t tmpfs tmpfs /run
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t bpf bpf /sys/fs/bpf
+[ -d /sys/kernel/security ] && mount -t securityfs securityfs /sys/kernel/security
+[ -d /sys/fs/selinux ] && mount -t selinuxfs selinuxfs /sys/fs/selinux
 # Android's places for the unified hierarchy (11 and later) and for the older kind, in which it counts
 # a service's processor time.
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -26,8 +28,8 @@ mount -t tmpfs -o size=256m,mode=0771 tmpfs /data
 mkdir -p /data/local/tmp
 chmod 0771 /data/local/tmp
 
-# Root's adb may read kernel addresses, as an unlocked phone's can.
-echo 1 > /proc/sys/kernel/kptr_restrict
+# As Android's init, the highest value: it hides addresses even from root.
+echo 2 > /proc/sys/kernel/kptr_restrict
 
 for module in virtio_pci virtio_net gpio_keys; do
     # A module without a file is built into this kernel.

@@ -60,13 +60,14 @@ pub(crate) fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<
 }
 
 fn add_modules(archive: &mut Archive, kernel: &KernelFiles) -> Result<()> {
-    let modules = modules::closure(&kernel.modules, &MODULES)?;
-    let release = kernel.modules.file_name().unwrap_or_default().to_string_lossy();
+    let Some(all) = &kernel.modules else { return Ok(()) };
+    let modules = modules::closure(all, &MODULES)?;
+    let release = all.file_name().unwrap_or_default().to_string_lossy();
     let folder = format!("usr/lib/modules/{release}");
     archive.folder("usr/lib/modules")?;
     archive.folder(&folder)?;
     for file in &modules.files {
-        let bytes = modules::read(&kernel.modules.join(file))?;
+        let bytes = modules::read(&all.join(file))?;
         archive.file(&format!("{folder}/{}.ko", modules::name(file)), 0o644, &bytes)?;
     }
     archive.file(&format!("{folder}/modules.dep"), 0o644, modules.dep.as_bytes())

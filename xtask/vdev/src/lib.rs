@@ -6,6 +6,7 @@
 pub mod debian;
 mod device;
 mod disk;
+mod gki;
 mod initramfs;
 mod instance;
 mod modules;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::debian::Packages;
+use crate::gki::{self, Gki};
 use crate::modules;
 use crate::paths::{self, list};
+use crate::sh;
 
 /// The BTF of a kernel that has the wakeup-source kfuncs names this function.
 const KFUNC: &[u8] = b"bpf_wakeup_sources_get_head";
@@ -23,11 +25,33 @@ pub enum Kernel {
     V6_12,
     /// Debian 12's: no kfuncs, no fexit on arm64.
     V6_1,
+    /// Debian 11's: no `bpf_loop`, and no programs of the type syscall.
+    V5_10,
+    /// Shaped like the newest phones'.
+    Gki7,
+    /// Shaped like Android 16's before mid-2026.
+    Gki6_12,
+    /// The same with pages of 16 KiB.
+    Gki6_12Pages16,
+    /// Shaped like Android 14's.
+    Gki6_1,
+    /// Shaped like Android 12's, which describes no types.
+    Gki5_10,
 }
 
 impl Kernel {
     /// Each of them.
-    pub const ALL: [Kernel; 3] = [Kernel::Kfunc, Kernel::V6_12, Kernel::V6_1];
+    pub const ALL: [Kernel; 9] = [
+        Kernel::Kfunc,
+        Kernel::V6_12,
+        Kernel::V6_1,
+        Kernel::V5_10,
+        Kernel::Gki7,
+        Kernel::Gki6_12,
+        Kernel::Gki6_12Pages16,
+        Kernel::Gki6_1,
+        Kernel::Gki5_10,
+    ];
 
     /// As `vdev up --kernel` names it.
     pub fn name(self) -> &'static str {
@@ -35,6 +59,12 @@ impl Kernel {
             Kernel::Kfunc => "kfunc",
             Kernel::V6_12 => "6.12",
             Kernel::V6_1 => "6.1",
+            Kernel::V5_10 => "5.10",
+            Kernel::Gki7 => "gki-7",
+            Kernel::Gki6_12 => "gki-6.12",
+            Kernel::Gki6_12Pages16 => "gki-6.12-16k",
+            Kernel::Gki6_1 => "gki-6.1",
+            Kernel::Gki5_10 => "gki-5.10",
         }
     }
 
@@ -43,27 +73,52 @@ impl Kernel {
         Kernel::ALL.into_iter().find(|kernel| kernel.name() == name)
     }
 
-    /// Where to look first, second, …; each entry is a suite and what it builds upon.
-    fn suites(self) -> &'static [&'static [&'static str]] {
+    fn origin(self) -> Origin {
+        let gki = |suites, source| Gki { suites, source, btf: true, page_kib: 4 };
+        let gki_6_12 = gki(&["trixie"], "linux-source-6.12");
         match self {
-            Kernel::Kfunc => &[&["trixie-backports", "trixie"], &["sid"], &["experimental", "sid"]],
-            Kernel::V6_12 => &[&["trixie"]],
-            Kernel::V6_1 => &[&["bookworm"]],
+            Kernel::Kfunc => Origin::Packaged(&[
+                &["trixie-backports", "trixie"],
+                &["sid"],
+                &["experimental", "sid"],
+            ]),
+            Kernel::V6_12 => Origin::Packaged(&[&["trixie"]]),
+            Kernel::V6_1 => Origin::Packaged(&[&["bookworm"]]),
+            Kernel::V5_10 => Origin::Packaged(&[&["bullseye"]]),
+            Kernel::Gki7 => Origin::Built(gki(&["sid"], "linux-source")),
+            Kernel::Gki6_12 => Origin::Built(gki_6_12),
+            Kernel::Gki6_12Pages16 => Origin::Built(Gki { page_kib: 16, ..gki_6_12 }),
+            Kernel::Gki6_1 => Origin::Built(gki(&["bookworm"], "linux-source-6.1")),
+            Kernel::Gki5_10 => {
+                Origin::Built(Gki { btf: false, ..gki(&["bullseye"], "linux-source-5.10") })
+            }
         }
     }
+}
+
+/// Where a kernel comes from.
+enum Origin {
+    /// A package: where to look first, second, …; each entry is a suite and what it builds upon.
+    Packaged(&'static [&'static [&'static str]]),
+    /// A source that is built here.
+    Built(Gki),
 }
 
 /// An unpacked kernel.
 pub(crate) struct KernelFiles {
     /// An arm64 Image.
     pub(crate) image: PathBuf,
-    /// `…/lib/modules/RELEASE`.
-    pub(crate) modules: PathBuf,
+    /// `…/lib/modules/RELEASE`; none where all is built in.
+    pub(crate) modules: Option<PathBuf>,
 }
 
 /// Whether all of it is there already.
 pub(crate) fn complete(kernel: Kernel) -> bool {
-    kernel_home(kernel).is_dir() && userland_home().is_dir()
+    let here = match kernel.origin() {
+        Origin::Packaged(_) => kernel_home(kernel).is_dir(),
+        Origin::Built(gki) => gki.built(&gki::home(kernel.name())),
+    };
+    here && userland_home().is_dir()
 }
 
 fn kernel_home(kernel: Kernel) -> PathBuf {
@@ -74,22 +129,42 @@ fn userland_home() -> PathBuf {
     packages().join("userland")
 }
 
+/// Builds a kernel that is built here, if it is not there. Other tasks need not wait for that.
+pub(crate) fn build(kernel: Kernel) -> Result<()> {
+    let Origin::Built(gki) = kernel.origin() else { return Ok(()) };
+    let home = gki::home(kernel.name());
+    let waiting = format!("waiting for another task that builds the kernel {}", kernel.name());
+    let _alone = sh::lock(&home.with_file_name(format!("{}.lock", kernel.name())), Some(&waiting))?;
+    if gki.built(&home) { Ok(()) } else { gki.build(&home) }
+}
+
 /// Finds a kernel or brings it in.
 pub(crate) fn kernel(kernel: Kernel) -> Result<KernelFiles> {
+    let suites = match kernel.origin() {
+        Origin::Packaged(suites) => suites,
+        Origin::Built(_) => {
+            let home = gki::home(kernel.name());
+            return Ok(KernelFiles { image: home.join("boot/vmlinuz"), modules: None });
+        }
+    };
     let home = kernel_home(kernel);
     if home.is_dir() {
         let files = kernel_files(&home)?;
-        modules::index(&home, &files.modules)?;
+        index(&home, &files)?;
         return Ok(files);
     }
     let mut tried = String::new();
-    for suites in kernel.suites() {
+    for suites in suites {
         match fetch_kernel(kernel, suites, &home) {
             Ok(files) => return Ok(files),
             Err(error) => tried.push_str(&format!("\n  {}: {error:#}", suites[0])),
         }
     }
     bail!("no arm64 kernel {} for the virtual device was found:{tried}", kernel.name())
+}
+
+fn index(home: &Path, files: &KernelFiles) -> Result<()> {
+    files.modules.as_ref().map_or(Ok(()), |modules| modules::index(home, modules))
 }
 
 fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFiles> {
@@ -111,7 +186,7 @@ fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFi
         if kernel == Kernel::Kfunc && !contains(&fs::read(&files.image)?, KFUNC) {
             bail!("its kernel lacks the wakeup-source kfuncs");
         }
-        modules::index(partial, &files.modules)
+        index(partial, &files)
     })?;
     kernel_files(home)
 }
@@ -129,7 +204,7 @@ fn kernel_files(home: &Path) -> Result<KernelFiles> {
         .iter()
         .find_map(|folder| list(folder).ok()?.into_iter().find(is_image))
         .with_context(|| format!("{} has no vmlinuz", home.display()))?;
-    Ok(KernelFiles { image, modules })
+    Ok(KernelFiles { image, modules: Some(modules) })
 }
 
 /// adbd, busybox and their libraries, unpacked; returns the folder.
@@ -194,7 +269,7 @@ mod tests {
             fs::write(home.join(image), "").unwrap();
             let files = kernel_files(&home).unwrap();
             assert_eq!(files.image, home.join(image));
-            assert_eq!(files.modules, home.join(modules));
+            assert_eq!(files.modules, Some(home.join(modules)));
         }
         fs::remove_dir_all(&home).unwrap();
     }

@@ -23,6 +23,7 @@ pub struct Parts {
 
 /// Finds or brings in what the virtual device needs.
 pub fn ensure(kernel: Kernel) -> Result<Parts> {
+    packages::build(kernel)?;
     let _alone = alone()?;
     // Before anything is installed for it.
     ensure!(packages::complete(kernel) || debian::is_debian()?, debian::NO_DEBIAN);

@@ -52,7 +52,8 @@ impl SnapshotSource for Fake {
 fn recorder(path: &Path, source: Fake, on_full: OnFull) -> Result<Recorder<Fake>> {
     let store = Store::create(path, 4096, Bounds { max_size: LEAST_SIZE, on_full })?;
     let surroundings = Surroundings::open();
-    Recorder::start(source, store, Session::default(), surroundings, on_full == OnFull::Ring)
+    let (session, ring) = (Session::default(), on_full == OnFull::Ring);
+    Recorder::start(source, store, session, Vec::new(), surroundings, ring)
 }
 
 /// Ends the capture; the snapshots in its trace.

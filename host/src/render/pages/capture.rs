@@ -85,6 +85,12 @@ pub fn capture(page: &mut Page, report: &Report) {
         count(s.lost_events, "event"),
         size(s.damaged_bytes),
     )));
+    items.extend(s.notes.iter().map(|note| {
+        let mut text = quote(note.about.as_str());
+        text.push(Piece::Words(": ".to_owned()));
+        text.push(Piece::Quote(note.text.clone()));
+        text
+    }));
     items.extend(watched(s));
     items.extend(report.overhead.as_ref().map(|cost| words(overhead(cost))));
     page.list("The capture", Mark::Plain, items);

@@ -73,40 +73,6 @@ fn another_machine_type_is_named() {
 }
 
 #[test]
-fn every_way_to_root_is_tried() {
-    let fake = Fake::new();
-    fake.program("id", "echo 2000");
-    fake.program("su", "echo 'su: not allowed' >&2; exit 1");
-    fake.record_fails(4, "no root access on device FAKE1 (tried adb root, su 0, su -c)");
-    assert!(fake.calls().contains("-s FAKE1 root"));
-}
-
-#[test]
-fn root_by_su_is_used_where_needed() {
-    // Android's own su, and the other kind.
-    let kinds = [
-        ("[ \"$1\" = 0 ] || exit 1; shift; AS_ROOT=1 exec \"$@\"", "shell su 0 sh -c"),
-        ("[ \"$1\" = -c ] || exit 1; AS_ROOT=1 exec sh -c \"$2\"", "shell su -c"),
-    ];
-    for (su, call) in kinds {
-        let fake = Fake::new();
-        fake.program("id", "[ -n \"$AS_ROOT\" ] && echo 0 || echo 2000");
-        fake.program("su", su);
-        fake.program("chown", "true");
-        let output = fake.record(&[]);
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        assert!(fake.calls().contains(call));
-        // The shell's user writes into the folder, whoever made it.
-        let given = fake.calls();
-        let given = given.lines().any(|call| {
-            call.contains("chown -h 2000 /data/local/tmp/sleepwalk") && !call.contains(".swk")
-        });
-        assert!(given, "{}", fake.calls());
-        assert_eq!(fake.left(), ["sleepwalk", "sleepwalkd"]);
-    }
-}
-
-#[test]
 fn without_room_nothing_is_pushed() {
     let fake = Fake::new();
     fake.program("df", "printf 'Filesystem 1K-blocks Used Available Use%% Mounted on\\n/dev/x 9 9 2048 99%% /data\\n'");

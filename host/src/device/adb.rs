@@ -2,31 +2,27 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::call::{Adb, Output};
 use super::error::{CallError, DeviceError};
 use super::paths::TMP;
-use super::select;
+use super::root::{self, Root, Tried};
 use super::shell::{free_bytes, last_words, quote};
+use super::state::POLL;
+use super::{connect, select};
+use crate::interrupt;
 
 /// The deadline for commands that a device answers at once.
 const QUICK: Duration = Duration::from_secs(15);
 /// The deadline for a device to come back after `adb root` has restarted adbd.
 const RESTART: Duration = Duration::from_secs(20);
+/// The deadline for `su`, which may first ask the user on the device's screen: Magisk waits 10 s for an
+/// answer (`native/src/core/su/`).
+const ASK: Duration = Duration::from_secs(20);
 /// The lowest transfer rate worth waiting for, in bytes a second.
 const SLOW: u64 = 100 << 10;
-
-/// How commands become root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Root {
-    /// The shell is root already.
-    Shell,
-    /// `su 0 sh -c`, as Android's own `su` wants it.
-    Su0,
-    /// `su -c`, as most others do.
-    SuC,
-}
 
 /// One device.
 #[derive(Clone, Debug)]
@@ -41,9 +37,20 @@ pub struct Device {
 impl Device {
     /// The device called `serial`, or the only one that is connected. Nothing runs on it yet.
     pub fn select(adb: &Adb, serial: Option<&str>) -> Result<Self, DeviceError> {
-        let output =
-            adb.run(["devices"].map(OsStr::new), QUICK * 2).map_err(|why| adb.failed(why))?;
-        let serial = select::choose(&output.stdout, serial)?;
+        let list = || {
+            let output = adb.run(["devices"].map(OsStr::new), QUICK * 2);
+            output.map(|output| output.stdout).map_err(|why| adb.failed(why))
+        };
+        let serial = match (select::choose(&list()?, serial), serial) {
+            // adb's server forgets addresses when it is restarted.
+            (Err(DeviceError::NotConnected { .. } | DeviceError::Offline(_)), Some(address))
+                if connect::is_address(address) =>
+            {
+                connect::connect(adb, address, QUICK)?;
+                select::choose(&list()?, Some(address))?
+            }
+            (chosen, _) => chosen?,
+        };
         Ok(Self { adb: adb.clone(), serial, root: Root::Shell, shell_user: String::new() })
     }
 
@@ -66,31 +73,67 @@ impl Device {
         Err(DeviceError::WrongMachine { serial: self.serial.clone(), machine })
     }
 
-    /// Finds a way to run commands as root, and returns its name.
+    /// Finds a way to run commands as root with the capabilities that the agent needs, and returns
+    /// its name.
     pub fn become_root(&mut self) -> Result<&'static str, DeviceError> {
         self.shell_user = self.plain("id -u", QUICK)?.line();
+        let mut tried = Vec::new();
         if self.shell_user == "0" {
-            return Ok("the shell is root");
-        }
-        // The answer differs between builds, so check the shell's user afterwards.
-        let restarted = self.call(&["root"], QUICK);
-        if restarted.is_ok_and(|output| output.stdout.contains("restarting")) {
-            let _ = self.call(&["wait-for-device"], RESTART);
-            if let Ok(output) = self.plain("id -u", QUICK)
-                && output.line() == "0"
-            {
-                self.shell_user = output.line();
-                return Ok("adb root");
+            match self.try_root(Root::Shell) {
+                Tried::Works => return Ok("the shell is root"),
+                failed => tried.push(("the shell", failed)),
+            }
+        } else {
+            match self.adb_root() {
+                Tried::Works => return Ok("adb root"),
+                failed => tried.push(("adb root", failed)),
             }
         }
-        for (root, name) in [(Root::Su0, "su 0"), (Root::SuC, "su -c")] {
-            self.root = root;
-            if self.sh("id -u", QUICK).is_ok_and(|output| output.line() == "0") {
-                return Ok(name);
+        for root in Root::BY_SU {
+            match self.try_root(root) {
+                Tried::Works => return Ok(root.name()),
+                failed => tried.push((root.name(), failed)),
             }
         }
         self.root = Root::Shell;
-        Err(DeviceError::NotRoot(self.serial.clone()))
+        Err(root::failed(&self.serial, &tried))
+    }
+
+    /// Restarts adbd as root. The answer differs between builds, so the shell's user counts.
+    fn adb_root(&mut self) -> Tried {
+        let output = match self.call(&["root"], QUICK) {
+            Ok(output) => output,
+            Err(error) => return Tried::Failed(error.to_string()),
+        };
+        if !output.stdout.contains("restarting") {
+            return Tried::Failed(last_words(&format!("{}\n{}", output.stdout, output.stderr)));
+        }
+        let until = Instant::now() + RESTART;
+        let mut last = Tried::Failed("the device did not come back".to_owned());
+        // For a moment the adbd that is about to end still answers.
+        while Instant::now() < until && interrupt::count() == 0 {
+            thread::sleep(POLL);
+            if !connect::is_address(&self.serial) {
+                let _ = self
+                    .call(&["wait-for-device"], until.saturating_duration_since(Instant::now()));
+            }
+            if let Ok(output) = self.plain("id -u", QUICK) {
+                last = self.try_root(Root::Shell);
+                if output.line() == "0" {
+                    self.shell_user = output.line();
+                    break;
+                }
+            }
+        }
+        last
+    }
+
+    fn try_root(&mut self, root: Root) -> Tried {
+        self.root = root;
+        match self.sh(root::PROBE, ASK) {
+            Ok(output) => root::judge(&output),
+            Err(error) => Tried::Failed(error.to_string()),
+        }
     }
 
     /// Bytes free for files; `None` if the output of `df` is not understood.
@@ -107,11 +150,7 @@ impl Device {
     pub fn sh(&self, command: &str, deadline: Duration) -> Result<Output, DeviceError> {
         // adb's shell has the umask 0: any user could write to what it creates.
         let command = format!("umask 077; {command}");
-        match self.root {
-            Root::Shell => self.plain(&command, deadline),
-            Root::Su0 => self.plain(&format!("su 0 sh -c {}", quote(&command)), deadline),
-            Root::SuC => self.plain(&format!("su -c {}", quote(&command)), deadline),
-        }
+        self.plain(&self.root.wrap(&command), deadline)
     }
 
     /// Runs `command` as the shell's user.
@@ -152,9 +191,22 @@ impl Device {
     }
 
     fn call<S: AsRef<OsStr>>(&self, args: &[S], deadline: Duration) -> Result<Output, DeviceError> {
-        let target = [OsStr::new("-s"), OsStr::new(&self.serial)];
-        let args = target.into_iter().chain(args.iter().map(AsRef::as_ref));
-        self.adb.run(args, deadline).map_err(|why| self.failed(why))
+        let call = || {
+            let target = [OsStr::new("-s"), OsStr::new(&self.serial)];
+            let args = target.into_iter().chain(args.iter().map(AsRef::as_ref));
+            self.adb.run(args, deadline)
+        };
+        match call() {
+            // adb says so before the device has got anything, so the call can be repeated.
+            Err(CallError::Adb(why))
+                if connect::is_gone(&why) && connect::is_address(&self.serial) =>
+            {
+                connect::connect(&self.adb, &self.serial, QUICK)?;
+                call()
+            }
+            done => done,
+        }
+        .map_err(|why| self.failed(why))
     }
 
     fn failed(&self, why: CallError) -> DeviceError {

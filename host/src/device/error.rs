@@ -72,9 +72,34 @@ pub enum DeviceError {
         /// `uname -m`.
         machine: String,
     },
+    /// A device over TCP does not answer.
+    #[error("device {serial:?} cannot be reached: {why}")]
+    Unreachable {
+        /// Its address.
+        serial: String,
+        /// The words of `adb connect`.
+        why: String,
+    },
     /// No way to become root works.
-    #[error("no root access on device {0} (tried adb root, su 0, su -c)")]
-    NotRoot(String),
+    #[error("no root access on device {serial} ({tried})")]
+    NotRoot {
+        /// The device.
+        serial: String,
+        /// Each way that was tried, and its answer.
+        tried: String,
+    },
+    /// User 0, but without the capabilities that load a probe.
+    #[error(
+        "device {serial}: {way} gives user 0 without CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN (CapEff {mask:#018x})"
+    )]
+    Powerless {
+        /// The device.
+        serial: String,
+        /// The way to user 0.
+        way: String,
+        /// Its effective capabilities, one bit for each.
+        mask: u64,
+    },
     /// The device's storage is full.
     #[error("not enough space on the device: {free} free in {TMP}, {needed} needed", free = size(*.free), needed = size(*.needed))]
     NoRoom {
@@ -137,7 +162,18 @@ impl DeviceError {
             Self::Offline(_) => "plug the device in again, or run `adb reconnect`",
             Self::State { .. } => "boot the device into Android",
             Self::WrongMachine { .. } => "use a device with a 64-bit Arm kernel",
-            Self::NotRoot(_) => "use a userdebug build, or allow root for the shell",
+            Self::Unreachable { .. } => {
+                "check that the device is awake and in this network, and that it listens there: \
+                 `adb tcpip 5555` by USB, or Wireless debugging in the developer options"
+            }
+            Self::NotRoot { .. } => {
+                "use a userdebug build, or allow root for the shell (com.android.shell) in the \
+                 device's root manager, and answer its question on the screen"
+            }
+            Self::Powerless { .. } => {
+                "give the shell (com.android.shell) all capabilities: in KernelSU its App Profile, \
+                 elsewhere the settings of what gives root"
+            }
             Self::NoRoom { .. } => "delete files in that folder on the device",
             Self::Untrusted { .. } => {
                 "copy the traces that you need from that folder with `adb pull`, remove it as root \

@@ -15,5 +15,7 @@ pub mod paths;
 pub mod remote;
 pub mod state;
 
+mod connect;
+mod root;
 mod select;
 mod shell;

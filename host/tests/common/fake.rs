@@ -26,6 +26,7 @@ impl Fake {
         fake.write("devices", "FAKE1\tdevice\n\n");
         fake.program("uname", "echo aarch64");
         fake.program("id", "echo 0");
+        fake.write("status", "Name:\tcat\nCapEff:\t000001ffffffffff\n");
         // The files of this user are root's there.
         fake.program("chown", "true");
         let real = "PATH=${PATH#*:}";

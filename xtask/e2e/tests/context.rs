@@ -338,7 +338,8 @@ fn with_few_capabilities(
 fn a_capture_goes_on_without_capabilities() -> Result<()> {
     const NONE: &str = "0000000000000000";
     for device in [device::with_kfuncs()?, device::without_kfuncs()?] {
-        // The walk from an address needs to see it.
+        // The walk from an address needs to see it, and only root can lower the setting.
+        device.sh("echo 1 > /proc/sys/kernel/kptr_restrict")?;
         let other = "./sleepwalk-workload run-as --user 2000 --capabilities bpf,perfmon,syslog --";
         for (run_as, uid) in [("", "0"), (other, "2000")] {
             let (trace, capabilities) = with_few_capabilities(&device, run_as)?;
@@ -359,6 +360,7 @@ fn a_capture_goes_on_without_capabilities() -> Result<()> {
             ensure!(snapshots.len() > 50, "only {} snapshots", snapshots.len());
             ensure!(snapshots.iter().all(|s| !s.snapshot.broken), "a snapshot is broken");
         }
+        device.sh("echo 2 > /proc/sys/kernel/kptr_restrict")?;
     }
     Ok(())
 }

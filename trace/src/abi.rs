@@ -4,6 +4,7 @@
 //! | struct | lives in | written by |
 //! |---|---|---|
 //! | [`Walk`] | the context of one `BPF_PROG_RUN` | agent (the first half), probe (the second) |
+//! | [`Steps`] | the one element of the mmap'd array map `STEPS` | agent, then probe |
 //! | [`Slot`] | one element of the mmap'd array map `SLOTS` | probe |
 //! | [`Event`], and the structs that start with it | one entry of the ring buffer `EVENTS` | probe |
 //!
@@ -78,6 +79,26 @@ pub const WALK_ENDLESS: u32 = 3;
 /// Without the lock: a node does not point back to the node before it, so the list changed during
 /// the walk; the slots before it are valid.
 pub const WALK_CHANGED: u32 = 4;
+
+/// From `walk_steps`: the rest of the list is for its next run.
+pub const WALK_STEPPED: u32 = 5;
+
+/// How many nodes one run of `walk_steps` passes. The verifier follows each of them, and gives up after a
+/// million instructions (`BPF_COMPLEXITY_LIMIT_INSNS`, `include/linux/bpf_verifier.h`, 5.10).
+pub const WALK_STEPS: u32 = 64;
+
+/// A walk in steps: the one element of the mmap'd array map `STEPS`. The agent sets [`Steps::walk`] and zeroes
+/// the rest before the first run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Input, and output after the last run.
+    pub walk: Walk,
+    /// `struct list_head *` of the next node; 0 before the first run.
+    pub next: u64,
+    /// `struct list_head *` of the node before it.
+    pub previous: u64,
+}
 
 /// One wakeup source as the probe copied it.
 #[repr(C)]
@@ -194,7 +215,7 @@ pub struct NameEvent {
 pub const NAME_WORDS: usize = NAME_ROOM / 8;
 
 // The layout is the contract: no hidden padding.
-const _: () = assert!(size_of::<Walk>() == 88);
+const _: () = assert!(size_of::<Walk>() == 88 && size_of::<Steps>() == 88 + 16);
 const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
 const _: () = assert!((EVENT_WAKE as usize) < EVENT_KINDS && EVENT_KINDS.is_power_of_two());
 const _: () = assert!(size_of::<PhaseEvent>() == 16 + ACTION_ROOM);

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
-use crate::snapshot::{Kind, Opened, open_best};
+use crate::snapshot::{Kind, Opened, open, open_best};
 use crate::{capabilities, probe};
 
 /// The context of an error that is due to the device.
@@ -37,10 +37,7 @@ fn open_source(
     capacity: u32,
 ) -> Result<Opened> {
     let opened = capabilities::ensure_required().and_then(|()| match kind {
-        Some(kind) => {
-            let source = kind.open(kernel, capacity)?;
-            Ok(Opened { source, why: String::new() })
-        }
+        Some(kind) => open(kind, kernel, capacity),
         None => open_best(kernel, capacity),
     });
     let opened = opened.context(Unusable)?;

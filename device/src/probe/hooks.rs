@@ -13,7 +13,7 @@ use sleepwalk_trace::record::{Hook, HookRun, HookRuns};
 
 use super::btf::Kernel;
 use super::events::ProbeEvent;
-use super::syscall_prog::{program_info, retry_interrupted};
+use super::run_prog::{program_info, retry_interrupted};
 use super::{hooks_object, lean_aya};
 
 /// Something to watch, and the ways to watch it, best first.

@@ -6,7 +6,7 @@ pub mod events;
 pub mod hooks;
 pub mod kfunc_link;
 pub mod lean_aya;
-pub mod syscall_prog;
+pub mod run_prog;
 
 use std::fs::File;
 use std::io::Read as _;

@@ -8,13 +8,15 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::utsname::uname;
 use sleepwalk_trace::abi::WALK_DONE;
 
-use super::walker::Walker;
-use super::{Sample, SnapshotSource, SnapshotSummary, kptr};
+use super::frozen_kmi::{self, FrozenKmi};
+use super::sysfs::Sysfs;
+use super::walker::{Program, Walker};
+use super::{Sample, SnapshotSource, SnapshotSummary, kptr, self_check};
 use crate::probe::btf::Kernel;
 
-const PROGRAM: &str = "walk_unlocked";
 const KALLSYMS: &str = "/proc/kallsyms";
 
 /// The list's head (`static LIST_HEAD(wakeup_sources)`, `drivers/base/power/wakeup.c`, 6.1 to 7.3).
@@ -34,18 +36,81 @@ pub struct Kallsyms {
 }
 
 impl Kallsyms {
-    /// Finds the list and loads the walk with room for `capacity` sources.
-    pub fn load(kernel: &Kernel, capacity: u32) -> Result<Self> {
+    /// Finds the list and loads the walk with room for `capacity` sources. Without BTF, it takes the places of
+    /// the members from `frozen_kmi`.
+    pub fn load(kernel: Result<&Kernel, &anyhow::Error>, capacity: u32) -> Result<Self> {
+        let tables = match kernel {
+            Ok(_) => Vec::new(),
+            Err(error) => tables(error)?,
+        };
         let (file, lowered_from) = kptr::open(Path::new(KALLSYMS), Path::new(kptr::SETTING))?;
-        let note = lowered_from.map(|old| {
+        let lowered = lowered_from.map(|old| {
             format!(
                 "{} was {old}; it was 1 while {KALLSYMS} was opened, and is {old} again",
                 kptr::SETTING
             )
         });
         let head = head(BufReader::with_capacity(1 << 16, file))?;
-        Ok(Self { walker: Walker::load(kernel, PROGRAM, head, capacity)?, note })
+        let Ok(kernel) = kernel else { return Self::checked(&tables, head, capacity, lowered) };
+        let walker = Walker::load(kernel, Program::Unlocked, head, capacity);
+        let walker = walker.or_else(|error| {
+            log::debug!("the walk goes in steps: {error:#}");
+            Walker::load(kernel, Program::Steps, head, capacity)
+        })?;
+        Ok(Self { walker, note: lowered })
     }
+
+    /// With the first of `tables` that reads what sysfs prints.
+    fn checked(
+        tables: &[FrozenKmi],
+        head: u64,
+        capacity: u32,
+        lowered: Option<String>,
+    ) -> Result<Self> {
+        let mut failures = Vec::new();
+        for table in tables {
+            let walker = Walker::load(&table.kernel, Program::Steps, head, capacity)?;
+            let mut walk = Self { walker, note: None };
+            match walk.check(capacity) {
+                Ok(count) => {
+                    let checked = format!(
+                        "the kernel has no BTF; struct wakeup_source is laid out as in {}, which sysfs \
+                         confirms for all of its {count} sources",
+                        table.name
+                    );
+                    let notes = [Some(checked), lowered].into_iter().flatten();
+                    walk.note = Some(notes.collect::<Vec<_>>().join("; "));
+                    return Ok(walk);
+                }
+                Err(error) => failures.push(format!("not as in {}: {error:#}", table.name)),
+            }
+        }
+        bail!(
+            "the kernel has no BTF, and the layout of struct wakeup_source is not known ({})",
+            failures.join("; ")
+        )
+    }
+
+    fn check(&mut self, capacity: u32) -> Result<usize> {
+        let mut sysfs = Sysfs::open(capacity)?;
+        let mut checked = self_check::check(self, &mut sysfs);
+        // Sources come and go.
+        for _ in 1..TRIES {
+            if checked.is_ok() {
+                break;
+            }
+            checked = self_check::check(self, &mut sysfs);
+        }
+        checked
+    }
+}
+
+/// The tables for this kernel, which has no BTF: `error`.
+fn tables(error: &anyhow::Error) -> Result<Vec<FrozenKmi>> {
+    let system = uname().context("uname")?;
+    let release = system.release().to_string_lossy();
+    ensure!(release.starts_with(frozen_kmi::RELEASE), "{error:#}");
+    Ok(frozen_kmi::tables().into())
 }
 
 impl SnapshotSource for Kallsyms {

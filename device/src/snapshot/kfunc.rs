@@ -2,12 +2,10 @@
 
 use anyhow::{Result, bail};
 
-use super::walker::Walker;
+use super::walker::{Program, Walker};
 use super::{Sample, SnapshotSource, SnapshotSummary};
 use crate::probe::KFUNCS;
 use crate::probe::btf::Kernel;
-
-const PROGRAM: &str = "walk_locked";
 
 /// The walk, loaded.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ impl Kfunc {
                 "this kernel has no {missing}: it needs Linux 7.2, android16-6.12 of mid-2026, or later"
             );
         }
-        Walker::load(kernel, PROGRAM, 0, capacity).map(Self)
+        Walker::load(kernel, Program::Locked, 0, capacity).map(Self)
     }
 }
 

@@ -8,11 +8,13 @@
 //! | `sysfs` | the attributes, in ms | each is read at another moment, and reading them all takes long |
 
 mod debugfs;
+mod frozen_kmi;
 mod kallsyms;
 mod kfunc;
 mod kptr;
 mod layout;
 mod printed;
+mod self_check;
 mod sysfs;
 mod walker;
 
@@ -144,16 +146,19 @@ impl Kind {
         }
     }
 
-    /// Opens it with room for `capacity` sources. Only the walks need the kernel's BTF (`kernel`).
+    /// Opens it with room for `capacity` sources. Only the walks use the kernel's BTF (`kernel`), and
+    /// `kallsyms` can do without on some kernels.
     pub fn open(
         self,
         kernel: Result<&Kernel, &anyhow::Error>,
         capacity: u32,
     ) -> Result<Box<dyn SnapshotSource>> {
-        let kernel = || kernel.map_err(|error| anyhow!("{error:#}"));
         Ok(match self {
-            Self::Kfunc => Box::new(kfunc::Kfunc::load(kernel()?, capacity)?),
-            Self::Kallsyms => Box::new(kallsyms::Kallsyms::load(kernel()?, capacity)?),
+            Self::Kfunc => {
+                let kernel = kernel.map_err(|error| anyhow!("{error:#}"))?;
+                Box::new(kfunc::Kfunc::load(kernel, capacity)?)
+            }
+            Self::Kallsyms => Box::new(kallsyms::Kallsyms::load(kernel, capacity)?),
             Self::Debugfs => Box::new(debugfs::Debugfs::open(capacity)?),
             Self::Sysfs => Box::new(sysfs::Sysfs::open(capacity)?),
         })
@@ -175,6 +180,12 @@ impl Opened {
         let why = Some(self.why.as_str()).filter(|why| !why.is_empty());
         why.into_iter().chain(self.source.note())
     }
+}
+
+/// Opens this source, if a first snapshot succeeds.
+pub fn open(kind: Kind, kernel: Result<&Kernel, &anyhow::Error>, capacity: u32) -> Result<Opened> {
+    let source = kind.open(kernel, capacity).and_then(try_snapshot)?;
+    Ok(Opened { source, why: String::new() })
 }
 
 /// Opens the best source of which a first snapshot succeeds.

@@ -4,6 +4,9 @@
 //! Each attribute is a separate file, read at a separate moment and without a lock. The attributes
 //! that change with a transition are read before and after the others. If they differ, all are read
 //! again, and a source that keeps changing is marked as torn.
+//!
+//! A source that the device's policy hides, or that cannot be read for another reason, is left out and counted:
+//! the snapshot then lacks some sources, and no source counts as gone by it.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
@@ -32,6 +35,8 @@ const TRIES: usize = 3;
 pub struct Sysfs {
     class: PathBuf,
     capacity: u32,
+    /// On sources that the last snapshot left out.
+    note: Option<String>,
 }
 
 impl Sysfs {
@@ -48,7 +53,7 @@ impl Sysfs {
                 class.display()
             )
         })?;
-        Ok(Self { class, capacity })
+        Ok(Self { class, capacity, note: None })
     }
 }
 
@@ -57,10 +62,15 @@ impl SnapshotSource for Sysfs {
         "sysfs"
     }
 
+    fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         let started = clock::now();
         let failed = || format!("{} cannot be read", self.class.display());
         let (mut seen, mut stored) = (0, 0);
+        let mut unreadable = Vec::new();
         for entry in fs::read_dir(&self.class).with_context(failed)? {
             let folder = entry.with_context(failed)?.path();
             let Some(id) = id(&folder) else { continue };
@@ -68,8 +78,16 @@ impl SnapshotSource for Sysfs {
                 seen += 1;
                 continue;
             }
-            // A source that is removed meanwhile counts as removed before.
-            let Some((name, state)) = source(&folder)? else { continue };
+            let (name, state) = match source(&folder) {
+                Ok(Some(source)) => source,
+                // A source that is removed meanwhile counts as removed before.
+                Ok(None) => continue,
+                Err(error) => {
+                    seen += 1;
+                    unreadable.push(error);
+                    continue;
+                }
+            };
             seen += 1;
             stored += 1;
             visit(&Sample {
@@ -81,6 +99,13 @@ impl SnapshotSource for Sysfs {
                 state,
             });
         }
+        let count = unreadable.len();
+        self.note = match unreadable.into_iter().next() {
+            Some(error) if stored == 0 => return Err(error),
+            first => {
+                first.map(|e| format!("{count} of {seen} sources are left out, the first: {e:#}"))
+            }
+        };
         Ok(SnapshotSummary {
             begin: started.boot,
             mono: started.mono_at(started.boot),
@@ -205,6 +230,24 @@ mod tests {
         let counters = state.counters;
         assert_eq!((counters.active_count, counters.relax_count), (5, 4));
         assert_eq!((counters.total_ns, counters.last_ns), (100_000_000, 1_000_000_000));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out_and_counted() {
+        let class = tempfile::tempdir().unwrap();
+        write(&class.path().join("wakeup0"), b"a\n", "soon\n");
+        write(&class.path().join("wakeup1"), b"b\n", "110\n");
+        let mut sysfs = Sysfs::at(class.path().into(), 4).unwrap();
+        let mut names = Vec::new();
+        let taken = sysfs.take_snapshot(&mut |s| names.push(s.name.to_vec())).unwrap();
+        assert_eq!((taken.seen, taken.stored, names), (2, 1, vec![b"b".to_vec()]));
+        assert!(!taken.whole());
+        let note = sysfs.note().unwrap();
+        assert!(note.starts_with("1 of 2 sources") && note.contains("wakeup0"), "{note}");
+        // Once all can be read, the note is gone.
+        write(&class.path().join("wakeup0"), b"a\n", "1\n");
+        assert!(sysfs.take_snapshot(&mut |_| {}).unwrap().whole());
+        assert_eq!(sysfs.note(), None);
     }
 
     #[test]

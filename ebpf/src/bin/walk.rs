@@ -1,9 +1,10 @@
 //! The list walk: copies every `struct wakeup_source` into the slots that the agent maps.
 //!
-//! The agent loads one of two programs. [`walk_locked`] calls the kfuncs; [`walk_unlocked`] serves
-//! kernels without them, and starts at an address from the agent.
+//! The agent loads one of three programs. [`walk_locked`] calls the kfuncs; [`walk_unlocked`] serves
+//! kernels without them, and starts at an address from the agent; so does [`walk_steps`], for kernels
+//! that have no `bpf_loop` (before 5.17) or no programs of the type syscall (before 5.14).
 //!
-//! A program runs as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; its context is a [`Walk`]. The
+//! The first two run as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; their context is a [`Walk`]. The
 //! list is circular, through a head that is no source (`wakeup_sources`,
 //! `drivers/base/power/wakeup.c`). `bpf_loop` verifies [`visit`] once, for any number of nodes. The
 //! loop's index numbers the slots: the verifier treats it as unknown, but would follow a counter of
@@ -24,13 +25,17 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use sleepwalk_trace::abi::{
     DEFAULT_CAPACITY, MAX_NODES, NAME_ROOM, NODE_ROOM, SLOT_NAME_CUT, SLOT_NAME_FAULT, SLOT_TORN,
-    Slot, WALK_CHANGED, WALK_DONE, WALK_ENDLESS, WALK_FAULT, Walk,
+    Slot, Steps, WALK_CHANGED, WALK_DONE, WALK_ENDLESS, WALK_FAULT, WALK_STEPPED, WALK_STEPS, Walk,
 };
 
 /// One element per source. The agent sets the number of elements, maps it, and reads the first
 /// [`Walk::stored`] after a run.
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(DEFAULT_CAPACITY, BPF_F_MMAPABLE);
+
+/// The walk in steps.
+#[map]
+static STEPS: Array<Steps> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// `struct bpf_ws_lock`: an SRCU index disguised as a pointer, so that the verifier can check that
 /// every path releases it.
@@ -99,6 +104,90 @@ extern "C" fn walk_unlocked(walk: *mut Walk) -> u32 {
     0
 }
 
+/// As [`walk_unlocked`], a part of the list in each run. It runs as BPF_PROG_TYPE_RAW_TRACEPOINT, attached to
+/// nothing (`bpf_prog_test_run_raw_tp`, `net/bpf/test_run.c`, 5.10), whose context it can't write, so its state is
+/// in a map.
+///
+/// Between two runs the list may change too. If the next node left it, its `prev` is poisoned; if another
+/// one came before it, its `prev` points there. Either ends the walk.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp/walk_steps")]
+extern "C" fn walk_steps(_: *mut c_void) -> u32 {
+    // SAFETY: the map has one element, and only one run at a time uses it.
+    unsafe {
+        let Some(steps) = STEPS.get_ptr_mut(0) else { return 0 };
+        let walk = addr_of_mut!((*steps).walk);
+        let mut cursor = Cursor::new(walk, (*walk).head, u64::MAX);
+        if (*steps).next == 0 {
+            (*walk).begin_ns = bpf_ktime_get_boot_ns();
+            (*walk).begin_mono_ns = bpf_ktime_get_ns();
+            if !read_u64(cursor.head, &mut cursor.next) {
+                (*walk).status = WALK_FAULT;
+                return 0;
+            }
+        } else {
+            cursor.next = (*steps).next;
+            cursor.previous = (*steps).previous;
+            cursor.seen = (*walk).seen;
+        }
+        cursor.status = WALK_STEPPED;
+        let first = cursor.seen;
+        for step in 0..WALK_STEPS {
+            if pass(first.wrapping_add(step), &mut cursor) == STOP {
+                break;
+            }
+        }
+        (*steps).next = cursor.next;
+        (*steps).previous = cursor.previous;
+        cursor.write(walk);
+    }
+    0
+}
+
+impl Cursor {
+    /// At the head, with the input of `walk`.
+    ///
+    /// # Safety
+    ///
+    /// `walk` can be read.
+    #[inline(always)]
+    unsafe fn new(walk: *const Walk, head: u64, strict: u64) -> Self {
+        // SAFETY: by the caller.
+        unsafe {
+            Self {
+                next: 0,
+                previous: head,
+                strict,
+                head,
+                node_size: u64::from((*walk).node_size),
+                entry_offset: u64::from((*walk).entry_offset),
+                name_offset: u64::from((*walk).name_offset),
+                active_offset: u64::from((*walk).active_offset),
+                active_mask: (*walk).active_mask,
+                active_count_offset: u64::from((*walk).active_count_offset),
+                relax_count_offset: u64::from((*walk).relax_count_offset),
+                capacity: (*walk).capacity,
+                seen: 0,
+                status: WALK_ENDLESS,
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `walk` can be written.
+    #[inline(always)]
+    unsafe fn write(&self, walk: *mut Walk) {
+        // SAFETY: by the caller.
+        unsafe {
+            (*walk).end_ns = bpf_ktime_get_boot_ns();
+            (*walk).seen = self.seen;
+            (*walk).stored = if self.seen < self.capacity { self.seen } else { self.capacity };
+            (*walk).status = self.status;
+        }
+    }
+}
+
 /// # Safety
 ///
 /// `walk` is the program's context, of at least `size_of::<Walk>()` bytes.
@@ -109,22 +198,7 @@ unsafe fn run(walk: *mut Walk, head: u64, strict: u64) {
     unsafe {
         let begin_ns = bpf_ktime_get_boot_ns();
         let begin_mono_ns = bpf_ktime_get_ns();
-        let mut cursor = Cursor {
-            next: 0,
-            previous: head,
-            strict,
-            head,
-            node_size: u64::from((*walk).node_size),
-            entry_offset: u64::from((*walk).entry_offset),
-            name_offset: u64::from((*walk).name_offset),
-            active_offset: u64::from((*walk).active_offset),
-            active_mask: (*walk).active_mask,
-            active_count_offset: u64::from((*walk).active_count_offset),
-            relax_count_offset: u64::from((*walk).relax_count_offset),
-            capacity: (*walk).capacity,
-            seen: 0,
-            status: WALK_ENDLESS,
-        };
+        let mut cursor = Cursor::new(walk, head, strict);
         if read_u64(head, &mut cursor.next) {
             let context = addr_of_mut!(cursor).cast::<c_void>();
             bpf_loop(MAX_NODES, visit as *const () as *mut c_void, context, 0);
@@ -133,10 +207,7 @@ unsafe fn run(walk: *mut Walk, head: u64, strict: u64) {
         }
         (*walk).begin_ns = begin_ns;
         (*walk).begin_mono_ns = begin_mono_ns;
-        (*walk).end_ns = bpf_ktime_get_boot_ns();
-        (*walk).seen = cursor.seen;
-        (*walk).stored = if cursor.seen < cursor.capacity { cursor.seen } else { cursor.capacity };
-        (*walk).status = cursor.status;
+        cursor.write(walk);
     }
 }
 
@@ -146,12 +217,21 @@ const SHORT_NAME: usize = 32;
 const GO_ON: i64 = 0;
 const STOP: i64 = 1;
 
-/// One node; `index` counts from 0.
+/// One node of bpf_loop; `index` counts from 0.
 unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
-    // SAFETY: `run` passed `cursor` to bpf_loop, which has no other thread. Helpers follow the
-    // kernel's pointers, and they fail instead of faulting.
+    // SAFETY: `run` passed `cursor` to bpf_loop, which has no other thread.
+    unsafe { pass(index, &mut *cursor) }
+}
+
+/// Stores one node and passes on to the next; `index` counts from 0.
+///
+/// # Safety
+///
+/// The offsets in `cursor` are those of this kernel.
+#[inline(always)]
+unsafe fn pass(index: u32, cursor: &mut Cursor) -> i64 {
+    // SAFETY: helpers follow the kernel's pointers, and they fail instead of faulting.
     unsafe {
-        let cursor = &mut *cursor;
         if cursor.next == cursor.head {
             cursor.status = WALK_DONE;
             return STOP;

@@ -1,5 +1,6 @@
-//! Loads and runs a BPF_PROG_TYPE_SYSCALL program, the only type that may call the wakeup-source
-//! kfuncs. aya 0.14 has no such type; its parser and its maps are used as they are.
+//! Loads programs that run through BPF_PROG_RUN alone. BPF_PROG_TYPE_SYSCALL, since 5.14, is the only type
+//! that may call the wakeup-source kfuncs; BPF_PROG_TYPE_RAW_TRACEPOINT runs so since 5.10. aya 0.14 runs
+//! neither; its parser and its maps are used as they are.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -19,19 +20,27 @@ const LOG_ROOM: usize = 64 << 10;
 const LOG_LEVEL1: u32 = 1;
 const LOG_STATS: u32 = 4;
 
+/// How a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// It may sleep, and reads and writes its context.
+    Syscall,
+    /// It has no context: its state is in a map.
+    RawTracepoint,
+}
+
 /// A loaded program.
 #[derive(Debug)]
-pub struct SyscallProgram {
+pub struct RunProgram {
     fd: OwnedFd,
 }
 
-impl SyscallProgram {
-    /// Loads `program` of `object`, whose kfunc calls are linked, with its one map.
+impl RunProgram {
+    /// Loads `program` of `object`, whose kfunc calls are linked, with the maps that it uses.
     pub fn load(
         mut object: aya_obj::Object,
-        program: &str,
-        map_name: &str,
-        map: &MapData,
+        (program, kind): (&str, Type),
+        maps: &[(&str, &MapData)],
     ) -> Result<Self> {
         // The other programs may call functions that this kernel lacks.
         let others = object.programs.iter().filter(|(name, _)| *name != program);
@@ -39,9 +48,11 @@ impl SyscallProgram {
         object.functions.retain(|key, _| !others.contains(key));
         object.programs.retain(|name, _| name == program);
         let text = object.functions.keys().map(|(section, _)| *section).collect();
-        let definition = object.maps.get(map_name).context("the probe lacks its map")?.clone();
-        let fd = map.fd().as_fd().as_raw_fd();
-        object.relocate_maps([(map_name, fd, &definition)].into_iter(), &text)?;
+        let definitions = object.maps.clone();
+        let maps = maps.iter().filter_map(|(name, map)| {
+            Some((*name, map.fd().as_fd().as_raw_fd(), definitions.get(*name)?))
+        });
+        object.relocate_maps(maps, &text)?;
         object.relocate_calls(&text)?;
 
         let btf = load_btf(&mut object).context("the kernel refused the probe's BTF")?;
@@ -55,8 +66,10 @@ impl SyscallProgram {
         let mut attr = unsafe { std::mem::zeroed::<bpf_attr>() };
         // SAFETY: BPF_PROG_LOAD uses this member of the union.
         let load = unsafe { &mut attr.__bindgen_anon_3 };
-        load.prog_type = bpf_prog_type::BPF_PROG_TYPE_SYSCALL as u32;
-        load.prog_flags = SLEEPABLE;
+        (load.prog_type, load.prog_flags) = match kind {
+            Type::Syscall => (bpf_prog_type::BPF_PROG_TYPE_SYSCALL as u32, SLEEPABLE),
+            Type::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT as u32, 0),
+        };
         load.insns = function.instructions.as_ptr() as u64;
         load.insn_cnt = function.instructions.len() as u32;
         load.license = object.license.as_ptr() as u64;
@@ -85,7 +98,15 @@ impl SyscallProgram {
         }
     }
 
-    /// Runs it once with `context`, which it may read and write.
+    /// Runs a [`Type::RawTracepoint`] once.
+    pub fn run_alone(&self) -> io::Result<()> {
+        // SAFETY: as in `load`.
+        let mut attr = unsafe { std::mem::zeroed::<bpf_attr>() };
+        attr.test.prog_fd = self.fd.as_raw_fd() as u32;
+        bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr).map(drop)
+    }
+
+    /// Runs a [`Type::Syscall`] once with `context`, which it may read and write.
     ///
     /// `T` is `repr(C)` and has no padding, like everything in `sleepwalk_trace::abi`.
     pub fn run<T: Copy>(&self, context: &mut T) -> io::Result<()> {

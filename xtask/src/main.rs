@@ -42,6 +42,9 @@ enum Task {
     /// All tests are those that need no device, exports by Perfetto's descriptors, the HTML report in
     /// Chromium, and the end-to-end tests in virtual devices of their own.
     Test {
+        /// Only the end-to-end tests that run on each kernel, on this one; may be repeated
+        #[arg(long, value_name = "KERNEL", value_parser = kernel)]
+        kernel: Vec<Kernel>,
         /// As for `cargo test`: `test -- attempts`
         #[arg(last = true, value_name = "ARGUMENT")]
         filter: Vec<OsString>,
@@ -141,7 +144,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::all(),
         Task::Demo => demo::run(),
-        Task::Test { filter } => test::run(&filter),
+        Task::Test { kernel, filter } => test::run(&kernel, &filter),
         Task::Bench { part, keep } => bench::run(part, keep),
         Task::Build { part } => build::run(part),
         Task::Fuzz { length, keep } => fuzz::run(length, keep),
@@ -204,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_filter_follows_two_dashes() {
-        let Ok(Task::Test { filter }) = parse("xtask test -- attempts --exact") else {
+        let Ok(Task::Test { filter, .. }) = parse("xtask test -- attempts --exact") else {
             panic!("another task")
         };
         assert_eq!(filter, ["attempts", "--exact"]);

@@ -12,19 +12,13 @@ use sleepwalk_vdev::{Kernel, OwnDevice, Reserved, parts, system};
 
 use crate::{build, paths, setup, sh};
 
-/// A device: its name, which is this task's own because it is taken down at both ends, its kernel,
-/// and the variable that names it to the tests.
-type Kind = (&'static str, Kernel, &'static str);
+/// The kernels on which every end-to-end test runs: with the kfuncs, and the newest without.
+const ALL_TESTS: [Kernel; 2] = [Kernel::Kfunc, Kernel::V6_12];
 
-/// With the kfuncs, and the newest kernel without.
-const NEW: [Kind; 2] = [
-    ("test", Kernel::Kfunc, "SLEEPWALK_E2E_SERIAL"),
-    ("test-6.12", Kernel::V6_12, "SLEEPWALK_E2E_SERIAL_WITHOUT_KFUNCS"),
-];
-
-/// The oldest has a file of tests to itself, and is up for them alone: an emulated device costs a core.
-const OLD: [Kind; 1] = [("test-6.1", Kernel::V6_1, "SLEEPWALK_E2E_SERIAL_OLDEST")];
-const OLD_TESTS: &str = "oldest";
+/// The other kernels, and the files of tests that run on each of them. One is up at a time: an emulated
+/// device costs a core.
+const OTHERS: [Kernel; 3] = [Kernel::V6_1, Kernel::V5_10, Kernel::Gki6_1];
+const ON_EACH: [&str; 4] = ["outlive", "scenario", "sources", "waiters"];
 
 /// The device whose power a test cuts; the test boots it.
 const POWER: &str = "test-power";
@@ -32,27 +26,30 @@ const POWER: &str = "test-power";
 /// Some five times what the end-to-end tests take: beyond it a device hangs.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 
-/// Everything, or with `filter` the end-to-end tests that it picks.
-pub fn run(filter: &[OsString]) -> Result<()> {
+/// Everything, or with `kernels` the end-to-end tests of kernels on these alone; with `filter` the
+/// end-to-end tests that it picks.
+pub fn run(kernels: &[Kernel], filter: &[OsString]) -> Result<()> {
     let mut failed = Vec::new();
-    if filter.is_empty() {
-        sh::progress("step 1 of 6: the tests that need no device");
-        failed.extend(failure(without_device(), "the tests that need no device"));
-        sh::progress("step 2 of 6: exports, by Perfetto's own descriptors");
-        failed.extend(failure(perfetto(), "the check of exports for Perfetto"));
-        sh::progress("step 3 of 6: the HTML report in Chromium");
-        failed.extend(failure(in_the_browser(), "the HTML report in Chromium"));
+    let mut fails = |result, part: String| failed.extend(failure(result, part));
+    if filter.is_empty() && kernels.is_empty() {
+        sh::progress("the tests that need no device");
+        fails(without_device(), "the tests that need no device".to_owned());
+        sh::progress("exports, by Perfetto's own descriptors");
+        fails(perfetto(), "the check of exports for Perfetto".to_owned());
+        sh::progress("the HTML report in Chromium");
+        fails(in_the_browser(), "the HTML report in Chromium".to_owned());
     }
-    sh::progress("step 4 of 6: the programs");
+    sh::progress("the programs");
     build::all()?;
-    let files = test_files()?;
-    let (old, new): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file == OLD_TESTS);
-    sh::progress("step 5 of 6: the end-to-end tests on the new kernels");
-    let power = Reserved::new(POWER)?;
-    failed.extend(end_to_end(&NEW, &new, filter, "the end-to-end tests")?);
-    drop(power);
-    sh::progress("step 6 of 6: the end-to-end tests on the oldest kernel");
-    failed.extend(end_to_end(&OLD, &old, filter, "the end-to-end tests on the oldest kernel")?);
+    if kernels.is_empty() {
+        let _power = Reserved::new(POWER)?;
+        fails(end_to_end(&ALL_TESTS, &test_files()?, filter), "the end-to-end tests".to_owned());
+    }
+    for kernel in if kernels.is_empty() { &OTHERS } else { kernels } {
+        let files = ON_EACH.map(str::to_owned);
+        let part = format!("the end-to-end tests on {}", kernel.name());
+        fails(end_to_end(&[*kernel], &files, filter), part);
+    }
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -61,7 +58,7 @@ pub fn run(filter: &[OsString]) -> Result<()> {
 }
 
 /// Prints a failure, which does not keep the other parts from running.
-fn failure(result: Result<()>, part: &'static str) -> Option<&'static str> {
+fn failure(result: Result<()>, part: String) -> Option<String> {
     let error = result.err()?;
     sh::progress(format!("{error:#}"));
     Some(part)
@@ -107,14 +104,11 @@ fn test_files() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Runs these files' tests with these devices up, or nothing where `filter` picks none of them; the
-/// name of the part where one failed.
-fn end_to_end(
-    kinds: &[Kind],
-    files: &[String],
-    filter: &[OsString],
-    part: &'static str,
-) -> Result<Option<&'static str>> {
+/// Runs these files' tests with a device up for each of these kernels, or nothing where `filter` picks
+/// none of them.
+fn end_to_end(kernels: &[Kernel], files: &[String], filter: &[OsString]) -> Result<()> {
+    let names = kernels.iter().map(|kernel| kernel.name()).collect::<Vec<_>>().join(" and ");
+    sh::progress(format!("the end-to-end tests on {names}"));
     let cargo = || {
         let mut cargo = sh::cargo();
         cargo.args(["test", "--package", "sleepwalk-e2e", "--no-fail-fast", "--lib"]);
@@ -126,24 +120,29 @@ fn end_to_end(
         let listed = sh::read(cargo().args(["--", "--list"]).args(filter))?;
         if !listed.lines().any(|line| line.ends_with(": test")) {
             sh::progress("none is picked");
-            return Ok(None);
+            return Ok(());
         }
     }
+    let mut devices = Vec::new();
+    for kernel in kernels {
+        // The name is this task's own, because the device is taken down at both ends.
+        let name = format!("test-{}", kernel.name());
+        let own = OwnDevice::boot(&name, *kernel)?;
+        devices.push((*kernel, name, own));
+    }
+    let pair = |(kernel, _, own): &(Kernel, String, OwnDevice)| {
+        format!("{}={}", kernel.name(), own.device.serial)
+    };
     let mut cargo = cargo();
     // They share the devices, and a device sleeps for all.
     cargo.args(["--", "--test-threads=1"]).args(filter);
     cargo.env("SLEEPWALK_E2E_DIST", paths::dist()).env("ADB", parts::adb()?);
     cargo.env("SLEEPWALK_E2E_POWER", POWER);
-    let mut devices = Vec::new();
-    for (name, kernel, variable) in kinds {
-        let own = OwnDevice::boot(name, *kernel)?;
-        cargo.env(variable, &own.device.serial);
-        devices.push((name, own));
-    }
+    cargo.env("SLEEPWALK_E2E_DEVICES", devices.iter().map(pair).collect::<Vec<_>>().join(" "));
     let started = Instant::now();
-    let failed = failure(sh::run_within(LIMIT, &mut cargo), part);
-    if failed.is_some() {
-        for (name, device) in &devices {
+    let result = sh::run_within(LIMIT, &mut cargo);
+    if result.is_err() {
+        for (_, name, device) in &devices {
             if !device.alive() {
                 sh::progress(format!("the device {name} ended on its own; {}", device.console()));
             } else if started.elapsed() > LIMIT {
@@ -151,5 +150,5 @@ fn end_to_end(
             }
         }
     }
-    Ok(failed)
+    result
 }

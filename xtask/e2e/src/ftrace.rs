@@ -9,7 +9,8 @@ const TRACING: &str = "/sys/kernel/tracing";
 const AHEAD: &str = "/sys/kernel/tracing/instances/e2e-ahead";
 
 /// The kernel's messages that say why an attempt failed (`pm_dev_err`, drivers/base/power/main.c;
-/// `try_to_freeze_tasks`, kernel/power/process.c; 6.1 to 7.3), and its last in `pm_suspend`.
+/// `try_to_freeze_tasks`, kernel/power/process.c; 5.10 to 7.3), and its last in `pm_suspend`. 5.10 traces
+/// them as they reach the console (`call_console_drivers`, kernel/printk/printk.c), later kernels all.
 const MESSAGES: &str =
     r#"msg ~ "*PM: failed to *" || msg ~ "Freezing*failed after*" || msg ~ "PM: suspend exit*""#;
 const EXIT: &str = "PM: suspend exit";
@@ -131,7 +132,9 @@ impl<'a> Ftrace<'a> {
     pub fn start_with_decisions(device: &'a Device, waiter: u32) -> Result<Self> {
         let ftrace = Self::start(device)?;
         device.sh(&format!(
-            "cd {TRACING}; echo 0 > tracing_on; dmesg -n 1
+            "cd {TRACING}; echo 0 > tracing_on
+             dmesg -n 1
+             case $(uname -r) in 5.*) dmesg -n 8; echo N > /sys/module/printk/parameters/time ;; esac
              suspend='p:e2e_suspend pm_suspend'
              echo \"$suspend armed=@events_check_enabled:u8\" >> kprobe_events ||
                  echo \"$suspend\" >> kprobe_events

@@ -6,6 +6,7 @@
 
 pub mod attempts;
 pub mod battery;
+pub mod best;
 pub mod compare;
 pub mod debugfs;
 pub mod device;

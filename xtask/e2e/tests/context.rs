@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use sleepwalk_e2e::battery::Battery;
+use sleepwalk_e2e::device::Tested;
 use sleepwalk_e2e::ftrace::{Event, Kind};
 use sleepwalk_e2e::trace::Trace;
 use sleepwalk_e2e::{Device, capture, capture_with, device};
@@ -24,7 +25,7 @@ fn strings(trace: &Trace) -> BTreeMap<u32, String> {
 
 #[test]
 fn a_wakes_interrupt_has_the_name_that_sysfs_has() -> Result<()> {
-    for device in [device::with_kfuncs()?, device::without_kfuncs()?] {
+    for Tested { device, .. } in device::each()? {
         let (_, trace) =
             capture(&device, "./sleepwalk-workload suspend --times 2 --alarm 1s --gap 500ms")?;
         let strings = strings(&trace);
@@ -176,7 +177,7 @@ fn stats(device: &Device) -> Result<BTreeMap<String, String>> {
 
 #[test]
 fn suspend_stats_match_the_kernels() -> Result<()> {
-    for device in [device::with_kfuncs()?, device::without_kfuncs()?] {
+    for Tested { device, .. } in device::each()? {
         let before = stats(&device)?;
         let (kernel, trace) = capture(&device, DEMO)?;
         let after = stats(&device)?;
@@ -269,7 +270,7 @@ const WITHOUT_RETURNS: &str = "env SLEEPWALK_WITHOUT=fexit,kretprobe";
 
 #[test]
 fn counts_replace_the_return_hook() -> Result<()> {
-    for device in [device::with_kfuncs()?, device::without_kfuncs()?] {
+    for Tested { device, .. } in device::each()? {
         let (kernel, trace) = capture_with(&device, WITHOUT_RETURNS, DEMO)?;
         assert_eq!(how(&trace, "return")?, "suspend_stats");
         let errnos = same_outcomes(&kernel, &trace)?;
@@ -337,7 +338,7 @@ fn with_few_capabilities(
 #[test]
 fn a_capture_goes_on_without_capabilities() -> Result<()> {
     const NONE: &str = "0000000000000000";
-    for device in [device::with_kfuncs()?, device::without_kfuncs()?] {
+    for Tested { device, .. } in device::each()? {
         // The walk from an address needs to see it, and only root can lower the setting.
         device.sh("echo 1 > /proc/sys/kernel/kptr_restrict")?;
         let other = "./sleepwalk-workload run-as --user 2000 --capabilities bpf,perfmon,syslog --";

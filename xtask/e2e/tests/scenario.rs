@@ -1,15 +1,16 @@
-//! Everything that can happen, against ftrace; on Linux 6.1 it is among that kernel's own tests.
+//! Everything that can happen, against ftrace, on each kernel.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use sleepwalk_e2e::{device, scenario};
 
 #[test]
 fn the_scenario_matches_ftrace_and_the_report() -> Result<()> {
-    scenario::check(&device::with_kfuncs()?, "sync").map(drop)
-}
-
-/// Where a sync cannot be aborted, the freezer is the first to look for wakeups.
-#[test]
-fn the_scenario_matches_ftrace_without_kfuncs() -> Result<()> {
-    scenario::check(&device::without_kfuncs()?, "freeze").map(drop)
+    for tested in device::each()? {
+        let kernel = tested.kernel.name();
+        let trace = scenario::check(&tested.device, tested.best.sync)
+            .with_context(|| format!("on the kernel {kernel}"))?;
+        assert_eq!(trace.session()?.source, tested.best.snapshots, "{kernel}");
+        assert_eq!(trace.hows()?, tested.best.hooks, "{kernel}");
+    }
+    Ok(())
 }

@@ -149,61 +149,6 @@ fn one_walk_takes_over_four_thousand_sources() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn each_snapshot_source_matches_debugfs() -> Result<()> {
-    for (device, best) in
-        [(device::with_kfuncs()?, "kfunc"), (device::without_kfuncs()?, "kallsyms")]
-    {
-        let _idle =
-            device.start("./sleepwalk-workload sources --count 40 --prefix idle", "ready")?;
-        // Two of one name.
-        let _twins = [
-            device.start("./sleepwalk-workload sources --count 1 --prefix twin", "ready")?,
-            device.start("./sleepwalk-workload sources --count 1 --prefix twin", "ready")?,
-        ];
-        let auto = snapshot(&device, "")?;
-        assert_eq!(auto["source"], best);
-        for source in ["kfunc", "kallsyms", "debugfs", "sysfs"] {
-            if source == "kfunc" && best != "kfunc" {
-                continue;
-            }
-            let (kernel, ours) = compare(&device, &format!("--source {source}"))
-                .with_context(|| format!("{source}, where the best is {best}"))?;
-            assert_eq!(ours["source"], source);
-            ensure!(kernel.len() > 40, "only {} sources to compare", kernel.len());
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn a_capture_uses_and_names_the_best_source() -> Result<()> {
-    for (device, best) in
-        [(device::with_kfuncs()?, "kfunc"), (device::without_kfuncs()?, "kallsyms")]
-    {
-        for (asked, expected) in [("auto", best), ("debugfs", "debugfs"), ("sysfs", "sysfs")] {
-            let agent = device
-                .start(&format!("./sleepwalkd record -o {asked}.swk --source {asked}"), "ready")?;
-            device.sh("sleep 2 | ./sleepwalk-workload demo > demo.jsonl")?;
-            agent.stop()?;
-            let trace = Trace::read(&device.pull(&format!("{asked}.swk"))?)?;
-            assert_eq!(trace.session()?.source, expected);
-            let hooks = ["tp_btf", "fexit", "tp_btf", "fexit", "fexit", "fentry"];
-            assert_eq!(trace.hows()?, hooks, "both kernels take the first choice of each");
-            // Whatever snapshots come from, edges have their names.
-            let strings = trace.strings();
-            let names = trace.names();
-            let edges = trace.records.iter().filter_map(|r| match &r.record {
-                Record::Edge(edge) => strings.get(names.get(&edge.source)?).map(Vec::as_slice),
-                _ => None,
-            });
-            let edges: BTreeSet<_> = edges.collect();
-            ensure!(edges.contains(&b"modem_rx"[..]), "{asked}: edges of {} names", edges.len());
-        }
-    }
-    Ok(())
-}
-
 /// Sources that stay, among others that don't.
 const STEADY: usize = 40;
 

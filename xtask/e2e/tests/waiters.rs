@@ -1,6 +1,6 @@
 //! The threads that wait since before the capture.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use sleepwalk_e2e::device;
 use sleepwalk_e2e::trace::Trace;
 use sleepwalk_e2e::waiter::Waiter;
@@ -61,16 +61,16 @@ fn nobody_waits(device: &Device) -> Result<()> {
 
 #[test]
 fn a_waiter_from_before_is_found() -> Result<()> {
-    a_waiter_is_found(&device::with_kfuncs()?)
-}
-
-#[test]
-fn a_waiter_is_found_without_kfuncs() -> Result<()> {
-    a_waiter_is_found(&device::without_kfuncs()?)
+    for tested in device::each()? {
+        a_waiter_is_found(&tested.device).with_context(|| tested.kernel.name())?;
+    }
+    Ok(())
 }
 
 #[test]
 fn no_waiter_is_found_where_none_waits() -> Result<()> {
-    nobody_waits(&device::with_kfuncs()?)?;
-    nobody_waits(&device::without_kfuncs()?)
+    for tested in device::each()? {
+        nobody_waits(&tested.device).with_context(|| tested.kernel.name())?;
+    }
+    Ok(())
 }

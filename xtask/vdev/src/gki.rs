@@ -4,7 +4,8 @@
 //! As `gki_defconfig` (`arch/arm64/configs`, android12-5.10 to android16-6.12): no function tracer, data
 //! symbols in kallsyms, BTF (none in android12-5.10), only the BPF JIT and no interpreter, autosleep and
 //! wakelocks of user space, SELinux, cgroups of memory and of the freezer. All that the virtual device
-//! needs is built in. The rest is left out: a build takes minutes.
+//! needs is built in. Modules are what the tests load, as in Debian's kernels; and the tests compare with
+//! ftrace, which has the returns of system calls. The rest is left out: a build takes minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,7 @@ impl Gki {
                 .with_context(|| format!("{} cannot be made", folder.display()))?;
         }
         let source = self.unpack_source(&work)?;
-        self.make(home, &source)?;
+        self.make(home, &source, &partial)?;
         let boot = partial.join("boot");
         fs::create_dir_all(&boot)?;
         fs::copy(source.join("arch/arm64/boot/Image"), boot.join("vmlinuz"))
@@ -111,7 +112,7 @@ impl Gki {
         Ok(tree)
     }
 
-    fn make(self, home: &Path, source: &Path) -> Result<()> {
+    fn make(self, home: &Path, source: &Path, partial: &Path) -> Result<()> {
         let started = Instant::now();
         let fragment = source.with_file_name("fragment");
         fs::write(&fragment, self.configuration())?;
@@ -135,7 +136,10 @@ impl Gki {
         self.check(&fs::read_to_string(source.join(".config"))?)?;
         sh::progress(format!("{name}: building, which takes some minutes"));
         let jobs = available_parallelism().map_or(1, std::num::NonZero::get);
-        make("build", &[&format!("-j{jobs}"), "Image"])?;
+        make("build", &[&format!("-j{jobs}"), "Image", "modules"])?;
+        let into = format!("INSTALL_MOD_PATH={}", partial.display());
+        // depmod runs later, as for Debian's kernels.
+        make("modules", &[&into, "INSTALL_MOD_STRIP=1", "DEPMOD=true", "modules_install"])?;
         sh::progress(format!("{name}: built in {} s", started.elapsed().as_secs()));
         Ok(())
     }
@@ -152,6 +156,10 @@ impl Gki {
             "CONFIG_SECURITY_SELINUX=y",
             "CONFIG_MEMCG=y",
             "CONFIG_CGROUP_FREEZER=y",
+            "CONFIG_PM_NOTIFIER_ERROR_INJECT=m",
+            "CONFIG_USB_DUMMY_HCD=m",
+            "CONFIG_USB_G_SERIAL=m",
+            "CONFIG_FUSE_FS=m",
         ];
         needed.extend(self.btf.then_some("CONFIG_DEBUG_INFO_BTF=y"));
         needed.extend((self.page_kib == 16).then_some("CONFIG_ARM64_16K_PAGES=y"));

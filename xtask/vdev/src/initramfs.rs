@@ -60,7 +60,7 @@ pub(crate) fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<
 }
 
 fn add_modules(archive: &mut Archive, kernel: &KernelFiles) -> Result<()> {
-    let Some(all) = &kernel.modules else { return Ok(()) };
+    let all = &kernel.modules;
     let modules = modules::closure(all, &MODULES)?;
     let release = all.file_name().unwrap_or_default().to_string_lossy();
     let folder = format!("usr/lib/modules/{release}");

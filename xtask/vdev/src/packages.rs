@@ -108,8 +108,8 @@ enum Origin {
 pub(crate) struct KernelFiles {
     /// An arm64 Image.
     pub(crate) image: PathBuf,
-    /// `…/lib/modules/RELEASE`; none where all is built in.
-    pub(crate) modules: Option<PathBuf>,
+    /// `…/lib/modules/RELEASE`.
+    pub(crate) modules: PathBuf,
 }
 
 /// Whether all of it is there already.
@@ -140,17 +140,13 @@ pub(crate) fn build(kernel: Kernel) -> Result<()> {
 
 /// Finds a kernel or brings it in.
 pub(crate) fn kernel(kernel: Kernel) -> Result<KernelFiles> {
-    let suites = match kernel.origin() {
-        Origin::Packaged(suites) => suites,
-        Origin::Built(_) => {
-            let home = gki::home(kernel.name());
-            return Ok(KernelFiles { image: home.join("boot/vmlinuz"), modules: None });
-        }
+    let (home, suites) = match kernel.origin() {
+        Origin::Packaged(suites) => (kernel_home(kernel), suites),
+        Origin::Built(_) => (gki::home(kernel.name()), &[][..]),
     };
-    let home = kernel_home(kernel);
     if home.is_dir() {
         let files = kernel_files(&home)?;
-        index(&home, &files)?;
+        modules::index(&home, &files.modules)?;
         return Ok(files);
     }
     let mut tried = String::new();
@@ -161,10 +157,6 @@ pub(crate) fn kernel(kernel: Kernel) -> Result<KernelFiles> {
         }
     }
     bail!("no arm64 kernel {} for the virtual device was found:{tried}", kernel.name())
-}
-
-fn index(home: &Path, files: &KernelFiles) -> Result<()> {
-    files.modules.as_ref().map_or(Ok(()), |modules| modules::index(home, modules))
 }
 
 fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFiles> {
@@ -186,7 +178,7 @@ fn fetch_kernel(kernel: Kernel, suites: &[&str], home: &Path) -> Result<KernelFi
         if kernel == Kernel::Kfunc && !contains(&fs::read(&files.image)?, KFUNC) {
             bail!("its kernel lacks the wakeup-source kfuncs");
         }
-        index(partial, &files)
+        modules::index(partial, &files.modules)
     })?;
     kernel_files(home)
 }
@@ -204,7 +196,7 @@ fn kernel_files(home: &Path) -> Result<KernelFiles> {
         .iter()
         .find_map(|folder| list(folder).ok()?.into_iter().find(is_image))
         .with_context(|| format!("{} has no vmlinuz", home.display()))?;
-    Ok(KernelFiles { image, modules: Some(modules) })
+    Ok(KernelFiles { image, modules })
 }
 
 /// adbd, busybox and their libraries, unpacked; returns the folder.
@@ -269,7 +261,7 @@ mod tests {
             fs::write(home.join(image), "").unwrap();
             let files = kernel_files(&home).unwrap();
             assert_eq!(files.image, home.join(image));
-            assert_eq!(files.modules, Some(home.join(modules)));
+            assert_eq!(files.modules, home.join(modules));
         }
         fs::remove_dir_all(&home).unwrap();
     }

@@ -8,6 +8,10 @@
 //! The kernel prints each source under its lock, but returns the table page by page. If a source
 //! dies between two pages, another one is missing in the table; if one is born, another one appears
 //! twice.
+//!
+//! The last line, `deleted`, may be cut at the end of a page: the kernel prints it as it looks for a next source
+//! (`wakeup_sources_stats_seq_next`, same file, 5.10 to 7.3), where `seq_read_iter` (`fs/seq_file.c`) does not
+//! notice that the page is full. Lines of sources are never cut.
 
 mod columns;
 
@@ -130,8 +134,14 @@ fn parse(bytes: &[u8]) -> Result<Table<'_>> {
          two lines to Sleepwalk",
         columns.count(),
     );
+    let rest = &bytes[start..];
+    let cut_deleted = is_cut_deleted(rest);
     // Its blanks show the width of names: 12 bytes, or 32 on some of Android's kernels.
-    let last = records.last().map_or(&[][..], |(name, _)| name);
+    let last = match rest.iter().position(|b| *b == b'\t') {
+        Some(tab) if cut_deleted => &rest[..tab],
+        None if cut_deleted => &[],
+        _ => records.last().map_or(&[][..], |(name, _)| name),
+    };
     let after = last.strip_prefix(DELETED).filter(|rest| rest.first().is_none_or(is_blank));
     ensure!(
         !after.is_some_and(has_number),
@@ -140,12 +150,20 @@ fn parse(bytes: &[u8]) -> Result<Table<'_>> {
         columns.count(),
     );
     let width = after.filter(|rest| rest.iter().all(is_blank)).map(|_| last.len());
-    if width.is_some() {
+    if width.is_some() && !cut_deleted {
         records.pop();
     }
     let bare = |name| columns.bare(name, width.unwrap_or(usize::MAX));
     let rows = records.into_iter().map(|(name, numbers)| TableRow { name: bare(name), numbers });
-    Ok(Table { rows: rows.collect(), cut: start != bytes.len() })
+    Ok(Table { rows: rows.collect(), cut: !rest.is_empty() && !cut_deleted })
+}
+
+/// Whether `rest`, behind the last whole record, is a line `deleted` without its end.
+fn is_cut_deleted(rest: &[u8]) -> bool {
+    let (name, numbers) = rest.split_at(rest.len().min(DELETED.len()));
+    let printed = |b: &u8| is_blank(b) || b.is_ascii_digit() || *b == 0;
+    let name = name.strip_suffix(&[0]).unwrap_or(name);
+    !rest.is_empty() && DELETED.starts_with(name) && numbers.iter().all(printed)
 }
 
 /// Whether numbers follow the name.
@@ -206,11 +224,32 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_line_of_the_deleted_cuts_nothing() {
+        for width in [12, 32] {
+            let whole = table(&[b"padded  ", b"deleted"], width);
+            let expected = parse(&whole).unwrap();
+            let line = line(DELETED, width, 0).len();
+            for less in 1..line {
+                // vsnprintf ends what it cut with NUL.
+                let mut bytes = whole[..whole.len() - less - 1].to_vec();
+                bytes.push(0);
+                let table = parse(&bytes).unwrap();
+                assert!(!table.cut, "{less} bytes less");
+                assert_eq!(table.rows.len(), expected.rows.len(), "{less} bytes less");
+                // While the name's tab is there, so is the width of names.
+                if less + 2 < line - width {
+                    assert_eq!(table.rows, expected.rows, "{less} bytes less");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_cut_table_is_marked_and_another_refused() {
         let mut bytes = table(&[b"a", b"b"], 12);
-        bytes.truncate(bytes.len() - 4);
+        bytes.truncate(bytes.len() - line(DELETED, 12, 0).len() - 4);
         let table = parse(&bytes).unwrap();
-        assert_eq!(table.rows.len(), 2);
+        assert_eq!(table.rows.len(), 1);
         assert!(table.cut);
         assert!(parse(b"").is_err());
         assert!(parse(b"Permission denied\n").is_err());

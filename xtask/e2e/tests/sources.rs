@@ -49,7 +49,7 @@ fn a_capture_uses_and_names_the_best_source() -> Result<()> {
         {
             let agent = device
                 .start(&format!("./sleepwalkd record -o {asked}.swk --source {asked}"), "ready")?;
-            device.sh("sleep 2 | ./sleepwalk-workload demo > demo.jsonl")?;
+            device.sh("./sleepwalk-workload source --name modem_rx --hold 50ms")?;
             agent.stop()?;
             let trace = Trace::read(&device.pull(&format!("{asked}.swk"))?)?;
             assert_eq!(trace.session()?.source, expected, "{}", tested.kernel.name());

@@ -60,14 +60,16 @@ pub struct Walk {
     pub begin_mono_ns: u64,
     /// Out: CLOCK_BOOTTIME in ns, after the last node.
     pub end_ns: u64,
+    /// Out: CLOCK_MONOTONIC in ns, at the same time.
+    pub end_mono_ns: u64,
     /// Out: nodes on the list. More than [`Walk::capacity`] means that some were not stored.
     pub seen: u32,
     /// Out: slots filled, from the first on.
     pub stored: u32,
     /// Out: one of the `WALK_*` values.
     pub status: u32,
-    /// Keeps the layout free of hidden padding.
-    pub reserved: u32,
+    /// In: offset of the member `last_time`.
+    pub last_time_offset: u32,
 }
 
 /// The walk came back to the head.
@@ -215,7 +217,7 @@ pub struct NameEvent {
 pub const NAME_WORDS: usize = NAME_ROOM / 8;
 
 // The layout is the contract: no hidden padding.
-const _: () = assert!(size_of::<Walk>() == 88 && size_of::<Steps>() == 88 + 16);
+const _: () = assert!(size_of::<Walk>() == 96 && size_of::<Steps>() == 96 + 16);
 const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
 const _: () = assert!((EVENT_WAKE as usize) < EVENT_KINDS && EVENT_KINDS.is_power_of_two());
 const _: () = assert!(size_of::<PhaseEvent>() == 16 + ACTION_ROOM);

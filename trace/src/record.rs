@@ -177,16 +177,17 @@ pub struct Snapshot {
     /// CLOCK_MONOTONIC at the start of the walk, the clock of the sources' own times. It does not
     /// follow from the stamp, because a suspend may come between the stamp and the chunk's commit.
     pub mono: MonoNanos,
-    /// Nanoseconds from the start of the walk to its end.
+    /// Nanoseconds from the start of the walk to its end, without sleep (CLOCK_MONOTONIC).
     pub took_ns: u64,
-    /// Sources on the kernel's list. It is more than `stored` if there was no room for all.
+    /// Sources on the kernel's list. It is more than `stored` if there was no room for all,
+    /// or some could not be read.
     pub seen: u32,
     /// Sources stored, including the unchanged.
     pub stored: u32,
     /// The walk ended early: a node could not be read, or the list had no end.
     pub broken: bool,
-    /// An [`Reason::AttemptBegin`] that was taken after the freeze, so it does not show the start
-    /// of the attempt.
+    /// An [`Reason::AttemptBegin`] of which at least a part was taken after the freeze, so it does not show the
+    /// start of the attempt.
     pub late: bool,
     /// The differences count from zero, not from the snapshot before.
     pub full: bool,

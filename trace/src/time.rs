@@ -28,6 +28,11 @@ pub struct Clocks {
 }
 
 impl Clocks {
+    /// CLOCK_MONOTONIC.
+    pub fn mono(&self) -> MonoNanos {
+        self.mono_at(self.boot)
+    }
+
     /// The CLOCK_MONOTONIC reading at `at`, if no suspend lies between `at` and this reading.
     pub fn mono_at(&self, at: BootNanos) -> MonoNanos {
         MonoNanos(at.0.saturating_sub(self.suspended_ns))

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::context::irqs::Irqs;
 use crate::context::power_supply::PowerSupplyReading;
 use crate::context::suspend_stats::Changes;
-use crate::identity::instances::{EdgeOf, Instances};
+use crate::identity::instances::{EdgeOf, Instances, Reading};
 use crate::identity::name_table::SourceName;
 use crate::identity::strings::StringTable;
 use crate::probe::events::{EventKind, ProbeEdge, ProbeEvent};
@@ -192,18 +192,12 @@ impl Journal {
         self.define(at, string)
     }
 
-    /// Defines the source of a sample in the snapshot numbered `snapshot`, if the trace does not
-    /// have it. Returns its number and its state.
-    pub fn source(
-        &mut self,
-        at: BootNanos,
-        sample: &Sample<'_>,
-        snapshot: u64,
-    ) -> (u32, SourceState) {
-        let name = self.source_name(at, sample.name);
-        let source = self.instances.identify(sample, name, snapshot);
+    /// Defines the source of a sample, if the trace does not have it. Returns its number and its state.
+    pub fn source(&mut self, sample: &Sample<'_>, read: Reading) -> (u32, SourceState) {
+        let name = self.source_name(read.boot, sample.name);
+        let source = self.instances.identify(sample, name, read);
         if let Some(definition) = source.definition {
-            self.push(at, &Record::Source(definition));
+            self.push(read.boot, &Record::Source(definition));
         }
         (source.instance, source.state)
     }

@@ -31,8 +31,9 @@ const GRACE_STEP_MS: u16 = 100;
 /// The last chunk has at most this many bytes of an error.
 const ERROR_BYTES: usize = 512;
 
-/// The least that an event takes in the probe's ring, in bytes, with the ring's own header.
-const LEAST_EVENT: usize = size_of::<Event>() + 8;
+/// The most events that the probe's ring holds: each has a header of the ring's own. A read of all that are there
+/// stops after so many, because the probe may be faster.
+const RING_EVENTS: usize = RING_BYTES as usize / (size_of::<Event>() + 8);
 
 /// After this many events without a pause, everything else gets a turn.
 const BATCH: usize = 1 << 16;
@@ -48,7 +49,7 @@ pub struct Recorder<S> {
     /// An attempt has begun and not returned.
     in_attempt: bool,
     surroundings: Surroundings,
-    /// `None` if a hook sees returns.
+    /// `None` if the kernel counts none.
     returns: Option<SuspendStatsReturns>,
     /// An attempt has returned since the last sync.
     returned: bool,
@@ -80,7 +81,7 @@ impl<S: SnapshotSource> Recorder<S> {
         recorder.power_supplies(When::CaptureEdge);
         let stats = recorder.suspend_stats();
         recorder.wake_reason();
-        recorder.returns = stats.filter(|_| by_stats).map(|s| SuspendStatsReturns::new(&s));
+        recorder.returns = stats.map(|s| SuspendStatsReturns::new(&s, by_stats));
         let started = recorder.snapshot(Reason::Start).and_then(|()| {
             let overhead = recorder.overhead();
             recorder.journal.push_now(&Record::Overhead(overhead));
@@ -111,8 +112,7 @@ impl<S: SnapshotSource> Recorder<S> {
     /// nothing after it needs.
     pub fn record_waiters(&mut self, hooks: &mut Hooks) {
         let (at, mut waiters) = waiters::find();
-        let ring = RING_BYTES as usize / LEAST_EVENT;
-        self.ahead.extend(std::iter::from_fn(|| hooks.next_event()).take(ring));
+        self.read_ahead(hooks);
         waiters::without_recorded(&mut waiters, self.ahead.iter());
         self.journal.push(at, &Record::Waiters(waiters));
     }
@@ -189,7 +189,8 @@ impl<S: SnapshotSource> Recorder<S> {
             events = self.drain(hooks)?;
         }
         let more = events >= BATCH;
-        if self.returns_counted() {
+        let polls = self.returns.as_ref().is_some_and(SuspendStatsReturns::polls);
+        if (polls || woken.tick) && self.returns_counted() {
             // Events from before the return are recorded before it.
             self.drain(hooks)?;
             self.record_returns(None)?;
@@ -244,9 +245,8 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// Counts the remaining events, which there is no time to record.
     fn count_rest_as_lost(&mut self, hooks: &mut Hooks) {
-        let ring =
-            std::iter::from_fn(|| hooks.next_event()).take(RING_BYTES as usize / LEAST_EVENT);
-        let events = self.ahead.drain(..).count() + ring.count();
+        let ring = std::iter::from_fn(|| hooks.next_event()).take(RING_EVENTS).count();
+        let events = self.ahead.drain(..).count() + ring;
         if events > 0 {
             self.journal.push_now(&Record::Lost(Lost { events: events as u64 }));
         }
@@ -257,13 +257,19 @@ impl<S: SnapshotSource> Recorder<S> {
         if begins_attempt(event) && self.returns_counted() {
             self.record_returns(Some(event.at))?;
         }
+        if matches!(event.kind, EventKind::Return { .. }) && self.was_counted() {
+            return Ok(());
+        }
         if let Some(returns) = &mut self.returns {
             returns.observe(event);
         }
         match self.journal.event(event) {
             NextStep::Nothing => Ok(()),
             NextStep::AttemptBegan => self.attempt_began(hooks),
-            NextStep::AttemptEnded => self.attempt_ended(),
+            NextStep::AttemptEnded => {
+                self.read_ahead(hooks);
+                self.attempt_ended()
+            }
             NextStep::NameMissing(edge) => {
                 self.snapshot_apart(Reason::Lost)?;
                 self.journal.edge_without_name(event.at, edge);
@@ -276,35 +282,59 @@ impl<S: SnapshotSource> Recorder<S> {
         self.in_attempt = true;
         self.read_ahead(hooks);
         // If the attempt is over already, only the snapshot of its end is possible.
-        let ends = |e: &ProbeEvent| matches!(e.kind, EventKind::Return { .. });
-        if self.ahead.iter().any(|e| ends(e) || begins_attempt(e)) {
+        if self.attempt_is_ahead() {
             return Ok(());
         }
+        // Power supplies wait for the end: a slow gauge cannot be frozen, and the freezer would wait for it.
         let Self { snapshotter, journal, ahead, .. } = self;
-        snapshotter.record(Reason::AttemptBegin, journal, |begin| {
-            ahead.extend(std::iter::from_fn(|| hooks.next_event()));
-            ahead.iter().any(|e| freeze_is_over(e) && e.at <= begin)
-        })?;
-        // After the snapshot, because the freeze may come before a slow gauge answers.
-        self.power_supplies(When::Between);
-        Ok(())
+        snapshotter.record(Reason::AttemptBegin, journal, |end| {
+            ahead.extend(std::iter::from_fn(|| hooks.next_event()).take(RING_EVENTS));
+            was_frozen_by(&*ahead, end)
+        })
     }
 
     fn read_ahead(&mut self, hooks: &mut Hooks) {
-        self.ahead.extend(std::iter::from_fn(|| hooks.next_event()));
+        self.ahead.extend(std::iter::from_fn(|| hooks.next_event()).take(RING_EVENTS));
     }
 
+    /// Whether an event that was read ahead begins or ends an attempt.
+    fn attempt_is_ahead(&self) -> bool {
+        let ends = |e: &ProbeEvent| matches!(e.kind, EventKind::Return { .. });
+        self.ahead.iter().any(|e| ends(e) || begins_attempt(e))
+    }
+
+    /// Whatever the probe has sent by now was read ahead.
     fn attempt_ended(&mut self) -> Result<()> {
         self.in_attempt = false;
         self.returned = true;
-        self.snapshot(Reason::AttemptEnd)?;
-        self.suspend_stats();
+        // In a backlog, each snapshot would show the same: the last one is enough.
+        if !self.attempt_is_ahead() && !self.snapshotter.pauses(clock::now().boot) {
+            self.snapshot(Reason::AttemptEnd)?;
+        }
+        let stats = self.suspend_stats();
+        if let (Some(returns), Some(stats)) = (&mut self.returns, stats) {
+            returns.set_counts(&stats);
+        }
         self.wake_reason();
         self.power_supplies(When::Between);
         Ok(())
     }
 
-    /// If no hook sees returns: whether `suspend_stats` counted one of an attempt that is open.
+    /// Whether a return that a hook saw was recorded already, because `suspend_stats` had counted it.
+    fn was_counted(&mut self) -> bool {
+        if !self.returns.as_ref().is_some_and(SuspendStatsReturns::has_filled) {
+            return false;
+        }
+        let read_at = clock::now().boot;
+        let stats = self.suspend_stats();
+        let (Some(returns), Some(stats)) = (&mut self.returns, stats) else { return false };
+        returns.update(&stats, read_at);
+        returns.is_repeated()
+    }
+
+    /// Whether `suspend_stats` counted the return of an attempt that is open: no hook sees returns, or the
+    /// kernel did not run the hook (`trace_call_bpf`, `kernel/trace/bpf_trace.c`, 5.10 to 7.3, runs no program of
+    /// a kprobe while another one runs on its processor).
     fn returns_counted(&mut self) -> bool {
         let open = |returns: &&SuspendStatsReturns| returns.has_open_attempt();
         let Some(returns) = self.returns.as_ref().filter(open) else { return false };
@@ -373,6 +403,9 @@ impl<S: SnapshotSource> Recorder<S> {
     }
 
     fn end(&mut self, reason: &str, runs: HookRuns) -> Result<()> {
+        if self.returns_counted() {
+            self.record_returns(None)?;
+        }
         self.snapshot(Reason::End)?;
         self.power_supplies(When::CaptureEdge);
         self.suspend_stats();
@@ -397,4 +430,10 @@ impl<S: SnapshotSource> Recorder<S> {
             }
         }
     }
+}
+
+/// Whether user space was frozen before `end`: at least a part of a snapshot that ends there does not show the
+/// start of the attempt.
+fn was_frozen_by<'a>(events: impl IntoIterator<Item = &'a ProbeEvent>, end: BootNanos) -> bool {
+    events.into_iter().any(|event| freeze_is_over(event) && event.at <= end)
 }

@@ -9,7 +9,8 @@ use sleepwalk_trace::time::BootNanos;
 
 use super::journal::Journal;
 use crate::clock;
-use crate::snapshot::{SnapshotSource, SnapshotSummary};
+use crate::identity::instances::Reading;
+use crate::snapshot::{Key, SnapshotSource, SnapshotSummary};
 
 /// One in this many snapshots is full. Damage to the file then costs no more than these.
 pub const FULL_EVERY: u64 = 64;
@@ -33,13 +34,25 @@ pub struct Snapshotter<S> {
     room: usize,
     /// The costs so far; the other fields are 0.
     overhead: Overhead,
+    last_took_ns: u64,
+    last_began: BootNanos,
 }
+
+/// A snapshot that takes longer is not taken more often than once in [`PAUSE_NS`].
+const SLOW_NS: u64 = 5_000_000;
+const PAUSE_NS: u64 = 2_000_000_000;
 
 impl<S: SnapshotSource> Snapshotter<S> {
     /// Takes snapshots from `source`.
     pub fn new(source: S) -> Self {
         let (encoder, overhead) = (DeltaEncoder::default(), Overhead::default());
-        Self { source, encoder, full_at: 0, room: BYTES, overhead }
+        let last_began = BootNanos::default();
+        Self { source, encoder, full_at: 0, room: BYTES, overhead, last_took_ns: 0, last_began }
+    }
+
+    /// Whether snapshots are slow here, and the last one is only just over.
+    pub fn pauses(&self, now: BootNanos) -> bool {
+        self.last_took_ns > SLOW_NS && now.since(self.last_began) < PAUSE_NS
     }
 
     /// Takes a snapshot and records nothing.
@@ -57,8 +70,8 @@ impl<S: SnapshotSource> Snapshotter<S> {
         self.overhead
     }
 
-    /// Takes a snapshot and records it. `is_late` returns whether a snapshot with this start is too
-    /// late for its reason.
+    /// Takes a snapshot and records it. `is_late` returns whether a snapshot with this end is too late for
+    /// its reason.
     pub fn record(
         &mut self,
         reason: Reason,
@@ -71,7 +84,8 @@ impl<S: SnapshotSource> Snapshotter<S> {
         if !summary.broken {
             self.room = BYTES + BYTES_PER_SOURCE * states.len();
         }
-        let took_ns = summary.end.since(summary.begin);
+        let took_ns = summary.took_ns();
+        (self.last_took_ns, self.last_began) = (took_ns, summary.begin);
         let mut snapshot = Snapshot {
             reason,
             mono: summary.mono,
@@ -79,7 +93,7 @@ impl<S: SnapshotSource> Snapshotter<S> {
             seen: summary.seen,
             stored: summary.stored,
             broken: summary.broken,
-            late: is_late(summary.begin),
+            late: is_late(summary.end),
             full: false,
             changed: Vec::new(),
             gone: Vec::new(),
@@ -100,7 +114,8 @@ impl<S: SnapshotSource> Snapshotter<S> {
     /// The sources in the snapshot numbered `number`.
     ///
     /// The kernel may be short of memory for a moment, which must not end a capture of days. So
-    /// only the first snapshot has to succeed; a later one that fails counts as broken.
+    /// only the first snapshot has to succeed; a later one that fails counts as broken. One during which the
+    /// device slept shows sources from before the sleep and from after it.
     fn take(
         &mut self,
         number: u64,
@@ -110,12 +125,22 @@ impl<S: SnapshotSource> Snapshotter<S> {
         let mut tries_left = TRIES;
         loop {
             let now = clock::now();
+            let mut all_read = None;
             let taken = self.source.take_snapshot(&mut |sample| {
-                let (instance, state) = journal.source(now.boot, sample, number);
+                // sysfs alone hands out a source before it reads the next.
+                let to = match sample.key {
+                    Key::Id(_) => clock::now().mono(),
+                    _ => *all_read.get_or_insert_with(|| clock::now().mono()),
+                };
+                let read = Reading { snapshot: number, boot: now.boot, from: now.mono(), to };
+                let (instance, state) = journal.source(sample, read);
                 states.insert(instance, state);
             });
             tries_left -= 1;
             match taken {
+                Ok(summary) if summary.slept() && tries_left > 0 => {
+                    log::debug!("the device slept during a snapshot, which is taken again");
+                }
                 Ok(summary) => return Ok((summary, states)),
                 Err(error) if tries_left > 0 => log::debug!("a snapshot is repeated: {error:#}"),
                 Err(error) if number == 0 => return Err(error),

@@ -1,5 +1,5 @@
 //! The returns of attempts from the kernel's counts in `suspend_stats`, for kernels on which no
-//! hook sees `pm_suspend` return.
+//! hook sees `pm_suspend` return, and for returns that the hook missed.
 //!
 //! `pm_suspend` counts just before it returns (`kernel/power/suspend.c`, 7.3): `success`, or `fail`
 //! with the errno. No event marks that moment. An attempt that thawed user space ends soon after
@@ -52,17 +52,48 @@ pub struct SuspendStatsReturns {
     open: VecDeque<Open>,
     unassigned: Unassigned,
     wait_ms: u16,
+    /// No hook sees returns.
+    polls: bool,
+    /// A hook sees returns, and missed this one, or is about to report it.
+    filled: bool,
 }
 
 impl SuspendStatsReturns {
-    /// Counts from `stats` on.
-    pub fn new(stats: &Stats) -> Self {
+    /// Counts from `stats` on. No hook sees returns if it `polls`.
+    pub fn new(stats: &Stats, polls: bool) -> Self {
         Self {
             success: stats.counter("success"),
             fail: stats.counter("fail"),
             open: VecDeque::new(),
             unassigned: Unassigned::default(),
             wait_ms: FIRST_MS,
+            polls,
+            filled: false,
+        }
+    }
+
+    /// Whether no hook sees returns.
+    pub fn polls(&self) -> bool {
+        self.polls
+    }
+
+    /// Whether a return that a hook should have seen came from the counts.
+    pub fn has_filled(&self) -> bool {
+        self.filled
+    }
+
+    /// A hook saw a return after one that came from the counts, and [`SuspendStatsReturns::update`] was called:
+    /// whether it is that one. `pm_suspend` counts before it returns, so another one is counted by now.
+    pub fn is_repeated(&mut self) -> bool {
+        self.filled = false;
+        !self.has_unassigned()
+    }
+
+    /// The counts are `stats`, and a hook has seen all that they contain or is about to report it.
+    pub fn set_counts(&mut self, stats: &Stats) {
+        if !self.polls && !self.filled {
+            (self.success, self.fail) = (stats.counter("success"), stats.counter("fail"));
+            self.unassigned = Unassigned::default();
         }
     }
 
@@ -78,7 +109,8 @@ impl SuspendStatsReturns {
 
     /// How many ms to wait at most before the counts are read.
     pub fn wait(&self) -> Option<u16> {
-        (self.has_open_attempt() && self.wait_ms <= LONGEST_MS).then_some(self.wait_ms)
+        (self.polls && self.has_open_attempt() && self.wait_ms <= LONGEST_MS)
+            .then_some(self.wait_ms)
     }
 
     /// Follows an event. If it begins an attempt, call [`SuspendStatsReturns::update`] first.
@@ -91,6 +123,8 @@ impl SuspendStatsReturns {
             }
             self.open.push_back(Open::default());
             self.wait_ms = FIRST_MS;
+        } else if let EventKind::Return { .. } = &event.kind {
+            self.open.pop_front();
         } else if let EventKind::Phase { action, begin, .. } = &event.kind {
             if action.bytes() == MACHINE
                 && let Some(open) = self.open.back_mut()
@@ -135,6 +169,7 @@ impl SuspendStatsReturns {
             Some(left.errno).filter(|errno| left.failures == 0 && *errno < 0)
         };
         self.open.pop_front();
+        self.filled = !self.polls;
         Some(SuspendReturn { errno })
     }
 }
@@ -169,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_attempt_is_over_when_it_is_counted() {
-        let mut returns = SuspendStatsReturns::new(&stats(7, 3, -16));
+        let mut returns = SuspendStatsReturns::new(&stats(7, 3, -16), true);
         assert_eq!(returns.wait(), None);
         returns.observe(&phase(1, "suspend_enter", true));
         returns.update(&stats(7, 3, -16), BootNanos(2));
@@ -184,7 +219,7 @@ mod tests {
 
     #[test]
     fn only_the_last_failure_has_an_errno() {
-        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0));
+        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0), true);
         for at in 1..4 {
             returns.observe(&phase(at, "suspend_enter", true));
         }
@@ -194,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_reached_the_machine_succeeded() {
-        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0));
+        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0), true);
         returns.observe(&phase(1, "suspend_enter", true));
         returns.observe(&phase(2, "suspend_enter", true));
         returns.observe(&phase(3, "machine_suspend", true));
@@ -204,7 +239,7 @@ mod tests {
 
     #[test]
     fn counts_of_unseen_attempts_are_dropped() {
-        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0));
+        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0), true);
         returns.update(&stats(0, 2, -16), BootNanos(5));
         returns.observe(&phase(6, "suspend_enter", true));
         assert!(errnos(&mut returns).is_empty());
@@ -216,9 +251,50 @@ mod tests {
         assert_eq!(errnos(&mut returns), [Some(-5)]);
     }
 
+    fn returned(at: u64) -> ProbeEvent {
+        let mut bytes = at.to_ne_bytes().to_vec();
+        bytes.extend(sleepwalk_trace::abi::EVENT_SUSPEND_RETURN.to_ne_bytes());
+        bytes.extend(0u32.to_ne_bytes());
+        ProbeEvent::parse(&bytes).unwrap()
+    }
+
+    #[test]
+    fn a_return_that_the_hook_missed_is_filled() {
+        let mut returns = SuspendStatsReturns::new(&stats(4, 0, 0), false);
+        assert_eq!(returns.wait(), None, "a hook needs no polls");
+        returns.observe(&phase(1, "suspend_enter", true));
+        returns.observe(&returned(2));
+        returns.set_counts(&stats(5, 0, 0));
+        assert!(!returns.has_open_attempt());
+        // The hook misses the second return, as the next attempt shows.
+        returns.observe(&phase(3, "suspend_enter", true));
+        assert!(returns.has_open_attempt());
+        returns.update(&stats(5, 1, -16), BootNanos(5));
+        assert_eq!(errnos(&mut returns), [Some(-16)]);
+        returns.set_counts(&stats(5, 1, -16));
+        returns.observe(&phase(5, "suspend_enter", true));
+        // The hook sees the third, which is counted.
+        returns.update(&stats(6, 1, -16), BootNanos(7));
+        assert!(returns.has_filled() && !returns.is_repeated());
+        returns.observe(&returned(6));
+        returns.set_counts(&stats(6, 1, -16));
+        assert!(!returns.has_filled() && !returns.has_open_attempt());
+    }
+
+    #[test]
+    fn a_late_hook_does_not_count_twice() {
+        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0), false);
+        returns.observe(&phase(1, "suspend_enter", true));
+        returns.update(&stats(1, 0, 0), BootNanos(2));
+        assert_eq!(errnos(&mut returns), [Some(0)]);
+        returns.set_counts(&stats(1, 0, 0));
+        returns.update(&stats(1, 0, 0), BootNanos(3));
+        assert!(returns.has_filled() && returns.is_repeated());
+    }
+
     #[test]
     fn waits_grow_and_end() {
-        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0));
+        let mut returns = SuspendStatsReturns::new(&stats(0, 0, 0), true);
         returns.observe(&phase(1, "suspend_enter", true));
         let mut waited = 0;
         while let Some(ms) = returns.wait() {

@@ -14,7 +14,7 @@ use crate::capture::wakeups::{Signals, Wakeups};
 use crate::context::Surroundings;
 use crate::probe::hooks::Hooks;
 use crate::snapshot::SnapshotSource;
-use crate::store::{OnFull, Store, choose};
+use crate::store::{OnFull, Store, choose, sigbus};
 use crate::{capabilities, clock, context};
 
 /// Records.
@@ -27,6 +27,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
     let signals = Signals::hold(options.detached)?;
     let path = choose(&options.output, clock::now().real);
     // Before anything is loaded, which takes seconds: a bad path is reported at once.
+    sigbus::handle()?;
     let store = Store::create(&path, context::page_size(), options.bounds)?;
     let Loaded { source, notes, mut hooks, mut wakeups, surroundings, session } =
         match load(options, signals) {

@@ -1,14 +1,15 @@
 //! Which source is which: kernel addresses and ids are used again, and names are not unique.
 //!
 //! An instance is one source from its registration to its removal, as far as snapshots can show:
-//! the same (key, id, name) with counters that did not fall. The last is needed because a source
-//! that is removed and registered again easily gets the same memory and the same id.
+//! the same (key, id, name) with counters that did not fall, and did not grow by more than the time that
+//! passed. The last is needed because a source that is removed and registered again easily gets the same
+//! memory and the same id, and because in a printed list another source of the name takes its place.
 
 use std::collections::{HashMap, HashSet};
 
 use sleepwalk_trace::record::{EDGE_ACTIVE, Edge, STATE_ACTIVE, STATE_TORN, SourceDef};
 use sleepwalk_trace::snapshot::{Counters, SourceState};
-use sleepwalk_trace::time::BootNanos;
+use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::name_table::{NameTable, Resolved, SourceName};
 use crate::snapshot::{Key, Sample};
@@ -22,7 +23,28 @@ pub struct Instances {
     next: u32,
     /// Sources that came up in edges since the last snapshot.
     only_in_edges: usize,
+    /// Sources from before this number and known from edges alone are forgotten at the next look.
+    before_last_look: u32,
 }
+
+/// When a sample was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// The number of its snapshot.
+    pub snapshot: u64,
+    /// When the snapshot began, CLOCK_BOOTTIME.
+    pub boot: BootNanos,
+    /// The same, CLOCK_MONOTONIC: the sample was read after it.
+    pub from: MonoNanos,
+    /// The sample was read before it, CLOCK_MONOTONIC.
+    pub to: MonoNanos,
+}
+
+/// Where no snapshot is whole, a source that none of so many shows is forgotten.
+const KEPT: u64 = 64;
+
+/// Printed times are whole ms, and the total of an active source is off by up to another one.
+const PRINTED_NS: u64 = 2_000_000;
 
 /// With more sources that no snapshot has shown, a snapshot is due: it finds those that are gone.
 const MAX_ONLY_IN_EDGES: usize = 4096;
@@ -34,8 +56,20 @@ struct LastSeen {
     id: Option<u32>,
     name: u32,
     counters: Counters,
-    /// Number of that snapshot.
-    snapshot: u64,
+    /// How long it was held by then, in ns.
+    held_ns: u64,
+    read: Reading,
+}
+
+impl LastSeen {
+    /// Whether `state` has more than one source can gain in the time since then.
+    fn outgrown(&self, state: &SourceState, read: &Reading, printed: bool) -> bool {
+        let passed_ns = read.to.0.saturating_sub(self.read.from.0);
+        let grown_ns = state.held_ns(read.to).saturating_sub(self.held_ns);
+        let activated = state.counters.active_count > self.counters.active_count;
+        let before = state.counters.last_ns.saturating_add(PRINTED_NS) < self.read.from.0;
+        !state.torn() && (grown_ns > passed_ns + PRINTED_NS || printed && activated && before)
+    }
 }
 
 /// A sample, with the instance that it belongs to.
@@ -66,9 +100,8 @@ impl Instances {
         self.only_in_edges > MAX_ONLY_IN_EDGES
     }
 
-    /// Finds the instance of `sample`, which has the name numbered `name`, in the snapshot numbered
-    /// `snapshot`.
-    pub fn identify(&mut self, sample: &Sample<'_>, name: u32, snapshot: u64) -> Identified {
+    /// Finds the instance of `sample`, which has the name numbered `name`.
+    pub fn identify(&mut self, sample: &Sample<'_>, name: u32, read: Reading) -> Identified {
         let mut state = sample.state;
         let key = (sample.key, if let Key::Nth(_) = sample.key { name } else { 0 });
         let printed = !matches!(sample.key, Key::Address(_));
@@ -76,24 +109,31 @@ impl Instances {
         if printed && let Some(last) = &last {
             keep_total(&last.counters, &mut state);
         }
+        // Printed sources are read one after the other: this one changed after the snapshot's stamp.
+        if printed && state.counters.last_ns > read.from.0 {
+            state.state |= STATE_TORN;
+        }
         let counters = state.counters;
         let same = last.filter(|last| {
-            last.id == sample.id && last.name == name && !fell(&last.counters, &counters)
+            last.id == sample.id
+                && last.name == name
+                && !fell(&last.counters, &counters)
+                && !last.outgrown(&state, &read, printed)
         });
+        let held_ns = state.held_ns(read.from);
         if let Some(last) = same {
             // Printed times are exact to the ms, in which two changes may come.
             if !printed && half_changed(&last.counters, &counters) {
                 state.state |= STATE_TORN;
             }
-            last.counters = counters;
-            last.snapshot = snapshot;
+            (last.counters, last.held_ns, last.read) = (counters, held_ns, read);
             return Identified { instance: last.instance, state, definition: None };
         }
         let source_name = SourceName { string: name, cut: sample.name_cut };
         let from_edge =
             self.name_table.add_from_snapshot(sample.name_pointer, source_name, self.next);
         let instance = from_edge.unwrap_or_else(|| self.new_instance());
-        let last = LastSeen { instance, id: sample.id, name, counters, snapshot };
+        let last = LastSeen { instance, id: sample.id, name, counters, held_ns, read };
         self.last_seen.insert(key, last);
         let definition = SourceDef {
             instance,
@@ -110,10 +150,18 @@ impl Instances {
     /// not have are gone, and what comes later at their addresses is new.
     pub fn snapshot_taken(&mut self, snapshot: u64, at: BootNanos, whole: bool) {
         self.only_in_edges = 0;
-        if whole {
-            self.last_seen.retain(|_, last| last.snapshot == snapshot);
-            let live: HashSet<_> = self.last_seen.values().map(|last| last.instance).collect();
-            self.name_table.remove_missing(at, |instance| live.contains(&instance));
+        let look = snapshot.is_multiple_of(KEPT);
+        if !whole && !look {
+            return;
+        }
+        let shown_since = if whole { snapshot } else { snapshot.saturating_sub(KEPT) };
+        self.last_seen.retain(|_, last| last.read.snapshot >= shown_since);
+        let live: HashSet<_> = self.last_seen.values().map(|last| last.instance).collect();
+        // One that is not whole lacks sources that live.
+        let new = if whole { self.next } else { self.before_last_look };
+        self.name_table.remove_missing(at, |one| one >= new || live.contains(&one));
+        if look {
+            self.before_last_look = self.next;
         }
     }
 
@@ -152,7 +200,7 @@ impl Instances {
     ) -> (SourceDef, Edge) {
         let instance = self.new_instance();
         self.only_in_edges += 1;
-        self.name_table.add_from_edge(pointer, name, instance);
+        self.name_table.add_from_edge(pointer, name, instance, active);
         let definition = SourceDef {
             instance,
             name: name.string,
@@ -211,6 +259,8 @@ mod tests {
     use super::*;
     use crate::identity::strings::StringTable;
 
+    const HOUR_NS: u64 = 3_600_000_000_000;
+
     /// Instances, and the strings that their names are numbers of.
     #[derive(Default)]
     struct Fixture {
@@ -220,8 +270,14 @@ mod tests {
 
     impl Fixture {
         fn identify(&mut self, sample: &Sample<'_>, snapshot: u64) -> Identified {
+            // Enough time passes for any counter.
+            self.identify_at(sample, snapshot, MonoNanos(snapshot * HOUR_NS))
+        }
+
+        fn identify_at(&mut self, sample: &Sample<'_>, snapshot: u64, at: MonoNanos) -> Identified {
             let (name, _) = self.strings.name(sample.name);
-            self.instances.identify(sample, name, snapshot)
+            let read = Reading { snapshot, boot: BootNanos(at.0), from: at, to: at };
+            self.instances.identify(sample, name, read)
         }
 
         /// The instances that one snapshot gets.
@@ -310,6 +366,71 @@ mod tests {
         after.state.counters.last_ns += 1;
         let identified = f.identify(&after, 3);
         assert!(identified.instance == 0 && !identified.state.torn());
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn printed(key: Key, active_count: u64, total_ns: u64, last_ns: u64) -> Sample<'static> {
+        let mut sample = sample(0, 0, b"eventpoll", active_count);
+        (sample.key, sample.name_pointer, sample.id) = (key, 0, None);
+        let counters = &mut sample.state.counters;
+        (counters.total_ns, counters.last_ns) = (total_ns, last_ns);
+        sample
+    }
+
+    /// The oldest of two dies, and the other takes its number.
+    #[test]
+    fn the_death_of_an_older_namesake_is_no_hold() {
+        let nth = |n, total| printed(Key::Nth(n), 10 * total, total * SECOND, 50 * SECOND);
+        let mut f = Fixture::default();
+        let at = |s: u64| MonoNanos(s * SECOND);
+        let first = f.identify_at(&nth(0, 1), 1, at(4_000)).instance;
+        let second = f.identify_at(&nth(1, 3_600), 1, at(4_000)).instance;
+        f.instances.snapshot_taken(1, BootNanos(1), true);
+        let taken = f.identify_at(&nth(0, 3_600), 2, at(4_060)).instance;
+        assert!(taken != first && taken != second, "one of {first} and {second}");
+        // By its count: the hold is short, but was over before the snapshot before.
+        let mut f = Fixture::default();
+        let quiet = printed(Key::Nth(0), 1, 0, 10 * SECOND);
+        let other = printed(Key::Nth(0), 9, 0, 20 * SECOND);
+        let first = f.identify_at(&quiet, 1, at(100)).instance;
+        assert_ne!(f.identify_at(&other, 2, at(101)).instance, first);
+        // One that goes on being held gains what passes.
+        let mut f = Fixture::default();
+        let mut held = printed(Key::Nth(0), 1, 0, 10 * SECOND);
+        held.state.state = STATE_ACTIVE;
+        let first = f.identify_at(&held, 1, at(100)).instance;
+        let released = printed(Key::Nth(0), 1, 100 * SECOND, 110 * SECOND);
+        assert_eq!(f.identify_at(&released, 2, at(111)).instance, first);
+    }
+
+    #[test]
+    fn a_source_read_after_a_change_is_torn() {
+        let mut f = Fixture::default();
+        let (name, _) = f.strings.name(b"eventpoll");
+        let sample = printed(Key::Id(3), 2, 0, 7 * SECOND);
+        let from = MonoNanos(6 * SECOND);
+        let read = Reading { snapshot: 1, boot: BootNanos(0), from, to: MonoNanos(8 * SECOND) };
+        assert!(f.instances.identify(&sample, name, read).state.torn());
+        let earlier = printed(Key::Id(3), 2, 0, 5 * SECOND);
+        assert!(!f.instances.identify(&earlier, name, read).state.torn());
+    }
+
+    #[test]
+    fn tables_stay_small_without_whole_snapshots() {
+        let mut f = Fixture::default();
+        for snapshot in 0..40 * KEPT {
+            // A device that leaks sources: the walk has no room for the older ones.
+            f.identify(&sample(64 * (snapshot + 1), snapshot as u32, b"leak", 1), snapshot);
+            let pointer = 1_000_000 + snapshot;
+            f.instances.set_name(pointer, SourceName { string: 1_000, cut: false });
+            f.instances.edge(pointer, true, BootNanos(snapshot));
+            f.instances.snapshot_taken(snapshot, BootNanos(snapshot), false);
+        }
+        let limit = 4 * KEPT as usize;
+        assert!(f.instances.last_seen.len() <= limit, "{}", f.instances.last_seen.len());
+        let names = f.instances.name_table.sources();
+        assert!(names <= 2 * limit, "{names}");
     }
 
     #[test]

@@ -54,6 +54,10 @@ struct Candidates {
     only_in_edges: bool,
     /// When a snapshot showed none of them.
     gone_at: Option<BootNanos>,
+    /// Whether the last edge since the last snapshot was an activation.
+    active: Option<bool>,
+    /// The edges contradict each other: there are several, and no snapshot has shown them yet.
+    shared: bool,
 }
 
 /// The source that a name pointer leads to.
@@ -90,9 +94,17 @@ impl NameTable {
         let (_, oldest, _) = uses.select_nth_unstable(self.names.len() - MAX_NAMES);
         let candidates = &self.candidates;
         self.names.retain(|pointer, NameAtPointer { name, used_at }| {
-            *used_at >= *oldest || candidates.contains_key(&(*pointer, name.string))
+            // Printed sources have no pointers.
+            let lives = |pointer| candidates.contains_key(&(pointer, name.string));
+            *used_at >= *oldest || lives(*pointer) || lives(0)
         });
         self.left = self.names.len();
+    }
+
+    /// How many entries there are.
+    #[cfg(test)]
+    pub fn sources(&self) -> usize {
+        self.candidates.len()
     }
 
     /// The numbers of the names that an edge may still lead to.
@@ -135,9 +147,13 @@ impl NameTable {
     }
 
     /// Adds a source that an edge shows first.
-    pub fn add_from_edge(&mut self, pointer: u64, name: SourceName, instance: u32) {
-        let candidates =
-            Candidates { instances: vec![instance], only_in_edges: true, gone_at: None };
+    pub fn add_from_edge(&mut self, pointer: u64, name: SourceName, instance: u32, active: bool) {
+        let candidates = Candidates {
+            instances: vec![instance],
+            only_in_edges: true,
+            active: Some(active),
+            ..Candidates::default()
+        };
         self.candidates.insert((pointer, name.string), candidates);
         self.set_name(pointer, name);
     }
@@ -148,8 +164,9 @@ impl NameTable {
         let Some(named) = self.names.get_mut(&pointer) else { return Resolved::UnknownPointer };
         named.used_at = self.clock;
         let name = named.name;
-        let exact = self.candidates.get(&(pointer, name.string));
-        let Some(candidates) = exact.or_else(|| self.candidates.get(&(0, name.string))) else {
+        let exact = (pointer, name.string);
+        let key = if self.candidates.contains_key(&exact) { exact } else { (0, name.string) };
+        let Some(candidates) = self.candidates.get_mut(&key) else {
             return Resolved::NewSource(name);
         };
         // The kernel ends an activation after it has taken the source off its list
@@ -160,7 +177,10 @@ impl NameTable {
         let Some(&instance) = candidates.instances.first() else {
             return Resolved::NewSource(name);
         };
-        let shared = if candidates.instances.len() > 1 { EDGE_SHARED } else { 0 };
+        // A source is activated only while it is inactive (`wakeup_source_report_event`, same file).
+        candidates.shared |= candidates.active.replace(active) == Some(active);
+        let shared =
+            if candidates.shared || candidates.instances.len() > 1 { EDGE_SHARED } else { 0 };
         let flags = shared | if active { EDGE_ACTIVE } else { 0 };
         Resolved::Source { instance, flags }
     }
@@ -170,6 +190,7 @@ impl NameTable {
         // A late edge may still belong to a source that is gone, but not after another snapshot.
         self.candidates.retain(|_, candidates| candidates.gone_at.is_none());
         for candidates in self.candidates.values_mut() {
+            (candidates.active, candidates.shared) = (None, false);
             let last = candidates.instances.last().copied();
             candidates.instances.retain(|instance| is_live(*instance));
             if candidates.instances.is_empty() {
@@ -217,7 +238,7 @@ mod tests {
         let mut table = NameTable::default();
         table.set_name(16, A);
         assert_eq!(table.resolve(16, true, T[0]), Resolved::NewSource(A));
-        table.add_from_edge(16, A, 3);
+        table.add_from_edge(16, A, 3, true);
         assert_eq!(table.resolve(16, false, T[0]), source(3, 0));
         assert_eq!(table.add_from_snapshot(16, A, 4), Some(3));
         // Once: another of that pointer and name is another source.
@@ -231,7 +252,7 @@ mod tests {
         table.set_name(16, A);
         assert_eq!(table.resolve(16, true, T[0]), source(7, EDGE_ACTIVE));
         table.set_name(32, B);
-        table.add_from_edge(32, B, 8);
+        table.add_from_edge(32, B, 8, false);
         assert_eq!(table.add_from_snapshot(0, B, 9), Some(8));
         assert_eq!(table.resolve(32, true, T[0]), source(8, EDGE_ACTIVE));
     }
@@ -280,10 +301,37 @@ mod tests {
     }
 
     #[test]
+    fn a_printed_live_source_keeps_its_name() {
+        let mut table = NameTable::default();
+        table.add_from_snapshot(0, A, 7);
+        table.set_name(16, A);
+        for pointer in 1..=3 * MAX_NAMES as u64 {
+            table.set_name(pointer << 8, B);
+        }
+        assert_eq!(table.resolve(16, true, T[0]), source(7, EDGE_ACTIVE));
+    }
+
+    #[test]
+    fn edges_that_contradict_are_of_several() {
+        let mut table = NameTable::default();
+        table.add_from_snapshot(16, A, 7);
+        assert_eq!(table.resolve(16, true, T[0]), source(7, EDGE_ACTIVE));
+        // Another `eventpoll`, born since the snapshot.
+        assert_eq!(table.resolve(16, true, T[0]), source(7, EDGE_ACTIVE | EDGE_SHARED));
+        assert_eq!(table.resolve(16, false, T[0]), source(7, EDGE_SHARED));
+        // A snapshot shows them all: here, the other one is gone again.
+        table.remove_missing(T[1], |instance| instance == 7);
+        assert_eq!(table.resolve(16, false, T[2]), source(7, 0));
+        assert_eq!(table.resolve(16, true, T[2]), source(7, EDGE_ACTIVE));
+        assert_eq!(table.resolve(16, false, T[2]), source(7, 0));
+        assert_eq!(table.resolve(16, false, T[3]), source(7, EDGE_SHARED));
+    }
+
+    #[test]
     fn a_second_snapshot_forgets_what_is_gone() {
         let mut table = NameTable::default();
         table.set_name(16, A);
-        table.add_from_edge(16, A, 3);
+        table.add_from_edge(16, A, 3, true);
         table.remove_missing(T[1], |_| false);
         assert_eq!(table.resolve(16, false, T[2]), source(3, 0));
         table.remove_missing(T[2], |_| false);

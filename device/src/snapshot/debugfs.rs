@@ -68,7 +68,7 @@ impl SnapshotSource for Debugfs {
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         let started = clock::now();
         self.read()?;
-        let end = clock::now().boot;
+        let ended = clock::now();
         let table = parse(&self.bytes)?;
         let stored = table.rows.len().min(self.capacity as usize);
         // The newest come first (`wakeup_source_add`), so counting from the end keeps the numbers
@@ -92,8 +92,9 @@ impl SnapshotSource for Debugfs {
         }
         Ok(SnapshotSummary {
             begin: started.boot,
-            mono: started.mono_at(started.boot),
-            end,
+            mono: started.mono(),
+            end: ended.boot,
+            end_mono: ended.mono(),
             seen: table.rows.len() as u32,
             stored: stored as u32,
             broken: table.cut,

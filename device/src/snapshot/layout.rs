@@ -17,6 +17,7 @@ pub struct Layout {
     autosleep: Bits,
     active_count: Word,
     relax_count: Word,
+    last_time: Word,
     /// As in [`Counters::to_array`].
     counters: [Word; COUNTERS],
 }
@@ -81,6 +82,7 @@ impl Layout {
             autosleep: bits("autosleep_enabled", 1)?,
             active_count: word("active_count")?,
             relax_count: word("relax_count")?,
+            last_time: word("last_time")?,
             counters: [
                 word("active_count")?,
                 word("event_count")?,
@@ -106,6 +108,7 @@ impl Layout {
             active_mask: self.active.mask,
             active_count_offset: self.active_count.offset(),
             relax_count_offset: self.relax_count.offset(),
+            last_time_offset: self.last_time.offset(),
             capacity,
             ..Walk::default()
         }

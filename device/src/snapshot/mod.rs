@@ -65,6 +65,8 @@ impl Sample<'_> {
     }
 }
 
+const NS_PER_MS: u64 = 1_000_000;
+
 /// The facts of one snapshot, besides its sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotSummary {
@@ -74,6 +76,8 @@ pub struct SnapshotSummary {
     pub mono: MonoNanos,
     /// When it ended, CLOCK_BOOTTIME.
     pub end: BootNanos,
+    /// When it ended, CLOCK_MONOTONIC.
+    pub end_mono: MonoNanos,
     /// Sources on the kernel's list; if it is broken, those passed until then.
     pub seen: u32,
     /// Sources handed out.
@@ -85,8 +89,25 @@ pub struct SnapshotSummary {
 impl SnapshotSummary {
     /// A snapshot that failed at `now`.
     pub fn failed(now: Clocks) -> Self {
-        let mono = now.mono_at(now.boot);
-        Self { begin: now.boot, mono, end: now.boot, seen: 0, stored: 0, broken: true }
+        Self {
+            begin: now.boot,
+            mono: now.mono(),
+            end: now.boot,
+            end_mono: now.mono(),
+            seen: 0,
+            stored: 0,
+            broken: true,
+        }
+    }
+
+    /// How long it took in ns, without sleep.
+    pub fn took_ns(&self) -> u64 {
+        self.end_mono.0.saturating_sub(self.mono.0)
+    }
+
+    /// Whether the device slept before it was complete. The two clocks are not read at one instant.
+    pub fn slept(&self) -> bool {
+        self.end.since(self.begin) > self.took_ns() + NS_PER_MS
     }
 
     /// Whether it has every source, so that one that is missing is gone.

@@ -106,10 +106,12 @@ impl SnapshotSource for Sysfs {
                 first.map(|e| format!("{count} of {seen} sources are left out, the first: {e:#}"))
             }
         };
+        let ended = clock::now();
         Ok(SnapshotSummary {
             begin: started.boot,
-            mono: started.mono_at(started.boot),
-            end: clock::now().boot,
+            mono: started.mono(),
+            end: ended.boot,
+            end_mono: ended.mono(),
             seen,
             stored,
             broken: false,

@@ -136,6 +136,7 @@ impl Walker {
             begin: BootNanos(walk.begin_ns),
             mono: MonoNanos(walk.begin_mono_ns),
             end: BootNanos(walk.end_ns),
+            end_mono: MonoNanos(walk.end_mono_ns),
             seen: walk.seen,
             stored,
             broken: walk.status != WALK_DONE,

@@ -11,6 +11,7 @@
 
 mod disk;
 mod name;
+pub mod sigbus;
 #[cfg(test)]
 mod tests;
 

@@ -13,6 +13,7 @@ use sleepwalk_trace::time::{BootNanos, MonoNanos};
 
 use super::*;
 use crate::capture::journal::Journal;
+use crate::identity::instances::Reading;
 use crate::snapshot::{Key, Sample};
 
 /// A power cut writes a sector whole or not at all.
@@ -211,7 +212,9 @@ fn take_snapshots(
         for number in numbers {
             let (name, sample) = sample(*number, n);
             let sample = Sample { name: &name, ..sample };
-            let (instance, state) = journal.source(BootNanos(n), &sample, n);
+            let at = MonoNanos(n);
+            let read = Reading { snapshot: n, boot: BootNanos(n), from: at, to: at };
+            let (instance, state) = journal.source(&sample, read);
             states.insert(instance, state);
             names.insert(name, n);
         }

@@ -68,6 +68,7 @@ struct Cursor {
     active_mask: u64,
     active_count_offset: u64,
     relax_count_offset: u64,
+    last_time_offset: u64,
     capacity: u32,
     seen: u32,
     status: u32,
@@ -166,6 +167,7 @@ impl Cursor {
                 active_mask: (*walk).active_mask,
                 active_count_offset: u64::from((*walk).active_count_offset),
                 relax_count_offset: u64::from((*walk).relax_count_offset),
+                last_time_offset: u64::from((*walk).last_time_offset),
                 capacity: (*walk).capacity,
                 seen: 0,
                 status: WALK_ENDLESS,
@@ -181,6 +183,7 @@ impl Cursor {
         // SAFETY: by the caller.
         unsafe {
             (*walk).end_ns = bpf_ktime_get_boot_ns();
+            (*walk).end_mono_ns = bpf_ktime_get_ns();
             (*walk).seen = self.seen;
             (*walk).stored = if self.seen < self.capacity { self.seen } else { self.capacity };
             (*walk).status = self.status;
@@ -269,9 +272,9 @@ unsafe fn store(cursor: &Cursor, node: u64, slot: *mut Slot, links: &mut [u64; 2
             return false;
         }
         let mut flags = 0u64;
-        // Activation and relaxation change `active` and the counts one after the other
+        // Activation and relaxation change `active`, the counts and `last_time` one after the other
         // (`wakeup_source_activate`, `_deactivate`). A copy made in between is made again, once.
-        if torn(cursor, slot) && (!copy(cursor, node, slot) || torn(cursor, slot)) {
+        if torn(cursor, node, slot) && (!copy(cursor, node, slot) || torn(cursor, node, slot)) {
             flags |= SLOT_TORN;
         }
         let name = field(slot, cursor.name_offset);
@@ -337,15 +340,23 @@ unsafe fn copy(cursor: &Cursor, node: u64, slot: *mut Slot) -> bool {
     }
 }
 
-/// A source is inactive if every activation was relaxed, and active if all except one were.
+/// A source is inactive if every activation was relaxed, and active if all except one were. An activation sets
+/// `last_time` last, so that of an active source is read once more: the copy may have the one before.
 #[inline(always)]
-unsafe fn torn(cursor: &Cursor, slot: *const Slot) -> bool {
+unsafe fn torn(cursor: &Cursor, node: u64, slot: *const Slot) -> bool {
     // SAFETY: as `field`.
     unsafe {
         let active = field(slot, cursor.active_offset) & cursor.active_mask != 0;
         let activations = field(slot, cursor.active_count_offset);
         let relaxations = field(slot, cursor.relax_count_offset);
-        activations.wrapping_sub(relaxations) != u64::from(active)
+        if activations.wrapping_sub(relaxations) != u64::from(active) {
+            return true;
+        }
+        let mut last_time = field(slot, cursor.last_time_offset);
+        let copied = last_time;
+        active
+            && !(read_u64(node.wrapping_add(cursor.last_time_offset), &mut last_time)
+                && last_time == copied)
     }
 }
 

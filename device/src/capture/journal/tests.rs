@@ -2,6 +2,7 @@
 
 use sleepwalk_trace::abi::NAME_ROOM;
 use sleepwalk_trace::read::{Item, Reader};
+use sleepwalk_trace::time::MonoNanos;
 
 use super::*;
 use crate::identity::name_table::MAX_NAMES;
@@ -35,6 +36,11 @@ fn pending(journal: &mut Journal) -> Vec<Record> {
     items.filter_map(record).collect()
 }
 
+fn reading(at: u64, snapshot: u64) -> Reading {
+    let mono = MonoNanos(at);
+    Reading { snapshot, boot: BootNanos(at), from: mono, to: mono }
+}
+
 #[test]
 fn an_edge_without_a_name_is_recorded_once() {
     let mut journal = Journal::default();
@@ -61,7 +67,7 @@ fn a_snapshot_may_show_a_missing_name() {
     let missing = edge(24, true, 1);
     let next = journal.event(&event(1, EventKind::Edge(missing)));
     assert_eq!(next, NextStep::NameMissing(missing));
-    let (instance, _) = journal.source(BootNanos(2), &sample(b"a"), 0);
+    let (instance, _) = journal.source(&sample(b"a"), reading(2, 0));
     journal.edge_without_name(BootNanos(1), missing);
     let records = pending(&mut journal);
     let last = Edge { source: instance, flags: 1, state: Some(1) };
@@ -76,7 +82,7 @@ fn strings_of_dead_sources_are_forgotten() {
     let mut most = 0;
     for round in 0..200u64 {
         let at = BootNanos(round);
-        journal.source(at, &sample(b"stays"), round);
+        journal.source(&sample(b"stays"), reading(at.0, round));
         for n in 0..100u64 {
             // Every name is new, and every pointer.
             let pointer = 1_000_000 + round * 100 + n;

@@ -149,3 +149,68 @@ fn only_the_first_full_snapshot_may_be_broken() {
     let full: Vec<_> = full.map(|(number, _)| number as u64).collect();
     assert_eq!(full, [0, 70]);
 }
+
+fn phase(at: u64, begin: bool, action: &[u8]) -> ProbeEvent {
+    let kind = if begin {
+        sleepwalk_trace::abi::EVENT_PHASE_BEGIN
+    } else {
+        sleepwalk_trace::abi::EVENT_PHASE_END
+    };
+    let mut bytes = [&at.to_ne_bytes()[..], &kind.to_ne_bytes(), &0u32.to_ne_bytes()].concat();
+    let start = bytes.len();
+    bytes.resize(start + sleepwalk_trace::abi::ACTION_ROOM, 0);
+    bytes[start..start + action.len()].copy_from_slice(action);
+    ProbeEvent::parse(&bytes).unwrap()
+}
+
+#[test]
+fn a_snapshot_that_the_freeze_cuts_is_late() {
+    let freeze = [phase(10, true, b"freeze_processes"), phase(15, false, b"freeze_processes")];
+    // It ends before the freeze; after it; and there was none.
+    assert!(!was_frozen_by(&freeze, BootNanos(12)));
+    assert!(was_frozen_by(&freeze, BootNanos(7_200_000_000_000)));
+    assert!(!was_frozen_by(&freeze[..1], BootNanos(20)));
+}
+
+#[test]
+fn a_backlog_of_returns_gets_one_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.swk");
+    let mut recorder = recorder(&path, Fake::default(), OnFull::Stop).unwrap();
+    recorder.ahead.push_back(phase(10, true, b"suspend_enter"));
+    recorder.attempt_ended().unwrap();
+    recorder.ahead.clear();
+    recorder.attempt_ended().unwrap();
+    let taken = snapshots(recorder, &path);
+    let reasons: Vec<_> = taken.iter().map(|s| s.reason).collect();
+    assert_eq!(reasons, [Reason::Start, Reason::AttemptEnd, Reason::End]);
+}
+
+/// Sleeps for an hour during the first of its snapshots.
+#[derive(Debug, Default)]
+struct Sleeper(u64);
+
+impl SnapshotSource for Sleeper {
+    fn name(&self) -> &'static str {
+        "sleeper"
+    }
+
+    fn take_snapshot(&mut self, _: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
+        self.0 += 1;
+        let summary = SnapshotSummary::failed(clock::now());
+        let slept = if self.0 == 1 { 3_600_000_000_000 } else { 0 };
+        let end = BootNanos(summary.end.0 + slept);
+        let end_mono = sleepwalk_trace::time::MonoNanos(summary.mono.0 + 500);
+        Ok(SnapshotSummary { end, end_mono, broken: false, ..summary })
+    }
+}
+
+#[test]
+fn a_snapshot_during_which_it_slept_is_repeated() {
+    let mut snapshotter = Snapshotter::new(Sleeper::default());
+    let mut journal = Journal::new(false);
+    snapshotter.record(Reason::Tick, &mut journal, |_| false).unwrap();
+    // Neither the hour nor the first try is in the costs.
+    assert_eq!(snapshotter.overhead().snapshot_max_ns, 500);
+    assert_eq!(snapshotter.overhead().snapshots, 1);
+}

@@ -25,6 +25,22 @@ static DROPPED: PerCpuArray<[u64; EVENT_KINDS]> = PerCpuArray::with_max_entries(
 #[map]
 static AWAKE: Array<u32> = Array::with_max_entries(1, 0);
 
+/// One of the values below. While user space is frozen, nobody wakes the agent: it could not run, and an interrupt
+/// that is pending when the platform goes to sleep ends that sleep at once.
+#[map]
+static USER_SPACE: Array<u32> = Array::with_max_entries(1, 0);
+
+/// It runs.
+pub const RUNNING: u32 = 0;
+/// It is being frozen. If that fails, it is thawed before `freeze_processes` ends (`kernel/power/process.c`, 5.10
+/// to 7.3).
+pub const FREEZING: u32 = 1;
+/// It is frozen.
+const FROZEN: u32 = 2;
+
+/// Several processors may reserve at once, so that none of them sees exactly the half.
+const HALF_FULL_BAND: u64 = 4096;
+
 /// How soon the agent needs an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
@@ -70,7 +86,12 @@ pub fn emit<T: 'static>(
         *to.cast::<Event>() = Event { time_ns, kind, value };
     }
     fill(to);
-    if urgency == Urgency::Now || waiting > u64::from(RING_BYTES / 2) {
+    // Half full: the events that get it there wake the agent, and not each one from then on.
+    let half = u64::from(RING_BYTES / 2);
+    let half_full = waiting + (size_of::<T>() as u64) > half && waiting <= half + HALF_FULL_BAND;
+    if user_space() == FROZEN {
+        entry.submit(BPF_RB_NO_WAKEUP.into());
+    } else if urgency == Urgency::Now || half_full {
         entry.submit(BPF_RB_FORCE_WAKEUP.into());
         wake_agent();
     } else {
@@ -93,10 +114,42 @@ pub fn emit_plain(time_ns: u64, kind: u32, value: u32, urgency: Urgency) {
     emit::<Event>(time_ns, kind, value, urgency, |_| {});
 }
 
-/// Marks the agent as awake, and returns whether it was asleep.
+/// Marks the agent as awake, and returns whether it was asleep: then the caller wakes it.
+///
+/// A program may be interrupted between the two steps for so long that the agent dozes off again. So it only
+/// stores where it also wakes.
 #[inline(always)]
 fn wake_agent() -> bool {
     let Some(awake) = AWAKE.get_ptr_mut(0) else { return true };
     // SAFETY: probe and agent only set the word as a whole; a race costs one more wake-up.
-    unsafe { core::ptr::replace(awake, 1) == 0 }
+    unsafe {
+        if awake.read_volatile() != 0 {
+            return false;
+        }
+        awake.write_volatile(1);
+    }
+    true
+}
+
+#[inline(always)]
+fn user_space() -> u32 {
+    // SAFETY: only the hook of the phases, one at a time, sets the word.
+    USER_SPACE.get_ptr(0).map_or(RUNNING, |state| unsafe { state.read_volatile() })
+}
+
+/// User space begins to be frozen, or runs.
+#[inline(always)]
+pub fn set_user_space(state: u32) {
+    if let Some(to) = USER_SPACE.get_ptr_mut(0) {
+        // SAFETY: as in `user_space`.
+        unsafe { to.write_volatile(state) };
+    }
+}
+
+/// `freeze_processes` has ended: unless it failed, user space is frozen.
+#[inline(always)]
+pub fn end_freezing() {
+    if user_space() == FREEZING {
+        set_user_space(FROZEN);
+    }
 }

@@ -14,7 +14,7 @@ use sleepwalk_trace::abi::{
     ACTION_ROOM, EVENT_PHASE_BEGIN, EVENT_PHASE_END, EVENT_SUSPEND_RETURN, EVENT_WAKE, PhaseEvent,
 };
 
-use crate::out::{Urgency, emit, emit_plain, now};
+use crate::out::{FREEZING, RUNNING, Urgency, emit, emit_plain, end_freezing, now, set_user_space};
 
 /// `power:suspend_resume(const char *action, int val, bool start)`.
 #[btf_tracepoint(function = "suspend_resume")]
@@ -45,6 +45,11 @@ fn phase(time_ns: u64, action: *const c_void, value: u32, start: u8) {
     unsafe { bpf_probe_read_kernel_str(first.as_mut_ptr().cast(), 8, action) };
     let begins = start != 0 && first == *b"suspend\0";
     let urgency = if begins { Urgency::Now } else { Urgency::Batch };
+    if begins || first == *b"thaw_pr\0" {
+        set_user_space(RUNNING);
+    } else if first == *b"freeze_\0" {
+        if start != 0 { set_user_space(FREEZING) } else { end_freezing() }
+    }
     emit::<PhaseEvent>(time_ns, kind, value, urgency, |event| {
         // SAFETY: `action` has ACTION_ROOM bytes, and the helper checks the source address.
         unsafe {

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use sleepwalk_vdev::{DEADLINE, DEFAULT_NAME, Device, Kernel, Program, Vdev, parts};
+use sleepwalk_vdev::{Boot, DEADLINE, DEFAULT_NAME, Device, Program, Vdev, parts};
 
 use crate::{build, paths, sh};
 
@@ -34,7 +34,7 @@ pub fn run() -> Result<()> {
     build::all().context("the programs cannot be built")?;
     sh::progress("step 2 of 3: the device");
     let vdev = Vdev::new(DEFAULT_NAME)?;
-    let device = vdev.up(Kernel::default(), DEADLINE, false)?;
+    let device = vdev.up(Boot::default(), DEADLINE)?;
     device.push(&[paths::workload_program()]).context("the workload cannot be brought over")?;
     sh::progress("step 3 of 3: the capture");
     let folder = paths::target().join("demo");

@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use sleepwalk_trace::units;
-use sleepwalk_vdev::{DEADLINE, DEFAULT_NAME, Kernel, Vdev, paths, sh};
+use sleepwalk_vdev::{Boot, DEADLINE, DEFAULT_NAME, Kernel, Refuses, Vdev, paths, sh};
 
 /// Sleepwalk's tasks
 #[derive(Parser)]
@@ -112,12 +112,15 @@ enum Task {
 enum Verb {
     /// Boot the device and print its serial
     Up {
-        /// kfunc, 6.12 or 6.1
+        /// The kernel: kfunc, 6.12, 6.1 and 5.10 are Debian's; gki-… is built, which takes minutes
         #[arg(long, default_value = Kernel::default().name(), value_parser = kernel)]
         kernel: Kernel,
         /// Add /dev/vda, an ext4 file system that outlives the device
         #[arg(long)]
         disk: bool,
+        /// Refuse something to the agent: debugfs, bpf (by SELinux) or kernel-memory (by lockdown)
+        #[arg(long, default_value = Refuses::default().name(), value_parser = refuses)]
+        refuse: Refuses,
     },
     /// Cut its power
     Down,
@@ -161,7 +164,9 @@ fn run(task: Task) -> Result<()> {
 
 fn vdev(vdev: &Vdev, verb: Verb) -> Result<()> {
     match verb {
-        Verb::Up { kernel, disk } => println!("{}", vdev.up(kernel, DEADLINE, disk)?.serial),
+        Verb::Up { kernel, disk, refuse: refuses } => {
+            println!("{}", vdev.up(Boot { kernel, disk, refuses }, DEADLINE)?.serial)
+        }
         Verb::Down => vdev.down()?,
         Verb::Status => println!("{}", vdev.status()),
         Verb::Shell { arguments } => return Err(vdev.device()?.shell(&arguments)),
@@ -170,7 +175,14 @@ fn vdev(vdev: &Vdev, verb: Verb) -> Result<()> {
 }
 
 fn kernel(name: &str) -> Result<Kernel, String> {
-    Kernel::of_name(name).ok_or_else(|| "it is kfunc, 6.12 or 6.1".to_owned())
+    let names = Kernel::ALL.map(Kernel::name);
+    Kernel::of_name(name).ok_or_else(|| format!("it is one of {}", names.join(", ")))
+}
+
+fn refuses(name: &str) -> Result<Refuses, String> {
+    let mut all = Refuses::ALL.into_iter();
+    let names = Refuses::ALL.map(Refuses::name);
+    all.find(|one| one.name() == name).ok_or_else(|| format!("it is one of {}", names.join(", ")))
 }
 
 #[cfg(test)]

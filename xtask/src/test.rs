@@ -18,10 +18,10 @@ const ALL_TESTS: [Kernel; 2] = [Kernel::Kfunc, Kernel::V6_12];
 /// The other kernels, and the files of tests that run on each of them. One is up at a time: an emulated
 /// device costs a core.
 const OTHERS: [Kernel; 3] = [Kernel::V6_1, Kernel::V5_10, Kernel::Gki6_1];
-const ON_EACH: [&str; 4] = ["outlive", "scenario", "sources", "waiters"];
+const ON_EACH: [&str; 5] = ["outlive", "refused", "scenario", "sources", "waiters"];
 
-/// The device whose power a test cuts; the test boots it.
-const POWER: &str = "test-power";
+/// The device that a test boots for itself: to cut its power, or to have it refuse something.
+const OWN: &str = "test-own";
 
 /// Some five times what the end-to-end tests take: beyond it a device hangs.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
@@ -41,8 +41,8 @@ pub fn run(kernels: &[Kernel], filter: &[OsString]) -> Result<()> {
     }
     sh::progress("the programs");
     build::all()?;
+    let _own = Reserved::new(OWN)?;
     if kernels.is_empty() {
-        let _power = Reserved::new(POWER)?;
         fails(end_to_end(&ALL_TESTS, &test_files()?, filter), "the end-to-end tests".to_owned());
     }
     for kernel in if kernels.is_empty() { &OTHERS } else { kernels } {
@@ -137,7 +137,7 @@ fn end_to_end(kernels: &[Kernel], files: &[String], filter: &[OsString]) -> Resu
     // They share the devices, and a device sleeps for all.
     cargo.args(["--", "--test-threads=1"]).args(filter);
     cargo.env("SLEEPWALK_E2E_DIST", paths::dist()).env("ADB", parts::adb()?);
-    cargo.env("SLEEPWALK_E2E_POWER", POWER);
+    cargo.env("SLEEPWALK_E2E_OWN", OWN);
     cargo.env("SLEEPWALK_E2E_DEVICES", devices.iter().map(pair).collect::<Vec<_>>().join(" "));
     let started = Instant::now();
     let result = sh::run_within(LIMIT, &mut cargo);

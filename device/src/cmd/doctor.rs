@@ -25,7 +25,7 @@ pub fn run(json: bool) -> Result<(String, bool)> {
             CheckState::Missing => "missing",
         };
         writeln!(text, "{state:<8}  {:<width$}  {}", check.name, check.found)?;
-        for (label, line) in [("lost", check.lost), ("fix", check.fix)] {
+        for (label, line) in [("lost", &check.lost), ("fix", &check.fix)] {
             if !line.is_empty() {
                 writeln!(text, "{:8}  {:width$}  {label}: {line}", "", "")?;
             }

@@ -8,10 +8,11 @@ pub mod version;
 
 use std::fmt;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
+use crate::probe::refusal;
 use crate::snapshot::{Kind, Opened, open, open_best};
 use crate::{capabilities, probe};
 
@@ -36,11 +37,11 @@ fn open_source(
     kernel: Result<&Kernel, &anyhow::Error>,
     capacity: u32,
 ) -> Result<Opened> {
-    let opened = capabilities::ensure_required().and_then(|()| match kind {
+    let opened = ensure_usable().and_then(|()| match kind {
         Some(kind) => open(kind, kernel, capacity),
         None => open_best(kernel, capacity),
     });
-    let opened = opened.context(Unusable)?;
+    let opened = opened.map_err(explained).context(Unusable)?;
     if !opened.why.is_empty() {
         log::warn!("snapshots come from {}: {}", opened.source.name(), opened.why);
     }
@@ -49,5 +50,22 @@ fn open_source(
 
 /// Loads and attaches the hooks.
 fn attach_hooks(kernel: Option<&Kernel>, edges: bool) -> Result<Hooks> {
-    Hooks::attach(kernel, edges).context(Unusable)
+    Hooks::attach(kernel, edges).map_err(explained).context(Unusable)
+}
+
+/// Fails where no kernel like this one, or no user like this one, can run the probe.
+fn ensure_usable() -> Result<()> {
+    capabilities::ensure_required()?;
+    match refusal::beforehand() {
+        Some(refusal) => bail!("{refusal}: {}", refusal.fix()),
+        None => Ok(()),
+    }
+}
+
+/// The error with the reason why the kernel refuses the probe, where the system shows it.
+fn explained(error: anyhow::Error) -> anyhow::Error {
+    match refusal::of(&error) {
+        Some(refusal) => error.context(format!("{refusal}: {}", refusal.fix())),
+        None => error,
+    }
 }

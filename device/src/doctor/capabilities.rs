@@ -13,7 +13,7 @@ use Capability::{
     CAP_SYSLOG,
 };
 
-use super::check::{Check, CheckState};
+use super::check::{Check, CheckState, Loss};
 use crate::capabilities::{is_effective, memlock_limits_maps};
 
 /// The folder for traces on a phone. It belongs to `shell`, so even root needs a capability to
@@ -29,53 +29,61 @@ const ROOT: &str = "run it as root: `adb root`, or through `su`";
 /// One check per capability.
 pub fn checks() -> Vec<Check> {
     vec![
-        required(CAP_BPF, "CAP_BPF", "everything: the kernel loads no probe"),
+        required(CAP_BPF, "CAP_BPF", Loss::everything("everything: the kernel loads no probe")),
         required(
             CAP_PERFMON,
             "CAP_PERFMON",
-            "everything: the probe may not trace the kernel, nor read its memory",
+            Loss::everything("everything: the probe may not trace the kernel, nor read its memory"),
         ),
         optional(
             CAP_SYSLOG,
             !shows_addresses(),
             "CAP_SYSLOG",
-            "the walk from the address in /proc/kallsyms, for kernels that lack the kfuncs",
+            Loss {
+                data: "the walk from the address in /proc/kallsyms, for kernels that lack the kfuncs",
+                times: "whole ms",
+                cost: "snapshots by debugfs or sysfs",
+            },
             ROOT,
         ),
         optional(
             CAP_DAC_READ_SEARCH,
             std::fs::read_dir(DEBUGFS).is_err(),
             "CAP_DAC_READ_SEARCH",
-            "debugfs: snapshots from it, and suspend_stats before Linux 5.4",
+            Loss::data("debugfs: snapshots from it, and suspend_stats before Linux 5.4"),
             ROOT,
         ),
         optional(
             CAP_DAC_OVERRIDE,
             !can_write(TRACES),
             "CAP_DAC_OVERRIDE",
-            "traces in /data/local/tmp",
+            Loss::data("traces in /data/local/tmp"),
             "run it as root, or give -o a file in a folder of this user's",
         ),
         optional(
             CAP_SYS_ADMIN,
             perf_is_closed(),
             "CAP_SYS_ADMIN",
-            "kprobes, which see returns, waits, count writes and wakes if fexit does not work: \
-             perf_event_paranoid above 2 closes them to CAP_PERFMON",
+            Loss::data(
+                "kprobes, which see returns, waits, count writes and wakes if fexit does not work: \
+                 perf_event_paranoid above 2 closes them to CAP_PERFMON",
+            ),
             "run it as root, or `echo 2 > /proc/sys/kernel/perf_event_paranoid`",
         ),
         optional(
             CAP_SYS_RESOURCE,
             memlock_limits_maps(),
             "CAP_SYS_RESOURCE",
-            "the probe's maps may not fit: before Linux 5.11 they count as locked memory",
+            Loss::everything(
+                "the probe's maps may not fit: before Linux 5.11 they count as locked memory",
+            ),
             "run it as root, or raise the limit: `ulimit -l unlimited`",
         ),
     ]
 }
 
 /// A capability without which nothing can be recorded.
-fn required(capability: Capability, name: &'static str, lost: &'static str) -> Check {
+fn required(capability: Capability, name: &'static str, lost: Loss) -> Check {
     check(capability, CheckState::Missing, true, name, lost, ROOT)
 }
 
@@ -84,7 +92,7 @@ fn optional(
     capability: Capability,
     needed: bool,
     name: &'static str,
-    lost: &'static str,
+    lost: Loss,
     fix: &'static str,
 ) -> Check {
     check(capability, CheckState::Degraded, needed, name, lost, fix)
@@ -95,7 +103,7 @@ fn check(
     otherwise: CheckState,
     needed: bool,
     name: &'static str,
-    lost: &'static str,
+    lost: Loss,
     fix: &'static str,
 ) -> Check {
     let found = match (is_effective(capability), needed) {

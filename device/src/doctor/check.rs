@@ -1,5 +1,7 @@
 //! The result of a check.
 
+use std::fmt;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -13,9 +15,9 @@ pub struct Check {
     /// The finding, or the error.
     pub found: String,
     /// The loss without it; empty if there is none.
-    pub lost: &'static str,
+    pub lost: String,
     /// The fix; empty if nothing is lost.
-    pub fix: &'static str,
+    pub fix: String,
 }
 
 /// Whether something works.
@@ -30,18 +32,53 @@ pub enum CheckState {
     Missing,
 }
 
+/// The loss of a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Kinds of data.
+    pub data: &'static str,
+    /// The resolution of times.
+    pub times: &'static str,
+    /// More work for the device.
+    pub cost: &'static str,
+}
+
+impl Loss {
+    /// Nothing is recorded.
+    pub const fn everything(why: &'static str) -> Self {
+        Self { data: why, times: "all", cost: "none" }
+    }
+
+    /// Data alone.
+    pub const fn data(data: &'static str) -> Self {
+        Self { data, times: "none", cost: "none" }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "data: {}; times: {}; cost: {}", self.data, self.times, self.cost)
+    }
+}
+
 impl Check {
     /// The check `name`: ok with what was found, or `otherwise` with the error.
     pub fn new(
         name: &'static str,
         otherwise: CheckState,
         result: Result<String>,
-        lost: &'static str,
-        fix: &'static str,
+        lost: Loss,
+        fix: impl Into<String>,
     ) -> Self {
         match result {
-            Ok(found) => Self { name, state: CheckState::Ok, found, lost: "", fix: "" },
-            Err(error) => Self { name, state: otherwise, found: format!("{error:#}"), lost, fix },
+            Ok(found) => {
+                let (lost, fix) = (String::new(), String::new());
+                Self { name, state: CheckState::Ok, found, lost, fix }
+            }
+            Err(error) => {
+                let (found, lost, fix) = (format!("{error:#}"), lost.to_string(), fix.into());
+                Self { name, state: otherwise, found, lost, fix }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod events;
 pub mod hooks;
 pub mod kfunc_link;
 pub mod lean_aya;
+pub mod refusal;
 pub mod run_prog;
 
 use std::fs::File;
@@ -30,7 +31,7 @@ pub fn kernel() -> Result<Kernel> {
     let mut bytes = Vec::new();
     File::open(VMLINUX).and_then(|mut file| file.read_to_end(&mut bytes)).with_context(|| {
         match std::fs::exists(VMLINUX) {
-            Ok(false) => format!("{VMLINUX}: the kernel was built without CONFIG_DEBUG_INFO_BTF"),
+            Ok(false) => format!("{VMLINUX}: the kernel has none"),
             _ => format!("{VMLINUX} cannot be read"),
         }
     })?;

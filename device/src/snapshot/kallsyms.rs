@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::utsname::uname;
 use sleepwalk_trace::abi::WALK_DONE;
+use thiserror::Error;
 
 use super::frozen_kmi::{self, FrozenKmi};
 use super::sysfs::Sysfs;
@@ -135,6 +136,23 @@ impl SnapshotSource for Kallsyms {
     }
 }
 
+/// Why the address of the list's head is not known.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum NoAddress {
+    /// The kernel lists no data.
+    #[error(
+        "{KALLSYMS} has no wakeup_sources: it needs a kernel with CONFIG_KALLSYMS_ALL=y and \
+         CONFIG_PM_SLEEP=y"
+    )]
+    Absent,
+    /// It is 0.
+    #[error("{KALLSYMS} hides the address of wakeup_sources: run it as root with CAP_SYSLOG")]
+    Hidden,
+    /// So many symbols have the name.
+    #[error("{KALLSYMS} has {0} symbols wakeup_sources: it is not clear which one is the list")]
+    Several(usize),
+}
+
 /// The address of the list's head. A line is `ADDRESS TYPE NAME`, followed by `[MODULE]` for the
 /// symbol of a module (`s_show`, `kernel/kallsyms.c`, 7.3).
 fn head(mut symbols: impl BufRead) -> Result<u64> {
@@ -149,21 +167,10 @@ fn head(mut symbols: impl BufRead) -> Result<u64> {
         line.clear();
     }
     match found[..] {
-        [] => bail!(
-            "{KALLSYMS} has no wakeup_sources: it needs a kernel with CONFIG_KALLSYMS_ALL=y and \
-             CONFIG_PM_SLEEP=y"
-        ),
-        [head] => {
-            ensure!(
-                head != 0,
-                "{KALLSYMS} hides the address of wakeup_sources: run it as root with CAP_SYSLOG"
-            );
-            Ok(head)
-        }
-        _ => bail!(
-            "{KALLSYMS} has {} symbols wakeup_sources: it is not clear which one is the list",
-            found.len()
-        ),
+        [] => bail!(NoAddress::Absent),
+        [0] => bail!(NoAddress::Hidden),
+        [head] => Ok(head),
+        _ => bail!(NoAddress::Several(found.len())),
     }
 }
 

@@ -26,6 +26,8 @@ use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos};
 
 use crate::probe::btf::Kernel;
 
+pub use self::kallsyms::NoAddress;
+
 /// Identifies a source within its snapshot, and in the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {

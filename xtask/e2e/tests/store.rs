@@ -7,7 +7,7 @@ use sleepwalk_e2e::trace::Trace;
 use sleepwalk_e2e::{Device, debugfs, device};
 use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{EDGE_ACTIVE, Record};
-use sleepwalk_vdev::{DEADLINE, FOLDER, Kernel, Vdev};
+use sleepwalk_vdev::{Boot, DEADLINE, FOLDER, Vdev};
 
 /// The file's length at each look, in bytes.
 fn lengths(device: &Device, file: &str, looks: u32) -> Result<Vec<u64>> {
@@ -228,12 +228,12 @@ struct Victim(Vdev);
 
 impl Victim {
     fn new() -> Result<Self> {
-        Ok(Self(Vdev::new(&variable("SLEEPWALK_E2E_POWER")?.to_string_lossy())?))
+        Ok(Self(Vdev::new(&variable("SLEEPWALK_E2E_OWN")?.to_string_lossy())?))
     }
 
     /// Boots it with its disk mounted.
     fn up(&self) -> Result<Device> {
-        let device = self.0.up(Kernel::default(), DEADLINE, true)?;
+        let device = self.0.up(Boot { disk: true, ..Boot::default() }, DEADLINE)?;
         device::prepare(&device)?;
         device.sh("modprobe virtio_blk; modprobe ext4; mkdir disk; mount -t ext4 /dev/vda disk")?;
         Ok(device)

@@ -36,7 +36,14 @@ const MODULES: [&str; 12] = [
 ];
 
 /// Writes the archive.
-pub(crate) fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<()> {
+///
+/// The device's init loads and enforces `policy`.
+pub(crate) fn write(
+    kernel: &KernelFiles,
+    userland: &Path,
+    policy: Option<&[u8]>,
+    to: &Path,
+) -> Result<()> {
     let mut archive = Archive::default();
     for folder in ["proc", "sys", "dev", "tmp", "run", "data", "system", "etc", "usr"] {
         archive.folder(folder)?;
@@ -50,6 +57,9 @@ pub(crate) fn write(kernel: &KernelFiles, userland: &Path, to: &Path) -> Result<
     archive.file("init", 0o755, INIT.as_bytes())?;
     archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/data/local/tmp:/system/bin/sh\n")?;
     archive.file("etc/group", 0o644, b"root:x:0:\n")?;
+    if let Some(policy) = policy {
+        archive.file("etc/selinux-policy", 0o600, policy)?;
+    }
 
     for folder in ["usr/bin", "usr/sbin", "usr/lib"] {
         copy(&mut archive, userland, folder)?;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::boot::Boot;
 use crate::device::Device;
-use crate::packages::Kernel;
 use crate::parts::{self, Parts};
 use crate::qemu::Qemu;
 use crate::{disk, initramfs, paths, sh};
@@ -58,10 +58,8 @@ impl Vdev {
 
     /// Boots the device, or takes the running one, and returns when adb answers; `deadline` is for
     /// that alone, not for downloads or for waiting until another task is done.
-    ///
-    /// With a `disk`, one that it boots has a disk, `/dev/vda`, with an empty ext4 at the first time.
-    /// It stays when the device goes down, and so outlives a power cut.
-    pub fn up(&self, kernel: Kernel, deadline: Duration, disk: bool) -> Result<Device> {
+    pub fn up(&self, boot: Boot, deadline: Duration) -> Result<Device> {
+        let kernel = boot.kernel;
         let parts = parts::ensure(kernel)?;
         let _alone = self.alone()?;
         let (qemu, started) = match self.running() {
@@ -72,7 +70,7 @@ impl Vdev {
                 self.name,
                 qemu.kernel.name()
             ),
-            None => self.boot(&parts, kernel, disk)?,
+            None => self.boot(&parts, boot)?,
         };
         let device = Device::new(serial(qemu), parts.adb);
         let Err(error) = self.wait(&device, qemu, started + deadline) else {
@@ -87,15 +85,16 @@ impl Vdev {
     }
 
     /// Starts the emulator, and returns when that was.
-    fn boot(&self, parts: &Parts, kernel: Kernel, disk: bool) -> Result<(Qemu, Instant)> {
+    fn boot(&self, parts: &Parts, boot: Boot) -> Result<(Qemu, Instant)> {
         self.clean_up()?;
         let image = self.folder.join(INITRAMFS);
-        initramfs::write(&parts.kernel, &parts.userland, &image)?;
-        let disk = disk.then(|| disk::ensure(&self.folder)).transpose()?;
+        let policy = boot.refuses.policy()?;
+        initramfs::write(&parts.kernel, &parts.userland, policy.as_deref(), &image)?;
+        let disk = boot.disk.then(|| disk::ensure(&self.folder)).transpose()?;
         sh::progress(format!("booting {}", parts.kernel.image.display()));
         let started = Instant::now();
         let (qemu, files) = (&parts.qemu, &parts.kernel);
-        let qemu = Qemu::start(qemu, &self.folder, kernel, files, &image, disk.as_deref())?;
+        let qemu = Qemu::start(qemu, &self.folder, boot, files, &image, disk.as_deref())?;
         Ok((qemu, started))
     }
 

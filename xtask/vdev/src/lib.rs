@@ -3,6 +3,7 @@
 //! [`Vdev`] is an instance with a name and a folder `target/vdev/run/NAME`, [`OwnDevice`] one that a
 //! task has to itself, and [`Device`] is how tasks and tests speak to a running one, over adb.
 
+mod boot;
 pub mod debian;
 mod device;
 mod disk;
@@ -19,6 +20,7 @@ mod qemu;
 pub mod sh;
 pub mod system;
 
+pub use boot::{Boot, Refuses};
 pub use device::{Device, FOLDER};
 pub use instance::{DEADLINE, DEFAULT_NAME, Vdev};
 pub use own::{OwnDevice, Reserved};

@@ -6,6 +6,7 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use anyhow::{Context, Result};
 
+use crate::boot::Boot;
 use crate::device::Device;
 use crate::instance::{DEADLINE, Vdev};
 use crate::packages::Kernel;
@@ -40,7 +41,7 @@ impl OwnDevice {
         if vdev.running().is_some() {
             vdev.down()?;
         }
-        let device = vdev.up(kernel, DEADLINE, false)?;
+        let device = vdev.up(Boot { kernel, ..Boot::default() }, DEADLINE)?;
         Ok(OwnDevice { vdev, device, _alone: alone })
     }
 

@@ -73,6 +73,14 @@ impl Kernel {
         Kernel::ALL.into_iter().find(|kernel| kernel.name() == name)
     }
 
+    /// The processor that the emulator has for it: a cortex-a72 has no pages of 16 KiB.
+    pub(crate) fn processor(self) -> &'static str {
+        match self {
+            Kernel::Gki6_12Pages16 => "cortex-a76",
+            _ => "cortex-a72",
+        }
+    }
+
     fn origin(self) -> Origin {
         let gki = |suites, source| Gki { suites, source, btf: true, page_kib: 4 };
         let gki_6_12 = gki(&["trixie"], "linux-source-6.12");
@@ -85,7 +93,7 @@ impl Kernel {
             Kernel::V6_12 => Origin::Packaged(&[&["trixie"]]),
             Kernel::V6_1 => Origin::Packaged(&[&["bookworm"]]),
             Kernel::V5_10 => Origin::Packaged(&[&["bullseye"]]),
-            Kernel::Gki7 => Origin::Built(gki(&["sid"], "linux-source")),
+            Kernel::Gki7 => Origin::Built(gki(&["trixie-backports", "trixie"], "linux-source")),
             Kernel::Gki6_12 => Origin::Built(gki_6_12),
             Kernel::Gki6_12Pages16 => Origin::Built(Gki { page_kib: 16, ..gki_6_12 }),
             Kernel::Gki6_1 => Origin::Built(gki(&["bookworm"], "linux-source-6.1")),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::boot::Boot;
 use crate::instance::INITRAMFS;
 use crate::packages::{Kernel, KernelFiles};
 use crate::sh;
@@ -31,7 +32,7 @@ impl Qemu {
     pub fn start(
         qemu: &Path,
         folder: &Path,
-        kernel: Kernel,
+        boot: Boot,
         files: &KernelFiles,
         initramfs: &Path,
         disk: Option<&Path>,
@@ -41,14 +42,15 @@ impl Qemu {
         command
             .current_dir(folder)
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-daemonize"])
-            .args(["-machine", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024"])
+            .args(["-machine", "virt", "-cpu", boot.kernel.processor(), "-smp", "2", "-m", "1024"])
             .arg("-kernel")
             .arg(&files.image)
             .arg("-initrd")
             .arg(initramfs)
             // A panic ends the emulator (with -no-reboot) instead of hanging; the console stays on
             // through a suspend, so that what goes wrong in there is seen.
-            .args(["-append", "console=ttyAMA0 panic=-1 no_console_suspend"])
+            .arg("-append")
+            .arg(format!("console=ttyAMA0 panic=-1 no_console_suspend{}", boot.refuses.arguments()))
             .arg("-no-reboot")
             .args(["-serial", "file:console.log", "-pidfile", "qemu.pid"])
             .arg("-netdev")
@@ -69,7 +71,7 @@ impl Qemu {
 
         let pid = fs::read_to_string(folder.join("qemu.pid")).context("qemu left no pid")?;
         let pid = pid.trim().parse().with_context(|| format!("qemu's pid {pid:?} is no number"))?;
-        let started = Qemu { pid, port, kernel };
+        let started = Qemu { pid, port, kernel: boot.kernel };
         fs::write(state_file(folder), started.to_text())
             .with_context(|| format!("{} cannot be written", state_file(folder).display()))?;
         Ok(started)

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 
 use anyhow::{Result, ensure};
+use nix::errno::Errno;
 use sleepwalk_trace::record::{Note, Session};
 
-use super::{attach_hooks, kernel, open_source, version};
+use super::{Unusable, attach_hooks, kernel, open_source, version};
 use crate::args::RecordOptions;
 use crate::capture::detach;
 use crate::capture::lock::CaptureLock;
@@ -28,7 +29,11 @@ pub fn run(options: &RecordOptions) -> Result<()> {
     let path = choose(&options.output, clock::now().real);
     // Before anything is loaded, which takes seconds: a bad path is reported at once.
     sigbus::handle()?;
-    let store = Store::create(&path, context::page_size(), options.bounds)?;
+    let store = Store::create(&path, context::page_size(), options.bounds);
+    let full =
+        |error: &anyhow::Error| matches!(error.downcast_ref(), Some(Errno::ENOSPC | Errno::EDQUOT));
+    let store =
+        store.map_err(|error| if full(&error) { error.context(Unusable) } else { error })?;
     let Loaded { source, notes, mut hooks, mut wakeups, surroundings, session } =
         match load(options, signals) {
             Ok(loaded) => loaded,

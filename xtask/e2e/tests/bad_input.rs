@@ -103,6 +103,7 @@ fn a_second_capture_names_the_first() -> Result<()> {
 fn errors_come_before_anything_is_loaded() -> Result<()> {
     let device = device::with_kfuncs()?;
     device.sh("mkdir -p fixed; mount -t tmpfs -o ro none fixed")?;
+    device.sh("mkdir -p tiny; mount -t tmpfs -o size=4k none tiny; echo full > tiny/it")?;
     // A user who may not load anything would get that error instead.
     let user = "shell:x:2000:2000::/:/bin/sh";
     device.sh(&format!("grep -q '^shell:' /etc/passwd || echo {user} >> /etc/passwd"))?;
@@ -112,6 +113,7 @@ fn errors_come_before_anything_is_loaded() -> Result<()> {
         ("-o no/", 1, "No such file"),
         ("-o fixed/a.swk", 1, "fixed/a.swk cannot be created: Read-only file system"),
         ("-o closed/a.swk", 1, "closed/a.swk cannot be created: Permission denied"),
+        ("-o tiny/a.swk", 4, "free some space there"),
         ("-o there.swk", 1, "there.swk cannot be created: it exists already"),
         ("-o a.swk -d 0s", 2, "`0s`"),
         ("-o a.swk --interval 0s", 2, "`0s`"),
@@ -128,7 +130,7 @@ fn errors_come_before_anything_is_loaded() -> Result<()> {
         assert_eq!(text.lines().count(), 1, "{options}: {text}");
         ensure!(text.contains(why), "{options}: {text}");
     }
-    device.sh("umount fixed")?;
+    assert_eq!(device.sh("ls tiny; umount fixed tiny")?, "it");
     assert_eq!(device.sh("cat there.swk")?, "precious");
     ensure!(!device.sh("ls")?.contains("a.swk"), "it left a trace");
     // A source that this kernel cannot give, to one who may.

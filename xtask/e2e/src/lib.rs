@@ -13,6 +13,7 @@ pub mod device;
 pub mod ftrace;
 pub mod held;
 pub mod ledger;
+pub mod own;
 pub mod reported;
 pub mod scenario;
 pub mod snapshot;

@@ -3,35 +3,18 @@
 use anyhow::{Context as _, Result, ensure};
 use sleepwalk_e2e::Device;
 use sleepwalk_e2e::device::{self, Tested};
-use sleepwalk_vdev::{Boot, DEADLINE, Kernel, Refuses, Vdev};
-
-/// A device that one test boots.
-struct Own(Vdev);
-
-impl Own {
-    fn new() -> Result<Self> {
-        Ok(Self(Vdev::new(&device::variable("SLEEPWALK_E2E_OWN")?.to_string_lossy())?))
-    }
-
-    fn up(&self, kernel: Kernel, refuses: Refuses) -> Result<Device> {
-        let device = self.0.up(Boot { kernel, refuses, ..Boot::default() }, DEADLINE)?;
-        device::prepare(&device)?;
-        Ok(device)
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        // `cargo xtask test` does it again.
-        let _ = self.0.down();
-    }
-}
+use sleepwalk_e2e::own::Own;
+use sleepwalk_vdev::{Boot, Refuses};
 
 /// Those of the kernels under test that have SELinux and lockdown.
 fn like_a_phone() -> Result<Vec<Tested>> {
     let mut each = device::each()?;
     each.retain(|tested| tested.kernel.name().starts_with("gki-"));
     Ok(each)
+}
+
+fn boot(tested: &Tested, refuses: Refuses) -> Boot {
+    Boot { kernel: tested.kernel, refuses, ..Boot::default() }
 }
 
 /// `record` and `doctor` fail with exit code 4 and with each of `parts`, and leave nothing.
@@ -56,7 +39,7 @@ fn is_refused(device: &Device, parts: &[&str]) -> Result<()> {
 fn a_denial_of_selinux_is_quoted() -> Result<()> {
     for tested in like_a_phone()? {
         let own = Own::new()?;
-        let device = own.up(tested.kernel, Refuses::Bpf)?;
+        let device = own.up(boot(&tested, Refuses::Bpf))?;
         assert_eq!(device.sh("cat /sys/fs/selinux/enforce")?, "1");
         is_refused(
             &device,
@@ -76,7 +59,7 @@ fn a_denial_of_selinux_is_quoted() -> Result<()> {
 fn a_locked_down_kernel_is_named() -> Result<()> {
     for tested in like_a_phone()? {
         let own = Own::new()?;
-        let device = own.up(tested.kernel, Refuses::KernelMemory)?;
+        let device = own.up(boot(&tested, Refuses::KernelMemory))?;
         is_refused(&device, &["locked down", "boot the kernel without"])
             .with_context(|| tested.kernel.name())?;
     }
@@ -88,7 +71,7 @@ fn a_locked_down_kernel_is_named() -> Result<()> {
 fn without_debugfs_the_walk_works() -> Result<()> {
     for tested in like_a_phone()? {
         let own = Own::new()?;
-        let device = own.up(tested.kernel, Refuses::Debugfs)?;
+        let device = own.up(boot(&tested, Refuses::Debugfs))?;
         assert_eq!(device.sh("ls /sys/kernel/debug")?, "");
         let doctor = device.sh("./sleepwalkd doctor")?;
         let best = tested.best;

@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use sleepwalk_e2e::device::variable;
+use sleepwalk_e2e::own::Own;
 use sleepwalk_e2e::trace::Trace;
 use sleepwalk_e2e::{Device, debugfs, device};
 use sleepwalk_trace::read::{Item, Reader};
 use sleepwalk_trace::record::{EDGE_ACTIVE, Record};
-use sleepwalk_vdev::{Boot, DEADLINE, FOLDER, Vdev};
+use sleepwalk_vdev::{Boot, FOLDER};
 
 /// The file's length at each look, in bytes.
 fn lengths(device: &Device, file: &str, looks: u32) -> Result<Vec<u64>> {
@@ -223,33 +223,11 @@ fn each_capture_in_a_folder_has_its_own_file() -> Result<()> {
     Ok(())
 }
 
-/// Another device, whose power a test cuts.
-struct Victim(Vdev);
-
-impl Victim {
-    fn new() -> Result<Self> {
-        Ok(Self(Vdev::new(&variable("SLEEPWALK_E2E_OWN")?.to_string_lossy())?))
-    }
-
-    /// Boots it with its disk mounted.
-    fn up(&self) -> Result<Device> {
-        let device = self.0.up(Boot { disk: true, ..Boot::default() }, DEADLINE)?;
-        device::prepare(&device)?;
-        device.sh("modprobe virtio_blk; modprobe ext4; mkdir disk; mount -t ext4 /dev/vda disk")?;
-        Ok(device)
-    }
-
-    /// Kills the emulator: nothing in the device notices before.
-    fn cut(&self) -> Result<()> {
-        self.0.down()
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        // `cargo xtask test` does it again, and removes the disk.
-        let _ = self.cut();
-    }
+/// Boots another device, whose power a test cuts, with its disk mounted.
+fn up(victim: &Own) -> Result<Device> {
+    let device = victim.up(Boot { disk: true, ..Boot::default() })?;
+    device.sh("modprobe virtio_blk; modprobe ext4; mkdir disk; mount -t ext4 /dev/vda disk")?;
+    Ok(device)
 }
 
 /// A power cut may cost as much: 5 s, or the last attempt.
@@ -257,8 +235,8 @@ const LOSS_NS: u64 = 5_000_000_000;
 
 #[test]
 fn a_power_cut_costs_at_most_five_seconds() -> Result<()> {
-    let victim = Victim::new()?;
-    let device = victim.up()?;
+    let victim = Own::new()?;
+    let device = up(&victim)?;
     // Writeback by the kernel within this test would hide that the agent does not sync.
     device.sh("echo 0 > /sys/power/sync_on_suspend; cd /proc/sys/vm
          echo 60000 > dirty_expire_centisecs; echo 60000 > dirty_writeback_centisecs")?;
@@ -283,7 +261,7 @@ fn a_power_cut_costs_at_most_five_seconds() -> Result<()> {
     victim.cut()?;
     drop((pulse, agent));
 
-    let device = victim.up()?;
+    let device = up(&victim)?;
     let bytes = device.pull("disk/a.swk")?;
     let mut reader = Reader::open(&bytes)?;
     let mut strings = std::collections::BTreeMap::new();
@@ -324,8 +302,8 @@ fn a_power_cut_costs_at_most_five_seconds() -> Result<()> {
 
 #[test]
 fn a_power_cut_costs_at_most_the_last_attempt() -> Result<()> {
-    let victim = Victim::new()?;
-    let device = victim.up()?;
+    let victim = Own::new()?;
+    let device = up(&victim)?;
     device.sh("rm -f disk/*; echo 0 > /sys/power/sync_on_suspend; cd /proc/sys/vm
          echo 60000 > dirty_expire_centisecs; echo 60000 > dirty_writeback_centisecs")?;
     let agent = device.start("./sleepwalkd record -o disk/b.swk --interval 1h", "ready")?;
@@ -335,7 +313,7 @@ fn a_power_cut_costs_at_most_the_last_attempt() -> Result<()> {
     victim.cut()?;
     drop((suspend, agent));
 
-    let device = victim.up()?;
+    let device = up(&victim)?;
     let bytes = device.pull("disk/b.swk")?;
     let returns = Reader::open(&bytes)?
         .filter(|item| matches!(item, Item::Record(r) if matches!(r.record, Record::Return(_))))

@@ -4,6 +4,7 @@
 
 export PATH=/usr/bin:/usr/sbin HOME=/data/local/tmp
 /usr/bin/busybox --install -s /usr/bin
+ln -sf busybox /usr/bin/sh
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -79,7 +80,8 @@ fi
 cd /
 echo "sleepwalk: device is up"
 while :; do
-    ADBD_PORT=5555 sh -c "$in_groups" sh adbd < /dev/null &
+    # A test may want another user, as adbd has on a user build.
+    ADBD_PORT=5555 sh -c "$in_groups" sh $(cat /run/adbd 2> /dev/null || echo adbd) < /dev/null &
     adbd=$!
     wait "$adbd"
     echo "sleepwalk: adbd ended with $?"

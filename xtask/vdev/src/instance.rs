@@ -27,6 +27,7 @@ const UP: &str = "sleepwalk: device is up";
 pub(crate) const INITRAMFS: &str = "initramfs.cpio";
 
 /// An instance, running or not.
+#[derive(Debug)]
 pub struct Vdev {
     name: String,
     folder: PathBuf,

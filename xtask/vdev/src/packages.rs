@@ -207,13 +207,15 @@ fn kernel_files(home: &Path) -> Result<KernelFiles> {
     Ok(KernelFiles { image, modules })
 }
 
-/// adbd, busybox and their libraries, unpacked; returns the folder.
+/// adbd, busybox, dash and their libraries, unpacked; returns the folder.
 pub(crate) fn userland() -> Result<PathBuf> {
     let home = userland_home();
     if home.is_dir() {
         return Ok(home);
     }
-    let packages = Packages { suites: &["trixie"], names: &["adbd", "busybox-static"], only: &[] };
+    // Busybox' shell runs its own programs first, whatever else has their names.
+    let names = &["adbd", "busybox-static", "dash"];
+    let packages = Packages { suites: &["trixie"], names, only: &[] };
     unpack(&packages, &home, |_| Ok(()))?;
     Ok(home)
 }

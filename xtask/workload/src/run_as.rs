@@ -16,7 +16,7 @@ use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 #[derive(Args, Debug, PartialEq)]
 pub struct Options {
     /// The user's number, which is the group's too
-    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..u32::MAX as i64))]
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(..u32::MAX as i64))]
     pub user: u32,
     /// The kernel's names in small letters, without their `CAP_`
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = capability)]

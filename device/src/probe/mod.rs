@@ -31,7 +31,7 @@ pub fn kernel() -> Result<Kernel> {
     let mut bytes = Vec::new();
     File::open(VMLINUX).and_then(|mut file| file.read_to_end(&mut bytes)).with_context(|| {
         match std::fs::exists(VMLINUX) {
-            Ok(false) => format!("{VMLINUX}: the kernel has none"),
+            Ok(false) => format!("{VMLINUX}: the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"),
             _ => format!("{VMLINUX} cannot be read"),
         }
     })?;

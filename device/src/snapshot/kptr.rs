@@ -166,11 +166,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let setting = folder.path().join("kptr_restrict");
         fs::write(&setting, "2").unwrap();
-        let file = File::options().read(true).write(true).open(&setting).unwrap();
-        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();
-        // SAFETY: the child does system calls alone, and ends.
+        // SAFETY: the child is killed before it could do anything that the other threads would mind.
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
+                // Not in the parent: the drop of a lock unlocks it for all who share the open file.
+                let file = File::options().read(true).write(true).open(&setting).unwrap();
+                let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();
                 let _ = while_lowered(&lock, 2, || {
                     // SAFETY: as `kill -9` from outside.
                     unsafe { libc::kill(libc::getpid(), libc::SIGKILL) }
@@ -180,7 +181,6 @@ mod tests {
             }
             ForkResult::Parent { child } => {
                 assert!(matches!(waitpid(child, None), Ok(WaitStatus::Signaled(..))));
-                drop(lock);
                 // The one that lowered it holds the lock until it is set back.
                 let file = File::open(&setting).unwrap();
                 let _lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();

@@ -34,11 +34,10 @@ pub struct Snapshotter<S> {
     room: usize,
     /// The costs so far; the other fields are 0.
     overhead: Overhead,
-    last_took_ns: u64,
     last_began: BootNanos,
 }
 
-/// A snapshot that takes longer is not taken more often than once in [`PAUSE_NS`].
+/// Where snapshots take longer than this, in the mean, they are not taken more often than once in [`PAUSE_NS`].
 const SLOW_NS: u64 = 5_000_000;
 const PAUSE_NS: u64 = 2_000_000_000;
 
@@ -47,12 +46,13 @@ impl<S: SnapshotSource> Snapshotter<S> {
     pub fn new(source: S) -> Self {
         let (encoder, overhead) = (DeltaEncoder::default(), Overhead::default());
         let last_began = BootNanos::default();
-        Self { source, encoder, full_at: 0, room: BYTES, overhead, last_took_ns: 0, last_began }
+        Self { source, encoder, full_at: 0, room: BYTES, overhead, last_began }
     }
 
     /// Whether snapshots are slow here, and the last one is only just over.
     pub fn pauses(&self, now: BootNanos) -> bool {
-        self.last_took_ns > SLOW_NS && now.since(self.last_began) < PAUSE_NS
+        let Overhead { snapshots, snapshots_ns, .. } = self.overhead;
+        snapshots_ns > snapshots * SLOW_NS && now.since(self.last_began) < PAUSE_NS
     }
 
     /// Takes a snapshot and records nothing.
@@ -85,7 +85,7 @@ impl<S: SnapshotSource> Snapshotter<S> {
             self.room = BYTES + BYTES_PER_SOURCE * states.len();
         }
         let took_ns = summary.took_ns();
-        (self.last_took_ns, self.last_began) = (took_ns, summary.begin);
+        self.last_began = summary.begin;
         let mut snapshot = Snapshot {
             reason,
             mono: summary.mono,

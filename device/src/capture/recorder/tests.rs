@@ -214,3 +214,32 @@ fn a_snapshot_during_which_it_slept_is_repeated() {
     assert_eq!(snapshotter.overhead().snapshot_max_ns, 500);
     assert_eq!(snapshotter.overhead().snapshots, 1);
 }
+
+/// As [`Fake`], and each snapshot takes so long.
+#[derive(Debug)]
+struct Slow(u64);
+
+impl SnapshotSource for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn take_snapshot(&mut self, _: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
+        let summary = SnapshotSummary::failed(clock::now());
+        let end = BootNanos(summary.end.0 + self.0);
+        let end_mono = sleepwalk_trace::time::MonoNanos(summary.mono.0 + self.0);
+        Ok(SnapshotSummary { end, end_mono, broken: false, ..summary })
+    }
+}
+
+#[test]
+fn slow_snapshots_keep_a_distance() {
+    for (took_ns, pauses) in [(1_000_000, false), (45_000_000, true)] {
+        let mut snapshotter = Snapshotter::new(Slow(took_ns));
+        let mut journal = Journal::new(false);
+        snapshotter.record(Reason::Tick, &mut journal, |_| false).unwrap();
+        let now = clock::now().boot;
+        assert_eq!(snapshotter.pauses(now), pauses, "{took_ns} ns");
+        assert!(!snapshotter.pauses(BootNanos(now.0 + 2_000_000_001)));
+    }
+}

@@ -85,7 +85,7 @@ fn hook_checks(kernel: Option<&Kernel>, kconfig: &Kconfig) -> Vec<Check> {
         Err(error) => {
             let (error, fix) = match refusal::of(&error) {
                 Some(refusal) => (error.context(refusal.to_string()), refusal.fix().to_owned()),
-                None => (error, fix),
+                None => (error, "none known: report the line above to Sleepwalk".to_owned()),
             };
             let lost = Loss::everything("everything: a capture does not start without its hooks");
             vec![Check::new("hooks", CheckState::Missing, Err(error), lost, fix)]

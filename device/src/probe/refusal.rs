@@ -5,11 +5,12 @@ use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use aya::maps::MapError;
 use nix::libc;
 use nix::sys::utsname::uname;
 use thiserror::Error;
 
-use super::run_prog::program_info;
+use super::run_prog::{LoadError, program_info};
 use crate::capabilities::version;
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
@@ -43,7 +44,7 @@ pub enum Refusal {
     Denied(String),
     /// SELinux is enforcing, and its message is not there or cannot be read.
     #[error(
-        "SELinux is enforcing and may deny it to {0}; {KERNEL_LOG} has no denial that can be read"
+        "SELinux is enforcing and may deny bpf(2) (class bpf) to {0}; {KERNEL_LOG} has no denial that can be read"
     )]
     MayBeDenied(String),
 }
@@ -82,11 +83,7 @@ pub fn beforehand() -> Option<Refusal> {
 
 /// The reason for an error in loading the probe.
 pub fn of(error: &anyhow::Error) -> Option<Refusal> {
-    let denied = |cause: &(dyn std::error::Error + 'static)| {
-        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        kind == Some(io::ErrorKind::PermissionDenied)
-    };
-    if !error.chain().any(denied) || fs::read(ENFORCE).ok().as_deref() != Some(b"1") {
+    if !is_denial(error) || fs::read(ENFORCE).ok().as_deref() != Some(b"1") {
         return None;
     }
     let context = fs::read_to_string(CONTEXT).unwrap_or_default();
@@ -95,6 +92,19 @@ pub fn of(error: &anyhow::Error) -> Option<Refusal> {
         Some(denial) => Refusal::Denied(denial),
         None => Refusal::MayBeDenied(context.escape_debug().to_string()),
     })
+}
+
+/// Whether bpf(2) was not permitted: another file that is closed to the agent is not its fault.
+fn is_denial(error: &anyhow::Error) -> bool {
+    let denied = |cause: &(dyn std::error::Error + 'static)| {
+        let map = cause.downcast_ref().and_then(|error| match error {
+            MapError::CreateError { io_error, .. } => Some(io_error),
+            _ => None,
+        });
+        let program = cause.downcast_ref::<LoadError>().map(|error| &error.0);
+        map.or(program).is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    error.chain().any(denied)
 }
 
 /// The level in brackets is in force (`lockdown_read`, `security/lockdown/lockdown.c`, 5.10 to 7.3).
@@ -170,7 +180,14 @@ mod tests {
 
     #[test]
     fn an_error_that_is_no_denial_is_not_selinuxs() {
-        let other = anyhow::Error::from(io::Error::from(io::ErrorKind::NotFound));
-        assert_eq!(of(&other), None);
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied] {
+            let other = anyhow::Error::from(io::Error::from(kind)).context("/proc/kallsyms");
+            assert!(!is_denial(&other), "{kind}");
+            let denied = kind == io::ErrorKind::PermissionDenied;
+            let map = MapError::CreateError { name: "SLOTS".into(), io_error: kind.into() };
+            assert_eq!(is_denial(&anyhow::Error::from(map).context("no map")), denied);
+            let program = anyhow::Error::from(LoadError(kind.into())).context("no program");
+            assert_eq!(is_denial(&program), denied);
+        }
     }
 }

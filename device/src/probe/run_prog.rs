@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use aya::maps::MapData;
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info, bpf_prog_type};
 use nix::libc;
+use thiserror::Error;
 
 /// `BPF_F_SLEEPABLE`, `include/uapi/linux/bpf.h`; syscall programs must have it (`bpf_check`).
 const SLEEPABLE: u32 = 1 << 4;
@@ -19,6 +20,11 @@ const LOG_ROOM: usize = 64 << 10;
 /// `BPF_LOG_LEVEL1` and `BPF_LOG_STATS`, `include/linux/bpf_verifier.h`.
 const LOG_LEVEL1: u32 = 1;
 const LOG_STATS: u32 = 4;
+
+/// bpf(2) did not load a program.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct LoadError(pub io::Error);
 
 /// How a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +98,7 @@ impl RunProgram {
                 log::debug!("verifier log of {program}:\n{text}");
                 let last = text.lines().rev().take(3).collect::<Vec<_>>();
                 let last = last.into_iter().rev().collect::<Vec<_>>().join("; ");
-                Err(error)
+                Err(LoadError(error))
                     .with_context(|| format!("the kernel refused the program {program} ({last})"))
             }
         }

@@ -202,6 +202,11 @@ impl Journal {
         (source.instance, source.state)
     }
 
+    /// How many sources are known from edges alone.
+    pub fn only_in_edges(&self) -> usize {
+        self.instances.only_in_edges()
+    }
+
     /// Whether a snapshot is due because too many sources are known from edges alone.
     pub fn snapshot_due(&self) -> bool {
         self.instances.snapshot_due()

@@ -12,7 +12,7 @@ use sleepwalk_trace::record::{End, HookRuns, Lost, Note, Overhead, Reason, Recor
 use sleepwalk_trace::time::BootNanos;
 
 use super::journal::{Journal, NextStep, begins_attempt, freeze_is_over};
-use super::snapshotter::Snapshotter;
+use super::snapshotter::{BYTES_PER_SOURCE, Snapshotter};
 use super::suspend_stats_returns::SuspendStatsReturns;
 use super::wakeups::{Wakeups, Woken};
 use crate::clock;
@@ -34,6 +34,9 @@ const ERROR_BYTES: usize = 512;
 /// The most events that the probe's ring holds: each has a header of the ring's own. A read of all that are there
 /// stops after so many, because the probe may be faster.
 const RING_EVENTS: usize = RING_BYTES as usize / (size_of::<Event>() + 8);
+
+/// The most bytes of a source that a snapshot is the first to have: its definition, and its state in each of three.
+const NEW_SOURCE: usize = 64 + 3 * BYTES_PER_SOURCE;
 
 /// After this many events without a pause, everything else gets a turn.
 const BATCH: usize = 1 << 16;
@@ -393,7 +396,10 @@ impl<S: SnapshotSource> Recorder<S> {
     /// Writes the pending records to the file.
     fn commit(&mut self) -> Result<()> {
         // Room for what one turn of the loop may add, and then for the end.
-        let keep = self.store.chunk() + 3 * self.snapshotter.room();
+        let snapshots = 3 * self.snapshotter.room();
+        // The next snapshot defines the sources that are known from edges alone once more, with their addresses.
+        let new = self.journal.only_in_edges() * NEW_SOURCE;
+        let keep = self.store.chunk() + snapshots + new;
         if self.journal.commit(&mut self.store, keep as u64)? {
             // The snapshot in a region's prologue may be old, and the edges since then are dropped
             // with the region before.

@@ -21,7 +21,7 @@ pub const TRIES: u32 = 3;
 /// A snapshot record has at most this many bytes, plus this many per source: ten counters of nine
 /// bytes, and the fields before them.
 const BYTES: usize = 1024;
-const BYTES_PER_SOURCE: usize = 112;
+pub const BYTES_PER_SOURCE: usize = 112;
 
 /// The snapshots of a capture.
 #[derive(Debug)]

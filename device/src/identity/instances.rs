@@ -95,6 +95,11 @@ pub enum EdgeOf {
 }
 
 impl Instances {
+    /// How many sources came up in edges since the last snapshot.
+    pub fn only_in_edges(&self) -> usize {
+        self.only_in_edges
+    }
+
     /// Whether a snapshot is due because too many sources are known from edges alone.
     pub fn snapshot_due(&self) -> bool {
         self.only_in_edges > MAX_ONLY_IN_EDGES

@@ -243,3 +243,67 @@ fn slow_snapshots_keep_a_distance() {
         assert!(!snapshotter.pauses(BootNanos(now.0 + 2_000_000_001)));
     }
 }
+
+/// Two hundred sources, of which the first snapshot has none.
+#[derive(Debug, Default)]
+struct Crowd(u64);
+
+impl SnapshotSource for Crowd {
+    fn name(&self) -> &'static str {
+        "crowd"
+    }
+
+    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
+        self.0 += 1;
+        let count = if self.0 == 1 { 0 } else { 200 };
+        for n in 0..count {
+            let counters = Counters::from_array([u64::MAX - 9; 10]);
+            visit(&Sample {
+                key: Key::Address(u64::MAX - 64 * n),
+                name_pointer: POINTER + n,
+                id: Some(u32::MAX - n as u32),
+                name: n.to_string().as_bytes(),
+                name_cut: false,
+                state: SourceState { state: 0, counters },
+            });
+        }
+        let summary = SnapshotSummary::failed(clock::now());
+        let all = count as u32;
+        Ok(SnapshotSummary { seen: all, stored: all, broken: false, ..summary })
+    }
+}
+
+const POINTER: u64 = 0xffff_8000_0000_0000;
+
+#[test]
+fn sources_from_edges_have_room_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.swk");
+    let bounds = Bounds { max_size: LEAST_SIZE, on_full: OnFull::Stop };
+    let store = Store::create(&path, 4096, bounds).unwrap();
+    let surroundings = Surroundings::open();
+    let source = Crowd::default();
+    let mut recorder =
+        Recorder::start(source, store, Session::default(), Vec::new(), surroundings, false)
+            .unwrap();
+    for n in 0..200 {
+        let name = crate::probe::events::InlineStr::new(n.to_string().as_bytes());
+        let kind = EventKind::Name { name_pointer: POINTER + n, name, cut: false };
+        recorder.journal.event(&ProbeEvent { at: BootNanos(n), kind });
+        let edge =
+            crate::probe::events::ProbeEdge { name_pointer: POINTER + n, active: true, state: 1 };
+        recorder.journal.event(&ProbeEvent { at: BootNanos(n), kind: EventKind::Edge(edge) });
+    }
+    let chunk = recorder.store.chunk();
+    while !recorder.store.is_full() {
+        // Small chunks, and large ones at last, the worst of which leaves 8 KiB.
+        let left = LEAST_SIZE - recorder.store.written();
+        let size = if left > 2 * chunk as u64 + 8192 { 1 } else { chunk };
+        while recorder.journal.pending() < size {
+            recorder.journal.push_now(&Record::Lost(Lost { events: 1 }));
+        }
+        recorder.commit().unwrap();
+    }
+    recorder.end("full", HookRuns::default()).unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() <= LEAST_SIZE);
+}

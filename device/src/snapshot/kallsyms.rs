@@ -76,7 +76,7 @@ impl Kallsyms {
                 Ok(count) => {
                     let checked = format!(
                         "the kernel has no BTF; struct wakeup_source is laid out as in {}, which sysfs \
-                         confirms for all of its {count} sources",
+                         confirms for {count} sources and contradicts for none",
                         table.name
                     );
                     let notes = [Some(checked), lowered].into_iter().flatten();

@@ -16,7 +16,8 @@ const NS_PER_MS: u64 = 1_000_000;
 /// One snapshot by the kernel's ids: the name and the state.
 type Sources = BTreeMap<u32, (Vec<u8>, SourceState)>;
 
-/// Whether `walk` reads what `printed` has, for every source of `printed`. Returns how many sources that is.
+/// Whether `walk` reads what `printed` has, for every source of `printed` that does not change meanwhile. Returns how
+/// many sources that is.
 pub fn check(walk: &mut dyn SnapshotSource, printed: &mut dyn SnapshotSource) -> Result<usize> {
     let before = sources(walk)?;
     let printed = sources(printed)?;
@@ -49,7 +50,7 @@ fn agree(before: &Sources, printed: &Sources, after: &Sources) -> Result<usize> 
     if let Some(id) = unknown {
         bail!("the walk does not find wakeup{id}");
     }
-    let (mut held, mut proven) = (0, false);
+    let (mut confirmed, mut proven) = (0, false);
     for (id, (name, first)) in before {
         // One that died meanwhile shows nothing; another one may have its id.
         let Some((_, second)) = after.get(id).filter(|(same, _)| same == name) else { continue };
@@ -69,11 +70,11 @@ fn agree(before: &Sources, printed: &Sources, after: &Sources) -> Result<usize> 
         if first == second && !first.torn() && !state.torn() {
             equal(first, state).with_context(|| format!("wakeup{id} differs"))?;
             proven |= first.counters.active_count > 0 && first.counters.last_ns >= NS_PER_MS;
+            confirmed += 1;
         }
-        held += 1;
     }
     ensure!(proven, "no source was active yet and at rest during the check: try again later");
-    Ok(held)
+    Ok(confirmed)
 }
 
 /// Fails with the first number that differs.

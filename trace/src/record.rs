@@ -432,7 +432,8 @@ pub struct HookRun {
     /// `run_cnt` of all its programs; `None` if the kernel does not count (`kernel.bpf_stats_enabled`).
     pub runs: Option<u64>,
     /// `recursion_misses` of all its programs: runs that the kernel left out, because the same program was
-    /// running on the same CPU. `None` if the kernel does not count them (before 5.12).
+    /// running on the same CPU, or for a kprobe any other one. `None` if the kernel does not count them (before
+    /// 5.12). Up to 6.6 it does not count those of kprobes (`trace_call_bpf`, `kernel/trace/bpf_trace.c`).
     pub missed: Option<u64>,
 }
 

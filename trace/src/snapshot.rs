@@ -146,6 +146,18 @@ impl DeltaEncoder {
     }
 }
 
+impl DeltaEncoder {
+    /// Forgets the sources that no snapshot will have again.
+    pub fn retain(&mut self, in_use: impl Fn(u32) -> bool) {
+        self.last.retain(|instance, _| in_use(*instance));
+    }
+
+    /// How many sources it remembers.
+    pub fn sources(&self) -> usize {
+        self.last.len()
+    }
+}
+
 fn delta(instance: u32, old: &SourceState, new: &SourceState) -> SourceDelta {
     let mut mask = 0;
     let mut deltas = Vec::new();
@@ -215,6 +227,11 @@ impl DeltaDecoder {
     /// All sources after the last applied snapshot, by instance.
     pub fn sources(&self) -> &BTreeMap<u32, SourceState> {
         &self.sources
+    }
+
+    /// Forgets the sources that no snapshot will have again.
+    pub fn retain(&mut self, in_use: impl Fn(u32) -> bool) {
+        self.sources.retain(|instance, _| in_use(*instance));
     }
 
     /// Records were lost: no state is known until the next full snapshot.

@@ -38,6 +38,11 @@ impl Clocks {
         MonoNanos(at.0.saturating_sub(self.suspended_ns))
     }
 
+    /// Nanoseconds from `earlier` to this reading, without sleep.
+    pub fn awake_since(&self, earlier: &Self) -> u64 {
+        self.mono().0.saturating_sub(earlier.mono().0)
+    }
+
     /// The CLOCK_REALTIME reading at `at`, if the clock was not set in between.
     pub fn real_at(&self, at: BootNanos) -> RealNanos {
         let since = at.0.wrapping_sub(self.boot.0) as i64;
@@ -49,5 +54,18 @@ impl BootNanos {
     /// Nanoseconds from `earlier` to `self`; 0 if `earlier` is the later one.
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_awake_is_without_sleep() {
+        let earlier = Clocks { boot: BootNanos(1_000), suspended_ns: 100, ..Clocks::default() };
+        let later = Clocks { boot: BootNanos(9_000), suspended_ns: 7_600, ..Clocks::default() };
+        assert_eq!(later.awake_since(&earlier), 500);
+        assert_eq!(earlier.awake_since(&later), 0);
     }
 }

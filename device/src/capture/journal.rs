@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use sleepwalk_trace::chunk::chunk_len;
 use sleepwalk_trace::record::{
@@ -138,8 +140,8 @@ impl Journal {
         self.state = None;
         self.events = 0;
         if let Some(prologue) = &mut self.out.prologue {
-            let known = self.strings.ids();
-            prologue.commit(|string| known.contains(&string));
+            let (strings, sources) = (self.strings.ids(), self.instances.in_use());
+            prologue.commit(|string| strings.contains(&string), |one| sources.contains(&one));
         }
         match self.out.writer.seal(clock::now()) {
             Some(chunk) => store.append(&chunk),
@@ -216,9 +218,20 @@ impl Journal {
     /// [`Journal::source`]. If it is whole, the sources that it does not have are gone.
     pub fn snapshot_taken(&mut self, snapshot: u64, at: BootNanos, whole: bool) {
         self.instances.snapshot_taken(snapshot, at, whole);
-        if whole && self.strings.has_grown() {
+        if self.strings.has_grown() {
             self.strings.forget_unused(&self.instances.names_in_use());
         }
+    }
+
+    /// How many sources a prologue has.
+    #[cfg(test)]
+    pub fn in_prologue(&self) -> usize {
+        self.out.prologue.as_ref().map_or(0, Prologue::remembered)
+    }
+
+    /// The sources that a record may still refer to.
+    pub fn sources_in_use(&self) -> HashSet<u32> {
+        self.instances.in_use()
     }
 
     /// Records a power supply.

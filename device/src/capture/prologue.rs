@@ -99,20 +99,28 @@ impl Prologue {
     }
 
     /// Adds the current chunk, which is now part of the trace. `known` holds for the strings that
-    /// the agent remembers.
-    pub fn commit(&mut self, known: impl Fn(u32) -> bool) {
-        let before = self.snapshots;
+    /// the agent remembers, and `in_use` for the sources that a record may still refer to.
+    pub fn commit(&mut self, known: impl Fn(u32) -> bool, in_use: impl Fn(u32) -> bool) {
+        let shown = self.pending.iter().any(|s| matches!(s.record, Record::Snapshot(_)));
         for stamped in std::mem::take(&mut self.pending) {
             self.apply(stamped);
         }
         self.waits_were_found = !self.waits.found.is_empty();
-        if self.snapshots > before {
+        if shown {
             let now = self.snapshots;
-            self.sources.retain(|_, kept| now - kept.seen_at <= KEPT_FOR);
+            // Where no snapshot is whole, the agent forgets a source after many that lack it.
+            self.sources.retain(|one, kept| now - kept.seen_at <= KEPT_FOR && in_use(*one));
+            self.decoder.retain(in_use);
             let named: std::collections::HashSet<_> =
                 self.sources.values().map(|kept| kept.source.name).collect();
             self.strings.retain(|id, _| named.contains(id) || known(*id));
         }
+    }
+
+    /// How many sources it has.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.sources.len().max(self.decoder.sources().len())
     }
 
     fn apply(&mut self, Stamped { at, record }: Stamped) {
@@ -303,14 +311,14 @@ mod tests {
             prologue.push(BootNanos(5), record);
         }
         assert_eq!(prologue.records().1, [], "nothing is committed");
-        prologue.commit(|_| true);
+        prologue.commit(|_| true, |_| true);
         prologue.push(BootNanos(6), &second);
         prologue.push(BootNanos(6), &supply(49));
         prologue.push(BootNanos(6), &stats(&[(4, 7)], -16));
-        prologue.commit(|_| true);
+        prologue.commit(|_| true, |_| true);
         prologue.push(BootNanos(7), &stats(&[(4, 9)], -5));
         prologue.discard();
-        prologue.commit(|_| true);
+        prologue.commit(|_| true, |_| true);
         let (at, records) = prologue.records();
         assert_eq!(at, BootNanos(5));
         let Record::Snapshot(shown) = snapshot() else { unreachable!() };
@@ -329,7 +337,7 @@ mod tests {
         for _ in 0..5 {
             prologue.push(BootNanos(2), &snapshot());
             // The agent has forgotten 1, not 2.
-            prologue.commit(|string| string == 2);
+            prologue.commit(|string| string == 2, |_| true);
             let (_, records) = prologue.records();
             let has = |record: &Record| records.contains(record);
             assert!(has(&string(2)));
@@ -353,7 +361,7 @@ mod tests {
             }
             prologue.push(BootNanos(3), &Record::WaitEnd(WaitEnd { thread: 5, idle: true }));
             prologue.push(BootNanos(4), &Record::WaitBegin(WaitBegin { thread: 6 }));
-            prologue.commit(|_| true);
+            prologue.commit(|_| true, |_| true);
             prologue
         };
         let listed = |threads: &[u32], why: &str| {
@@ -365,7 +373,7 @@ mod tests {
         followed.push(BootNanos(9), &Record::Lost(Lost { events: 1 }));
         followed.push(BootNanos(11), &snapshot());
         assert_eq!(followed.waiters(), Some((BootNanos(4), listed(&[6, 7], ""))), "pending");
-        followed.commit(|_| true);
+        followed.commit(|_| true, |_| true);
         assert_eq!(followed.waiters(), Some((BootNanos(11), listed(&[6, 7], EVENTS_LOST))));
         let edge = |flags, state| Record::Edge(Edge { source: 1, flags, state });
         let after = |records: &[Record]| {
@@ -373,7 +381,7 @@ mod tests {
             let name = StringDef { id: 4, bytes: FREEZE.to_vec() };
             prologue.push(BootNanos(12), &Record::String(name));
             records.iter().for_each(|record| prologue.push(BootNanos(12), record));
-            prologue.commit(|_| true);
+            prologue.commit(|_| true, |_| true);
             prologue.waiters().map(|(_, record)| record)
         };
         let busy = [edge(0, Some(0x5_0001)), edge(EDGE_ACTIVE, None), edge(0, None)];

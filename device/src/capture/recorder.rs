@@ -199,8 +199,7 @@ impl<S: SnapshotSource> Recorder<S> {
             self.record_returns(None)?;
         }
         if woken.tick {
-            self.snapshot(Reason::Tick)?;
-            self.power_supplies(When::Between);
+            self.tick()?;
         }
         self.commit()?;
         // A power cut loses what is not on the disk: the last attempt, or what is newer than the
@@ -217,6 +216,14 @@ impl<S: SnapshotSource> Recorder<S> {
             wakeups.flush_soon()?;
         }
         Ok(more)
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        self.snapshot(Reason::Tick)?;
+        if !self.in_attempt {
+            self.power_supplies(When::Between);
+        }
+        Ok(())
     }
 
     /// Records the events that the probe has sent, and returns their number.
@@ -248,7 +255,7 @@ impl<S: SnapshotSource> Recorder<S> {
 
     /// Counts the remaining events, which there is no time to record.
     fn count_rest_as_lost(&mut self, hooks: &mut Hooks) {
-        let ring = std::iter::from_fn(|| hooks.next_event()).take(RING_EVENTS).count();
+        let ring = at_most_the_ring(|| hooks.next_event()).count();
         let events = self.ahead.drain(..).count() + ring;
         if events > 0 {
             self.journal.push_now(&Record::Lost(Lost { events: events as u64 }));
@@ -271,7 +278,7 @@ impl<S: SnapshotSource> Recorder<S> {
             NextStep::AttemptBegan => self.attempt_began(hooks),
             NextStep::AttemptEnded => {
                 self.read_ahead(hooks);
-                self.attempt_ended()
+                self.attempt_ended(self.attempt_is_ahead())
             }
             NextStep::NameMissing(edge) => {
                 self.snapshot_apart(Reason::Lost)?;
@@ -291,13 +298,13 @@ impl<S: SnapshotSource> Recorder<S> {
         // Power supplies wait for the end: a slow gauge cannot be frozen, and the freezer would wait for it.
         let Self { snapshotter, journal, ahead, .. } = self;
         snapshotter.record(Reason::AttemptBegin, journal, |end| {
-            ahead.extend(std::iter::from_fn(|| hooks.next_event()).take(RING_EVENTS));
+            ahead.extend(at_most_the_ring(|| hooks.next_event()));
             was_frozen_by(&*ahead, end)
         })
     }
 
     fn read_ahead(&mut self, hooks: &mut Hooks) {
-        self.ahead.extend(std::iter::from_fn(|| hooks.next_event()).take(RING_EVENTS));
+        self.ahead.extend(at_most_the_ring(|| hooks.next_event()));
     }
 
     /// Whether an event that was read ahead begins or ends an attempt.
@@ -306,12 +313,13 @@ impl<S: SnapshotSource> Recorder<S> {
         self.ahead.iter().any(|e| ends(e) || begins_attempt(e))
     }
 
-    /// Whatever the probe has sent by now was read ahead.
-    fn attempt_ended(&mut self) -> Result<()> {
+    /// Whatever the probe has sent by now was read ahead, and shows whether `another` attempt has begun or
+    /// returned since then.
+    fn attempt_ended(&mut self, another: bool) -> Result<()> {
         self.in_attempt = false;
         self.returned = true;
         // In a backlog, each snapshot would show the same: the last one is enough.
-        if !self.attempt_is_ahead() && !self.snapshotter.pauses(clock::now().boot) {
+        if !another && !self.snapshotter.pauses(clock::now().boot) {
             self.snapshot(Reason::AttemptEnd)?;
         }
         let stats = self.suspend_stats();
@@ -319,7 +327,10 @@ impl<S: SnapshotSource> Recorder<S> {
             returns.set_counts(&stats);
         }
         self.wake_reason();
-        self.power_supplies(When::Between);
+        // As at the start of an attempt: the next freeze may be near.
+        if !another {
+            self.power_supplies(When::Between);
+        }
         Ok(())
     }
 
@@ -351,13 +362,15 @@ impl<S: SnapshotSource> Recorder<S> {
         returns.has_unassigned()
     }
 
-    /// Records the returns that were counted. They came before `limit`, if that is given.
+    /// Records the returns that were counted. They came before `limit`, if that is given: then another attempt
+    /// begins.
     fn record_returns(&mut self, limit: Option<BootNanos>) -> Result<()> {
         while let Some(returned) = self.returns.as_mut().and_then(SuspendStatsReturns::next_return)
         {
             let now = clock::now().boot;
             self.journal.push(limit.unwrap_or(now).min(now), &Record::Return(returned));
-            self.attempt_ended()?;
+            let more = self.returns.as_ref().is_some_and(SuspendStatsReturns::has_next_return);
+            self.attempt_ended(limit.is_some() || more || self.attempt_is_ahead())?;
         }
         Ok(())
     }
@@ -436,6 +449,11 @@ impl<S: SnapshotSource> Recorder<S> {
             }
         }
     }
+}
+
+/// The events that the ring has now, as far as its size goes.
+fn at_most_the_ring<T>(next: impl FnMut() -> Option<T>) -> impl Iterator<Item = T> {
+    std::iter::from_fn(next).take(RING_EVENTS)
 }
 
 /// Whether user space was frozen before `end`: at least a part of a snapshot that ends there does not show the

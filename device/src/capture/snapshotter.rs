@@ -55,6 +55,12 @@ impl<S: SnapshotSource> Snapshotter<S> {
         snapshots_ns > snapshots * SLOW_NS && now.since(self.last_began) < PAUSE_NS
     }
 
+    /// How many sources the next difference counts from.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.encoder.sources()
+    }
+
     /// Takes a snapshot and records nothing.
     pub fn try_once(&mut self) -> Result<()> {
         self.source.take_snapshot(&mut |_| {}).map(drop)
@@ -102,6 +108,10 @@ impl<S: SnapshotSource> Snapshotter<S> {
         let full = number >= self.full_at && (number == 0 || !summary.broken);
         if full {
             self.full_at = number + FULL_EVERY;
+        } else if number >= self.full_at && number.is_multiple_of(FULL_EVERY) {
+            // The walk keeps breaking. The next whole one is full, and so drops the forgotten for readers too.
+            let in_use = journal.sources_in_use();
+            self.encoder.retain(|one| in_use.contains(&one));
         }
         self.encoder.encode(&mut snapshot, &states, full);
         journal.push(summary.begin, &Record::Snapshot(snapshot));

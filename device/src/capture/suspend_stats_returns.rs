@@ -107,6 +107,11 @@ impl SuspendStatsReturns {
         self.unassigned.successes + self.unassigned.failures > 0
     }
 
+    /// Whether [`SuspendStatsReturns::next_return`] has one.
+    pub fn has_next_return(&self) -> bool {
+        self.has_open_attempt() && self.has_unassigned()
+    }
+
     /// How many ms to wait at most before the counts are read.
     pub fn wait(&self) -> Option<u16> {
         (self.polls && self.has_open_attempt() && self.wait_ms <= LONGEST_MS)

@@ -61,7 +61,7 @@ pub fn run(options: &MeasureOptions) -> Result<String> {
                 std::hint::black_box(sample);
                 sources += 1;
             })?;
-            walked = summary.end.since(summary.begin);
+            walked = summary.took_ns();
             Ok(())
         })?);
         measured.walk_ns.push(walked);

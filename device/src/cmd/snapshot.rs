@@ -10,7 +10,7 @@ use sleepwalk_trace::time::MonoNanos;
 use super::{kernel, open_source};
 use crate::args::SnapshotOptions;
 use crate::clock;
-use crate::snapshot::{Sample, SnapshotSource as _};
+use crate::snapshot::{Sample, SnapshotSource as _, SnapshotSummary};
 
 /// One source, as `--json` prints it. Times are in ns, instants on CLOCK_MONOTONIC.
 #[derive(Debug, Serialize)]
@@ -85,15 +85,7 @@ pub fn run(options: &SnapshotOptions) -> Result<String> {
         log::warn!("the walk ended early, after {} sources", summary.seen);
     }
     if options.json {
-        let snapshot = json!({
-            "source": source.name(),
-            "begin_ns": summary.begin.0,
-            "took_ns": summary.end.since(summary.begin),
-            "seen": summary.seen,
-            "stored": summary.stored,
-            "broken": summary.broken,
-            "sources": rows,
-        });
+        let snapshot = as_json(source.name(), &summary, &rows);
         return Ok(ascii(&serde_json::to_string(&snapshot)?) + "\n");
     }
     rows.sort_by(|a, b| b.held_ns.cmp(&a.held_ns).then_with(|| a.name.cmp(&b.name)));
@@ -112,6 +104,18 @@ pub fn run(options: &SnapshotOptions) -> Result<String> {
         )?;
     }
     Ok(text)
+}
+
+fn as_json(source: &str, summary: &SnapshotSummary, rows: &[Row]) -> serde_json::Value {
+    json!({
+        "source": source,
+        "begin_ns": summary.begin.0,
+        "took_ns": summary.took_ns(),
+        "seen": summary.seen,
+        "stored": summary.stored,
+        "broken": summary.broken,
+        "sources": rows,
+    })
 }
 
 /// The same JSON in ASCII. A name may hold characters that drive a terminal or reverse a line.
@@ -137,7 +141,17 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sleepwalk_trace::time::BootNanos;
+
     use super::*;
+
+    #[test]
+    fn a_sleep_is_no_part_of_what_it_took() {
+        let failed = SnapshotSummary::failed(clock::now());
+        let end = BootNanos(failed.begin.0 + 7_200_000_000_000);
+        let slept = SnapshotSummary { end, end_mono: MonoNanos(failed.mono.0 + 500), ..failed };
+        assert_eq!(as_json("sysfs", &slept, &[])["took_ns"], 500);
+    }
 
     #[test]
     fn escaped_json_reads_the_same() {

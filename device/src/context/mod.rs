@@ -39,6 +39,12 @@ impl Surroundings {
         }
     }
 
+    /// With the power supplies in `class`, which were not read yet.
+    #[cfg(test)]
+    pub fn with_power_supplies(self, class: std::path::PathBuf) -> Self {
+        Self { power_supplies: PowerSupplies::at(class), ..self }
+    }
+
     /// The power supplies that have to be recorded.
     pub fn power_supplies(&mut self, when: When) -> Vec<PowerSupplyReading> {
         self.power_supplies.read(when)

@@ -78,7 +78,7 @@ pub struct PowerSupplyReading {
 pub enum When {
     /// The capture starts or ends: the values are recorded even if they are unchanged.
     CaptureEdge,
-    /// An attempt starts or is over, or an interval went by.
+    /// An attempt is over, or an interval went by.
     Between,
 }
 
@@ -98,7 +98,7 @@ impl Default for PowerSupplies {
 }
 
 impl PowerSupplies {
-    fn at(class: PathBuf) -> Self {
+    pub(super) fn at(class: PathBuf) -> Self {
         Self { class, recorded: BTreeMap::new(), read_at: BootNanos(0) }
     }
 

@@ -37,7 +37,7 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 
 /// Looks at every thread. Returns the waiters, and the time at which the look began.
 pub fn find() -> (BootNanos, Waiters) {
-    let at = clock::now().boot;
+    let started = clock::now();
     let without = std::env::var(WITHOUT).unwrap_or_default();
     let without = BY.map(|by| without.split(',').any(|one| one == by));
     let mut look = Look { without, ..Look::default() };
@@ -50,8 +50,7 @@ pub fn find() -> (BootNanos, Waiters) {
     if !is_effective(CAP_SYS_PTRACE) {
         gaps.push(format!("{CAP_SYS_PTRACE} is missing"));
     }
-    let waiters = look.result(gaps, clock::now().boot.since(at));
-    (at, waiters)
+    (started.boot, look.result(gaps, clock::now().awake_since(&started)))
 }
 
 /// Leaves the threads that waited before the hooks were attached. `events` are the first that the

@@ -170,6 +170,12 @@ impl Instances {
         }
     }
 
+    /// The sources that a record may still refer to.
+    pub fn in_use(&self) -> HashSet<u32> {
+        let shown = self.last_seen.values().map(|last| last.instance);
+        shown.chain(self.name_table.instances()).collect()
+    }
+
     /// The numbers of the names that a record may still refer to.
     pub fn names_in_use(&self) -> HashSet<u32> {
         let mut used: HashSet<_> = self.last_seen.values().map(|last| last.name).collect();

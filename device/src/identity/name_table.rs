@@ -101,6 +101,11 @@ impl NameTable {
         self.left = self.names.len();
     }
 
+    /// The sources that an edge may still lead to.
+    pub fn instances(&self) -> impl Iterator<Item = u32> {
+        self.candidates.values().flat_map(|candidates| candidates.instances.iter().copied())
+    }
+
     /// How many entries there are.
     #[cfg(test)]
     pub fn sources(&self) -> usize {

@@ -251,8 +251,8 @@ pub struct Hook {
     pub why: String,
     /// Whether the trace has its events.
     pub state: HookState,
-    /// Events that the kernel did not hand to it, because it was running on the same CPU; `None` where that
-    /// is not known.
+    /// Events that the kernel did not hand to it, because the same program, or for a kprobe any BPF program, was
+    /// running on the same CPU; `None` where that is not known.
     pub missed: Option<u64>,
 }
 

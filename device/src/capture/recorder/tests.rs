@@ -1,5 +1,7 @@
 //! The recorder with invented snapshots, and without a probe.
 
+mod bounds;
+
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
@@ -178,15 +180,15 @@ fn a_backlog_of_returns_gets_one_snapshot() {
     let path = folder.path().join("a.swk");
     let mut recorder = recorder(&path, Fake::default(), OnFull::Stop).unwrap();
     recorder.ahead.push_back(phase(10, true, b"suspend_enter"));
-    recorder.attempt_ended().unwrap();
+    recorder.attempt_ended(recorder.attempt_is_ahead()).unwrap();
     recorder.ahead.clear();
-    recorder.attempt_ended().unwrap();
+    recorder.attempt_ended(recorder.attempt_is_ahead()).unwrap();
     let taken = snapshots(recorder, &path);
     let reasons: Vec<_> = taken.iter().map(|s| s.reason).collect();
     assert_eq!(reasons, [Reason::Start, Reason::AttemptEnd, Reason::End]);
 }
 
-/// Sleeps for an hour during the first of its snapshots.
+/// Sleeps for an hour during the first of its snapshots. The n-th takes n × 500 ns.
 #[derive(Debug, Default)]
 struct Sleeper(u64);
 
@@ -210,8 +212,8 @@ fn a_snapshot_during_which_it_slept_is_repeated() {
     let mut snapshotter = Snapshotter::new(Sleeper::default());
     let mut journal = Journal::new(false);
     snapshotter.record(Reason::Tick, &mut journal, |_| false).unwrap();
-    // It is the second that counts.
-    assert_eq!(snapshotter.overhead().snapshot_max_ns, 1_000);
+    // Neither the hour nor the first try is in the costs.
+    assert_eq!(snapshotter.overhead().snapshot_max_ns, 1000);
     assert_eq!(snapshotter.overhead().snapshots, 1);
 }
 
@@ -244,66 +246,79 @@ fn slow_snapshots_keep_a_distance() {
     }
 }
 
-/// Two hundred sources, of which the first snapshot has none.
-#[derive(Debug, Default)]
-struct Crowd(u64);
+/// A recorder whose power supply was not read yet, and whose kernel counts no attempts of its own.
+fn charging(folder: &Path) -> Recorder<Fake> {
+    let mut recorder = recorder(&folder.join("a.swk"), Fake::default(), OnFull::Stop).unwrap();
+    let battery = folder.join("class/battery");
+    std::fs::create_dir_all(&battery).unwrap();
+    std::fs::write(battery.join("capacity"), "80\n").unwrap();
+    recorder.surroundings = Surroundings::open().with_power_supplies(folder.join("class"));
+    recorder
+}
 
-impl SnapshotSource for Crowd {
-    fn name(&self) -> &'static str {
-        "crowd"
-    }
-
-    fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
-        self.0 += 1;
-        let count = if self.0 == 1 { 0 } else { 200 };
-        for n in 0..count {
-            let counters = Counters::from_array([u64::MAX - 9; 10]);
-            visit(&Sample {
-                key: Key::Address(u64::MAX - 64 * n),
-                name_pointer: POINTER + n,
-                id: Some(u32::MAX - n as u32),
-                name: n.to_string().as_bytes(),
-                name_cut: false,
-                state: SourceState { state: 0, counters },
-            });
+/// The battery's readings, and the reasons of the snapshots, without the end's.
+fn recorded(mut recorder: Recorder<Fake>, folder: &Path) -> (usize, Vec<Reason>) {
+    recorder.commit().unwrap();
+    recorder.store.finish().unwrap();
+    let bytes = std::fs::read(folder.join("a.swk")).unwrap();
+    let (mut readings, mut reasons) = (0, Vec::new());
+    for item in Reader::open(&bytes).unwrap() {
+        match item {
+            Item::Record(Stamped { record: Record::PowerSupply(supply), .. }) => {
+                readings += usize::from(supply.capacity == Some(80));
+            }
+            Item::Record(Stamped { record: Record::Snapshot(snapshot), .. }) => {
+                reasons.push(snapshot.reason);
+            }
+            _ => {}
         }
-        let summary = SnapshotSummary::failed(clock::now());
-        let all = count as u32;
-        Ok(SnapshotSummary { seen: all, stored: all, broken: false, ..summary })
+    }
+    (readings, reasons)
+}
+
+#[test]
+fn no_gauge_is_read_once_an_attempt_has_begun() {
+    for begun in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        // A tick.
+        let mut recorder = charging(folder.path());
+        recorder.in_attempt = begun;
+        recorder.tick().unwrap();
+        let expected = (usize::from(!begun), vec![Reason::Start, Reason::Tick]);
+        assert_eq!(recorded(recorder, folder.path()), expected);
+        // The end of the attempt before.
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = charging(folder.path());
+        if begun {
+            recorder.ahead.push_back(phase(10, true, b"suspend_enter"));
+        }
+        recorder.attempt_ended(recorder.attempt_is_ahead()).unwrap();
+        assert_eq!(recorded(recorder, folder.path()).0, usize::from(!begun));
     }
 }
 
-const POINTER: u64 = 0xffff_8000_0000_0000;
+#[test]
+fn filled_returns_do_not_delay_an_attempt() {
+    let counted = |fail| Stats { counters: [("fail".to_owned(), fail)].into(), ..Stats::default() };
+    for limit in [Some(BootNanos(30)), None] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = charging(folder.path());
+        let mut returns = SuspendStatsReturns::new(&counted(0), false);
+        returns.observe(&phase(10, true, b"suspend_enter"));
+        returns.observe(&phase(20, true, b"suspend_enter"));
+        returns.update(&counted(2), BootNanos(25));
+        recorder.returns = Some(returns);
+        recorder.record_returns(limit).unwrap();
+        // The third attempt has begun, and gets a snapshot of its own; or two returns get one.
+        let (readings, reasons) = recorded(recorder, folder.path());
+        let expected = if limit.is_some() { &[][..] } else { &[Reason::AttemptEnd] };
+        assert_eq!(reasons[1..], *expected, "{limit:?}");
+        assert_eq!(readings, expected.len());
+    }
+}
 
 #[test]
-fn sources_from_edges_have_room_at_the_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.swk");
-    let bounds = Bounds { max_size: LEAST_SIZE, on_full: OnFull::Stop };
-    let store = Store::create(&path, 4096, bounds).unwrap();
-    let surroundings = Surroundings::open();
-    let source = Crowd::default();
-    let mut recorder =
-        Recorder::start(source, store, Session::default(), Vec::new(), surroundings, false)
-            .unwrap();
-    for n in 0..200 {
-        let name = crate::probe::events::InlineStr::new(n.to_string().as_bytes());
-        let kind = EventKind::Name { name_pointer: POINTER + n, name, cut: false };
-        recorder.journal.event(&ProbeEvent { at: BootNanos(n), kind });
-        let edge =
-            crate::probe::events::ProbeEdge { name_pointer: POINTER + n, active: true, state: 1 };
-        recorder.journal.event(&ProbeEvent { at: BootNanos(n), kind: EventKind::Edge(edge) });
-    }
-    let chunk = recorder.store.chunk();
-    while !recorder.store.is_full() {
-        // Small chunks, and large ones at last, the worst of which leaves 8 KiB.
-        let left = LEAST_SIZE - recorder.store.written();
-        let size = if left > 2 * chunk as u64 + 8192 { 1 } else { chunk };
-        while recorder.journal.pending() < size {
-            recorder.journal.push_now(&Record::Lost(Lost { events: 1 }));
-        }
-        recorder.commit().unwrap();
-    }
-    recorder.end("full", HookRuns::default()).unwrap();
-    assert!(std::fs::metadata(&path).unwrap().len() <= LEAST_SIZE);
+fn a_read_of_the_ring_ends_in_a_storm() {
+    assert_eq!(at_most_the_ring(|| Some(())).count(), RING_EVENTS);
+    assert_eq!(at_most_the_ring(|| None::<()>).count(), 0);
 }

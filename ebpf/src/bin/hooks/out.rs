@@ -92,8 +92,9 @@ pub fn emit<T: 'static>(
     if user_space() == FROZEN {
         entry.submit(BPF_RB_NO_WAKEUP.into());
     } else if urgency == Urgency::Now || half_full {
-        entry.submit(BPF_RB_FORCE_WAKEUP.into());
+        // The mark comes before the wake-up: a program that is interrupted in between still wakes the agent.
         wake_agent();
+        entry.submit(BPF_RB_FORCE_WAKEUP.into());
     } else {
         entry.submit(BPF_RB_NO_WAKEUP.into());
         // Check for a sleeping agent only after the event is visible; otherwise the agent could

@@ -54,7 +54,7 @@ fn warning(warning: &Warning) -> Text {
             unwatched(what)
         )),
         Warning::MissedRuns { what, missed } => words(format!(
-            "the hook {} missed {}, which the trace lacks: it was running on the same CPU",
+            "the hook {} missed {}, which the trace lacks: a BPF program was running on the same CPU",
             spaced(what),
             count(*missed, "event")
         )),

@@ -11,6 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use object::build::elf;
+use object::elf::SHT_STRTAB;
 
 use crate::setup::rust_src::{self, RustSrc};
 use crate::setup::rustc::Rustc;
@@ -21,7 +23,7 @@ const STATIC: &str = "aarch64-unknown-linux-musl";
 const ANDROID: &str = "aarch64-linux-android";
 
 /// The probe's programs: each is one object.
-const PROBES: [&str; 2] = ["walk", "hooks"];
+const PROBES: [&str; 3] = ["walk", "hooks", "empty"];
 
 /// One part of the build.
 #[derive(Clone, Copy, ValueEnum)]
@@ -67,9 +69,30 @@ pub fn probe() -> Result<PathBuf> {
     sh::run(&mut cargo)?;
     for name in PROBES {
         let made = paths::target().join("probe").join(BPF).join("probe").join(name);
-        copy_if_changed(&made, &paths::probe_objects().join(format!("{name}.o")))?;
+        let object = without_debug_info(&made)?;
+        sh::write_if_changed(&paths::probe_objects().join(format!("{name}.o")), &object)?;
     }
     Ok(paths::probe_objects())
+}
+
+/// The object as the agent carries it. BTF was made from its DWARF, which nobody reads on a device.
+fn without_debug_info(object: &Path) -> Result<Vec<u8>> {
+    let about = || object.display().to_string();
+    let bytes = fs::read(object).with_context(about)?;
+    let mut builder = elf::Builder::read(&bytes[..]).with_context(about)?;
+    for section in &mut builder.sections {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    // LLVM keeps the sections' names with those of the symbols.
+    let names = builder.sections.add();
+    names.name = b".shstrtab"[..].into();
+    names.sh_type = SHT_STRTAB;
+    names.data = elf::SectionData::SectionString;
+    builder.delete_orphans();
+    let mut stripped = Vec::new();
+    builder.write(&mut stripped).with_context(about)?;
+    Ok(stripped)
 }
 
 /// Clippy for the probe, which no other clippy run reaches: it is for the BPF target only.

@@ -27,6 +27,12 @@ impl Kconfig {
         Self { text: read.ok().map(|_| text) }
     }
 
+    /// With this text.
+    #[cfg(test)]
+    pub fn of(text: &str) -> Self {
+        Self { text: Some(text.to_owned()) }
+    }
+
     /// Whether `option` is on; `None` where that is not known.
     pub fn has(&self, option: &str) -> Option<bool> {
         let on = |line: &str| {
@@ -63,7 +69,7 @@ mod tests {
     fn a_fix_names_only_what_is_lacking() {
         let text = "# CONFIG_KALLSYMS_ALL is not set\nCONFIG_KPROBES=y\nCONFIG_BPF_EVENTS=y\n\
                     CONFIG_KPROBES_ON_FTRACE=y\nCONFIG_HZ=250\n";
-        let kconfig = Kconfig { text: Some(text.to_owned()) };
+        let kconfig = Kconfig::of(text);
         assert_eq!(kconfig.fix(&["CONFIG_KALLSYMS_ALL"]), "a kernel with CONFIG_KALLSYMS_ALL=y");
         assert_eq!(
             kconfig.fix(&["CONFIG_KPROBES", "CONFIG_KALLSYMS_ALL"]),

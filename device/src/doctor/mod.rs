@@ -20,7 +20,7 @@ pub fn checks() -> Vec<Check> {
     let kconfig = Kconfig::read();
     let mut checks = capabilities::checks();
     raise_memlock();
-    checks.extend(system::checks());
+    checks.extend(system::checks(&kconfig));
     // Nothing else works then.
     if refusal::beforehand().is_some() {
         return checks;

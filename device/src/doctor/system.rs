@@ -6,13 +6,18 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::utsname::uname;
 
 use super::check::{Check, CheckState, Loss};
+use super::kconfig::Kconfig;
 use crate::probe::refusal::beforehand;
 
-/// Whether the kernel compiles BPF programs (`net/core/sysctl_net_core.c`): a kernel that always does has no 0.
+/// Whether the kernel compiles BPF programs: a kernel that always does has no 0, and one without a compiler has no
+/// such file (`net/core/sysctl_net_core.c`, 5.10 to 7.3).
 const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 
+const HAS_JIT: &str = "CONFIG_BPF_JIT";
+
 /// The checks.
-pub fn checks() -> [Check; 4] {
+pub fn checks(kconfig: &Kconfig) -> [Check; 4] {
+    let setting = fs::read_to_string(JIT).ok();
     [
         Check::new(
             "kernel",
@@ -25,13 +30,16 @@ pub fn checks() -> [Check; 4] {
         Check::new(
             "JIT",
             CheckState::Degraded,
-            jit(),
+            jit(setting.as_deref(), kconfig),
             Loss {
                 data: "none",
                 times: "none",
                 cost: "the kernel interprets the probe, so that every event takes longer; the kfuncs need the JIT",
             },
-            format!("echo 1 > {JIT}"),
+            match setting {
+                Some(_) => format!("echo 1 > {JIT}"),
+                None => kconfig.fix(&[HAS_JIT]),
+            },
         ),
         Check::new(
             "suspend",
@@ -61,9 +69,11 @@ fn selinux() -> Check {
     Check::new("SELinux", CheckState::Degraded, Ok(found.to_owned()), Loss::data("none"), "")
 }
 
-fn jit() -> Result<String> {
-    // Without the JIT in the kernel, there is no such file.
-    let Ok(value) = fs::read_to_string(JIT) else { return Ok("not known".to_owned()) };
+fn jit(setting: Option<&str>, kconfig: &Kconfig) -> Result<String> {
+    let Some(value) = setting else {
+        ensure!(kconfig.has(HAS_JIT) != Some(false), "the kernel has none: {HAS_JIT} is off");
+        return Ok("not known".to_owned());
+    };
     ensure!(value.trim() != "0", "{JIT} is 0");
     Ok("on".to_owned())
 }
@@ -74,4 +84,24 @@ fn suspend() -> Result<String> {
     ensure!(states.contains("mem"), "{STATE} offers `{}` and no `mem`", states.trim());
     let deep = fs::read_to_string("/sys/power/mem_sleep").unwrap_or_default();
     Ok(format!("{} (mem is {})", states.trim(), deep.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jit_that_is_off_is_not_one_that_is_lacking() {
+        let (with, without) =
+            (Kconfig::of("CONFIG_BPF_JIT=y\n"), Kconfig::of("# CONFIG_BPF_JIT is not set\n"));
+        let text = |setting: Option<&str>, kconfig: &Kconfig| match jit(setting, kconfig) {
+            Ok(found) => found,
+            Err(error) => format!("error: {error}"),
+        };
+        assert_eq!(text(Some("1\n"), &with), "on");
+        assert_eq!(text(Some("0\n"), &with), format!("error: {JIT} is 0"));
+        assert_eq!(text(None, &with), "not known");
+        assert_eq!(text(None, &Kconfig::default()), "not known");
+        assert_eq!(text(None, &without), "error: the kernel has none: CONFIG_BPF_JIT is off");
+    }
 }

@@ -66,19 +66,24 @@ impl Refusal {
 /// The reason why no kernel like this one runs the probe, before anything is tried.
 pub fn beforehand() -> Option<Refusal> {
     let release = uname().ok()?.release().to_string_lossy().into_owned();
+    // SAFETY: bpf(2) looks the number up and finds that no file has it.
+    let no_file = unsafe { BorrowedFd::borrow_raw(i32::MAX) };
+    let error = program_info(no_file).err().and_then(|error| error.raw_os_error());
+    let lockdown = fs::read_to_string(LOCKDOWN).unwrap_or_default();
+    refusal(release, error, &lockdown)
+}
+
+/// For the kernel's release, the error of a bpf(2) on no file, and the levels of lockdown.
+fn refusal(release: String, error: Option<i32>, lockdown: &str) -> Option<Refusal> {
     if version(&release).is_some_and(|version| version < RING_BUFFER) {
         return Some(Refusal::TooOld(release));
     }
-    // SAFETY: bpf(2) looks the number up and finds that no file has it.
-    let no_file = unsafe { BorrowedFd::borrow_raw(i32::MAX) };
-    let error = program_info(no_file).err()?;
-    if error.raw_os_error() == Some(libc::ENOSYS) {
+    if error == Some(libc::ENOSYS) {
         return Some(Refusal::NoBpf);
     }
     // The verifier then knows no function that reads memory (`bpf_tracing_func_proto`,
     // `kernel/trace/bpf_trace.c`, 5.10 to 7.3).
-    let lockdown = fs::read_to_string(LOCKDOWN).unwrap_or_default();
-    is_locked_down(&lockdown).then_some(Refusal::LockedDown)
+    is_locked_down(lockdown).then_some(Refusal::LockedDown)
 }
 
 /// The reason for an error in loading the probe.
@@ -160,6 +165,17 @@ mod tests {
         {
             assert!(!is_locked_down(other), "{other}");
         }
+    }
+
+    #[test]
+    fn each_kernel_without_bpf_is_named() {
+        let of = |release: &str, error| refusal(release.to_owned(), Some(error), "");
+        let old = of("4.19.87-g0", libc::EBADF).expect("too old");
+        assert!(old.to_string().contains("4.19.87-g0") && old.fix().contains("5.8"), "{old}");
+        assert_eq!(of("5.7.0", libc::ENOSYS), Some(Refusal::TooOld("5.7.0".to_owned())));
+        assert_eq!(of("5.10.1-android12", libc::ENOSYS), Some(Refusal::NoBpf));
+        assert_eq!(of("5.10.1-android12", libc::EBADF), None);
+        assert_eq!(of("unknown", libc::EBADF), None);
     }
 
     #[test]

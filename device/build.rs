@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const OBJECTS: [&str; 2] = ["walk.o", "hooks.o"];
+const OBJECTS: [&str; 3] = ["walk.o", "hooks.o", "empty.o"];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=SLEEPWALK_PROBE_DIR");

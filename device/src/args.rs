@@ -48,6 +48,8 @@ snapshot:
 measure:
   --times 30              number of readings
   --only kfunc            leave out debugfs and sysfs
+  --pause 10ms            wait so long before each reading, except of sysfs
+  --hooks 10s             instead, the run time of each hook's program beside that of an empty one
 
 SLEEPWALK_LOG=debug logs more to stderr.
 Exit codes: 0 success, 1 failure, 2 wrong usage, 4 this device cannot be used.
@@ -81,6 +83,10 @@ pub struct MeasureOptions {
     pub capacity: u32,
     /// Leave out debugfs and sysfs: reading thousands of sources in sysfs takes seconds.
     pub only_kfunc: bool,
+    /// Between two readings.
+    pub pause: Duration,
+    /// Measure the hooks for so long, and nothing else.
+    pub hooks: Option<Duration>,
 }
 
 /// Options of `record`.
@@ -159,7 +165,13 @@ fn snapshot(mut parser: lexopt::Parser) -> Result<Command> {
 }
 
 fn measure(mut parser: lexopt::Parser) -> Result<Command> {
-    let mut options = MeasureOptions { times: 30, capacity: DEFAULT_CAPACITY, only_kfunc: false };
+    let mut options = MeasureOptions {
+        times: 30,
+        capacity: DEFAULT_CAPACITY,
+        only_kfunc: false,
+        pause: Duration::ZERO,
+        hooks: None,
+    };
     while let Some(arg) = parser.next()? {
         match arg {
             Long("times") => options.times = number("--times", &mut parser, MAX_TIMES)?,
@@ -169,6 +181,8 @@ fn measure(mut parser: lexopt::Parser) -> Result<Command> {
                 ensure!(name == "kfunc", "--only `{name}`: it takes kfunc");
                 options.only_kfunc = true;
             }
+            Long("pause") => options.pause = duration("--pause", &mut parser)?,
+            Long("hooks") => options.hooks = Some(duration("--hooks", &mut parser)?),
             other => return help_or_unknown("measure", &other),
         }
     }
@@ -307,7 +321,13 @@ mod tests {
             assert_eq!(line(help).unwrap(), Command::Help);
         }
         for (words, only_kfunc) in [("measure", false), ("measure --only kfunc", true)] {
-            let options = MeasureOptions { times: 30, capacity: DEFAULT_CAPACITY, only_kfunc };
+            let options = MeasureOptions {
+                times: 30,
+                capacity: DEFAULT_CAPACITY,
+                only_kfunc,
+                pause: Duration::ZERO,
+                hooks: None,
+            };
             assert_eq!(line(words).unwrap(), Command::Measure(options));
         }
     }

@@ -6,6 +6,7 @@
 //! | [`Walk`] | the context of one `BPF_PROG_RUN` | agent (the first half), probe (the second) |
 //! | [`Steps`] | the one element of the mmap'd array map `STEPS` | agent, then probe |
 //! | [`Slot`] | one element of the mmap'd array map `SLOTS` | probe |
+//! | how many slots a walk stored again, and the index of each | elements of the mmap'd array map `CHANGED` | probe |
 //! | [`Event`], and the structs that start with it | one entry of the ring buffer `EVENTS` | probe |
 //!
 //! The probe knows no kernel offsets: rustc emits no CO-RE relocations, so the agent reads the
@@ -49,6 +50,16 @@ pub struct Walk {
     pub relax_count_offset: u32,
     /// In: how many slots there are.
     pub capacity: u32,
+    /// In: offset of the member `last_time`.
+    pub last_time_offset: u32,
+    /// In: offset of the word that holds the member `id`.
+    pub id_offset: u32,
+    /// In: offset of the member `event_count`.
+    pub event_count_offset: u32,
+    /// In: offset of the member `prevent_sleep_time`.
+    pub prevent_sleep_offset: u32,
+    /// Keeps the layout free of hidden padding.
+    pub reserved: u32,
     /// In: the bit of `active` within its word.
     pub active_mask: u64,
     /// In, for the walk without the lock: address of the list's head, `wakeup_sources`.
@@ -68,8 +79,8 @@ pub struct Walk {
     pub stored: u32,
     /// Out: one of the `WALK_*` values.
     pub status: u32,
-    /// In: offset of the member `last_time`.
-    pub last_time_offset: u32,
+    /// Out, of a walk that compares: not 0 if a slot has another source than after the walk before.
+    pub moved: u32,
 }
 
 /// The walk came back to the head.
@@ -124,6 +135,8 @@ pub const SLOT_TORN: u64 = 1;
 pub const SLOT_NAME_CUT: u64 = 2;
 /// The name's pointer could not be followed.
 pub const SLOT_NAME_FAULT: u64 = 4;
+/// The name is longer than a walk that compares reads.
+pub const SLOT_NAME_LONG: u64 = 8;
 
 /// Room for the `action` of `power:suspend_resume` with its NUL. The longest on Linux 7.3 is
 /// `dpm_suspend_noirq` (17 bytes; `trace_suspend_resume` callers in `drivers/base/power/main.c` and
@@ -217,7 +230,7 @@ pub struct NameEvent {
 pub const NAME_WORDS: usize = NAME_ROOM / 8;
 
 // The layout is the contract: no hidden padding.
-const _: () = assert!(size_of::<Walk>() == 96 && size_of::<Steps>() == 96 + 16);
+const _: () = assert!(size_of::<Walk>() == 112 && size_of::<Steps>() == 112 + 16);
 const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
 const _: () = assert!((EVENT_WAKE as usize) < EVENT_KINDS && EVENT_KINDS.is_power_of_two());
 const _: () = assert!(size_of::<PhaseEvent>() == 16 + ACTION_ROOM);

@@ -137,6 +137,22 @@ impl DeltaEncoder {
         if full {
             self.last.clear();
         }
+        self.add(snapshot, now);
+    }
+
+    /// The same for a whole snapshot of the sources before, of which only `changed` may differ.
+    pub fn encode_changes(
+        &mut self,
+        snapshot: &mut Snapshot,
+        changed: &BTreeMap<u32, SourceState>,
+    ) {
+        snapshot.full = false;
+        snapshot.changed.clear();
+        snapshot.gone.clear();
+        self.add(snapshot, changed);
+    }
+
+    fn add(&mut self, snapshot: &mut Snapshot, now: &BTreeMap<u32, SourceState>) {
         for (&instance, state) in now {
             let old = self.last.insert(instance, *state);
             if old != Some(*state) {

@@ -316,6 +316,23 @@ proptest! {
             prop_assert_eq!(replay.apply(BootNanos(n as u64), &made), Ok(&now));
         }
     }
+
+    /// Snapshots that hand over some of the sources, those that changed among them.
+    #[test]
+    fn changes_replay(first in states(), steps in vec(states(), 1..8)) {
+        let (mut differ, mut replay) = (DeltaEncoder::default(), DeltaDecoder::default());
+        let mut now = first;
+        let mut made = snapshot(now.len());
+        differ.encode(&mut made, &now, true);
+        replay.apply(BootNanos(0), &made).expect("a full one");
+        for (n, mut changed) in (1..).zip(steps) {
+            changed.retain(|instance, _| now.contains_key(instance));
+            now.extend(changed.iter().map(|(instance, state)| (*instance, *state)));
+            let mut made = snapshot(now.len());
+            differ.encode_changes(&mut made, &changed);
+            prop_assert_eq!(replay.apply(BootNanos(n), &made), Ok(&now));
+        }
+    }
 }
 
 #[test]

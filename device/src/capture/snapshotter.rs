@@ -10,7 +10,7 @@ use sleepwalk_trace::time::BootNanos;
 use super::journal::Journal;
 use crate::clock;
 use crate::identity::instances::Reading;
-use crate::snapshot::{Key, SnapshotSource, SnapshotSummary};
+use crate::snapshot::{Key, Sample, SnapshotSource, SnapshotSummary};
 
 /// One in this many snapshots is full. Damage to the file then costs no more than these.
 pub const FULL_EVERY: u64 = 64;
@@ -30,6 +30,8 @@ pub struct Snapshotter<S> {
     encoder: DeltaEncoder,
     /// The next snapshot from this number on has to be full.
     full_at: u64,
+    /// The record before has all sources of the source's last snapshot.
+    knows_last: bool,
     /// The longest that a snapshot's record may get, by the sources of the last one.
     room: usize,
     /// The costs so far; the other fields are 0.
@@ -45,8 +47,15 @@ impl<S: SnapshotSource> Snapshotter<S> {
     /// Takes snapshots from `source`.
     pub fn new(source: S) -> Self {
         let (encoder, overhead) = (DeltaEncoder::default(), Overhead::default());
-        let last_began = BootNanos::default();
-        Self { source, encoder, full_at: 0, room: BYTES, overhead, last_began }
+        Self {
+            source,
+            encoder,
+            full_at: 0,
+            knows_last: false,
+            room: BYTES,
+            overhead,
+            last_began: BootNanos::default(),
+        }
     }
 
     /// Whether snapshots are slow here, and the last one is only just over.
@@ -63,6 +72,7 @@ impl<S: SnapshotSource> Snapshotter<S> {
 
     /// Takes a snapshot and records nothing.
     pub fn try_once(&mut self) -> Result<()> {
+        self.knows_last = false;
         self.source.take_snapshot(&mut |_| {}).map(drop)
     }
 
@@ -85,10 +95,15 @@ impl<S: SnapshotSource> Snapshotter<S> {
         is_late: impl FnOnce(BootNanos) -> bool,
     ) -> Result<()> {
         let number = self.overhead.snapshots;
-        let (summary, states) = self.take(number, journal)?;
-        journal.snapshot_taken(number, summary.begin, summary.whole());
+        let full_due = number >= self.full_at;
+        let changes_only = std::mem::take(&mut self.knows_last) && !full_due;
+        let (summary, states) = self.take(number, changes_only, journal)?;
+        self.knows_last = summary.whole();
+        if !summary.changes_only {
+            journal.snapshot_taken(number, summary.begin, summary.whole());
+        }
         if !summary.broken {
-            self.room = BYTES + BYTES_PER_SOURCE * states.len();
+            self.room = BYTES + BYTES_PER_SOURCE * summary.stored as usize;
         }
         let took_ns = summary.took_ns();
         self.last_began = summary.begin;
@@ -105,7 +120,7 @@ impl<S: SnapshotSource> Snapshotter<S> {
             gone: Vec::new(),
         };
         // In a full snapshot, a source that was not seen would count as gone.
-        let full = number >= self.full_at && (number == 0 || !summary.broken);
+        let full = full_due && (number == 0 || !summary.broken);
         if full {
             self.full_at = number + FULL_EVERY;
         } else if number >= self.full_at && number.is_multiple_of(FULL_EVERY) {
@@ -113,7 +128,11 @@ impl<S: SnapshotSource> Snapshotter<S> {
             let in_use = journal.sources_in_use();
             self.encoder.retain(|one| in_use.contains(&one));
         }
-        self.encoder.encode(&mut snapshot, &states, full);
+        if summary.changes_only {
+            self.encoder.encode_changes(&mut snapshot, &states);
+        } else {
+            self.encoder.encode(&mut snapshot, &states, full);
+        }
         journal.push(summary.begin, &Record::Snapshot(snapshot));
         self.overhead.snapshots += 1;
         self.overhead.snapshots_ns += took_ns;
@@ -121,7 +140,7 @@ impl<S: SnapshotSource> Snapshotter<S> {
         Ok(())
     }
 
-    /// The sources in the snapshot numbered `number`.
+    /// The sources in the snapshot numbered `number`, or those that have changed.
     ///
     /// The kernel may be short of memory for a moment, which must not end a capture of days. So
     /// only the first snapshot has to succeed; a later one that fails counts as broken. One during which the
@@ -129,6 +148,7 @@ impl<S: SnapshotSource> Snapshotter<S> {
     fn take(
         &mut self,
         number: u64,
+        mut changes_only: bool,
         journal: &mut Journal,
     ) -> Result<(SnapshotSummary, BTreeMap<u32, SourceState>)> {
         let mut states = BTreeMap::new();
@@ -136,7 +156,7 @@ impl<S: SnapshotSource> Snapshotter<S> {
         loop {
             let now = clock::now();
             let mut all_read = None;
-            let taken = self.source.take_snapshot(&mut |sample| {
+            let mut visit = |sample: &Sample<'_>| {
                 // sysfs alone hands out a source before it reads the next.
                 let to = match sample.key {
                     Key::Id(_) => clock::now().mono(),
@@ -145,7 +165,13 @@ impl<S: SnapshotSource> Snapshotter<S> {
                 let read = Reading { snapshot: number, boot: now.boot, from: now.mono(), to };
                 let (instance, state) = journal.source(sample, read);
                 states.insert(instance, state);
-            });
+            };
+            let taken = match changes_only {
+                true => self.source.take_changes(&mut visit),
+                false => self.source.take_snapshot(&mut visit),
+            };
+            // One that is taken again is not the last that the record before has.
+            changes_only = false;
             tries_left -= 1;
             match taken {
                 Ok(summary) if summary.slept() && tries_left > 0 => {

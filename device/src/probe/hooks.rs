@@ -122,6 +122,17 @@ pub struct Hooks {
     programs: Ebpf,
 }
 
+/// One of the attached programs, and the function or tracepoint that it is attached to.
+#[derive(Debug)]
+pub struct Attached<'a> {
+    /// Its name in the probe.
+    pub name: &'static str,
+    /// The function or tracepoint.
+    pub target: &'static str,
+    /// The program.
+    pub program: &'a Program,
+}
+
 impl Hooks {
     /// Loads and attaches the programs, each in the first form that this kernel takes. The first
     /// forms need BTF (`kernel`). If no form works, or `edges` are not wanted, [`Hooks::attached`]
@@ -167,11 +178,9 @@ impl Hooks {
         let counted = std::fs::read(BPF_STATS).is_ok_and(|on| on.trim_ascii() == b"1");
         let attached = self.attached.iter().filter(|hook| !hook.how.is_empty());
         let run = |hook: &Hook| {
-            let form = WATCHED.iter().find(|watched| watched.what == hook.what)?.form(&hook.how)?;
-            let infos = form.programs.iter().map(|(name, _)| {
-                let program = self.programs.program(name)?;
-                let info = program_info(program.fd().ok()?.as_fd());
-                info.inspect_err(|error| log::info!("{name}: bpf(2): {error}")).ok()
+            let infos = self.programs_of(hook).map(|attached| {
+                let info = program_info(attached.program.fd().ok()?.as_fd());
+                info.inspect_err(|error| log::info!("{}: bpf(2): {error}", attached.name)).ok()
             });
             let infos: Option<Vec<_>> = infos.collect();
             let sum = |of: fn(&bpf_prog_info) -> u64, end: usize| {
@@ -180,13 +189,26 @@ impl Hooks {
             };
             let runs = offset_of!(bpf_prog_info, run_cnt) + size_of::<u64>();
             let missed = offset_of!(bpf_prog_info, recursion_misses) + size_of::<u64>();
-            Some(HookRun {
+            HookRun {
                 what: hook.what.clone(),
                 runs: sum(|info| info.run_cnt, runs).filter(|_| counted),
                 missed: sum(|info| info.recursion_misses, missed),
-            })
+            }
         };
-        HookRuns { hooks: attached.filter_map(run).collect() }
+        HookRuns { hooks: attached.map(run).collect() }
+    }
+
+    /// The programs that are attached.
+    pub fn programs(&self) -> Vec<Attached<'_>> {
+        self.attached.iter().flat_map(|hook| self.programs_of(hook)).collect()
+    }
+
+    fn programs_of(&self, hook: &Hook) -> impl Iterator<Item = Attached<'_>> {
+        let watched = WATCHED.iter().find(|watched| watched.what == hook.what);
+        let form = watched.and_then(|watched| watched.form(&hook.how));
+        form.into_iter().flat_map(|form| form.programs).filter_map(|(name, target)| {
+            self.programs.program(name).map(|program| Attached { name, target, program })
+        })
     }
 
     /// Becomes readable when the agent should look for events.
@@ -270,7 +292,8 @@ impl Form {
     }
 }
 
-fn attach(program: &mut Program, target: &str, btf: Option<&Btf>) -> Result<()> {
+/// Loads `program` and attaches it to the function or tracepoint `target`.
+pub(super) fn attach(program: &mut Program, target: &str, btf: Option<&Btf>) -> Result<()> {
     let btf = || btf.context("there is no BTF");
     match program {
         Program::BtfTracePoint(program) => {

@@ -5,7 +5,7 @@
 //! function's BTF id instead (`bpf_add_kfunc_call`, `kernel/bpf/verifier.c`). aya 0.14 does not do
 //! this. A later aya resolves such symbols, and then this file can go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use aya_obj::generated::bpf_insn;
@@ -16,8 +16,9 @@ use super::btf::Named;
 /// `BPF_PSEUDO_KFUNC_CALL`, `include/uapi/linux/bpf.h`.
 const PSEUDO_KFUNC_CALL: u8 = 2;
 
-/// Points every call of an undefined function in `program` of `object` at the kernel function of
-/// that name. Other programs may call functions that this kernel lacks.
+/// Points every call of an undefined function in `program` of `object`, and in the callbacks of all programs, at
+/// the kernel function of that name. Other programs, and their callbacks, may call functions that this kernel
+/// lacks.
 pub fn link(
     elf: &[u8],
     object: &mut aya_obj::Object,
@@ -26,8 +27,16 @@ pub fn link(
 ) -> Result<()> {
     let section = object.programs.get(program).map(|program| program.function_key().0);
     let section = section.with_context(|| format!("the probe lacks the program {program}"))?;
-    for call in calls(elf)?.into_iter().filter(|call| call.section == section) {
+    let programs: BTreeSet<_> = object.programs.values().map(|p| p.function_key().0).collect();
+    let is_callback = |call: &Call| !programs.contains(&call.section);
+    for call in calls(elf)? {
+        if call.section != section && !is_callback(&call) {
+            continue;
+        }
         let Some(function) = ids.get(call.name.as_str()) else {
+            if is_callback(&call) {
+                continue;
+            }
             bail!("this kernel has no function {}", call.name);
         };
         let instruction = object

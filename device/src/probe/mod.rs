@@ -2,6 +2,7 @@
 //! [`crate::snapshot`] know aya.
 
 pub mod btf;
+pub mod cost;
 pub mod events;
 pub mod hooks;
 pub mod kfunc_link;
@@ -23,6 +24,9 @@ pub const KFUNCS: [&str; 3] = [
     "bpf_wakeup_sources_get_head",
 ];
 
+/// The kfunc by which a program loads from any address, `kernel/bpf/helpers.c`.
+const RDONLY_CAST: &str = "bpf_rdonly_cast";
+
 /// The kernel's own type information.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -35,7 +39,7 @@ pub fn kernel() -> Result<Kernel> {
             _ => format!("{VMLINUX} cannot be read"),
         }
     })?;
-    Ok(btf::scan(&bytes, &[&KFUNCS[..], &hooks::TRACED[..]].concat())?)
+    Ok(btf::scan(&bytes, &[&KFUNCS[..], &[RDONLY_CAST], &hooks::TRACED[..]].concat())?)
 }
 
 /// The object with the walk programs.
@@ -46,6 +50,11 @@ pub fn walk_object() -> Result<&'static [u8]> {
 /// The object with the tracing programs.
 pub fn hooks_object() -> Result<&'static [u8]> {
     present(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hooks.o")))
+}
+
+/// The object with the programs that do nothing.
+pub fn empty_object() -> Result<&'static [u8]> {
+    present(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/empty.o")))
 }
 
 fn present(object: &'static [u8]) -> Result<&'static [u8]> {

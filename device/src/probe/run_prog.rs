@@ -104,6 +104,11 @@ impl RunProgram {
         }
     }
 
+    /// The time of all runs so far, if the sysctl `kernel.bpf_stats_enabled` is on; else 0.
+    pub fn run_time_ns(&self) -> io::Result<u64> {
+        program_info(self.fd.as_fd()).map(|(info, _)| info.run_time_ns)
+    }
+
     /// Runs a [`Type::RawTracepoint`] once.
     pub fn run_alone(&self) -> io::Result<()> {
         // SAFETY: as in `load`.

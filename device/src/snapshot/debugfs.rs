@@ -98,6 +98,7 @@ impl SnapshotSource for Debugfs {
             seen: table.rows.len() as u32,
             stored: stored as u32,
             broken: table.cut,
+            changes_only: false,
         })
     }
 }

@@ -124,15 +124,15 @@ impl SnapshotSource for Kallsyms {
     }
 
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
-        let mut walk = self.walker.run()?;
+        let (mut walk, _) = self.walker.run()?;
         for _ in 1..TRIES {
             if walk.status == WALK_DONE {
                 break;
             }
             log::debug!("the list changed under the walk after {} sources", walk.seen);
-            walk = self.walker.run()?;
+            (walk, _) = self.walker.run()?;
         }
-        Ok(self.walker.for_each(&walk, visit))
+        Ok(self.walker.for_each(&walk, false, visit))
     }
 }
 

@@ -73,6 +73,18 @@ impl Layout {
         if entry.offset() + 16 > size {
             return Err(BtfError::Damaged("no room for the member entry of struct wakeup_source"));
         }
+        let counters = [
+            word("active_count")?,
+            word("event_count")?,
+            word("wakeup_count")?,
+            word("expire_count")?,
+            word("relax_count")?,
+            word("total_time")?,
+            word("max_time")?,
+            word("last_time")?,
+            word("start_prevent_time")?,
+            word("prevent_sleep_time")?,
+        ];
         Ok(Self {
             size,
             name: word("name")?,
@@ -83,23 +95,13 @@ impl Layout {
             active_count: word("active_count")?,
             relax_count: word("relax_count")?,
             last_time: word("last_time")?,
-            counters: [
-                word("active_count")?,
-                word("event_count")?,
-                word("wakeup_count")?,
-                word("expire_count")?,
-                word("relax_count")?,
-                word("total_time")?,
-                word("max_time")?,
-                word("last_time")?,
-                word("start_prevent_time")?,
-                word("prevent_sleep_time")?,
-            ],
+            counters,
         })
     }
 
     /// The input of a walk into `capacity` slots.
     pub fn walk(&self, capacity: u32) -> Walk {
+        let [_, event_count, .., prevent_sleep] = self.counters;
         Walk {
             node_size: self.size,
             entry_offset: self.entry.offset(),
@@ -109,6 +111,9 @@ impl Layout {
             active_count_offset: self.active_count.offset(),
             relax_count_offset: self.relax_count.offset(),
             last_time_offset: self.last_time.offset(),
+            id_offset: self.id.word.offset(),
+            event_count_offset: event_count.offset(),
+            prevent_sleep_offset: prevent_sleep.offset(),
             capacity,
             ..Walk::default()
         }

@@ -27,6 +27,7 @@ use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos};
 use crate::probe::btf::Kernel;
 
 pub use self::kallsyms::NoAddress;
+pub use self::kfunc::{Copying, Kfunc};
 
 /// Identifies a source within its snapshot, and in the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +87,9 @@ pub struct SnapshotSummary {
     pub stored: u32,
     /// It ended early: a node could not be read, or the list had no end.
     pub broken: bool,
+    /// Only sources that have changed were handed out. All others are as they were in the last snapshot of this
+    /// source.
+    pub changes_only: bool,
 }
 
 impl SnapshotSummary {
@@ -99,6 +103,7 @@ impl SnapshotSummary {
             seen: 0,
             stored: 0,
             broken: true,
+            changes_only: false,
         }
     }
 
@@ -130,6 +135,12 @@ pub trait SnapshotSource: fmt::Debug {
 
     /// Takes a snapshot and hands each wakeup source to `visit`.
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary>;
+
+    /// Takes a snapshot for a caller who knows all sources of the last one, and hands to `visit` at least the
+    /// sources that have changed since.
+    fn take_changes(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
+        self.take_snapshot(visit)
+    }
 }
 
 impl SnapshotSource for Box<dyn SnapshotSource> {
@@ -143,6 +154,10 @@ impl SnapshotSource for Box<dyn SnapshotSource> {
 
     fn take_snapshot(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
         (**self).take_snapshot(visit)
+    }
+
+    fn take_changes(&mut self, visit: &mut dyn FnMut(&Sample<'_>)) -> Result<SnapshotSummary> {
+        (**self).take_changes(visit)
     }
 }
 
@@ -179,7 +194,7 @@ impl Kind {
         Ok(match self {
             Self::Kfunc => {
                 let kernel = kernel.map_err(|error| anyhow!("{error:#}"))?;
-                Box::new(kfunc::Kfunc::load(kernel, capacity)?)
+                Box::new(Kfunc::load(kernel, capacity)?)
             }
             Self::Kallsyms => Box::new(kallsyms::Kallsyms::load(kernel, capacity)?),
             Self::Debugfs => Box::new(debugfs::Debugfs::open(capacity)?),

@@ -115,6 +115,7 @@ impl SnapshotSource for Sysfs {
             seen,
             stored,
             broken: false,
+            changes_only: false,
         })
     }
 }

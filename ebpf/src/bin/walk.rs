@@ -1,10 +1,11 @@
 //! The list walk: copies every `struct wakeup_source` into the slots that the agent maps.
 //!
-//! The agent loads one of three programs. [`walk_locked`] calls the kfuncs; [`walk_unlocked`] serves
-//! kernels without them, and starts at an address from the agent; so does [`walk_steps`], for kernels
-//! that have no `bpf_loop` (before 5.17) or no programs of the type syscall (before 5.14).
+//! The agent loads one of four programs. [`walk_locked`] calls the kfuncs, and [`walk_compared`] does too, but
+//! leaves a slot as it is if its source has not changed since the walk before. [`walk_unlocked`] serves kernels
+//! without the kfuncs, and starts at an address from the agent; so does [`walk_steps`], for kernels that have no
+//! `bpf_loop` (before 5.17) or no programs of the type syscall (before 5.14).
 //!
-//! The first two run as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; their context is a [`Walk`]. The
+//! All but the last run as BPF_PROG_TYPE_SYSCALL through BPF_PROG_RUN; their context is a [`Walk`]. The
 //! list is circular, through a head that is no source (`wakeup_sources`,
 //! `drivers/base/power/wakeup.c`). `bpf_loop` verifies [`visit`] once, for any number of nodes. The
 //! loop's index numbers the slots: the verifier treats it as unknown, but would follow a counter of
@@ -24,14 +25,20 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use sleepwalk_trace::abi::{
-    DEFAULT_CAPACITY, MAX_NODES, NAME_ROOM, NODE_ROOM, SLOT_NAME_CUT, SLOT_NAME_FAULT, SLOT_TORN,
-    Slot, Steps, WALK_CHANGED, WALK_DONE, WALK_ENDLESS, WALK_FAULT, WALK_STEPPED, WALK_STEPS, Walk,
+    DEFAULT_CAPACITY, MAX_NODES, NAME_ROOM, NODE_ROOM, SLOT_NAME_CUT, SLOT_NAME_FAULT,
+    SLOT_NAME_LONG, SLOT_TORN, Slot, Steps, WALK_CHANGED, WALK_DONE, WALK_ENDLESS, WALK_FAULT,
+    WALK_STEPPED, WALK_STEPS, Walk,
 };
 
 /// One element per source. The agent sets the number of elements, maps it, and reads the first
 /// [`Walk::stored`] after a run.
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(DEFAULT_CAPACITY, BPF_F_MMAPABLE);
+
+/// The slots that a walk has stored again: how many, then the index of each. The agent sets the count to 0 before a
+/// walk. It is in a map, because the verifier would follow a count on the stack.
+#[map]
+static CHANGED: Array<u64> = Array::with_max_entries(DEFAULT_CAPACITY + 1, BPF_F_MMAPABLE);
 
 /// The walk in steps.
 #[map]
@@ -49,7 +56,13 @@ unsafe extern "C" {
     fn bpf_wakeup_sources_read_lock() -> *mut WsLock;
     fn bpf_wakeup_sources_read_unlock(lock: *mut WsLock);
     fn bpf_wakeup_sources_get_head() -> *mut c_void;
+    // `kernel/bpf/helpers.c`, 6.2. To `void` it makes memory that a program may load from anywhere (6.17); a load
+    // that faults gives 0.
+    fn bpf_rdonly_cast(object: *const c_void, type_id: u32) -> *const c_void;
 }
+
+/// The BTF id of `void`.
+const VOID: u32 = 0;
 
 /// The state of [`visit`]. A callback's context has to be on the stack.
 #[repr(C)]
@@ -69,8 +82,12 @@ struct Cursor {
     active_count_offset: u64,
     relax_count_offset: u64,
     last_time_offset: u64,
+    id_offset: u64,
+    event_count_offset: u64,
+    prevent_sleep_offset: u64,
     capacity: u32,
     seen: u32,
+    moved: u32,
     status: u32,
 }
 
@@ -85,7 +102,21 @@ extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
     unsafe {
         let lock = bpf_wakeup_sources_read_lock();
         let head = bpf_wakeup_sources_get_head();
-        run(walk, head as u64, 0);
+        run(walk, head as u64, 0, visit as *const ());
+        bpf_wakeup_sources_read_unlock(lock);
+    }
+    0
+}
+
+/// As [`walk_locked`], but it stores only the sources that have changed since the walk before.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp/walk_compared")]
+extern "C" fn walk_compared(walk: *mut Walk) -> u32 {
+    // SAFETY: as in `walk_locked`.
+    unsafe {
+        let lock = bpf_wakeup_sources_read_lock();
+        let head = bpf_wakeup_sources_get_head();
+        run(walk, head as u64, 0, visit_compared as *const ());
         bpf_wakeup_sources_read_unlock(lock);
     }
     0
@@ -101,7 +132,7 @@ extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
 #[unsafe(link_section = "raw_tp/walk_unlocked")]
 extern "C" fn walk_unlocked(walk: *mut Walk) -> u32 {
     // SAFETY: `walk` is the context.
-    unsafe { run(walk, (*walk).head, u64::MAX) };
+    unsafe { run(walk, (*walk).head, u64::MAX, visit as *const ()) };
     0
 }
 
@@ -168,8 +199,12 @@ impl Cursor {
                 active_count_offset: u64::from((*walk).active_count_offset),
                 relax_count_offset: u64::from((*walk).relax_count_offset),
                 last_time_offset: u64::from((*walk).last_time_offset),
+                id_offset: u64::from((*walk).id_offset),
+                event_count_offset: u64::from((*walk).event_count_offset),
+                prevent_sleep_offset: u64::from((*walk).prevent_sleep_offset),
                 capacity: (*walk).capacity,
                 seen: 0,
+                moved: 0,
                 status: WALK_ENDLESS,
             }
         }
@@ -186,6 +221,7 @@ impl Cursor {
             (*walk).end_mono_ns = bpf_ktime_get_ns();
             (*walk).seen = self.seen;
             (*walk).stored = if self.seen < self.capacity { self.seen } else { self.capacity };
+            (*walk).moved = self.moved;
             (*walk).status = self.status;
         }
     }
@@ -195,7 +231,7 @@ impl Cursor {
 ///
 /// `walk` is the program's context, of at least `size_of::<Walk>()` bytes.
 #[inline(always)]
-unsafe fn run(walk: *mut Walk, head: u64, strict: u64) {
+unsafe fn run(walk: *mut Walk, head: u64, strict: u64, visit: *const ()) {
     // SAFETY: the kernel has checked the context's size against the accesses here
     // (`bpf_prog_test_run_syscall`, `net/bpf/test_run.c`, 7.3).
     unsafe {
@@ -204,7 +240,7 @@ unsafe fn run(walk: *mut Walk, head: u64, strict: u64) {
         let mut cursor = Cursor::new(walk, head, strict);
         if read_u64(head, &mut cursor.next) {
             let context = addr_of_mut!(cursor).cast::<c_void>();
-            bpf_loop(MAX_NODES, visit as *const () as *mut c_void, context, 0);
+            bpf_loop(MAX_NODES, visit as *mut c_void, context, 0);
         } else {
             cursor.status = WALK_FAULT;
         }
@@ -224,6 +260,85 @@ const STOP: i64 = 1;
 unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
     // SAFETY: `run` passed `cursor` to bpf_loop, which has no other thread.
     unsafe { pass(index, &mut *cursor) }
+}
+
+/// The same for a walk that compares: passes a node that has not changed, and stores another one.
+unsafe extern "C" fn visit_compared(index: u32, cursor: *mut Cursor) -> i64 {
+    // SAFETY: as `visit`.
+    unsafe {
+        let cursor = &mut *cursor;
+        if cursor.next == cursor.head {
+            cursor.seen = index;
+            cursor.status = WALK_DONE;
+            return STOP;
+        }
+        // The map has as many slots as the agent has room for.
+        if let Some(slot) = SLOTS.get_ptr_mut(index) {
+            let node = cursor.next.wrapping_sub(cursor.entry_offset);
+            if (*slot).address != node {
+                cursor.moved = 1;
+            } else if is_unchanged(cursor, node, slot) {
+                let entry = bpf_rdonly_cast(cursor.next as *const c_void, VOID);
+                cursor.next = entry.cast::<u64>().read_volatile();
+                return GO_ON;
+            }
+            list_as_changed(index);
+        }
+        pass(index, cursor)
+    }
+}
+
+#[inline(always)]
+fn list_as_changed(index: u32) {
+    let Some(count) = CHANGED.get_ptr_mut(0) else { return };
+    // SAFETY: one walk runs at a time.
+    unsafe {
+        let number = (*count).wrapping_add(1);
+        if let Some(to) = CHANGED.get_ptr_mut(number as u32) {
+            *to = u64::from(index);
+            *count = number;
+        }
+    }
+}
+
+/// Whether `slot` has the source at `node` as it is now. A slot with `SLOT_*` flags is not complete.
+///
+/// Few members show every change (`drivers/base/power/wakeup.c`, 7.3). `wakeup_source_report_event` counts each
+/// event in `event_count`, and only it activates. So a source whose count and whose word of `active` are as before
+/// was neither activated nor deactivated. Autosleep changes that word, and if it is changed back
+/// `prevent_sleep_time` (`pm_wakep_autosleep_enabled`). Id, name and `last_time` show another source in the same
+/// memory: one with the same `last_time` has never been active, as the one before.
+#[inline(always)]
+unsafe fn is_unchanged(cursor: &Cursor, node: u64, slot: *const Slot) -> bool {
+    // SAFETY: loads from `ws` and `name` do not fault; `slot` points to a whole element.
+    unsafe {
+        if (*slot).flags != 0 {
+            return false;
+        }
+        let ws = bpf_rdonly_cast(node as *const c_void, VOID).cast::<u64>();
+        let now = |offset: u64| ws.byte_add(offset as usize).read_volatile();
+        // It changes most often.
+        if now(cursor.event_count_offset) != field(slot, cursor.event_count_offset) {
+            return false;
+        }
+        let mut differs = 0;
+        for offset in [
+            cursor.id_offset,
+            cursor.name_offset,
+            cursor.active_offset,
+            cursor.last_time_offset,
+            cursor.prevent_sleep_offset,
+        ] {
+            differs |= now(offset) ^ field(slot, offset);
+        }
+        let name = bpf_rdonly_cast(field(slot, cursor.name_offset) as *const c_void, VOID);
+        let name = name.cast::<u64>();
+        let copied = addr_of!((*slot).name).cast::<u64>();
+        for word in 0..SHORT_NAME / 8 {
+            differs |= name.add(word).read_volatile() ^ copied.add(word).read_volatile();
+        }
+        differs == 0
+    }
 }
 
 /// Stores one node and passes on to the next; `index` counts from 0.
@@ -314,10 +429,10 @@ unsafe fn copy_name(name: u64, slot: *mut Slot) -> u64 {
             let at = name.wrapping_add(NAME_ROOM as u64 - 1) as *const c_void;
             bpf_probe_read_kernel(addr_of_mut!(beyond).cast(), 1, at);
             if beyond != 0 {
-                return SLOT_NAME_CUT;
+                return SLOT_NAME_CUT | SLOT_NAME_LONG;
             }
         }
-        0
+        SLOT_NAME_LONG
     }
 }
 

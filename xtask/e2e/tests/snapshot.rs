@@ -9,6 +9,7 @@ use sleepwalk_e2e::device;
 use sleepwalk_e2e::snapshot::{compare, name, number, snapshot, sources};
 use sleepwalk_e2e::trace::{Sources, Trace};
 use sleepwalk_trace::record::Record;
+use sleepwalk_trace::snapshot::Counters;
 
 #[test]
 fn a_snapshot_has_all_counters_of_debugfs() -> Result<()> {
@@ -229,5 +230,42 @@ fn an_unlocked_walk_is_whole_or_marked_broken() -> Result<()> {
         }
     }
     ensure!(flickered > 0, "no snapshot has a source that comes and goes");
+    Ok(())
+}
+
+#[test]
+fn changes_add_up_to_debugfs() -> Result<()> {
+    let device = device::with_kfuncs()?;
+    let _idle = device.start("./sleepwalk-workload sources --count 40 --prefix idle", "ready")?;
+    let agent = device.start("./sleepwalkd record -o changes.swk --interval 100ms", "ready")?;
+    let churn = "./sleepwalk-workload sources --count 30 --prefix churn --churn 300";
+    let busy = device.start(churn, "ready")?;
+    // Sources come and go meanwhile: others move to their slots.
+    for n in 0..8 {
+        device.sh(&format!("./sleepwalk-workload source --name born_{n} --hold 30ms"))?;
+    }
+    busy.stop()?;
+    let _late = device.start("./sleepwalk-workload sources --count 5 --prefix late", "ready")?;
+    device.sh("sleep 1")?;
+    let kernel = debugfs::read(&device)?;
+    agent.stop()?;
+    let trace = Trace::read(&device.pull("changes.swk")?)?;
+    let snapshots = trace.snapshots()?;
+    let partly = snapshots.iter().filter(|s| !s.snapshot.full && !s.snapshot.changed.is_empty());
+    ensure!(partly.count() >= 8, "{} snapshots, too few show changes", snapshots.len());
+    let last = snapshots.last().context("no snapshot")?;
+    for line in &kernel {
+        let name = line.name.escape_ascii();
+        let ours = last.by_name.get(&line.name[..]).with_context(|| format!("no {name}"))?;
+        let Counters { active_count, event_count, wakeup_count, expire_count, .. } = ours.counters;
+        let counts = [active_count, event_count, wakeup_count, expire_count];
+        let theirs = [line.active_count, line.event_count, line.wakeup_count, line.expire_count];
+        let times = [ours.counters.total_ns, ours.counters.max_ns].map(|ns| ns / 1_000_000);
+        // eventpoll's sources share a name.
+        if line.name != b"eventpoll" && line.active_since == 0 {
+            assert_eq!((counts, times), (theirs, [line.total_time, line.max_time]), "{name}");
+        }
+    }
+    assert_eq!(last.snapshot.seen as usize, kernel.len());
     Ok(())
 }

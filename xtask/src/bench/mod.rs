@@ -6,6 +6,7 @@
 
 mod agent;
 mod figure;
+mod hooks;
 mod host;
 mod load;
 mod snapshot;
@@ -21,6 +22,8 @@ use crate::{build, paths, sh};
 
 /// The sources that a device has while the agent is measured.
 const SOURCES: u32 = 300;
+
+const BPF_STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 /// A half of the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,7 +73,11 @@ fn on_device() -> Result<Vec<Figure>> {
 fn figures(own: &OwnDevice) -> Result<Vec<Figure>> {
     let device = &own.device;
     device.push(&[paths::agent_program(), paths::workload_program()])?;
+    // The kernel counts the run time of programs where that is wanted, and nowhere else.
+    device.sh(&format!("echo 1 > {BPF_STATS}"))?;
     let mut figures = snapshot::figures(device)?;
+    figures.extend(hooks::figures(device)?);
+    device.sh(&format!("echo 0 > {BPF_STATS}"))?;
     let sources = snapshot::sources(device, SOURCES)?;
     figures.extend(agent::figures(device)?);
     figures.extend(load::figures(device)?);

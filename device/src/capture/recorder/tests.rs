@@ -1,6 +1,7 @@
 //! The recorder with invented snapshots, and without a probe.
 
 mod bounds;
+mod changes;
 
 use std::cell::Cell;
 use std::path::Path;

@@ -107,6 +107,9 @@ class Body:
         return [read() for _ in range(self.u64())]
 
 
+LEVELS = {0: "thread", 1: "softirq", 2: "hardirq", 3: "nmi"}
+
+
 class Dump:
     """The state from one record to the next."""
 
@@ -188,6 +191,16 @@ class Dump:
                 "what": b.string(), "runs": b.optional(b.u64), "missed": b.optional(b.u64)})}
         if kind == 21:
             return "note", {"about": b.string(), "text": b.string()}
+        if kind == 22:
+            ident, function, module, level = b.u32(), b.u32(), b.u32(), b.u8()
+            a = {"id": ident, "level": LEVELS.get(level, "unknown"), "process": b.u32(),
+                 "thread": b.u32(), "uid": b.u32()}
+            comm = b.u32()
+            a["frames"] = b.list(b.string)
+            return "activator", (a | self.text("function", function) | self.text("module", module)
+                                 | self.text("comm", comm))
+        if kind == 23:
+            return "activated_by", {"instance": b.u32(), "activator": b.u32()}
         return None
 
     def define(self, ident, string):

@@ -9,6 +9,7 @@ use sleepwalk_trace::abi::DEFAULT_CAPACITY;
 use sleepwalk_trace::chunk::LEAST_SIZE;
 use sleepwalk_trace::units;
 
+use crate::activators::Detail;
 use crate::snapshot::Kind;
 use crate::store::{Bounds, OnFull};
 
@@ -32,6 +33,9 @@ record:
   --max-size 64M          largest size of the trace; at least 256K
   --on-full stop|ring     at that size, stop or drop the oldest eighth
   --no-edges              do not record individual activations (smaller trace, less detail)
+  --activators off|callers|stacks
+                          what is recorded of each activation: nothing, the function and the thread
+                          or interrupt that caused it, or these and the whole stack once (default)
   --detached              go on when adbd ends: leave its cgroups, ignore SIGHUP, and be out of
                           reach of the low-memory killers
 
@@ -49,7 +53,8 @@ measure:
   --times 30              number of readings
   --only kfunc            leave out debugfs and sysfs
   --pause 10ms            wait so long before each reading, except of sysfs
-  --hooks 10s             instead, the run time of each hook's program beside that of an empty one
+  --hooks 10s             instead, the run time of each hook's program beside that of an empty one;
+                          with --activators as in record
 
 SLEEPWALK_LOG=debug logs more to stderr.
 Exit codes: 0 success, 1 failure, 2 wrong usage, 4 this device cannot be used.
@@ -87,6 +92,8 @@ pub struct MeasureOptions {
     pub pause: Duration,
     /// Measure the hooks for so long, and nothing else.
     pub hooks: Option<Duration>,
+    /// How much of each activation's context the hooks record.
+    pub activators: Detail,
 }
 
 /// Options of `record`.
@@ -103,6 +110,8 @@ pub struct RecordOptions {
     pub capacity: u32,
     /// Whether individual activations are recorded.
     pub edges: bool,
+    /// How much of each activation's context is recorded.
+    pub activators: Detail,
     /// Whether the capture outlives adbd.
     pub detached: bool,
 }
@@ -171,6 +180,7 @@ fn measure(mut parser: lexopt::Parser) -> Result<Command> {
         only_kfunc: false,
         pause: Duration::ZERO,
         hooks: None,
+        activators: Detail::Stacks,
     };
     while let Some(arg) = parser.next()? {
         match arg {
@@ -182,6 +192,7 @@ fn measure(mut parser: lexopt::Parser) -> Result<Command> {
                 options.only_kfunc = true;
             }
             Long("pause") => options.pause = duration("--pause", &mut parser)?,
+            Long("activators") => options.activators = activators(&mut parser)?,
             Long("hooks") => options.hooks = Some(duration("--hooks", &mut parser)?),
             other => return help_or_unknown("measure", &other),
         }
@@ -199,6 +210,7 @@ fn record(mut parser: lexopt::Parser) -> Result<Command> {
         source: None,
         capacity: DEFAULT_CAPACITY,
         edges: true,
+        activators: Detail::Stacks,
         detached: false,
     };
     while let Some(arg) = parser.next()? {
@@ -213,6 +225,7 @@ fn record(mut parser: lexopt::Parser) -> Result<Command> {
             Long("source") => options.source = source(&mut parser)?,
             Long("max-sources") => options.capacity = capacity(&mut parser)?,
             Long("no-edges") => options.edges = false,
+            Long("activators") => options.activators = activators(&mut parser)?,
             Long("detached") => options.detached = true,
             other => return help_or_unknown("record", &other),
         }
@@ -255,6 +268,14 @@ fn source(parser: &mut lexopt::Parser) -> Result<Option<Kind>> {
         bail!("--source `{name}`: it takes auto, {names}");
     }
     Ok(known)
+}
+
+fn activators(parser: &mut lexopt::Parser) -> Result<Detail> {
+    let name = value(parser)?;
+    let known = Detail::ALL.into_iter().find(|detail| detail.name() == name);
+    known.with_context(|| {
+        format!("--activators `{name}`: it takes {}", Detail::ALL.map(Detail::name).join(", "))
+    })
 }
 
 fn capacity(parser: &mut lexopt::Parser) -> Result<u32> {
@@ -310,9 +331,11 @@ mod tests {
             source: Some(Kind::Kfunc),
             capacity: 10,
             edges: false,
+            activators: Detail::Callers,
             detached: true,
         };
         let words = "record -o a.swk -d 5s --source kfunc --max-sources=10 --no-edges --detached \
+                     --activators callers \
                      --max-size 512K --on-full=ring";
         assert_eq!(line(words).unwrap(), Command::Record(options));
         assert_eq!(line("doctor --json").unwrap(), Command::Doctor { json: true });
@@ -327,6 +350,7 @@ mod tests {
                 only_kfunc,
                 pause: Duration::ZERO,
                 hooks: None,
+                activators: Detail::Stacks,
             };
             assert_eq!(line(words).unwrap(), Command::Measure(options));
         }
@@ -346,6 +370,7 @@ mod tests {
             "--max-size",
             "--on-full",
             "--no-edges",
+            "--activators",
             "--detached",
         ] {
             assert!(HELP.contains(option), "{option}");
@@ -371,6 +396,7 @@ mod tests {
             ("record -o a --max-size 64", "`64`"),
             ("record -o a --max-size 255K", "at least 256K"),
             ("record -o a --on-full explode", "`explode`"),
+            ("record -o a --activators who", "off, callers, stacks"),
             ("record -o=", "-o is empty"),
             ("snapshot --max-size 64M", "no --max-size"),
             ("measure --times x", "`x`"),

@@ -2,6 +2,7 @@
 //!
 //! It needs nothing but `adb push` and `adb shell`; `sleepwalk record` on the host drives it.
 
+mod activators;
 mod args;
 mod capabilities;
 mod capture;

@@ -7,6 +7,7 @@
 //! | [`Steps`] | the one element of the mmap'd array map `STEPS` | agent, then probe |
 //! | [`Slot`] | one element of the mmap'd array map `SLOTS` | probe |
 //! | how many slots a walk stored again, and the index of each | elements of the mmap'd array map `CHANGED` | probe |
+//! | a stack's return addresses, the innermost first, then zeroes | one value of the map `STACKS`, by a hash of them | probe |
 //! | [`Event`], and the structs that start with it | one entry of the ring buffer `EVENTS` | probe |
 //!
 //! The probe knows no kernel offsets: rustc emits no CO-RE relocations, so the agent reads the
@@ -144,7 +145,8 @@ pub const SLOT_NAME_LONG: u64 = 8;
 pub const ACTION_ROOM: usize = 32;
 
 /// Bytes of the ring buffer. User space is frozen from freeze to thaw, so the ring has to hold all
-/// events of an attempt: an edge takes 32 bytes with the ring's own header, a phase 56.
+/// events of an attempt: an edge takes 32 bytes with the ring's own header, an activation with its
+/// activator 72, a phase 56.
 pub const RING_BYTES: u32 = 1 << 20;
 
 /// Edges leave so much of it free for the suspend events: an attempt has about 40, and each s2idle
@@ -170,7 +172,8 @@ pub const EVENT_PHASE_BEGIN: u32 = 1;
 pub const EVENT_PHASE_END: u32 = 2;
 /// `pm_suspend` returned the value.
 pub const EVENT_SUSPEND_RETURN: u32 = 3;
-/// `power:wakeup_source_activate`, an [`EdgeEvent`]; the value is its `state`.
+/// `power:wakeup_source_activate`, an [`EdgeEvent`], or an [`ActivationEvent`] if activators are recorded; the value
+/// is its `state`.
 pub const EVENT_ACTIVATE: u32 = 4;
 /// `power:wakeup_source_deactivate`, an [`EdgeEvent`]; the value is its `state`.
 pub const EVENT_DEACTIVATE: u32 = 5;
@@ -214,6 +217,43 @@ pub struct EdgeEvent {
     pub name_pointer: u64,
 }
 
+/// An activation, and what ran then.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ActivationEvent {
+    /// When and which.
+    pub event: Event,
+    /// Kernel address of the source's name.
+    pub name_pointer: u64,
+    /// The key of the stack in the map `STACKS`; 0 if it could not be read or stored.
+    pub stack: u64,
+    /// The thread's id.
+    pub thread: u32,
+    /// The process' id.
+    pub process: u32,
+    /// The process' user.
+    pub uid: u32,
+    /// The thread's `preempt_count`; [`NO_PREEMPT_COUNT`] if its place is not known.
+    pub preempt_count: u32,
+    /// The thread's name, NUL-terminated.
+    pub comm: [u8; COMM_ROOM],
+}
+
+/// TASK_COMM_LEN, `include/linux/sched.h`.
+pub const COMM_ROOM: usize = 16;
+
+/// No preempt count: it has bits that no count has (`include/linux/preempt.h`).
+pub const NO_PREEMPT_COUNT: u32 = u32::MAX;
+
+/// The most frames of a stack in the map `STACKS`.
+pub const STACK_FRAMES: usize = 32;
+
+/// The frames that are enough to find the function that called the core of wakeup sources.
+pub const CALLER_FRAMES: usize = 12;
+
+/// The most different stacks.
+pub const MAX_STACKS: u32 = 4096;
+
 /// The name at a pointer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -235,4 +275,5 @@ const _: () = assert!(size_of::<Slot>() == 24 + NAME_ROOM + NODE_ROOM);
 const _: () = assert!((EVENT_WAKE as usize) < EVENT_KINDS && EVENT_KINDS.is_power_of_two());
 const _: () = assert!(size_of::<PhaseEvent>() == 16 + ACTION_ROOM);
 const _: () = assert!(size_of::<EdgeEvent>() == 24);
+const _: () = assert!(size_of::<ActivationEvent>() == 48 + COMM_ROOM);
 const _: () = assert!(size_of::<NameEvent>() == 24 + NAME_ROOM);

@@ -383,6 +383,8 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         19 => whole(body).map(Record::WakeReason),
         20 => whole(body).map(Record::HookRuns),
         21 => whole(body).map(Record::Note),
+        22 => whole(body).map(Record::Activator),
+        23 => whole(body).map(Record::ActivatedBy),
         _ => return Err(Undecoded::Unknown(at)),
     };
     record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))

@@ -70,6 +70,10 @@ pub enum Record {
     HookRuns(HookRuns),
     /// Kind 21: what the agent found or did on the device, in a sentence.
     Note(Note),
+    /// Kind 22: what activates sources, in each chunk before the first record that names it.
+    Activator(Activator),
+    /// Kind 23: what activates a source from here on.
+    ActivatedBy(ActivatedBy),
 }
 
 /// Where and how the trace was taken.
@@ -446,6 +450,51 @@ pub struct Note {
     pub text: String,
 }
 
+/// The context in which a source is activated: the function that called the core of wakeup sources
+/// (`drivers/base/power/wakeup.c`), and the thread or the interrupt in which it ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Activator {
+    /// Its number, unique in the trace. Each chunk that needs it defines it again.
+    pub id: u32,
+    /// [`StringDef::id`] of the function's name; an empty string if it is not known.
+    pub function: u32,
+    /// [`StringDef::id`] of the name of the module that has it; an empty string for the kernel itself.
+    pub module: u32,
+    /// One of the `LEVEL_*` values.
+    pub level: u8,
+    /// The process' id (`tgid`); 0 in an interrupt, which has none, and for the kernel's idle thread.
+    pub process: u32,
+    /// The thread's id (`pid`); likewise.
+    pub thread: u32,
+    /// The process' user; likewise.
+    pub uid: u32,
+    /// [`StringDef::id`] of the thread's name (`comm`); an empty string in an interrupt.
+    pub comm: u32,
+    /// The functions on the kernel's stack, the innermost first, as `name+0xoffset [module]`; an address without
+    /// a symbol is `?`. Empty if the trace has them already, if they were not recorded, or are not known.
+    pub frames: Vec<String>,
+}
+
+/// A thread ran.
+pub const LEVEL_THREAD: u8 = 0;
+/// A soft interrupt (`softirq`) was handled.
+pub const LEVEL_SOFT_IRQ: u8 = 1;
+/// An interrupt was handled (`hardirq`).
+pub const LEVEL_HARD_IRQ: u8 = 2;
+/// An interrupt that cannot be masked was handled.
+pub const LEVEL_NMI: u8 = 3;
+/// One of these; which is not known, because the kernel has no BTF. The thread may be a bystander.
+pub const LEVEL_UNKNOWN: u8 = 255;
+
+/// The source's activations from here on, in this chunk, have this activator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ActivatedBy {
+    /// [`SourceDef::instance`].
+    pub source: u32,
+    /// [`Activator::id`].
+    pub activator: u32,
+}
+
 impl Record {
     /// The byte that names the kind in the file.
     pub fn kind(&self) -> u8 {
@@ -471,6 +520,8 @@ impl Record {
             Self::WakeReason(_) => 19,
             Self::HookRuns(_) => 20,
             Self::Note(_) => 21,
+            Self::Activator(_) => 22,
+            Self::ActivatedBy(_) => 23,
         }
     }
 }

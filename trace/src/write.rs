@@ -65,6 +65,8 @@ impl ChunkWriter {
             Record::WakeReason(body) => put(&mut self.scratch, body),
             Record::HookRuns(body) => put(&mut self.scratch, body),
             Record::Note(body) => put(&mut self.scratch, body),
+            Record::Activator(body) => put(&mut self.scratch, body),
+            Record::ActivatedBy(body) => put(&mut self.scratch, body),
         }
         put(&mut self.chunk, &(self.scratch.len() as u32));
         self.chunk.extend_from_slice(&self.scratch);

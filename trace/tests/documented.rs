@@ -2,9 +2,9 @@
 
 use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    CountWrite, Edge, End, HookRun, HookRuns, IrqDef, Lost, Note, Phase, PowerSupply, Reason,
-    Record, Snapshot, SourceDef, SourceDelta, Stamped, StringDef, SuspendReturn, SuspendStats,
-    WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
+    ActivatedBy, Activator, CountWrite, Edge, End, HookRun, HookRuns, IrqDef, LEVEL_SOFT_IRQ, Lost,
+    Note, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef, SourceDelta, Stamped, StringDef,
+    SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -106,6 +106,21 @@ fn last_records() -> Vec<Stamped> {
             }),
         ),
         at(1_206, Record::Note(Note { about: "hooks".into(), text: "on".into() })),
+        at(
+            1_206,
+            Record::Activator(Activator {
+                id: 7,
+                function: 2,
+                module: 3,
+                level: LEVEL_SOFT_IRQ,
+                process: 300,
+                thread: 5,
+                uid: 0,
+                comm: 4,
+                frames: vec!["a+0x4".into()],
+            }),
+        ),
+        at(1_206, Record::ActivatedBy(ActivatedBy { source: 2, activator: 7 })),
         at(1_206, Record::End(End { reason: "signal".into() })),
     ]
 }
@@ -135,6 +150,8 @@ fn documented() -> Vec<u8> {
         &[10, 19, 0, 1, 251, 44, 1, 2, b'a', 0xff, 0],
         &[11, 20, 0, 1, 4, b'e', b'd', b'g', b'e', 0, 1, 5],
         &[11, 21, 0, 5, b'h', b'o', b'o', b'k', b's', 2, b'o', b'n'],
+        &[19, 22, 0, 7, 2, 3, 1, 251, 44, 1, 5, 0, 4, 1, 5, b'a', b'+', b'0', b'x', b'4'],
+        &[4, 23, 0, 2, 7],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
     .concat()

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    CountWrite, Edge, End, Hook, HookRun, HookRuns, IrqDef, Lost, Note, Overhead, Phase,
-    PowerSupply, Reason, Record, Session, Snapshot, SourceDef, SourceDelta, Stamped, StringDef,
-    SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
+    ActivatedBy, Activator, CountWrite, Edge, End, Hook, HookRun, HookRuns, IrqDef, Lost, Note,
+    Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef, SourceDelta,
+    Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{
     COUNTERS, Counters, DeltaDecoder, DeltaEncoder, DeltaError, SourceState,
@@ -96,6 +96,29 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         })
 }
 
+fn of_activations() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        (any::<[u32; 7]>(), any::<u8>(), vec(any::<String>(), 0..9)).prop_map(
+            |([id, function, module, process, thread, uid, comm], level, frames)| {
+                Record::Activator(Activator {
+                    id,
+                    function,
+                    module,
+                    level,
+                    process,
+                    thread,
+                    uid,
+                    comm,
+                    frames,
+                })
+            }
+        ),
+        any::<(u32, u32)>().prop_map(|(source, activator)| {
+            Record::ActivatedBy(ActivatedBy { source, activator })
+        }),
+    ]
+}
+
 fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
         session().prop_map(Record::Session),
@@ -174,6 +197,7 @@ fn record() -> impl Strategy<Value = Record> {
             Record::HookRuns(HookRuns { hooks: hooks.collect() })
         }),
         any::<(String, String)>().prop_map(|(about, text)| Record::Note(Note { about, text })),
+        of_activations(),
     ]
 }
 
@@ -273,7 +297,7 @@ proptest! {
     #[test]
     fn unknown_kinds_are_skipped(
         known in vec(stamped(), 1..5),
-        kind in 22u8..,
+        kind in 24u8..,
         body in vec(any::<u8>(), 0..300),
     ) {
         let later = |last: u64, at: u64| {

@@ -18,7 +18,7 @@ const ALL_TESTS: [Kernel; 2] = [Kernel::Kfunc, Kernel::V6_12];
 /// The other kernels, and the files of tests that run on each of them. One is up at a time: an emulated
 /// device costs a core.
 const OTHERS: [Kernel; 3] = [Kernel::V6_1, Kernel::V5_10, Kernel::Gki6_1];
-const ON_EACH: [&str; 5] = ["outlive", "refused", "scenario", "sources", "waiters"];
+const ON_EACH: [&str; 6] = ["activators", "outlive", "refused", "scenario", "sources", "waiters"];
 
 /// The device that a test boots for itself: to cut its power, or to have it refuse something.
 const OWN: &str = "test-own";

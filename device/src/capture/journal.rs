@@ -8,14 +8,15 @@ use std::collections::HashSet;
 use anyhow::Result;
 use sleepwalk_trace::chunk::chunk_len;
 use sleepwalk_trace::record::{
-    CountWrite, Edge, IrqDef, Lost, Phase, PowerSupply, Record, StringDef, SuspendReturn,
-    SuspendStats, WaitBegin, WaitEnd, Wake, WakeReason, next_state,
+    ActivatedBy, Activator, CountWrite, Edge, IrqDef, Lost, Phase, PowerSupply, Record, StringDef,
+    SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Wake, WakeReason, next_state,
 };
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::BootNanos;
 use sleepwalk_trace::write::ChunkWriter;
 
 use super::prologue::Prologue;
+use crate::activators::{Activators, Found};
 use crate::clock;
 use crate::context::irqs::Irqs;
 use crate::context::power_supply::PowerSupplyReading;
@@ -23,7 +24,7 @@ use crate::context::suspend_stats::Changes;
 use crate::identity::instances::{EdgeOf, Instances, Reading};
 use crate::identity::name_table::SourceName;
 use crate::identity::strings::StringTable;
-use crate::probe::events::{EventKind, ProbeEdge, ProbeEvent};
+use crate::probe::events::{EventKind, ProbeEdge, ProbeEvent, Running};
 use crate::snapshot::Sample;
 use crate::store::{Disk, Store};
 
@@ -42,6 +43,8 @@ pub struct Journal {
     /// The state after the last edge of this chunk.
     state: Option<u32>,
     irqs: Irqs,
+    /// `None` if they are not recorded.
+    activators: Option<Activators>,
     /// Events in this chunk.
     events: u64,
 }
@@ -84,6 +87,11 @@ impl Journal {
         Self { out, ..Self::default() }
     }
 
+    /// From now on, activations have their activators.
+    pub fn record_activators(&mut self, activators: Activators) {
+        self.activators = Some(activators);
+    }
+
     /// Adds a record.
     pub fn push(&mut self, at: BootNanos, record: &Record) {
         self.out.push(at, record);
@@ -117,6 +125,9 @@ impl Journal {
         }
         store.make_room(length, Some(keep))?;
         self.seal(store)?;
+        if let Some(activators) = self.activators.as_mut().filter(|_| moved) {
+            activators.chunk_ended(true);
+        }
         Ok(moved)
     }
 
@@ -137,7 +148,7 @@ impl Journal {
 
     /// Closes the chunk and writes it.
     fn seal<D: Disk>(&mut self, store: &mut Store<D>) -> Result<()> {
-        self.state = None;
+        self.chunk_ended();
         self.events = 0;
         if let Some(prologue) = &mut self.out.prologue {
             let (strings, sources) = (self.strings.ids(), self.instances.in_use());
@@ -149,10 +160,17 @@ impl Journal {
         }
     }
 
+    fn chunk_ended(&mut self) {
+        self.state = None;
+        if let Some(activators) = &mut self.activators {
+            activators.chunk_ended(false);
+        }
+    }
+
     /// Drops the pending records, as if they had never been added, and returns how many events they
     /// were.
     fn discard(&mut self) -> u64 {
-        self.state = None;
+        self.chunk_ended();
         self.out.writer.discard();
         if let Some(prologue) = &mut self.out.prologue {
             prologue.discard();
@@ -219,7 +237,10 @@ impl Journal {
     pub fn snapshot_taken(&mut self, snapshot: u64, at: BootNanos, whole: bool) {
         self.instances.snapshot_taken(snapshot, at, whole);
         if self.strings.has_grown() {
-            self.strings.forget_unused(&self.instances.names_in_use());
+            let mut used = self.instances.names_in_use();
+            let activators = self.activators.iter().flat_map(Activators::strings);
+            used.extend(activators.filter_map(|string| self.strings.id(string)));
+            self.strings.forget_unused(&used);
         }
     }
 
@@ -348,10 +369,39 @@ impl Journal {
 
     /// Leaves out a state that follows from the edge before.
     fn push_edge(&mut self, at: BootNanos, record: Edge, edge: ProbeEdge) {
+        if let Some(running) = &edge.running {
+            self.activated_by(at, record.source, running);
+        }
         let follows = self.state.map(|before| next_state(before, edge.active));
         self.state = Some(edge.state);
         let state = (follows != Some(edge.state)).then_some(edge.state);
         self.push(at, &Record::Edge(Edge { state, ..record }));
+    }
+}
+
+impl Journal {
+    /// Records what activates a source, where the chunk does not show it yet.
+    fn activated_by(&mut self, at: BootNanos, source: u32, running: &Running) {
+        let Some(activators) = &mut self.activators else { return };
+        let (found, changed) = activators.of(source, running);
+        if found.undefined {
+            let Found { id, level, running, caller, with_frames, .. } = found;
+            let record = Activator {
+                id,
+                function: self.source_name(at, caller.function.as_bytes()),
+                module: self.source_name(at, caller.module.as_bytes()),
+                level,
+                process: running.process,
+                thread: running.thread,
+                uid: running.uid,
+                comm: self.source_name(at, running.comm.bytes()),
+                frames: if with_frames { caller.frames.clone() } else { Vec::new() },
+            };
+            self.push(at, &Record::Activator(record));
+        }
+        if changed {
+            self.push(at, &Record::ActivatedBy(ActivatedBy { source, activator: found.id }));
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::journal::{Journal, NextStep, begins_attempt, freeze_is_over};
 use super::snapshotter::{BYTES_PER_SOURCE, Snapshotter};
 use super::suspend_stats_returns::SuspendStatsReturns;
 use super::wakeups::{Wakeups, Woken};
+use crate::activators::Activators;
 use crate::clock;
 use crate::context::power_supply::When;
 use crate::context::suspend_stats::Stats;
@@ -109,6 +110,11 @@ impl<S: SnapshotSource> Recorder<S> {
             Ok(()) => self.store.finish(),
             Err(error) => Err(self.finish_after(error)),
         }
+    }
+
+    /// From now on, activations have their activators.
+    pub fn record_activators(&mut self, activators: Activators) {
+        self.journal.record_activators(activators);
     }
 
     /// Records the threads whose wait began before the hooks were attached. It needs capabilities that

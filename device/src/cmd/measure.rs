@@ -59,7 +59,7 @@ struct Measured {
 pub fn run(options: &MeasureOptions) -> Result<String> {
     let kernel = kernel();
     if let Some(length) = options.hooks {
-        let costs = cost::measure(kernel.as_ref().ok(), length)?;
+        let costs = cost::measure(kernel.as_ref().ok(), length, options.activators.frames())?;
         return Ok(serde_json::to_string(&costs)? + "\n");
     }
     let kernel = kernel?;

@@ -10,6 +10,7 @@ use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::activators::Detail;
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
 use crate::probe::refusal;
@@ -48,9 +49,25 @@ fn open_source(
     Ok(opened)
 }
 
-/// Loads and attaches the hooks.
-fn attach_hooks(kernel: Option<&Kernel>, edges: bool) -> Result<Hooks> {
-    Hooks::attach(kernel, edges).map_err(explained).context(Unusable)
+/// Loads and attaches the hooks; without activators if activations cannot be recorded with them, and then with the
+/// reason.
+fn attach_hooks(
+    kernel: Option<&Kernel>,
+    edges: bool,
+    activators: Detail,
+) -> Result<(Hooks, Option<String>)> {
+    let attach = |frames| Hooks::attach(kernel, edges, frames).map_err(explained).context(Unusable);
+    let hooks = attach(activators.frames());
+    if activators == Detail::Off || !edges || hooks.as_ref().is_ok_and(|h| h.sees("edge")) {
+        return Ok((hooks?, None));
+    }
+    let without = attach(0)?;
+    let why = match hooks {
+        _ if !without.sees("edge") => None,
+        Err(error) => Some(format!("{error:#}")),
+        Ok(hooks) => hooks.attached().iter().find(|h| h.what == "edge").map(|h| h.why.clone()),
+    };
+    Ok((without, why))
 }
 
 /// Fails where no kernel like this one, or no user like this one, can run the probe.

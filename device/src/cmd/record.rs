@@ -1,20 +1,25 @@
 //! `sleepwalkd record`: records until the time is up or a signal comes.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use sleepwalk_trace::record::{Note, Session};
 
 use super::{Unusable, attach_hooks, kernel, open_source, version};
+use crate::activators::callers::Callers;
+use crate::activators::symbols::Symbols;
+use crate::activators::{Activators, Detail};
 use crate::args::RecordOptions;
 use crate::capture::detach;
 use crate::capture::lock::CaptureLock;
 use crate::capture::recorder::Recorder;
 use crate::capture::wakeups::{Signals, Wakeups};
 use crate::context::Surroundings;
+use crate::probe::events::PreemptBits;
 use crate::probe::hooks::Hooks;
-use crate::snapshot::SnapshotSource;
+use crate::snapshot::{SnapshotSource, kptr};
 use crate::store::{OnFull, Store, choose, sigbus};
 use crate::{capabilities, clock, context};
 
@@ -34,8 +39,8 @@ pub fn run(options: &RecordOptions) -> Result<()> {
         |error: &anyhow::Error| matches!(error.downcast_ref(), Some(Errno::ENOSPC | Errno::EDQUOT));
     let store =
         store.map_err(|error| if full(&error) { error.context(Unusable) } else { error })?;
-    let Loaded { source, notes, mut hooks, mut wakeups, surroundings, session } =
-        match load(options, signals) {
+    let Loaded { source, notes, mut hooks, activators, mut wakeups, surroundings, session } =
+        match load(options, &path, signals) {
             Ok(loaded) => loaded,
             Err(error) => {
                 // A capture that cannot start leaves no file.
@@ -45,6 +50,9 @@ pub fn run(options: &RecordOptions) -> Result<()> {
         };
     let ring = options.bounds.on_full == OnFull::Ring;
     let mut recorder = Recorder::start(source, store, session, notes, surroundings, ring)?;
+    if let Some(activators) = activators {
+        recorder.record_activators(activators);
+    }
     recorder.record_waiters(&mut hooks);
     let readable = recorder.readable();
     capabilities::drop_unneeded(|| {
@@ -66,19 +74,27 @@ struct Loaded {
     source: Box<dyn SnapshotSource>,
     notes: Vec<Note>,
     hooks: Hooks,
+    activators: Option<Activators>,
     wakeups: Wakeups,
     surroundings: Surroundings,
     session: Session,
 }
 
-fn load(options: &RecordOptions, signals: Signals) -> Result<Loaded> {
+fn load(options: &RecordOptions, path: &Path, signals: Signals) -> Result<Loaded> {
     let kernel = kernel();
     capabilities::raise_memlock();
     let opened = open_source(options.source, kernel.as_ref(), options.capacity)?;
     let about = || "snapshots".to_owned();
-    let notes = opened.notes().map(|text| Note { about: about(), text: text.to_owned() }).collect();
+    let notes = opened.notes().map(|text| Note { about: about(), text: text.to_owned() });
+    let mut notes: Vec<_> = notes.collect();
     let source = opened.source;
-    let hooks = attach_hooks(kernel.as_ref().ok(), options.edges)?;
+    let (mut hooks, why) = attach_hooks(kernel.as_ref().ok(), options.edges, options.activators)?;
+    let (activators, sentences) = match &why {
+        None => activators(options, path, &mut hooks, PreemptBits::of(kernel.as_ref().ok())),
+        Some(why) => (None, vec![format!("they are not recorded: {why}")]),
+    };
+    let about = || "activators".to_owned();
+    notes.extend(sentences.into_iter().map(|text| Note { about: about(), text }));
     let wakeups = Wakeups::new(hooks.fd(), signals, options.interval, options.duration)?;
     let surroundings = Surroundings::open();
     let session = Session {
@@ -89,5 +105,31 @@ fn load(options: &RecordOptions, signals: Signals) -> Result<Loaded> {
         interval_ns: options.interval.as_nanos() as u64,
         ..context::session()
     };
-    Ok(Loaded { source, notes, hooks, wakeups, surroundings, session })
+    Ok(Loaded { source, notes, hooks, activators, wakeups, surroundings, session })
+}
+
+/// The means to record activators, and notes on them.
+fn activators(
+    options: &RecordOptions,
+    path: &Path,
+    hooks: &mut Hooks,
+    bits: PreemptBits,
+) -> (Option<Activators>, Vec<String>) {
+    if options.activators == Detail::Off || !hooks.sees("edge") {
+        return (None, Vec::new());
+    }
+    let Some(stacks) = hooks.take_stacks() else { return (None, Vec::new()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let symbols = kptr::kallsyms().and_then(|(file, lowered)| {
+        Ok((Symbols::read(file, folder.unwrap_or(Path::new(".")))?, lowered))
+    });
+    let (symbols, note) = match symbols {
+        Ok((symbols, lowered)) => (Some(symbols), lowered),
+        Err(error) => (None, Some(format!("they have no functions: {error:#}"))),
+    };
+    let callers = Callers::new(move |key| stacks.frames(key), symbols);
+    (
+        Some(Activators::new(callers, bits, options.activators == Detail::Stacks)),
+        note.into_iter().collect(),
+    )
 }

@@ -5,6 +5,7 @@ use sleepwalk_trace::record::HOOKS;
 
 use super::check::{Check, CheckState, Loss};
 use super::kconfig::Kconfig;
+use crate::activators::Detail;
 use crate::context::suspend_stats::SuspendStatsReader;
 use crate::context::{irqs, power_supply};
 use crate::probe::btf::Kernel;
@@ -81,7 +82,7 @@ fn hook_checks(kernel: Option<&Kernel>, kconfig: &Kconfig) -> Vec<Check> {
         ("wakes", Loss::data("the interrupts that woke the device")),
     ];
     let fix = kconfig.fix(&["CONFIG_BPF_EVENTS", "CONFIG_KPROBES"]);
-    match Hooks::attach(kernel, true) {
+    match Hooks::attach(kernel, true, Detail::Stacks.frames()) {
         Err(error) => {
             let (error, fix) = match refusal::of(&error) {
                 Some(refusal) => (error.context(refusal.to_string()), refusal.fix().to_owned()),

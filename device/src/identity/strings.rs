@@ -25,7 +25,7 @@ const FEW: usize = 512;
 
 impl StringTable {
     /// The number of a string, and the record that defines it if the trace does not have it yet. It
-    /// may be forgotten once no source has it as a name.
+    /// may be forgotten once nothing uses it as a name.
     pub fn name(&mut self, bytes: &[u8]) -> (u32, Option<StringDef>) {
         self.intern(bytes, false)
     }
@@ -33,6 +33,11 @@ impl StringTable {
     /// As [`StringTable::name`], for a string that is never forgotten.
     pub fn permanent(&mut self, bytes: &[u8]) -> (u32, Option<StringDef>) {
         self.intern(bytes, true)
+    }
+
+    /// The number of a string that is remembered.
+    pub fn id(&self, bytes: &[u8]) -> Option<u32> {
+        self.strings.get(bytes).map(|entry| entry.id)
     }
 
     fn intern(&mut self, bytes: &[u8], permanent: bool) -> (u32, Option<StringDef>) {

@@ -5,9 +5,13 @@
 //! the bytes and does not build the 150,000 types in memory. (aya's parser does that, and keeps
 //! members private.) The format is in `include/uapi/linux/btf.h`.
 
+mod preempt_count;
+
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+
+use self::preempt_count::PreemptCount;
 
 /// The struct of the list's nodes.
 const STRUCT: &str = "wakeup_source";
@@ -75,6 +79,8 @@ pub struct Kernel {
     pub members: BTreeMap<&'static str, Member>,
     /// The wanted functions and typedefs that the kernel has.
     pub ids: BTreeMap<&'static str, Named>,
+    /// Where `struct task_struct` has the thread's `preempt_count`, in bytes; `None` if that is not known.
+    pub preempt_count_at: Option<u32>,
 }
 
 impl Kernel {
@@ -114,6 +120,7 @@ pub fn scan(btf: &[u8], wanted: &[&'static str]) -> Result<Kernel, BtfError> {
     let strings = Strings(section(btf, base, header.at(16)?, header.at(20)?)?);
 
     let mut found = Kernel::default();
+    let mut preempt_count = PreemptCount::default();
     let mut rest = Words(types);
     // Id 0 is void and is not listed.
     let mut id = 1;
@@ -129,9 +136,11 @@ pub fn scan(btf: &[u8], wanted: &[&'static str]) -> Result<Kernel, BtfError> {
             found.size = size;
             found.members = members(body, count, info >> 31 == 1, &strings)?;
         }
+        preempt_count.see((id, kind, name), (body, count), &strings)?;
         rest = body.skip(extra(kind, count)?)?;
         id += 1;
     }
+    found.preempt_count_at = preempt_count.at();
     Ok(found)
 }
 

@@ -32,9 +32,9 @@ pub struct Cost {
     empty_run_time_ns: u64,
 }
 
-/// Attaches the hooks and the empty programs for `length`.
-pub fn measure(kernel: Option<&Kernel>, length: Duration) -> Result<Vec<Cost>> {
-    let mut hooks = Hooks::attach(kernel, true)?;
+/// Attaches the hooks, which read `frames` frames of each activation's stack, and the empty programs for `length`.
+pub fn measure(kernel: Option<&Kernel>, length: Duration, frames: usize) -> Result<Vec<Cost>> {
+    let mut hooks = Hooks::attach(kernel, true, frames)?;
     let mut empty = Vec::new();
     for attached in hooks.programs() {
         empty.push(attach_empty(&attached, kernel).with_context(|| attached.name.to_owned())?);

@@ -4,11 +4,11 @@ use std::mem::offset_of;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
 
 use anyhow::{Context, Result, bail};
-use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
 use aya_obj::generated::bpf_prog_info;
-use sleepwalk_trace::abi::EVENT_KINDS;
+use sleepwalk_trace::abi::{EVENT_KINDS, STACK_FRAMES};
 use sleepwalk_trace::record::{Hook, HookRun, HookRuns};
 
 use super::btf::Kernel;
@@ -120,6 +120,19 @@ pub struct Hooks {
     drops_reported: u64,
     attached: Vec<Hook>,
     programs: Ebpf,
+    stacks: Option<Stacks>,
+}
+
+/// The probe's stacks, by their keys.
+#[derive(Debug)]
+pub struct Stacks(HashMap<MapData, u64, [u64; STACK_FRAMES]>);
+
+impl Stacks {
+    /// The return addresses of a stack, the innermost first; `None` if there is none of this key.
+    pub fn frames(&self, key: u64) -> Option<Vec<u64>> {
+        let frames = self.0.get(&key, 0).ok()?;
+        Some(frames.into_iter().take_while(|address| *address != 0).collect())
+    }
 }
 
 /// One of the attached programs, and the function or tracepoint that it is attached to.
@@ -136,11 +149,18 @@ pub struct Attached<'a> {
 impl Hooks {
     /// Loads and attaches the programs, each in the first form that this kernel takes. The first
     /// forms need BTF (`kernel`). If no form works, or `edges` are not wanted, [`Hooks::attached`]
-    /// has the reason.
-    pub fn attach(kernel: Option<&Kernel>, edges: bool) -> Result<Self> {
+    /// has the reason. Activations have `frames` frames of their stacks, if that is not 0.
+    pub fn attach(kernel: Option<&Kernel>, edges: bool, frames: usize) -> Result<Self> {
         let object = hooks_object()?;
-        let mut programs =
-            lean_aya::loader()?.load(object).context("the probe's hooks cannot be loaded")?;
+        let (frames, unknown) = (frames as u32, u32::MAX);
+        let preempt_count_at = kernel.and_then(|k| k.preempt_count_at).unwrap_or(unknown);
+        let mut loader = lean_aya::loader()?;
+        loader.override_global("ACTIVATOR_FRAMES", &frames, true);
+        loader.override_global("PREEMPT_COUNT_AT", &preempt_count_at, true);
+        if frames == 0 {
+            loader.map_max_entries("STACKS", 1);
+        }
+        let mut programs = loader.load(object).context("the probe's hooks cannot be loaded")?;
         let btf = kernel.map(lean_aya::lookup_btf).transpose()?;
         let without = std::env::var(WITHOUT).unwrap_or_default();
         let attached = WATCHED.iter().map(|watched| {
@@ -159,6 +179,7 @@ impl Hooks {
             awake: Array::try_from(map("AWAKE")?)?,
             drops_reported: 0,
             attached,
+            stacks: Some(Stacks(HashMap::try_from(map("STACKS")?)?)),
             programs,
         })
     }
@@ -209,6 +230,11 @@ impl Hooks {
         form.into_iter().flat_map(|form| form.programs).filter_map(|(name, target)| {
             self.programs.program(name).map(|program| Attached { name, target, program })
         })
+    }
+
+    /// The stacks of activations, once.
+    pub fn take_stacks(&mut self) -> Option<Stacks> {
+        self.stacks.take()
     }
 
     /// Becomes readable when the agent should look for events.

@@ -39,7 +39,10 @@ pub fn kernel() -> Result<Kernel> {
             _ => format!("{VMLINUX} cannot be read"),
         }
     })?;
-    Ok(btf::scan(&bytes, &[&KFUNCS[..], &[RDONLY_CAST], &hooks::TRACED[..]].concat())?)
+    Ok(btf::scan(
+        &bytes,
+        &[&KFUNCS[..], &[RDONLY_CAST, events::COUNTED_DISABLES], &hooks::TRACED[..]].concat(),
+    )?)
 }
 
 /// The object with the walk programs.

@@ -5,7 +5,6 @@
 //! met a change is repeated, a few times; registrations are rare.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::utsname::uname;
@@ -13,12 +12,11 @@ use sleepwalk_trace::abi::WALK_DONE;
 use thiserror::Error;
 
 use super::frozen_kmi::{self, FrozenKmi};
+use super::kptr::KALLSYMS;
 use super::sysfs::Sysfs;
 use super::walker::{Program, Walker};
 use super::{Sample, SnapshotSource, SnapshotSummary, kptr, self_check};
 use crate::probe::btf::Kernel;
-
-const KALLSYMS: &str = "/proc/kallsyms";
 
 /// The list's head (`static LIST_HEAD(wakeup_sources)`, `drivers/base/power/wakeup.c`, 6.1 to 7.3).
 const SYMBOL: &[u8] = b"wakeup_sources";
@@ -44,13 +42,7 @@ impl Kallsyms {
             Ok(_) => Vec::new(),
             Err(error) => tables(error)?,
         };
-        let (file, lowered_from) = kptr::open(Path::new(KALLSYMS), Path::new(kptr::SETTING))?;
-        let lowered = lowered_from.map(|old| {
-            format!(
-                "{} was {old}; it was 1 while {KALLSYMS} was opened, and is {old} again",
-                kptr::SETTING
-            )
-        });
+        let (file, lowered) = kptr::kallsyms()?;
         let head = head(BufReader::with_capacity(1 << 16, file))?;
         let Ok(kernel) = kernel else { return Self::checked(&tables, head, capacity, lowered) };
         let walker = Walker::load(kernel, Program::Unlocked, head, capacity);

@@ -24,7 +24,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, pipe2, setsid};
 
 /// The setting.
-pub const SETTING: &str = "/proc/sys/kernel/kptr_restrict";
+const SETTING: &str = "/proc/sys/kernel/kptr_restrict";
 
 /// With this value, CAP_SYSLOG is enough to see addresses.
 const LOWERED: u32 = 1;
@@ -32,8 +32,21 @@ const LOWERED: u32 = 1;
 /// The child waits this long for a parent that is stopped.
 const LONGEST_MS: u16 = 1_000;
 
+/// The kernel's symbols.
+pub const KALLSYMS: &str = "/proc/kallsyms";
+
+/// `/proc/kallsyms`, which shows addresses for as long as it is open. Returns also a sentence about the setting, if
+/// it was lowered for that.
+pub fn kallsyms() -> Result<(File, Option<String>)> {
+    let (file, lowered_from) = open(Path::new(KALLSYMS), Path::new(SETTING))?;
+    let lowered = lowered_from.map(|old| {
+        format!("{SETTING} was {old}; it was 1 while {KALLSYMS} was opened, and is {old} again")
+    });
+    Ok((file, lowered))
+}
+
 /// Opens `symbols`, and returns the value from which `setting` was lowered meanwhile, if it was.
-pub fn open(symbols: &Path, setting: &Path) -> Result<(File, Option<u32>)> {
+fn open(symbols: &Path, setting: &Path) -> Result<(File, Option<u32>)> {
     let open =
         || File::open(symbols).with_context(|| format!("{} cannot be opened", symbols.display()));
     if value(setting).is_none_or(|value| value <= LOWERED) {

@@ -11,7 +11,7 @@ mod debugfs;
 mod frozen_kmi;
 mod kallsyms;
 mod kfunc;
-mod kptr;
+pub mod kptr;
 mod layout;
 mod printed;
 mod self_check;

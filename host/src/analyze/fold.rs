@@ -8,6 +8,7 @@ use sleepwalk_trace::record::{PowerSupply, Reason};
 use sleepwalk_trace::time::BootNanos;
 
 use super::Analysis;
+use super::activators::Activators;
 use super::active::{self, Active, Blocking};
 use super::armed::Armed;
 use super::attempts::{AttemptBuilder, Facts, step_name};
@@ -40,6 +41,7 @@ pub struct Fold {
     held: Held,
     wakes: Wakes,
     tally: Tally,
+    activators: Activators,
     /// Up to where everything is accounted for.
     now: BootNanos,
     /// Something is missing up to the next event.
@@ -151,10 +153,14 @@ impl Fold {
         let at = self.now;
         self.held.event(model, at, &event);
         self.active.follow(&self.held);
+        if let Event::Edge { source, active: true, by, .. } = event {
+            self.activators.activated(at, source, by);
+        }
+        self.activators.follow(self.held.holds());
         self.tally.take(&mut self.held);
         self.follow_waits(model, at, &event);
         match event {
-            Event::Edge { source, active: true, shared } => {
+            Event::Edge { source, active: true, shared, .. } => {
                 self.attempts.activated(source, shared);
                 self.attempts.wakeup_event(at, false);
             }
@@ -373,6 +379,7 @@ impl Fold {
         self.suspend_loop.finish(self.now);
         let cost = self.active.finish(&self.held);
         self.held.finish(&model, self.now);
+        self.activators.follow(self.held.holds());
         self.tally.take(&mut self.held);
         let held = &mut self.held;
         let recorded = has_edges(&model) && has_waits(&model);
@@ -421,6 +428,7 @@ impl Fold {
             maybe_blocked_ns: total.maybe_blocked_ns,
             clock_conflict_ns: total.clock_conflict_ns,
             sources,
+            activators: self.activators.finish(),
             names,
             overlaps: cost.overlaps,
             late_snapshots,

@@ -6,6 +6,7 @@
 //! it happens as the events come by, so memory grows with sources, attempts and waits, and not with
 //! edges.
 
+pub mod activators;
 pub mod active;
 pub mod armed;
 pub mod attempts;
@@ -50,6 +51,8 @@ pub struct Analysis {
     /// Every source by its number, with its cost; for a drawing, with its holds as well. `report`
     /// resolves the names.
     pub sources: BTreeMap<u32, Source>,
+    /// The activity of each source by what activated it; empty where that is not recorded.
+    pub activators: activators::Parts,
     /// Facts on all sources of a name, by the name's number.
     pub names: BTreeMap<u32, NameFacts>,
     /// Blocked time by the names active, where there were several.

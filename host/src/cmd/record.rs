@@ -47,6 +47,9 @@ pub struct Args {
     /// Do not record individual activations (smaller trace, less detail)
     #[arg(long)]
     no_edges: bool,
+    /// How much of each activation is recorded: its function and its thread or interrupt, and the stack
+    #[arg(long, value_enum, default_value_t = Detail::Stacks)]
+    activators: Detail,
     /// Largest size of the trace on the device, such as 512K, 64M or 1G; at least 256K
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = max_size)]
     max_size: u64,
@@ -80,6 +83,17 @@ enum Source {
     Debugfs,
     /// The attributes of each source in sysfs (millisecond resolution, slow)
     Sysfs,
+}
+
+/// How much of each activation's context is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Detail {
+    /// Nothing
+    Off,
+    /// The function that caused it, and its thread or interrupt
+    Callers,
+    /// These, and the whole stack of each once
+    Stacks,
 }
 
 /// The action when the trace reaches its largest size.
@@ -177,6 +191,11 @@ fn agent_args(args: &Args, duration: Option<Duration>) -> Vec<String> {
     list.extend(["--interval".to_owned(), text_of(args.interval)]);
     if args.no_edges {
         list.push("--no-edges".to_owned());
+    }
+    if let Some(detail) =
+        args.activators.to_possible_value().filter(|_| args.activators != Detail::Stacks)
+    {
+        list.extend(["--activators".to_owned(), detail.get_name().to_owned()]);
     }
     if let (Some(source), false) = (source, matches!(args.source, Source::Auto)) {
         list.extend(["--source".to_owned(), source.get_name().to_owned()]);

@@ -9,7 +9,7 @@
 use clap::ValueEnum;
 use csv::{Error, Terminator, WriterBuilder};
 
-use crate::report::{Attempt, Name, Report, Source, Wait};
+use crate::report::{Activator, Attempt, Name, Report, Source, Wait};
 use crate::text::escape;
 
 /// Which table.
@@ -87,7 +87,26 @@ const SOURCES: &[Column<Source>] = &[
     ("events", |s| s.sum.events.to_string()),
     ("expiries", |s| s.sum.expiries.to_string()),
     ("active_at_end", |s| s.active_at_end.to_string()),
+    ("activators", |s| known(s.activators.as_ref().map(Vec::len))),
+    ("activator_function", |s| quoted(first(s).and_then(|a| a.function.as_deref()))),
+    ("activator_module", |s| quoted(first(s).and_then(|a| a.module.as_deref()))),
+    ("activator_level", |s| known(first(s).map(|a| a.level))),
+    ("activator_comm", |s| {
+        first(s).and_then(|a| a.comm.as_ref()).map(|c| cell(&c.bytes)).unwrap_or_default()
+    }),
+    ("activator_process", |s| known(first(s).and_then(|a| a.process))),
+    ("activator_activations", |s| known(first(s).map(|a| a.activations))),
+    ("activator_held_ns", |s| known(first(s).map(|a| a.held_ns))),
 ];
+
+/// The activator that held it longest.
+fn first(source: &Source) -> Option<&Activator> {
+    source.activators.as_ref()?.first()
+}
+
+fn quoted(text: Option<&str>) -> String {
+    text.map(|text| cell(text.as_bytes())).unwrap_or_default()
+}
 
 const ATTEMPTS: &[Column<Attempt>] = &[
     ("index", |a| a.index.to_string()),

@@ -62,7 +62,7 @@ fn rows(out: &mut String, table: &Table) {
 
 fn cell(cell: &Cell) -> String {
     match cell {
-        Cell::Text(text) => inert(text),
+        Cell::Text(text) | Cell::Folded(text, _) => inert(text),
         Cell::Number(shown, _) => trusted(shown),
         Cell::Names(names, more) => {
             let names: Vec<_> = names.iter().map(|name| inert(name)).collect();

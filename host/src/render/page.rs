@@ -121,6 +121,8 @@ pub enum Cell {
     Number(String, u64),
     /// The first names of a list, and how many more there are.
     Names(Vec<Text>, usize),
+    /// A text, and lists of lines behind it, for the skins that can unfold them.
+    Folded(Text, Vec<Vec<String>>),
     /// A bar: the part of the whole, from 0 to 1, that a line of the ledger is.
     Bar(f64, Line),
 }

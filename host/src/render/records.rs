@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
-    EDGE_ACTIVE, EDGE_SHARED, Hook, HookRun, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot,
-    Stamped, Waiters,
+    Activator, EDGE_ACTIVE, EDGE_SHARED, Hook, HookRun, LEVEL_HARD_IRQ, LEVEL_NMI, LEVEL_SOFT_IRQ,
+    LEVEL_THREAD, Overhead, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot, Stamped, Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
@@ -58,6 +58,24 @@ struct State {
     strings: BTreeMap<u32, Vec<u8>>,
 }
 
+fn overhead(o: &Overhead) -> Value {
+    json!({
+        "cpu_ns": o.cpu_ns, "snapshots": o.snapshots, "snapshots_ns": o.snapshots_ns,
+        "snapshot_max_ns": o.snapshot_max_ns, "bytes_written": o.bytes_written,
+    })
+}
+
+/// The name of what ran.
+fn level(level: u8) -> &'static str {
+    match level {
+        LEVEL_THREAD => "thread",
+        LEVEL_SOFT_IRQ => "softirq",
+        LEVEL_HARD_IRQ => "hardirq",
+        LEVEL_NMI => "nmi",
+        _ => "unknown",
+    }
+}
+
 impl State {
     fn line(&mut self, stamped: &Stamped) -> Value {
         let mut line = Map::new();
@@ -81,14 +99,7 @@ impl State {
             }
             Record::Return(r) => ("return", json!({"errno": r.errno})),
             Record::Lost(lost) => ("lost", json!({"events": lost.events})),
-            Record::Overhead(o) => (
-                "overhead",
-                json!({
-                    "cpu_ns": o.cpu_ns, "snapshots": o.snapshots,
-                    "snapshots_ns": o.snapshots_ns, "snapshot_max_ns": o.snapshot_max_ns,
-                    "bytes_written": o.bytes_written,
-                }),
-            ),
+            Record::Overhead(o) => ("overhead", overhead(o)),
             Record::End(end) => ("end", json!({"reason": end.reason})),
             Record::Edge(e) => (
                 "edge",
@@ -120,6 +131,10 @@ impl State {
                 ("wake_reason", with_bytes(body, "reason", &w.reason))
             }
             Record::Note(note) => ("note", json!({"about": note.about, "text": note.text})),
+            Record::Activator(a) => ("activator", self.activator(a)),
+            Record::ActivatedBy(a) => {
+                ("activated_by", json!({"instance": a.source, "activator": a.activator}))
+            }
             Record::HookRuns(r) => ("hook_runs", json!({"hooks": runs(&r.hooks)})),
             Record::SuspendStats(stats) => {
                 let counters = stats
@@ -139,6 +154,16 @@ impl State {
             line.extend(body);
         }
         Value::Object(line)
+    }
+
+    fn activator(&self, a: &Activator) -> Value {
+        let body = json!({
+            "id": a.id, "level": level(a.level), "process": a.process, "thread": a.thread,
+            "uid": a.uid, "frames": a.frames,
+        });
+        let body = self.with_string(body, "function", a.function);
+        let body = self.with_string(body, "module", a.module);
+        self.with_string(body, "comm", a.comm)
     }
 
     fn with_string(&self, body: Value, key: &str, id: u32) -> Value {

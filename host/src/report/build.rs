@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sleepwalk_trace::record;
 use sleepwalk_trace::time::BootNanos;
 
+use super::activators::{self, Activator};
 use super::sources::rank;
 use super::{
     By, Clock, Culprit, Hook, Name, Note, Overhead, Report, SCHEMA, Session, Source, SourceKind,
@@ -150,10 +151,18 @@ fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
             name_cut: known.is_some_and(|def| def.name_cut),
             instance: Some(instance),
             address_id: known.map(|def| *addresses.entry(def.address).or_insert(next)),
+            activators: activators_of(analysis, instance),
             ..source.clone()
         }
     });
     sources.chain(others(analysis, By::Instance)).collect()
+}
+
+/// The activators of a source; `None` where the trace has nothing of that.
+fn activators_of(analysis: &Analysis, instance: u32) -> Option<Vec<Activator>> {
+    let none = BTreeMap::new();
+    let parts = analysis.activators.get(&instance).unwrap_or(&none);
+    (!analysis.activators.is_empty()).then(|| activators::of(&analysis.model, parts))
 }
 
 /// The interrupts that bear the cost of wakes, those of one name as one, or each; and the devices that
@@ -210,7 +219,8 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
     for (instance, source) in &analysis.sources {
         let name = analysis.model.name(*instance);
         let name_cut = analysis.model.sources.get(instance).is_some_and(|def| def.name_cut);
-        let one = Source { name: Name::new(name), name_cut, ..source.clone() };
+        let activators = activators_of(analysis, *instance);
+        let one = Source { name: Name::new(name), name_cut, activators, ..source.clone() };
         match sources.get_mut(name) {
             Some(sum) => sum.add(one),
             None => drop(sources.insert(name, one)),

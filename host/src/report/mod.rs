@@ -13,6 +13,7 @@ macro_rules! displays_key {
     )+};
 }
 
+mod activators;
 mod attempt;
 mod build;
 mod finding;
@@ -25,6 +26,7 @@ use serde::{Serialize, Serializer};
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
 pub use crate::session::hooks::HookState;
+pub use activators::{Activator, Level};
 pub use attempt::{
     Attempt, Blocker, Cause, Culprit, Evidence, FailedStep, Mode, Outcome, Stage, Step, Tie, Wait,
     Wake, WakeSource,

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
+use super::activators::{self, Activator};
 use super::{Name, Span, add_known, stamp, stamp_or_null};
 
 /// The kinds of rows in the ranking.
@@ -54,6 +55,8 @@ pub struct Source {
     /// The start of its longest hold; null where it was never held.
     #[serde(serialize_with = "stamp_or_null")]
     pub longest_hold_at_ns: Option<BootNanos>,
+    /// Its activators, those that held it longest first; null where the trace does not have that.
+    pub activators: Option<Vec<Activator>>,
     /// Active when last seen.
     pub active_at_end: bool,
     /// When it was held; only where the report was built for a drawing, and not part of the JSON.
@@ -184,6 +187,9 @@ impl Source {
         self.born &= other.born;
         self.died &= other.died;
         self.active_at_end |= other.active_at_end;
+        if let Some(more) = other.activators {
+            activators::merge(self.activators.get_or_insert_default(), more);
+        }
         self.sum.add(&other.sum);
         self.sum.held_ns = held_ns;
     }

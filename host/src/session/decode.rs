@@ -2,15 +2,15 @@
 //!
 //! Memory grows with sources and strings, and not with the length of the capture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost, Note, Overhead, Phase,
-    PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped, SuspendStats, WaitBegin,
-    WaitEnd, Waiters, Wake, WakeReason,
+    ActivatedBy, Activator, CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost,
+    Note, Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped,
+    SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -80,6 +80,8 @@ pub enum Event {
         active: bool,
         /// Several living sources have the pointer in the kernel's event; `source` is the lowest.
         shared: bool,
+        /// Its activator, a key of [`Model::activators`]; `None` where that is not recorded.
+        by: Option<u32>,
     },
     /// A thread reads the wakeup count, and waits while any source is active.
     WaitBegin {
@@ -197,6 +199,10 @@ pub struct Model {
     pub sources: BTreeMap<u32, SourceDef>,
     /// Interrupts by number.
     pub irqs: BTreeMap<u32, IrqDef>,
+    /// Activators, by number.
+    pub activators: BTreeMap<u32, Activator>,
+    /// The activator of each source, as the chunk that is being read has it.
+    activated_by: HashMap<u32, u32>,
     /// Records read.
     pub records: u64,
     /// Edges read.
@@ -247,6 +253,7 @@ impl Model {
         while let Some(item) = reader.next() {
             match item {
                 Item::Chunk(header) => {
+                    model.activated_by.clear();
                     if !started {
                         model.clocks = header.clocks;
                     }
@@ -299,7 +306,8 @@ impl Model {
     fn edge(&mut self, Edge { source, flags, .. }: Edge) -> Event {
         self.edges += 1;
         let (active, shared) = (flags & EDGE_ACTIVE != 0, flags & EDGE_SHARED != 0);
-        Event::Edge { source, active, shared }
+        let by = if active { self.activated_by.get(&source).copied() } else { None };
+        Event::Edge { source, active, shared, by }
     }
 
     /// Keeps what counts for the whole trace; returns what happened at one instant.
@@ -377,6 +385,18 @@ impl Model {
             Record::Overhead(overhead) => {
                 self.started = self.started.or(Some(overhead));
                 self.overhead = Some(overhead);
+            }
+            Record::Activator(activator) => {
+                let known = self.activators.entry(activator.id).or_default();
+                // One of its definitions has the stack.
+                let frames = std::mem::take(&mut known.frames);
+                *known = activator;
+                if known.frames.is_empty() {
+                    known.frames = frames;
+                }
+            }
+            Record::ActivatedBy(ActivatedBy { source, activator }) => {
+                self.activated_by.insert(source, activator);
             }
             Record::End(end) => self.finish = Some(end),
             Record::HookRuns(runs) => self.hook_runs = runs.hooks,

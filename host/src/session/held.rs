@@ -132,7 +132,7 @@ impl Held {
         }
         self.stretch.start(model.start);
         match event {
-            Event::Edge { source, active, shared } => {
+            Event::Edge { source, active, shared, .. } => {
                 self.edge(model, at, (*source, *active, *shared));
             }
             Event::Snapshot(view) => self.snapshot(model, at, view),

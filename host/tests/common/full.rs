@@ -5,10 +5,10 @@ use sleepwalk::render::markdown;
 use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
-    Attempt, Blocker, Cause, Clock, Counted, Drain, Evidence, FailedStep, Finding, FindingKind,
-    Hook, HookKind, HookState, Ledger, Mode, Name, Note, Outcome, Overhead, Power, Reading, Report,
-    SCHEMA, Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie, Wait, Wake, WakeSource,
-    Walks,
+    Activator, Attempt, Blocker, Cause, Clock, Counted, Drain, Evidence, FailedStep, Finding,
+    FindingKind, Hook, HookKind, HookState, Ledger, Level, Mode, Name, Note, Outcome, Overhead,
+    Power, Reading, Report, SCHEMA, Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie,
+    Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -232,6 +232,22 @@ fn session() -> Session {
     }
 }
 
+/// A driver's function in a process, and with its stack.
+pub fn activator(process: u32, held_ns: u64) -> Activator {
+    Activator {
+        function: Some("wlan_rx_isr".to_owned()),
+        module: Some("wlan".to_owned()),
+        level: Level::Thread,
+        comm: Some(Name::new(b"cnss\xff|daemon")),
+        process: Some(process),
+        thread: None,
+        uid: Some(1000),
+        activations: 3,
+        held_ns,
+        stacks: vec![vec!["__pm_stay_awake+0x4".to_owned(), "wlan_rx_isr+0x8 [wlan]".to_owned()]],
+    }
+}
+
 /// A source that blocked for this many seconds, alone for half of them.
 pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u64) -> Source {
     Source {
@@ -264,6 +280,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
             expiries: 0,
         },
         longest_hold_at_ns: (blocked_s > 0).then(|| at(1_200)),
+        activators: Some(vec![activator(812, blocked_s * S)]),
         active_at_end: false,
         spans: Vec::new(),
     }

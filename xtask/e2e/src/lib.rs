@@ -4,6 +4,7 @@
 //! The tests speak to the device through adb alone, and take as true only what ftrace, debugfs and
 //! sysfs have.
 
+pub mod activations;
 pub mod attempts;
 pub mod battery;
 pub mod best;

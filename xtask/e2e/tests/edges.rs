@@ -103,3 +103,28 @@ fn a_storm_of_edges_is_recorded_or_counted() -> Result<()> {
     ensure!(lost <= kernel - ours + names, "{kernel} events, {ours} ours, {lost} lost");
     Ok(())
 }
+
+#[test]
+fn less_is_recorded_where_less_is_wanted() -> Result<()> {
+    let device = device::with_kfuncs()?;
+    for (detail, with_activators, with_frames) in
+        [("stacks", true, true), ("callers", true, false), ("off", false, false)]
+    {
+        let agent = device
+            .start(&format!("./sleepwalkd record -o a.swk --activators {detail}"), "ready")?;
+        device.sh("./sleepwalk-workload source --name modem_rx --hold 20ms --times 3")?;
+        agent.stop()?;
+        let trace = Trace::read(&device.pull(&format!("{detail}.swk"))?)?;
+        let strings = trace.strings();
+        let found = trace.records.iter().filter_map(|r| match &r.record {
+            Record::Activator(activator) => Some(activator),
+            _ => None,
+        });
+        let found: Vec<_> = found.collect();
+        assert_eq!(!found.is_empty(), with_activators, "{detail}: {found:?}");
+        assert_eq!(found.iter().any(|a| !a.frames.is_empty()), with_frames, "{detail}: {found:?}");
+        let by_epoll = found.iter().filter(|a| strings[&a.function] == b"ep_poll_callback");
+        assert_eq!(by_epoll.count() > 0, with_activators, "{detail}: {found:?}");
+    }
+    Ok(())
+}

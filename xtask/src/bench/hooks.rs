@@ -4,25 +4,48 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use sleepwalk_vdev::Device;
 
-use super::figure::Figure;
+use super::figure::{Figure, Limit};
 use crate::sh;
 
 const TRAFFIC: &str = "./sleepwalk-workload sources --count 20 --prefix busy --churn 1000";
 /// Attempts with a wait, a sleep and a wake; so many fit into the measurement.
 const SUSPEND: &str = "./sleepwalk-workload suspend --times 1000 --alarm 1s --gap 1s";
 const MEASURE: &str = "./sleepwalkd measure --hooks 20s";
+/// The hook that reads activators.
+const ACTIVATE: &str = "activate_tp_btf";
 
 /// The figures of this file.
 pub fn figures(device: &Device) -> Result<Vec<Figure>> {
     sh::progress("each hook's run time beside an empty program's");
     let busy = device.start(TRAFFIC, "ready")?;
     let suspending = device.spawn(SUSPEND)?;
-    let output = device.spawn(MEASURE)?.wait()?;
+    let costs = measure(device, "stacks")?;
     // It gets SIGTERM before it is done.
     drop(suspending);
+    let [off, callers, stacks] =
+        ["off", "callers", "stacks"].map(|detail| activation(device, detail));
     busy.stop()?;
-    let costs: Vec<Value> = serde_json::from_str(&output).context("measure --hooks")?;
-    Ok(costs.iter().filter_map(per_event).flatten().collect())
+    let (off, callers, stacks) = (off?, callers?, stacks?);
+    let mut figures: Vec<_> = costs.iter().filter_map(per_event).flatten().collect();
+    figures.extend([
+        Figure::reported("an activation without activators", off, "ns"),
+        Figure::limited("with callers", callers / off, "x", Limit::AtMost(2.0)),
+        Figure::limited("with stacks", stacks / off, "x", Limit::AtMost(3.0)),
+    ]);
+    Ok(figures)
+}
+
+fn measure(device: &Device, activators: &str) -> Result<Vec<Value>> {
+    let output = device.spawn(&format!("{MEASURE} --activators {activators}"))?.wait()?;
+    serde_json::from_str(&output).context("measure --hooks")
+}
+
+/// Nanoseconds of an activation.
+fn activation(device: &Device, activators: &str) -> Result<f64> {
+    let costs = measure(device, activators)?;
+    let cost = costs.iter().find(|cost| cost["program"] == ACTIVATE).context("no activations")?;
+    let [hook, _] = per_event(cost).context("no activations")?;
+    Ok(hook.value)
 }
 
 /// `None` for a hook that never ran.

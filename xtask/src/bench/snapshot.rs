@@ -18,7 +18,7 @@ const TIMES: usize = 31;
 const TIMES_ALONE: usize = 101;
 
 /// Ten sources that are activated so often a second, each within the pause.
-const TEN_CHURN: &str = "--count 10 --prefix churn --churn 2000";
+const TEN_CHURN: &str = "--count 10 --prefix churn --churn 1200";
 const TEN_PAUSE: &str = "--pause 10ms";
 /// All sources, likewise.
 const ALL_CHURN: &str = "--count 300 --prefix churn --churn 4000";

@@ -18,7 +18,7 @@ fn name(name_pointer: u64, name: &[u8]) -> EventKind {
 }
 
 fn edge(name_pointer: u64, active: bool, state: u32) -> ProbeEdge {
-    ProbeEdge { name_pointer, active, state }
+    ProbeEdge { name_pointer, active, state, running: None }
 }
 
 fn sample(name: &[u8]) -> Sample<'_> {

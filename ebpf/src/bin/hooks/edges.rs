@@ -14,9 +14,11 @@ use aya_ebpf::macros::{btf_tracepoint, map, raw_tracepoint};
 use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use sleepwalk_trace::abi::{
-    EVENT_ACTIVATE, EVENT_DEACTIVATE, EVENT_NAME, EdgeEvent, NAME_ROOM, NAME_WORDS, NameEvent,
+    ActivationEvent, EVENT_ACTIVATE, EVENT_DEACTIVATE, EVENT_NAME, EdgeEvent, NAME_ROOM,
+    NAME_WORDS, NameEvent,
 };
 
+use crate::activators;
 use crate::out::{Urgency, emit, now};
 
 /// The names that were sent to the agent, by their pointers.
@@ -26,7 +28,7 @@ static NAMES: LruHashMap<u64, [u64; NAME_WORDS]> = LruHashMap::with_max_entries(
 /// `power:wakeup_source_activate(const char *name, unsigned int state)`.
 #[btf_tracepoint(function = "wakeup_source_activate")]
 fn activate_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    edge(now(), EVENT_ACTIVATE, ctx.arg(0), ctx.arg(1));
+    activation(now(), ctx.as_ptr(), ctx.arg(0), ctx.arg(1));
     0
 }
 
@@ -40,24 +42,40 @@ fn deactivate_tp_btf(ctx: BtfTracePointContext) -> i32 {
 /// The same for kernels whose BTF lacks the tracepoint.
 #[raw_tracepoint(tracepoint = "wakeup_source_activate")]
 fn activate_raw_tp(ctx: RawTracePointContext) -> i32 {
-    raw_edge(now(), EVENT_ACTIVATE, &ctx);
+    let time_ns = now();
+    let (name, state) = arguments(&ctx);
+    activation(time_ns, ctx.as_ptr(), name, state);
     0
 }
 
 /// The same for kernels whose BTF lacks the tracepoint.
 #[raw_tracepoint(tracepoint = "wakeup_source_deactivate")]
 fn deactivate_raw_tp(ctx: RawTracePointContext) -> i32 {
-    raw_edge(now(), EVENT_DEACTIVATE, &ctx);
+    let time_ns = now();
+    let (name, state) = arguments(&ctx);
+    edge(time_ns, EVENT_DEACTIVATE, name, state);
     0
 }
 
 #[inline(always)]
-fn raw_edge(time_ns: u64, kind: u32, ctx: &RawTracePointContext) {
+fn arguments(ctx: &RawTracePointContext) -> (u64, u32) {
     let args = ctx.as_ptr().cast::<u64>();
     // SAFETY: the context is the arguments, widened to u64 (`bpf_raw_tracepoint_args`,
     // `include/uapi/linux/bpf.h`), and these tracepoints have two.
-    let (name, state) = unsafe { (*args, *args.add(1)) };
-    edge(time_ns, kind, name, state as u32);
+    unsafe { (*args, *args.add(1) as u32) }
+}
+
+#[inline(always)]
+fn activation(time_ns: u64, ctx: *mut c_void, pointer: u64, state: u32) {
+    if !activators::wanted() {
+        return edge(time_ns, EVENT_ACTIVATE, pointer, state);
+    }
+    send_name(time_ns, pointer);
+    let stack = activators::stack(ctx);
+    emit::<ActivationEvent>(time_ns, EVENT_ACTIVATE, state, Urgency::Bulk, |event| {
+        // SAFETY: the entry has room for a whole event.
+        unsafe { activators::fill(event, pointer, stack) };
+    });
 }
 
 #[inline(always)]

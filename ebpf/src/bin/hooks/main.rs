@@ -5,6 +5,7 @@
 #![no_std]
 #![no_main]
 
+mod activators;
 mod edges;
 mod out;
 mod suspend;

@@ -85,7 +85,7 @@ struct Holding {
 
 impl Sink for Export<'_> {
     fn event(&mut self, at: BootNanos, event: &Event, holds: &[Hold]) -> io::Result<()> {
-        if let Event::Edge { source, active, shared } = *event {
+        if let Event::Edge { source, active, shared, .. } = *event {
             self.edge(at.0, source, active, shared)?;
         } else {
             self.rare(at.0, event)?;

@@ -11,6 +11,7 @@ use crate::render::page::{
 };
 use crate::render::terminal::plain;
 use crate::report::Source;
+use crate::text::one_line;
 use crate::units::time;
 
 /// The row of the ranking that a name has.
@@ -203,10 +204,27 @@ fn strip(table: &Table) -> Markup {
     }
 }
 
+/// A text that unfolds to its lists.
+fn folded(content: &[Piece], lists: &[Vec<String>]) -> Markup {
+    html! {
+        @if lists.is_empty() {
+            (plain(content))
+        } @else {
+            details.stacks {
+                summary title="show the stack" { (plain(content)) }
+                @for list in lists {
+                    ol { @for line in list { li { code { (one_line(line)) } } } }
+                }
+            }
+        }
+    }
+}
+
 pub(super) fn shown(cell: &Cell) -> Markup {
     html! {
         @match cell {
             Cell::Text(content) => (plain(content)),
+            Cell::Folded(content, lists) => (folded(content, lists)),
             Cell::Number(shown, _) => (shown),
             Cell::Names(names, more) => {
                 @for (index, name) in names.iter().enumerate() {

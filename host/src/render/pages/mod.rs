@@ -1,5 +1,6 @@
 //! Each report as a [`Page`](super::page::Page) that every skin can draw.
 
+mod activators;
 mod attempts;
 mod capture;
 pub mod check;

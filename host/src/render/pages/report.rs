@@ -1,7 +1,7 @@
 //! One report as a page.
 
 use super::ranking::{self, Ranked};
-use super::{attempts, capture, findings, ledger, warnings};
+use super::{activators, attempts, capture, findings, ledger, warnings};
 use crate::render::labels;
 use crate::render::page::{Block, Mark, Page};
 use crate::report::Report;
@@ -19,6 +19,7 @@ pub fn page(report: &Report, top: Option<usize>) -> Page {
     let ranked: Vec<_> =
         report.sources.iter().map(|s| Ranked::source(s, report.session.start_ns)).collect();
     ranking::ranking(&mut page, &ranked, top, report.sources_left_out, whole_ns);
+    activators::activators(&mut page, &report.sources, top);
     attempts::attempts(&mut page, &report.attempts);
     attempts::wakes(&mut page, &report.attempts);
     capture::battery(&mut page, report.power.drain);

@@ -79,7 +79,7 @@ fn whole(cell: &Cell) -> String {
 /// A cell for a column of `width`. Only a list gives way here: [`distinct`] cuts the others.
 fn fitted(cell: &Cell, width: usize) -> String {
     match cell {
-        Cell::Text(text) => plain(text),
+        Cell::Text(text) | Cell::Folded(text, _) => plain(text),
         Cell::Number(shown, _) => shown.clone(),
         Cell::Names(names, more) => {
             let names: Vec<_> = names.iter().map(|name| plain(name)).collect();

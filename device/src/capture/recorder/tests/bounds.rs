@@ -48,8 +48,12 @@ fn sources_from_edges_have_room_at_the_end() {
         let name = crate::probe::events::InlineStr::new(n.to_string().as_bytes());
         let kind = EventKind::Name { name_pointer: POINTER + n, name, cut: false };
         recorder.journal.event(&ProbeEvent { at: BootNanos(n), kind });
-        let edge =
-            crate::probe::events::ProbeEdge { name_pointer: POINTER + n, active: true, state: 1 };
+        let edge = crate::probe::events::ProbeEdge {
+            name_pointer: POINTER + n,
+            active: true,
+            state: 1,
+            running: None,
+        };
         recorder.journal.event(&ProbeEvent { at: BootNanos(n), kind: EventKind::Edge(edge) });
     }
     let chunk = recorder.store.chunk();

@@ -201,6 +201,11 @@ class Dump:
                                  | self.text("comm", comm))
         if kind == 23:
             return "activated_by", {"instance": b.u32(), "activator": b.u32()}
+        if kind == 24:
+            source, path, driver, compatible = b.u32(), b.u32(), b.u32(), b.u32()
+            return "source_device", ({"instance": source, "irq": b.optional(b.u32)}
+                                     | self.text("path", path) | self.text("driver", driver)
+                                     | self.text("compatible", compatible))
         return None
 
     def define(self, ident, string):

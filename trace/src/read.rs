@@ -385,6 +385,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         21 => whole(body).map(Record::Note),
         22 => whole(body).map(Record::Activator),
         23 => whole(body).map(Record::ActivatedBy),
+        24 => whole(body).map(Record::SourceDevice),
         _ => return Err(Undecoded::Unknown(at)),
     };
     record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))

@@ -74,6 +74,8 @@ pub enum Record {
     Activator(Activator),
     /// Kind 23: what activates a source from here on.
     ActivatedBy(ActivatedBy),
+    /// Kind 24: the device behind a source.
+    SourceDevice(SourceDevice),
 }
 
 /// Where and how the trace was taken.
@@ -495,6 +497,22 @@ pub struct ActivatedBy {
     pub activator: u32,
 }
 
+/// The device that owns a source (`/sys/class/wakeup/wakeupN/device`). A source without an owner has no such record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SourceDevice {
+    /// [`SourceDef::instance`].
+    pub source: u32,
+    /// [`StringDef::id`] of its path below `/sys/devices`.
+    pub path: u32,
+    /// [`StringDef::id`] of its driver's name, or of that of its nearest parent with one; an empty string if there is
+    /// none.
+    pub driver: u32,
+    /// [`StringDef::id`] of its first `compatible` in the device tree, likewise.
+    pub compatible: u32,
+    /// The number of its interrupt (`irq` in its folder), which few devices show.
+    pub irq: Option<u32>,
+}
+
 impl Record {
     /// The byte that names the kind in the file.
     pub fn kind(&self) -> u8 {
@@ -522,6 +540,7 @@ impl Record {
             Self::Note(_) => 21,
             Self::Activator(_) => 22,
             Self::ActivatedBy(_) => 23,
+            Self::SourceDevice(_) => 24,
         }
     }
 }

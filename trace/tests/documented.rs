@@ -3,8 +3,8 @@
 use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
     ActivatedBy, Activator, CountWrite, Edge, End, HookRun, HookRuns, IrqDef, LEVEL_SOFT_IRQ, Lost,
-    Note, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef, SourceDelta, Stamped, StringDef,
-    SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
+    Note, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef, SourceDelta, SourceDevice,
+    Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -121,6 +121,16 @@ fn last_records() -> Vec<Stamped> {
             }),
         ),
         at(1_206, Record::ActivatedBy(ActivatedBy { source: 2, activator: 7 })),
+        at(
+            1_206,
+            Record::SourceDevice(SourceDevice {
+                source: 2,
+                path: 5,
+                driver: 6,
+                compatible: 7,
+                irq: Some(300),
+            }),
+        ),
         at(1_206, Record::End(End { reason: "signal".into() })),
     ]
 }
@@ -152,6 +162,7 @@ fn documented() -> Vec<u8> {
         &[11, 21, 0, 5, b'h', b'o', b'o', b'k', b's', 2, b'o', b'n'],
         &[19, 22, 0, 7, 2, 3, 1, 251, 44, 1, 5, 0, 4, 1, 5, b'a', b'+', b'0', b'x', b'4'],
         &[4, 23, 0, 2, 7],
+        &[10, 24, 0, 2, 5, 6, 7, 1, 251, 44, 1],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
     .concat()

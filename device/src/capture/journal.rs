@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use anyhow::Result;
 use sleepwalk_trace::chunk::chunk_len;
 use sleepwalk_trace::record::{
-    ActivatedBy, Activator, CountWrite, Edge, IrqDef, Lost, Phase, PowerSupply, Record, StringDef,
-    SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Wake, WakeReason, next_state,
+    ActivatedBy, Activator, CountWrite, Edge, IrqDef, Lost, Phase, PowerSupply, Record,
+    SourceDevice, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Wake, WakeReason,
+    next_state,
 };
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::BootNanos;
@@ -20,6 +21,7 @@ use crate::activators::{Activators, Found};
 use crate::clock;
 use crate::context::irqs::Irqs;
 use crate::context::power_supply::PowerSupplyReading;
+use crate::context::source_device::SourceDevice as Device;
 use crate::context::suspend_stats::Changes;
 use crate::identity::instances::{EdgeOf, Instances, Reading};
 use crate::identity::name_table::SourceName;
@@ -45,6 +47,8 @@ pub struct Journal {
     irqs: Irqs,
     /// `None` if they are not recorded.
     activators: Option<Activators>,
+    /// Sources whose device was not looked up yet: instance, id and name.
+    new_sources: Vec<(u32, u32, Vec<u8>)>,
     /// Events in this chunk.
     events: u64,
 }
@@ -218,8 +222,28 @@ impl Journal {
         let source = self.instances.identify(sample, name, read);
         if let Some(definition) = source.definition {
             self.push(read.boot, &Record::Source(definition));
+            if let Some(id) = definition.id {
+                self.new_sources.push((definition.instance, id, sample.name.to_vec()));
+            }
         }
         (source.instance, source.state)
+    }
+
+    /// The sources that snapshots have shown since the last call: instance, id and name.
+    pub fn take_new_sources(&mut self) -> Vec<(u32, u32, Vec<u8>)> {
+        std::mem::take(&mut self.new_sources)
+    }
+
+    /// Records the device behind a source.
+    pub fn source_device(&mut self, at: BootNanos, source: u32, device: &Device) {
+        let record = SourceDevice {
+            source,
+            path: self.string(at, &device.path),
+            driver: self.string(at, &device.driver),
+            compatible: self.string(at, &device.compatible),
+            irq: device.irq,
+        };
+        self.push(at, &Record::SourceDevice(record));
     }
 
     /// How many sources are known from edges alone.

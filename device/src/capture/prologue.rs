@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sleepwalk_trace::record::{
     CountWrite, EDGE_ACTIVE, IrqDef, Note, Overhead, PowerSupply, Reason, Record, Session,
-    Snapshot, SourceDef, Stamped, StringDef, SuspendStats, WaitBegin, WaitEnd, Waiters, WakeReason,
-    next_state,
+    Snapshot, SourceDef, SourceDevice, Stamped, StringDef, SuspendStats, WaitBegin, WaitEnd,
+    Waiters, WakeReason, next_state,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, DeltaEncoder};
 use sleepwalk_trace::time::BootNanos;
@@ -28,6 +28,8 @@ pub struct Prologue {
     overhead: Option<Overhead>,
     strings: BTreeMap<u32, Vec<u8>>,
     sources: BTreeMap<u32, Kept>,
+    /// By the source.
+    devices: BTreeMap<u32, SourceDevice>,
     irqs: BTreeMap<u32, IrqDef>,
     /// By the number of the name.
     power_supplies: BTreeMap<u32, PowerSupply>,
@@ -73,6 +75,7 @@ impl Prologue {
             Record::String(_)
             | Record::Source(_)
             | Record::Irq(_)
+            | Record::SourceDevice(_)
             | Record::PowerSupply(_)
             | Record::Snapshot(_)
             | Record::SuspendStats(_)
@@ -111,6 +114,7 @@ impl Prologue {
             // Where no snapshot is whole, the agent forgets a source after many that lack it.
             self.sources.retain(|one, kept| now - kept.seen_at <= KEPT_FOR && in_use(*one));
             self.decoder.retain(in_use);
+            self.devices.retain(|source, _| self.sources.contains_key(source));
             let named: std::collections::HashSet<_> =
                 self.sources.values().map(|kept| kept.source.name).collect();
             self.strings.retain(|id, _| named.contains(id) || known(*id));
@@ -134,6 +138,9 @@ impl Prologue {
             Record::Source(source) => {
                 let kept = Kept { source, seen_at: self.snapshots };
                 self.sources.insert(source.instance, kept);
+            }
+            Record::SourceDevice(device) => {
+                self.devices.insert(device.source, device);
             }
             Record::Irq(irq) => {
                 self.irqs.insert(irq.number, irq);
@@ -195,6 +202,7 @@ impl Prologue {
         let string = |(id, bytes): (&u32, &Vec<u8>)| StringDef { id: *id, bytes: bytes.clone() };
         records.extend(self.strings.iter().map(string).map(Record::String));
         records.extend(self.sources.values().map(|kept| Record::Source(kept.source)));
+        records.extend(self.devices.values().copied().map(Record::SourceDevice));
         records.extend(self.irqs.values().copied().map(Record::Irq));
         records.extend(self.power_supplies.values().copied().map(Record::PowerSupply));
         records.extend(self.stats.clone().map(Record::SuspendStats));

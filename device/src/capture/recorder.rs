@@ -87,6 +87,7 @@ impl<S: SnapshotSource> Recorder<S> {
         recorder.wake_reason();
         recorder.returns = stats.map(|s| SuspendStatsReturns::new(&s, by_stats));
         let started = recorder.snapshot(Reason::Start).and_then(|()| {
+            recorder.source_devices();
             let overhead = recorder.overhead();
             recorder.journal.push_now(&Record::Overhead(overhead));
             recorder.commit()?;
@@ -228,6 +229,7 @@ impl<S: SnapshotSource> Recorder<S> {
         self.snapshot(Reason::Tick)?;
         if !self.in_attempt {
             self.power_supplies(When::Between);
+            self.source_devices();
         }
         Ok(())
     }
@@ -336,6 +338,7 @@ impl<S: SnapshotSource> Recorder<S> {
         // As at the start of an attempt: the next freeze may be near.
         if !another {
             self.power_supplies(When::Between);
+            self.source_devices();
         }
         Ok(())
     }
@@ -395,6 +398,15 @@ impl<S: SnapshotSource> Recorder<S> {
     fn power_supplies(&mut self, when: When) {
         for supply in self.surroundings.power_supplies(when) {
             self.journal.power_supply(&supply);
+        }
+    }
+
+    /// Looks up the devices of the sources that are new. It reads sysfs, which must not delay a freeze.
+    fn source_devices(&mut self) {
+        for (instance, id, name) in self.journal.take_new_sources() {
+            if let Some(device) = self.surroundings.source_device(id, &name) {
+                self.journal.source_device(clock::now().boot, instance, &device);
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! Everything that is recorded besides the probe's events: kernel, device and boot; power supplies;
-//! the kernel's own count of attempts, and its files about the last one; the names of interrupts.
+//! the kernel's own count of attempts, and its files about the last one; the names of interrupts; the devices of sources.
 
 pub mod irqs;
 pub mod power_supply;
+pub mod source_device;
 pub mod suspend_stats;
 pub mod waiters;
 pub mod wake_reason;
@@ -16,6 +17,7 @@ use nix::unistd::{SysconfVar, sysconf};
 use sleepwalk_trace::record::{Hook, Session, WakeReason};
 
 use power_supply::{PowerSupplies, PowerSupplyReading, When};
+use source_device::{SourceDevice, SourceDevices};
 use suspend_stats::{Changes, Stats, SuspendStatsReader};
 use wake_reason::WakeReasonReader;
 
@@ -26,6 +28,7 @@ pub struct Surroundings {
     /// `None` if the kernel has none.
     suspend_stats: Option<SuspendStatsReader>,
     wake_reason: WakeReasonReader,
+    source_devices: SourceDevices,
 }
 
 impl Surroundings {
@@ -36,6 +39,7 @@ impl Surroundings {
             power_supplies: PowerSupplies::default(),
             suspend_stats: stats,
             wake_reason: WakeReasonReader::open(),
+            source_devices: SourceDevices::default(),
         }
     }
 
@@ -59,6 +63,11 @@ impl Surroundings {
     /// The kernel's files about the last attempt; `None` if it has none of them.
     pub fn wake_reason(&self) -> Option<WakeReason> {
         self.wake_reason.read()
+    }
+
+    /// The device of the source with this id and name; `None` if it has none.
+    pub fn source_device(&self, id: u32, name: &[u8]) -> Option<SourceDevice> {
+        self.source_devices.of(id, name)
     }
 
     /// How many values can be read here. Dropping capabilities must not lower it.

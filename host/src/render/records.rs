@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
     Activator, EDGE_ACTIVE, EDGE_SHARED, Hook, HookRun, LEVEL_HARD_IRQ, LEVEL_NMI, LEVEL_SOFT_IRQ,
-    LEVEL_THREAD, Overhead, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot, Stamped, Waiters,
+    LEVEL_THREAD, Overhead, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot, SourceDevice,
+    Stamped, Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
@@ -135,6 +136,7 @@ impl State {
             Record::ActivatedBy(a) => {
                 ("activated_by", json!({"instance": a.source, "activator": a.activator}))
             }
+            Record::SourceDevice(d) => ("source_device", self.device(d)),
             Record::HookRuns(r) => ("hook_runs", json!({"hooks": runs(&r.hooks)})),
             Record::SuspendStats(stats) => {
                 let counters = stats
@@ -154,6 +156,12 @@ impl State {
             line.extend(body);
         }
         Value::Object(line)
+    }
+
+    fn device(&self, d: &SourceDevice) -> Value {
+        let body = self.with_string(json!({"instance": d.source, "irq": d.irq}), "path", d.path);
+        let body = self.with_string(body, "driver", d.driver);
+        self.with_string(body, "compatible", d.compatible)
     }
 
     fn activator(&self, a: &Activator) -> Value {

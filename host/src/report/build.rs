@@ -8,8 +8,8 @@ use sleepwalk_trace::time::BootNanos;
 use super::activators::{self, Activator};
 use super::sources::rank;
 use super::{
-    By, Clock, Culprit, Hook, Name, Note, Overhead, Report, SCHEMA, Session, Source, SourceKind,
-    Sum, Walks,
+    By, Clock, Culprit, Device, Hook, Known, Name, Note, Overhead, Report, SCHEMA, Session, Source,
+    SourceKind, Sum, Walks,
 };
 use crate::analyze::{Analysis, findings, ledger};
 use crate::session::decode::Model;
@@ -151,6 +151,8 @@ fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
             name_cut: known.is_some_and(|def| def.name_cut),
             instance: Some(instance),
             address_id: known.map(|def| *addresses.entry(def.address).or_insert(next)),
+            known: Known::of(&names.of(instance)),
+            device: Device::of(&analysis.model, instance),
             activators: activators_of(analysis, instance),
             ..source.clone()
         }
@@ -220,7 +222,10 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
         let name = analysis.model.name(*instance);
         let name_cut = analysis.model.sources.get(instance).is_some_and(|def| def.name_cut);
         let activators = activators_of(analysis, *instance);
-        let one = Source { name: Name::new(name), name_cut, activators, ..source.clone() };
+        let name_of = Name::new(name);
+        let known = Known::of(&name_of);
+        let device = Device::of(&analysis.model, *instance);
+        let one = Source { name: name_of, device, known, name_cut, activators, ..source.clone() };
         match sources.get_mut(name) {
             Some(sum) => sum.add(one),
             None => drop(sources.insert(name, one)),

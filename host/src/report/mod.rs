@@ -16,7 +16,9 @@ macro_rules! displays_key {
 mod activators;
 mod attempt;
 mod build;
+mod device;
 mod finding;
+mod known;
 mod ledger;
 mod name;
 mod sources;
@@ -32,9 +34,11 @@ pub use attempt::{
     Wake, WakeSource,
 };
 pub use build::{build, by_name};
+pub use device::Device;
 pub use finding::{
     Finding, FindingKind, Held, Losses, Severity, Storms, Unattributed, Unslept, Waker, When,
 };
+pub use known::Known;
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, SourceKind, Sum, rank};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
 use super::activators::{self, Activator};
-use super::{Name, Span, add_known, stamp, stamp_or_null};
+use super::{Device, Known, Name, Span, add_known, stamp, stamp_or_null};
 
 /// The kinds of rows in the ranking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -55,6 +55,10 @@ pub struct Source {
     /// The start of its longest hold; null where it was never held.
     #[serde(serialize_with = "stamp_or_null")]
     pub longest_hold_at_ns: Option<BootNanos>,
+    /// The device behind it; null where it has none, where the trace lacks it, and for several with different ones.
+    pub device: Option<Device>,
+    /// The meaning of a well-known name, and the next step; null for another name.
+    pub known: Option<Known>,
     /// Its activators, those that held it longest first; null where the trace does not have that.
     pub activators: Option<Vec<Activator>>,
     /// Active when last seen.
@@ -187,6 +191,9 @@ impl Source {
         self.born &= other.born;
         self.died &= other.died;
         self.active_at_end |= other.active_at_end;
+        if self.device != other.device {
+            self.device = None;
+        }
         if let Some(more) = other.activators {
             activators::merge(self.activators.get_or_insert_default(), more);
         }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
     ActivatedBy, Activator, CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost,
-    Note, Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef, Stamped,
-    SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
+    Note, Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef, SourceDevice,
+    Stamped, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -199,6 +199,8 @@ pub struct Model {
     pub sources: BTreeMap<u32, SourceDef>,
     /// Interrupts by number.
     pub irqs: BTreeMap<u32, IrqDef>,
+    /// The devices behind sources, by instance.
+    pub devices: BTreeMap<u32, SourceDevice>,
     /// Activators, by number.
     pub activators: BTreeMap<u32, Activator>,
     /// The activator of each source, as the chunk that is being read has it.
@@ -394,6 +396,9 @@ impl Model {
                 if known.frames.is_empty() {
                     known.frames = frames;
                 }
+            }
+            Record::SourceDevice(device) => {
+                self.devices.insert(device.source, device);
             }
             Record::ActivatedBy(ActivatedBy { source, activator }) => {
                 self.activated_by.insert(source, activator);

@@ -5,10 +5,10 @@ use sleepwalk::render::markdown;
 use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
-    Activator, Attempt, Blocker, Cause, Clock, Counted, Drain, Evidence, FailedStep, Finding,
-    FindingKind, Hook, HookKind, HookState, Ledger, Level, Mode, Name, Note, Outcome, Overhead,
-    Power, Reading, Report, SCHEMA, Session, Severity, Source, SourceKind, Stage, Step, Sum, Tie,
-    Wait, Wake, WakeSource, Walks,
+    Activator, Attempt, Blocker, Cause, Clock, Counted, Device, Drain, Evidence, FailedStep,
+    Finding, FindingKind, Hook, HookKind, HookState, Known, Ledger, Level, Mode, Name, Note,
+    Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, SourceKind,
+    Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -280,6 +280,13 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
             expiries: 0,
         },
         longest_hold_at_ns: (blocked_s > 0).then(|| at(1_200)),
+        device: Some(Device {
+            path: "platform/soc/a600000.usb".to_owned(),
+            driver: Some("dwc3|qcom".to_owned()),
+            compatible: None,
+            irq: Some(133),
+        }),
+        known: Some(Known { meaning: "a meaning", command: "a command", owner: None }),
         activators: Some(vec![activator(812, blocked_s * S)]),
         active_at_end: false,
         spans: Vec::new(),

@@ -111,7 +111,7 @@ fn less_is_recorded_where_less_is_wanted() -> Result<()> {
         [("stacks", true, true), ("callers", true, false), ("off", false, false)]
     {
         let agent = device
-            .start(&format!("./sleepwalkd record -o a.swk --activators {detail}"), "ready")?;
+            .start(&format!("./sleepwalkd record -o {detail}.swk --activators {detail}"), "ready")?;
         device.sh("./sleepwalk-workload source --name modem_rx --hold 20ms --times 3")?;
         agent.stop()?;
         let trace = Trace::read(&device.pull(&format!("{detail}.swk"))?)?;

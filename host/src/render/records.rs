@@ -10,14 +10,13 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
-    Activator, EDGE_ACTIVE, EDGE_SHARED, Hook, HookRun, LEVEL_HARD_IRQ, LEVEL_NMI, LEVEL_SOFT_IRQ,
-    LEVEL_THREAD, Overhead, Reason, Record, STATE_AUTOSLEEP, Session, Snapshot, SourceDevice,
-    Stamped, Waiters,
+    Activator, EDGE_ACTIVE, EDGE_SHARED, Hook, HookRun, Overhead, Reason, Record, STATE_AUTOSLEEP,
+    Session, Snapshot, SourceDevice, Stamped, Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
 use super::json::harmless;
-use crate::report::hex;
+use crate::report::{Level, hex};
 use crate::session::decode::Unreadable;
 
 /// Writes every record of the trace in `bytes` to `out`. Returns the damage that was skipped, or why the
@@ -64,17 +63,6 @@ fn overhead(o: &Overhead) -> Value {
         "cpu_ns": o.cpu_ns, "snapshots": o.snapshots, "snapshots_ns": o.snapshots_ns,
         "snapshot_max_ns": o.snapshot_max_ns, "bytes_written": o.bytes_written,
     })
-}
-
-/// The name of what ran.
-fn level(level: u8) -> &'static str {
-    match level {
-        LEVEL_THREAD => "thread",
-        LEVEL_SOFT_IRQ => "softirq",
-        LEVEL_HARD_IRQ => "hardirq",
-        LEVEL_NMI => "nmi",
-        _ => "unknown",
-    }
 }
 
 impl State {
@@ -166,7 +154,7 @@ impl State {
 
     fn activator(&self, a: &Activator) -> Value {
         let body = json!({
-            "id": a.id, "level": level(a.level), "process": a.process, "thread": a.thread,
+            "id": a.id, "level": Level::of(a.level), "process": a.process, "thread": a.thread,
             "uid": a.uid, "frames": a.frames,
         });
         let body = self.with_string(body, "function", a.function);

@@ -34,6 +34,19 @@ pub enum Level {
 
 displays_key!(Level);
 
+impl Level {
+    /// By one of the trace's `LEVEL_*` values.
+    pub fn of(level: u8) -> Self {
+        match level {
+            LEVEL_THREAD => Self::Thread,
+            LEVEL_SOFT_IRQ => Self::Softirq,
+            LEVEL_HARD_IRQ => Self::Hardirq,
+            LEVEL_NMI => Self::Nmi,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// Something that activated a source, and the part of the source's activity that it caused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Activator {
@@ -69,13 +82,7 @@ impl Activator {
             let text = String::from_utf8_lossy(model.text(id)).into_owned();
             Some(text).filter(|text| !text.is_empty())
         };
-        let level = match record.level {
-            LEVEL_THREAD => Level::Thread,
-            LEVEL_SOFT_IRQ => Level::Softirq,
-            LEVEL_HARD_IRQ => Level::Hardirq,
-            LEVEL_NMI => Level::Nmi,
-            _ => Level::Unknown,
-        };
+        let level = Level::of(record.level);
         let has_thread = matches!(level, Level::Thread | Level::Unknown);
         let comm = model.text(record.comm);
         let function = text(record.function);

@@ -110,8 +110,10 @@ fn less_is_recorded_where_less_is_wanted() -> Result<()> {
     for (detail, with_activators, with_frames) in
         [("stacks", true, true), ("callers", true, false), ("off", false, false)]
     {
-        let agent = device
-            .start(&format!("./sleepwalkd record -o {detail}.swk --activators {detail}"), "ready")?;
+        let agent = device.start(
+            &format!("./sleepwalkd record -o {detail}.swk --activators {detail}"),
+            "ready",
+        )?;
         device.sh("./sleepwalk-workload source --name modem_rx --hold 20ms --times 3")?;
         agent.stop()?;
         let trace = Trace::read(&device.pull(&format!("{detail}.swk"))?)?;

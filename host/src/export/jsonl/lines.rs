@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::{Attempt, Name, Session};
+use crate::report::{Attempt, Level, Name, Session};
 
 /// A line; its key `kind` is the variant's name.
 #[derive(Serialize)]
@@ -39,6 +39,18 @@ pub enum Line<'a> {
         at_ns: u64,
         thread: u32,
         saved: bool,
+    },
+    Activator {
+        at_ns: u64,
+        id: u32,
+        function: Option<String>,
+        module: Option<String>,
+        level: Level,
+        comm: Option<Name>,
+        process: u32,
+        thread: u32,
+        uid: u32,
+        stack: Vec<String>,
     },
     Wake {
         at_ns: u64,

@@ -5,6 +5,7 @@ mod lines;
 mod stamps;
 mod state;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use sleepwalk_trace::record::{PowerSupply, SuspendStats};
@@ -18,7 +19,7 @@ use crate::analyze::Analysis;
 use crate::render::json::harmless;
 use crate::render::records::reason;
 use crate::report::Wait;
-use crate::report::{self, Attempt, By, Name};
+use crate::report::{self, Attempt, By, Level, Name};
 use crate::session::decode::{Event, Model, View};
 use crate::session::slots::Slots;
 use crate::session::stretch::{Hold, HoldKind};
@@ -46,6 +47,7 @@ pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), E
             starts: Stamps::new(",\"start_ns\":"),
             ends: Stamps::new(",\"end_ns\":"),
             hold: Vec::new(),
+            activators: HashSet::new(),
         };
         export.line(&Line::Session { schema: SCHEMA, session: &report.session })?;
         super::stream(bytes, export)
@@ -71,6 +73,8 @@ struct Export<'a> {
     ends: Stamps,
     /// The start of the lines of all holds that became final at once.
     hold: Vec<u8>,
+    /// The activators that have their lines.
+    activators: HashSet<u32>,
 }
 
 /// A source with an edge or a hold.
@@ -85,8 +89,8 @@ struct Holding {
 
 impl Sink for Export<'_> {
     fn event(&mut self, at: BootNanos, event: &Event, holds: &[Hold]) -> io::Result<()> {
-        if let Event::Edge { source, active, shared, .. } = *event {
-            self.edge(at.0, source, active, shared)?;
+        if let Event::Edge { source, active, shared, by } = *event {
+            self.edge(at.0, source, (active, shared, by))?;
         } else {
             self.rare(at.0, event)?;
         }
@@ -142,15 +146,23 @@ impl Export<'_> {
     }
 
     /// A trace has millions of these lines: serde is too slow for them.
-    fn edge(&mut self, at_ns: u64, source: u32, active: bool, shared: bool) -> io::Result<()> {
+    fn edge(
+        &mut self,
+        at_ns: u64,
+        source: u32,
+        (active, shared, by): (bool, bool, Option<u32>),
+    ) -> io::Result<()> {
         self.ended(at_ns)?;
         let slot = self.slot(source)?;
+        if let Some(by) = by.filter(|by| !self.activators.contains(by)) {
+            self.activator(at_ns, by)?;
+        }
         let text = &mut self.pipe.buffer;
         self.edge_at.put(text, at_ns);
         let Holding { keys, edges, .. } = &self.sources[slot];
-        if shared {
+        if shared || by.is_some() {
             text.extend_from_slice(keys);
-            text.extend_from_slice(edge_rest(active, true).as_bytes());
+            text.extend_from_slice(edge_rest(active, shared, by).as_bytes());
         } else {
             text.extend_from_slice(&edges[usize::from(active)]);
         }
@@ -197,7 +209,7 @@ impl Export<'_> {
         let text = serde_json::to_string(&self.who(instance)).map_err(io::Error::other)?;
         let keys = harmless(&text);
         let keys = format!(",{}", keys.trim_start_matches('{').trim_end_matches('}'));
-        let edges = [false, true].map(|active| keys.clone() + &edge_rest(active, false));
+        let edges = [false, true].map(|active| keys.clone() + &edge_rest(active, false, None));
         self.sources.push(Holding {
             keys: keys.into_bytes().into(),
             edges: edges.map(|edge| edge.into_bytes().into()),
@@ -297,6 +309,28 @@ impl Export<'_> {
         }
     }
 
+    /// The line of an activator, before the first edge that names it.
+    fn activator(&mut self, at_ns: u64, id: u32) -> io::Result<()> {
+        self.activators.insert(id);
+        let Some(record) = self.model.activators.get(&id) else { return Ok(()) };
+        let known = |id| Some(self.text(id)).filter(|text| !text.is_empty());
+        let comm = self.model.text(record.comm);
+        let comm = Some(Name::new(comm)).filter(|_| !comm.is_empty());
+        let line = Line::Activator {
+            at_ns,
+            id,
+            function: known(record.function),
+            module: known(record.module),
+            level: Level::of(record.level),
+            comm,
+            process: record.process,
+            thread: record.thread,
+            uid: record.uid,
+            stack: record.frames.clone(),
+        };
+        self.line(&line)
+    }
+
     fn who(&self, instance: u32) -> Who {
         Who { name: Name::new(self.model.name(instance)), instance }
     }
@@ -306,8 +340,9 @@ impl Export<'_> {
     }
 }
 
-/// The end of an edge's line. `shared` is seldom true, and is left out else.
-fn edge_rest(active: bool, shared: bool) -> String {
+/// The end of an edge's line. `shared` is seldom true, and is left out else; so is an activator that is not known.
+fn edge_rest(active: bool, shared: bool, by: Option<u32>) -> String {
     let shared = if shared { ",\"shared\":true" } else { "" };
-    format!(",\"active\":{active}{shared}}}\n")
+    let by = by.map_or_else(String::new, |by| format!(",\"activator\":{by}"));
+    format!(",\"active\":{active}{shared}{by}}}\n")
 }

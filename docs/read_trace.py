@@ -201,6 +201,10 @@ class Dump:
                                  | self.text("comm", comm))
         if kind == 23:
             return "activated_by", {"instance": b.u32(), "activator": b.u32()}
+        if kind == 25:
+            name, process, uid, comm = b.u32(), b.u32(), b.u32(), b.u32()
+            return "epoll_waiter", ({"process": process, "uid": uid}
+                                    | self.text("name", name) | self.text("comm", comm))
         if kind == 24:
             source, path, driver, compatible = b.u32(), b.u32(), b.u32(), b.u32()
             return "source_device", ({"instance": source, "irq": b.optional(b.u32)}

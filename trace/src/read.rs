@@ -386,6 +386,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         22 => whole(body).map(Record::Activator),
         23 => whole(body).map(Record::ActivatedBy),
         24 => whole(body).map(Record::SourceDevice),
+        25 => whole(body).map(Record::EpollWaiter),
         _ => return Err(Undecoded::Unknown(at)),
     };
     record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))

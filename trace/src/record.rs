@@ -76,6 +76,8 @@ pub enum Record {
     ActivatedBy(ActivatedBy),
     /// Kind 24: the device behind a source.
     SourceDevice(SourceDevice),
+    /// Kind 25: a process that waits for a file with a source of its own.
+    EpollWaiter(EpollWaiter),
 }
 
 /// Where and how the trace was taken.
@@ -513,6 +515,20 @@ pub struct SourceDevice {
     pub irq: Option<u32>,
 }
 
+/// A process that had, when the capture started, an epoll set with EPOLLWAKEUP for a file. The kernel makes a source
+/// with the file's name for each such entry, so that the process is a candidate for the sources of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EpollWaiter {
+    /// [`StringDef::id`] of the name of the file's source.
+    pub name: u32,
+    /// The process' id.
+    pub process: u32,
+    /// The process' user.
+    pub uid: u32,
+    /// [`StringDef::id`] of the process' name (`comm`).
+    pub comm: u32,
+}
+
 impl Record {
     /// The byte that names the kind in the file.
     pub fn kind(&self) -> u8 {
@@ -541,6 +557,7 @@ impl Record {
             Self::Activator(_) => 22,
             Self::ActivatedBy(_) => 23,
             Self::SourceDevice(_) => 24,
+            Self::EpollWaiter(_) => 25,
         }
     }
 }

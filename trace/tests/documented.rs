@@ -2,9 +2,10 @@
 
 use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
-    ActivatedBy, Activator, CountWrite, Edge, End, HookRun, HookRuns, IrqDef, LEVEL_SOFT_IRQ, Lost,
-    Note, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef, SourceDelta, SourceDevice,
-    Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
+    ActivatedBy, Activator, CountWrite, Edge, End, EpollWaiter, HookRun, HookRuns, IrqDef,
+    LEVEL_SOFT_IRQ, Lost, Note, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef,
+    SourceDelta, SourceDevice, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd,
+    Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -131,6 +132,7 @@ fn last_records() -> Vec<Stamped> {
                 irq: Some(300),
             }),
         ),
+        at(1_206, Record::EpollWaiter(EpollWaiter { name: 5, process: 300, uid: 0, comm: 6 })),
         at(1_206, Record::End(End { reason: "signal".into() })),
     ]
 }
@@ -163,6 +165,7 @@ fn documented() -> Vec<u8> {
         &[19, 22, 0, 7, 2, 3, 1, 251, 44, 1, 5, 0, 4, 1, 5, b'a', b'+', b'0', b'x', b'4'],
         &[4, 23, 0, 2, 7],
         &[10, 24, 0, 2, 5, 6, 7, 1, 251, 44, 1],
+        &[8, 25, 0, 5, 251, 44, 1, 0, 6],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
     .concat()

@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    ActivatedBy, Activator, CountWrite, Edge, End, Hook, HookRun, HookRuns, IrqDef, Lost, Note,
-    Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef, SourceDelta,
-    SourceDevice, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Waiters,
-    Wake, WakeReason,
+    ActivatedBy, Activator, CountWrite, Edge, End, EpollWaiter, Hook, HookRun, HookRuns, IrqDef,
+    Lost, Note, Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef,
+    SourceDelta, SourceDevice, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd,
+    Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{
     COUNTERS, Counters, DeltaDecoder, DeltaEncoder, DeltaError, SourceState,
@@ -114,6 +114,9 @@ fn of_activations() -> impl Strategy<Value = Record> {
                 })
             }
         ),
+        any::<[u32; 4]>().prop_map(|[name, process, uid, comm]| {
+            Record::EpollWaiter(EpollWaiter { name, process, uid, comm })
+        }),
         any::<([u32; 4], Option<u32>)>().prop_map(|([source, path, driver, compatible], irq)| {
             Record::SourceDevice(SourceDevice { source, path, driver, compatible, irq })
         }),
@@ -301,7 +304,7 @@ proptest! {
     #[test]
     fn unknown_kinds_are_skipped(
         known in vec(stamped(), 1..5),
-        kind in 25u8..,
+        kind in 26u8..,
         body in vec(any::<u8>(), 0..300),
     ) {
         let later = |last: u64, at: u64| {

@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use anyhow::Result;
 use sleepwalk_trace::chunk::chunk_len;
 use sleepwalk_trace::record::{
-    ActivatedBy, Activator, CountWrite, Edge, IrqDef, Lost, Phase, PowerSupply, Record,
-    SourceDevice, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Wake, WakeReason,
-    next_state,
+    ActivatedBy, Activator, CountWrite, Edge, EpollWaiter, IrqDef, Lost, Phase, PowerSupply,
+    Record, SourceDevice, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd, Wake,
+    WakeReason, next_state,
 };
 use sleepwalk_trace::snapshot::SourceState;
 use sleepwalk_trace::time::BootNanos;
@@ -19,6 +19,7 @@ use sleepwalk_trace::write::ChunkWriter;
 use super::prologue::Prologue;
 use crate::activators::{Activators, Found};
 use crate::clock;
+use crate::context::epoll_waiters;
 use crate::context::irqs::Irqs;
 use crate::context::power_supply::PowerSupplyReading;
 use crate::context::source_device::SourceDevice as Device;
@@ -232,6 +233,17 @@ impl Journal {
     /// The sources that snapshots have shown since the last call: instance, id and name.
     pub fn take_new_sources(&mut self) -> Vec<(u32, u32, Vec<u8>)> {
         std::mem::take(&mut self.new_sources)
+    }
+
+    /// Records a process that waits for a file with a source of its own.
+    pub fn epoll_waiter(&mut self, at: BootNanos, waiter: &epoll_waiters::EpollWaiter) {
+        let record = EpollWaiter {
+            name: self.string(at, &waiter.name),
+            process: waiter.process,
+            uid: waiter.uid,
+            comm: self.string(at, &waiter.comm),
+        };
+        self.push(at, &Record::EpollWaiter(record));
     }
 
     /// Records the device behind a source.

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sleepwalk_trace::record::{
-    CountWrite, EDGE_ACTIVE, IrqDef, Note, Overhead, PowerSupply, Reason, Record, Session,
-    Snapshot, SourceDef, SourceDevice, Stamped, StringDef, SuspendStats, WaitBegin, WaitEnd,
-    Waiters, WakeReason, next_state,
+    CountWrite, EDGE_ACTIVE, EpollWaiter, IrqDef, Note, Overhead, PowerSupply, Reason, Record,
+    Session, Snapshot, SourceDef, SourceDevice, Stamped, StringDef, SuspendStats, WaitBegin,
+    WaitEnd, Waiters, WakeReason, next_state,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, DeltaEncoder};
 use sleepwalk_trace::time::BootNanos;
@@ -30,6 +30,7 @@ pub struct Prologue {
     sources: BTreeMap<u32, Kept>,
     /// By the source.
     devices: BTreeMap<u32, SourceDevice>,
+    epoll_waiters: Vec<EpollWaiter>,
     irqs: BTreeMap<u32, IrqDef>,
     /// By the number of the name.
     power_supplies: BTreeMap<u32, PowerSupply>,
@@ -76,6 +77,7 @@ impl Prologue {
             | Record::Source(_)
             | Record::Irq(_)
             | Record::SourceDevice(_)
+            | Record::EpollWaiter(_)
             | Record::PowerSupply(_)
             | Record::Snapshot(_)
             | Record::SuspendStats(_)
@@ -139,6 +141,7 @@ impl Prologue {
                 let kept = Kept { source, seen_at: self.snapshots };
                 self.sources.insert(source.instance, kept);
             }
+            Record::EpollWaiter(waiter) => self.epoll_waiters.push(waiter),
             Record::SourceDevice(device) => {
                 self.devices.insert(device.source, device);
             }
@@ -202,6 +205,7 @@ impl Prologue {
         let string = |(id, bytes): (&u32, &Vec<u8>)| StringDef { id: *id, bytes: bytes.clone() };
         records.extend(self.strings.iter().map(string).map(Record::String));
         records.extend(self.sources.values().map(|kept| Record::Source(kept.source)));
+        records.extend(self.epoll_waiters.iter().copied().map(Record::EpollWaiter));
         records.extend(self.devices.values().copied().map(Record::SourceDevice));
         records.extend(self.irqs.values().copied().map(Record::Irq));
         records.extend(self.power_supplies.values().copied().map(Record::PowerSupply));

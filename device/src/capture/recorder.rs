@@ -19,7 +19,7 @@ use crate::activators::Activators;
 use crate::clock;
 use crate::context::power_supply::When;
 use crate::context::suspend_stats::Stats;
-use crate::context::{BY_STATS, Surroundings, waiters};
+use crate::context::{BY_STATS, Surroundings, epoll_waiters, waiters};
 use crate::probe::events::{EventKind, ProbeEvent};
 use crate::probe::hooks::Hooks;
 use crate::snapshot::SnapshotSource;
@@ -125,6 +125,17 @@ impl<S: SnapshotSource> Recorder<S> {
         self.read_ahead(hooks);
         waiters::without_recorded(&mut waiters, self.ahead.iter());
         self.journal.push(at, &Record::Waiters(waiters));
+    }
+
+    /// Records the processes that wait for files with EPOLLWAKEUP. It needs capabilities that nothing after it needs.
+    pub fn record_epoll_waiters(&mut self) {
+        let at = clock::now().boot;
+        let (waiters, all) = epoll_waiters::find();
+        waiters.iter().for_each(|waiter| self.journal.epoll_waiter(at, waiter));
+        if !all {
+            let text = "there was no time to look at every process for EPOLLWAKEUP".to_owned();
+            self.journal.push_now(&Record::Note(Note { about: "sources".to_owned(), text }));
+        }
     }
 
     /// Whether every operation of a capture succeeds. It records nothing.

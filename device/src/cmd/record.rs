@@ -54,6 +54,7 @@ pub fn run(options: &RecordOptions) -> Result<()> {
         recorder.record_activators(activators);
     }
     recorder.record_waiters(&mut hooks);
+    recorder.record_epoll_waiters();
     let readable = recorder.readable();
     capabilities::drop_unneeded(|| {
         recorder.works(&mut hooks)?;

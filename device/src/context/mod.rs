@@ -1,6 +1,7 @@
 //! Everything that is recorded besides the probe's events: kernel, device and boot; power supplies;
 //! the kernel's own count of attempts, and its files about the last one; the names of interrupts; the devices of sources.
 
+pub mod epoll_waiters;
 pub mod irqs;
 pub mod power_supply;
 pub mod source_device;

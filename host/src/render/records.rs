@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
-    Activator, EDGE_ACTIVE, EDGE_SHARED, Hook, HookRun, Overhead, Reason, Record, STATE_AUTOSLEEP,
-    Session, Snapshot, SourceDevice, Stamped, Waiters,
+    Activator, EDGE_ACTIVE, EDGE_SHARED, EpollWaiter, Hook, HookRun, Overhead, Reason, Record,
+    STATE_AUTOSLEEP, Session, Snapshot, SourceDevice, Stamped, Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
@@ -124,6 +124,7 @@ impl State {
             Record::ActivatedBy(a) => {
                 ("activated_by", json!({"instance": a.source, "activator": a.activator}))
             }
+            Record::EpollWaiter(w) => ("epoll_waiter", self.epoll_waiter(w)),
             Record::SourceDevice(d) => ("source_device", self.device(d)),
             Record::HookRuns(r) => ("hook_runs", json!({"hooks": runs(&r.hooks)})),
             Record::SuspendStats(stats) => {
@@ -144,6 +145,11 @@ impl State {
             line.extend(body);
         }
         Value::Object(line)
+    }
+
+    fn epoll_waiter(&self, w: &EpollWaiter) -> Value {
+        let body = self.with_string(json!({"process": w.process, "uid": w.uid}), "name", w.name);
+        self.with_string(body, "comm", w.comm)
     }
 
     fn device(&self, d: &SourceDevice) -> Value {

@@ -6,6 +6,7 @@ use sleepwalk_trace::record;
 use sleepwalk_trace::time::BootNanos;
 
 use super::activators::{self, Activator};
+use super::candidates;
 use super::sources::rank;
 use super::{
     By, Clock, Culprit, Device, Hook, Known, Name, Note, Overhead, Report, SCHEMA, Session, Source,
@@ -153,6 +154,7 @@ fn by_instance(analysis: &Analysis, names: &mut Names<'_>) -> Vec<Source> {
             address_id: known.map(|def| *addresses.entry(def.address).or_insert(next)),
             known: Known::of(&names.of(instance)),
             device: Device::of(&analysis.model, instance),
+            candidates: candidates::of(&analysis.model, analysis.model.name(instance)),
             activators: activators_of(analysis, instance),
             ..source.clone()
         }
@@ -225,7 +227,16 @@ pub fn by_name(analysis: &Analysis) -> Vec<Source> {
         let name_of = Name::new(name);
         let known = Known::of(&name_of);
         let device = Device::of(&analysis.model, *instance);
-        let one = Source { name: name_of, device, known, name_cut, activators, ..source.clone() };
+        let candidates = candidates::of(&analysis.model, name);
+        let one = Source {
+            name: name_of,
+            device,
+            candidates,
+            known,
+            name_cut,
+            activators,
+            ..source.clone()
+        };
         match sources.get_mut(name) {
             Some(sum) => sum.add(one),
             None => drop(sources.insert(name, one)),

@@ -16,6 +16,7 @@ macro_rules! displays_key {
 mod activators;
 mod attempt;
 mod build;
+mod candidates;
 mod device;
 mod finding;
 mod known;
@@ -34,6 +35,7 @@ pub use attempt::{
     Wake, WakeSource,
 };
 pub use build::{build, by_name};
+pub use candidates::Candidate;
 pub use device::Device;
 pub use finding::{
     Finding, FindingKind, Held, Losses, Severity, Storms, Unattributed, Unslept, Waker, When,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sleepwalk_trace::time::BootNanos;
 
 use super::activators::{self, Activator};
-use super::{Device, Known, Name, Span, add_known, stamp, stamp_or_null};
+use super::{Candidate, Device, Known, Name, Span, add_known, stamp, stamp_or_null};
 
 /// The kinds of rows in the ranking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -57,6 +57,8 @@ pub struct Source {
     pub longest_hold_at_ns: Option<BootNanos>,
     /// The device behind it; null where it has none, where the trace lacks it, and for several with different ones.
     pub device: Option<Device>,
+    /// Processes that may be behind it: they waited for a file of this name. Empty where that is not known.
+    pub candidates: Vec<Candidate>,
     /// The meaning of a well-known name, and the next step; null for another name.
     pub known: Option<Known>,
     /// Its activators, those that held it longest first; null where the trace does not have that.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sleepwalk_trace::read::{Damage, Item, OpenError, Reader};
 use sleepwalk_trace::record::{
-    ActivatedBy, Activator, CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, HookRun, IrqDef, Lost,
-    Note, Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef, SourceDevice,
-    Stamped, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
+    ActivatedBy, Activator, CountWrite, EDGE_ACTIVE, EDGE_SHARED, Edge, End, EpollWaiter, HookRun,
+    IrqDef, Lost, Note, Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef,
+    SourceDevice, Stamped, SuspendStats, WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
@@ -201,6 +201,8 @@ pub struct Model {
     pub irqs: BTreeMap<u32, IrqDef>,
     /// The devices behind sources, by instance.
     pub devices: BTreeMap<u32, SourceDevice>,
+    /// Processes that wait for files with EPOLLWAKEUP, by the number of the file's name.
+    pub epoll_waiters: BTreeMap<u32, Vec<EpollWaiter>>,
     /// Activators, by number.
     pub activators: BTreeMap<u32, Activator>,
     /// The activator of each source, as the chunk that is being read has it.
@@ -395,6 +397,13 @@ impl Model {
                 *known = activator;
                 if known.frames.is_empty() {
                     known.frames = frames;
+                }
+            }
+            Record::EpollWaiter(waiter) => {
+                let all = self.epoll_waiters.entry(waiter.name).or_default();
+                // A prologue repeats it.
+                if !all.contains(&waiter) {
+                    all.push(waiter);
                 }
             }
             Record::SourceDevice(device) => {

@@ -5,9 +5,9 @@ use sleepwalk::render::markdown;
 use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
-    Activator, Attempt, Blocker, Cause, Clock, Counted, Device, Drain, Evidence, FailedStep,
-    Finding, FindingKind, Hook, HookKind, HookState, Known, Ledger, Level, Mode, Name, Note,
-    Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, SourceKind,
+    Activator, Attempt, Blocker, Candidate, Cause, Clock, Counted, Device, Drain, Evidence,
+    FailedStep, Finding, FindingKind, Hook, HookKind, HookState, Known, Ledger, Level, Mode, Name,
+    Note, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, SourceKind,
     Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
@@ -286,6 +286,7 @@ pub fn source(name: &[u8], instance: u32, blocked_s: u64, aborts: u64, wakes: u6
             compatible: None,
             irq: Some(133),
         }),
+        candidates: vec![Candidate { process: 812, uid: 1000, comm: Name::new(b"a|b") }],
         known: Some(Known { meaning: "a meaning", command: "a command", owner: None }),
         activators: Some(vec![activator(812, blocked_s * S)]),
         active_at_end: false,

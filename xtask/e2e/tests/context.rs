@@ -480,3 +480,22 @@ fn sources_have_the_devices_that_sysfs_has() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_process_that_waits_by_epoll_is_found() -> Result<()> {
+    let device = device::any()?;
+    let _waits = device.start("./sleepwalk-workload sources --count 2 --prefix fifo", "ready")?;
+    device.sh("./sleepwalkd record -o epoll.swk -d 1s")?;
+    let trace = Trace::read(&device.pull("epoll.swk")?)?;
+    let strings = trace.strings();
+    let text = |id: u32| String::from_utf8_lossy(&strings[&id]).into_owned();
+    let found = trace.records.iter().filter_map(|r| match &r.record {
+        Record::EpollWaiter(waiter) => Some((text(waiter.name), waiter.process, text(waiter.comm))),
+        _ => None,
+    });
+    let process: u32 = device.sh("pidof sleepwalk-workload")?.trim().parse()?;
+    let expected = ["eventpoll", "fifo_0000", "fifo_0001"];
+    let expected = expected.map(|name| (name.to_owned(), process, "sleepwalk-workl".to_owned()));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 mod activators;
 mod attempts;
+mod candidates;
 mod capture;
 pub mod check;
 mod devices;

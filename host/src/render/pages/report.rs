@@ -1,7 +1,9 @@
 //! One report as a page.
 
 use super::ranking::{self, Ranked};
-use super::{activators, attempts, capture, devices, findings, ledger, next_steps, warnings};
+use super::{
+    activators, attempts, candidates, capture, devices, findings, ledger, next_steps, warnings,
+};
 use crate::render::labels;
 use crate::render::page::{Block, Mark, Page};
 use crate::report::Report;
@@ -20,6 +22,7 @@ pub fn page(report: &Report, top: Option<usize>) -> Page {
         report.sources.iter().map(|s| Ranked::source(s, report.session.start_ns)).collect();
     ranking::ranking(&mut page, &ranked, top, report.sources_left_out, whole_ns);
     activators::activators(&mut page, &report.sources, top);
+    candidates::candidates(&mut page, &report.sources, top);
     devices::devices(&mut page, &report.sources, top);
     next_steps::next_steps(&mut page, &report.sources, top);
     attempts::attempts(&mut page, &report.attempts);

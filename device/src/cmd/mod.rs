@@ -56,18 +56,8 @@ fn attach_hooks(
     edges: bool,
     activators: Detail,
 ) -> Result<(Hooks, Option<String>)> {
-    let attach = |frames| Hooks::attach(kernel, edges, frames).map_err(explained).context(Unusable);
-    let hooks = attach(activators.frames());
-    if activators == Detail::Off || !edges || hooks.as_ref().is_ok_and(|h| h.sees("edge")) {
-        return Ok((hooks?, None));
-    }
-    let without = attach(0)?;
-    let why = match hooks {
-        _ if !without.sees("edge") => None,
-        Err(error) => Some(format!("{error:#}")),
-        Ok(hooks) => hooks.attached().iter().find(|h| h.what == "edge").map(|h| h.why.clone()),
-    };
-    Ok((without, why))
+    let (hooks, lacks) = Hooks::attach_best(kernel, edges, activators.frames());
+    Ok((hooks.map_err(explained).context(Unusable)?, lacks))
 }
 
 /// Fails where no kernel like this one, or no user like this one, can run the probe.

@@ -11,6 +11,7 @@ use crate::context::{irqs, power_supply};
 use crate::probe::btf::Kernel;
 use crate::probe::hooks::Hooks;
 use crate::probe::refusal;
+use crate::snapshot::kptr;
 
 /// The checks; `kernel` is the kernel's BTF.
 pub fn checks(kernel: Option<&Kernel>, kconfig: &Kconfig) -> Vec<Check> {
@@ -82,7 +83,8 @@ fn hook_checks(kernel: Option<&Kernel>, kconfig: &Kconfig) -> Vec<Check> {
         ("wakes", Loss::data("the interrupts that woke the device")),
     ];
     let fix = kconfig.fix(&["CONFIG_BPF_EVENTS", "CONFIG_KPROBES"]);
-    match Hooks::attach(kernel, true, Detail::Stacks.frames()) {
+    let (hooks, lacks) = Hooks::attach_best(kernel, true, Detail::Stacks.frames());
+    match hooks {
         Err(error) => {
             let (error, fix) = match refusal::of(&error) {
                 Some(refusal) => (error.context(refusal.to_string()), refusal.fix().to_owned()),
@@ -102,6 +104,22 @@ fn hook_checks(kernel: Option<&Kernel>, kconfig: &Kconfig) -> Vec<Check> {
                 };
                 Check::new(name, CheckState::Degraded, found, lost, fix.as_str())
             })
+            .chain([activators(kernel, lacks, &fix)])
             .collect(),
     }
+}
+
+/// Checks activators; `lacks` is the reason why the hooks cannot read them.
+fn activators(kernel: Option<&Kernel>, lacks: Option<String>, fix: &str) -> Check {
+    let attached = lacks.map_or(Ok(()), |why| Err(anyhow!(why)));
+    let found = attached.and_then(|()| {
+        kptr::kallsyms()?;
+        let levels = match kernel.and_then(|kernel| kernel.preempt_count_at) {
+            Some(_) => "functions, threads and interrupts",
+            None => "functions and threads, without the difference between threads and interrupts",
+        };
+        Ok(levels.to_owned())
+    });
+    let lost = Loss::data("the function, thread or interrupt that activates a source");
+    Check::new("activators", CheckState::Degraded, found, lost, fix)
 }

@@ -184,6 +184,29 @@ impl Hooks {
         })
     }
 
+    /// As [`Hooks::attach`]; without activators if activations cannot be recorded with them, and then with the reason.
+    pub fn attach_best(
+        kernel: Option<&Kernel>,
+        edges: bool,
+        frames: usize,
+    ) -> (Result<Self>, Option<String>) {
+        let with = Self::attach(kernel, edges, frames);
+        if frames == 0 || !edges || with.as_ref().is_ok_and(|hooks| hooks.sees("edge")) {
+            return (with, None);
+        }
+        let why = match with {
+            Err(error) => format!("{error:#}"),
+            Ok(hooks) => {
+                let edge = hooks.attached.iter().find(|hook| hook.what == "edge");
+                edge.map(|hook| hook.why.clone()).unwrap_or_default()
+            }
+        };
+        let without = Self::attach(kernel, edges, 0);
+        // Where there are no activations either, activators are not the reason.
+        let sees = without.as_ref().is_ok_and(|hooks| hooks.sees("edge"));
+        (without, sees.then_some(why))
+    }
+
     /// The hooks, sorted as in [`sleepwalk_trace::record::HOOKS`].
     pub fn attached(&self) -> &[Hook] {
         &self.attached

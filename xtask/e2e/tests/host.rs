@@ -92,6 +92,7 @@ fn doctor_says_that_all_is_well() -> Result<()> {
         "suspend",
         "returns",
         "activations",
+        "activators",
         "waits",
         "wakes",
     ] {

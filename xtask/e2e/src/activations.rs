@@ -229,7 +229,7 @@ pub fn same(kernel: &[Activation], ours: &[Activation]) -> Result<()> {
 }
 
 /// The hooks of both are called one after the other, and a processor may be stopped in between.
-const NEAR_US: u64 = 30_000;
+const NEAR_US: u64 = 100_000;
 
 #[cfg(test)]
 mod tests {

@@ -160,9 +160,7 @@ impl DeltaEncoder {
             }
         }
     }
-}
 
-impl DeltaEncoder {
     /// Forgets the sources that no snapshot will have again.
     pub fn retain(&mut self, in_use: impl Fn(u32) -> bool) {
         self.last.retain(|instance, _| in_use(*instance));

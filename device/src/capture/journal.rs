@@ -413,9 +413,7 @@ impl Journal {
         let state = (follows != Some(edge.state)).then_some(edge.state);
         self.push(at, &Record::Edge(Edge { state, ..record }));
     }
-}
 
-impl Journal {
     /// Records what activates a source, where the chunk does not show it yet.
     fn activated_by(&mut self, at: BootNanos, source: u32, running: &Running) {
         let Some(activators) = &mut self.activators else { return };

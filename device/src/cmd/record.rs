@@ -121,16 +121,14 @@ fn activators(
     }
     let Some(stacks) = hooks.take_stacks() else { return (None, Vec::new()) };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut notes = Vec::new();
     let symbols = kptr::kallsyms().and_then(|(file, lowered)| {
-        Ok((Symbols::read(file, folder.unwrap_or(Path::new(".")))?, lowered))
+        notes.extend(lowered);
+        Symbols::read(file, folder.unwrap_or(Path::new(".")))
     });
-    let (symbols, note) = match symbols {
-        Ok((symbols, lowered)) => (Some(symbols), lowered),
-        Err(error) => (None, Some(format!("they have no functions: {error:#}"))),
-    };
+    let symbols = symbols.map_err(|error| format!("they have no functions: {error:#}"));
+    notes.extend(symbols.as_ref().err().cloned());
+    let symbols = symbols.ok();
     let callers = Callers::new(move |key| stacks.frames(key), symbols);
-    (
-        Some(Activators::new(callers, bits, options.activators == Detail::Stacks)),
-        note.into_iter().collect(),
-    )
+    (Some(Activators::new(callers, bits, options.activators == Detail::Stacks)), notes)
 }

@@ -41,7 +41,7 @@ static KNOWN: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     toml::from_str::<File>(include_str!("known.toml")).map(|file| file.known).unwrap_or_default()
 });
 
-/// The stands for a thread's name in a pattern.
+/// It stands for a thread's name in a pattern.
 const OWNER: &str = "{owner}";
 
 impl Known {
@@ -62,9 +62,9 @@ fn fits<'a>(pattern: &str, name: &'a str) -> Option<Option<&'a str>> {
         if rest.is_empty() {
             return Some(Some(name));
         }
-        // The owner ends at the first of what follows; its own name may have a dot, which is then lost.
+        // Android's names of processes have dots, those of the files behind them seldom: the owner ends at the last.
         let literal = &rest[..rest.find(['*', '{']).unwrap_or(rest.len())];
-        let ends = name.match_indices(literal).map(|(at, _)| at);
+        let ends = name.rmatch_indices(literal).map(|(at, _)| at);
         return ends
             .filter(|_| !literal.is_empty())
             .find_map(|at| fits(rest, &name[at..]).map(|_| Some(&name[..at])));
@@ -130,6 +130,7 @@ mod tests {
             ("epollm12:InputReader", "InputReader"),
             ("epollitem:healthd.[timerfd2]", "healthd"),
             ("epolld7:a:b.NETLINK", "a:b"),
+            ("epollitem:android.hardwar.[timerfd2]", "android.hardwar"),
         ] {
             assert_eq!(owner(name), Some(Some(wanted.to_owned())), "{name}");
         }

@@ -267,5 +267,10 @@ fn changes_add_up_to_debugfs() -> Result<()> {
         }
     }
     assert_eq!(last.snapshot.seen as usize, kernel.len());
+    // The probe does compare: a walk that copies all would add up as well.
+    let measured = device.sh("./sleepwalkd measure --times 5 --only kfunc")?;
+    let measured: Value = serde_json::from_str(&measured)?;
+    let changed = measured["changed"].as_array().context("no changes")?;
+    ensure!(changed.iter().any(|n| n.as_u64().is_some_and(|n| n < 40)), "{measured}");
     Ok(())
 }

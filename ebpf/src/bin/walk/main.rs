@@ -13,6 +13,8 @@
 #![no_std]
 #![no_main]
 
+mod compare;
+
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr::{addr_of, addr_of_mut};
@@ -35,11 +37,6 @@ use sleepwalk_trace::abi::{
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(DEFAULT_CAPACITY, BPF_F_MMAPABLE);
 
-/// The slots that a walk has stored again: how many, then the index of each. The agent sets the count to 0 before a
-/// walk. It is in a map, because the verifier would follow a count on the stack.
-#[map]
-static CHANGED: Array<u64> = Array::with_max_entries(DEFAULT_CAPACITY + 1, BPF_F_MMAPABLE);
-
 /// The walk in steps.
 #[map]
 static STEPS: Array<Steps> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -56,13 +53,7 @@ unsafe extern "C" {
     fn bpf_wakeup_sources_read_lock() -> *mut WsLock;
     fn bpf_wakeup_sources_read_unlock(lock: *mut WsLock);
     fn bpf_wakeup_sources_get_head() -> *mut c_void;
-    // `kernel/bpf/helpers.c`, 6.2. To `void` it makes memory that a program may load from anywhere (6.17); a load
-    // that faults gives 0.
-    fn bpf_rdonly_cast(object: *const c_void, type_id: u32) -> *const c_void;
 }
-
-/// The BTF id of `void`.
-const VOID: u32 = 0;
 
 /// The state of [`visit`]. A callback's context has to be on the stack.
 #[repr(C)]
@@ -97,14 +88,8 @@ struct Cursor {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp/walk_locked")]
 extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
-    // SAFETY: the loader has resolved the kfuncs, and the calls match their BTF. The only path
-    // releases the lock; the verifier would refuse the program otherwise.
-    unsafe {
-        let lock = bpf_wakeup_sources_read_lock();
-        let head = bpf_wakeup_sources_get_head();
-        run(walk, head as u64, 0, visit as *const ());
-        bpf_wakeup_sources_read_unlock(lock);
-    }
+    // SAFETY: `walk` is the context.
+    unsafe { run_locked(walk, visit as *const ()) };
     0
 }
 
@@ -113,12 +98,7 @@ extern "C" fn walk_locked(walk: *mut Walk) -> u32 {
 #[unsafe(link_section = "raw_tp/walk_compared")]
 extern "C" fn walk_compared(walk: *mut Walk) -> u32 {
     // SAFETY: as in `walk_locked`.
-    unsafe {
-        let lock = bpf_wakeup_sources_read_lock();
-        let head = bpf_wakeup_sources_get_head();
-        run(walk, head as u64, 0, visit_compared as *const ());
-        bpf_wakeup_sources_read_unlock(lock);
-    }
+    unsafe { run_locked(walk, compare::visit as *const ()) };
     0
 }
 
@@ -229,6 +209,20 @@ impl Cursor {
 
 /// # Safety
 ///
+/// As of [`run`].
+#[inline(always)]
+unsafe fn run_locked(walk: *mut Walk, visit: *const ()) {
+    // SAFETY: the loader has resolved the kfuncs, and the calls match their BTF. The only path
+    // releases the lock; the verifier would refuse the program otherwise.
+    unsafe {
+        let lock = bpf_wakeup_sources_read_lock();
+        run(walk, bpf_wakeup_sources_get_head() as u64, 0, visit);
+        bpf_wakeup_sources_read_unlock(lock);
+    }
+}
+
+/// # Safety
+///
 /// `walk` is the program's context, of at least `size_of::<Walk>()` bytes.
 #[inline(always)]
 unsafe fn run(walk: *mut Walk, head: u64, strict: u64, visit: *const ()) {
@@ -260,85 +254,6 @@ const STOP: i64 = 1;
 unsafe extern "C" fn visit(index: u32, cursor: *mut Cursor) -> i64 {
     // SAFETY: `run` passed `cursor` to bpf_loop, which has no other thread.
     unsafe { pass(index, &mut *cursor) }
-}
-
-/// The same for a walk that compares: passes a node that has not changed, and stores another one.
-unsafe extern "C" fn visit_compared(index: u32, cursor: *mut Cursor) -> i64 {
-    // SAFETY: as `visit`.
-    unsafe {
-        let cursor = &mut *cursor;
-        if cursor.next == cursor.head {
-            cursor.seen = index;
-            cursor.status = WALK_DONE;
-            return STOP;
-        }
-        // The map has as many slots as the agent has room for.
-        if let Some(slot) = SLOTS.get_ptr_mut(index) {
-            let node = cursor.next.wrapping_sub(cursor.entry_offset);
-            if (*slot).address != node {
-                cursor.moved = 1;
-            } else if is_unchanged(cursor, node, slot) {
-                let entry = bpf_rdonly_cast(cursor.next as *const c_void, VOID);
-                cursor.next = entry.cast::<u64>().read_volatile();
-                return GO_ON;
-            }
-            list_as_changed(index);
-        }
-        pass(index, cursor)
-    }
-}
-
-#[inline(always)]
-fn list_as_changed(index: u32) {
-    let Some(count) = CHANGED.get_ptr_mut(0) else { return };
-    // SAFETY: one walk runs at a time.
-    unsafe {
-        let number = (*count).wrapping_add(1);
-        if let Some(to) = CHANGED.get_ptr_mut(number as u32) {
-            *to = u64::from(index);
-            *count = number;
-        }
-    }
-}
-
-/// Whether `slot` has the source at `node` as it is now. A slot with `SLOT_*` flags is not complete.
-///
-/// Few members show every change (`drivers/base/power/wakeup.c`, 7.3). `wakeup_source_report_event` counts each
-/// event in `event_count`, and only it activates. So a source whose count and whose word of `active` are as before
-/// was neither activated nor deactivated. Autosleep changes that word, and if it is changed back
-/// `prevent_sleep_time` (`pm_wakep_autosleep_enabled`). Id, name and `last_time` show another source in the same
-/// memory: one with the same `last_time` has never been active, as the one before.
-#[inline(always)]
-unsafe fn is_unchanged(cursor: &Cursor, node: u64, slot: *const Slot) -> bool {
-    // SAFETY: loads from `ws` and `name` do not fault; `slot` points to a whole element.
-    unsafe {
-        if (*slot).flags != 0 {
-            return false;
-        }
-        let ws = bpf_rdonly_cast(node as *const c_void, VOID).cast::<u64>();
-        let now = |offset: u64| ws.byte_add(offset as usize).read_volatile();
-        // It changes most often.
-        if now(cursor.event_count_offset) != field(slot, cursor.event_count_offset) {
-            return false;
-        }
-        let mut differs = 0;
-        for offset in [
-            cursor.id_offset,
-            cursor.name_offset,
-            cursor.active_offset,
-            cursor.last_time_offset,
-            cursor.prevent_sleep_offset,
-        ] {
-            differs |= now(offset) ^ field(slot, offset);
-        }
-        let name = bpf_rdonly_cast(field(slot, cursor.name_offset) as *const c_void, VOID);
-        let name = name.cast::<u64>();
-        let copied = addr_of!((*slot).name).cast::<u64>();
-        for word in 0..SHORT_NAME / 8 {
-            differs |= name.add(word).read_volatile() ^ copied.add(word).read_volatile();
-        }
-        differs == 0
-    }
 }
 
 /// Stores one node and passes on to the next; `index` counts from 0.

@@ -64,7 +64,8 @@ fn parse(text: &str) -> Result<Vec<Activation>> {
             let at: usize = current.with_context(|| format!("a stack of nothing: {line}"))?;
             let plain = function.split(['.', '+', ' ']).next().unwrap_or(function);
             // A call that never returns is a function's last instruction, and ftrace names the next one.
-            let known = !function.contains("+0x0/");
+            // A trampoline of the probe has no name any more once the agent has ended.
+            let known = !function.contains("+0x0/") && !function.starts_with("0x");
             all[at].stack.push(if known { plain } else { "" }.to_owned());
             continue;
         }
@@ -242,12 +243,15 @@ mod tests {
             \x20  a-b-12     [000] d..1.  10.000003: wakeup_source_activate: x y state=0x10002\n\
             \x20  <idle>-0     [001] d.h1.  10.000009: <stack trace>\n\
             \x20=> wakeup_source_report_event.part.0\n => __pm_stay_awake\n => pm_stay_awake\n\
-            \x20=> rtc_update_irq+0x30/0x60\n => pl031_interrupt+0x0/0x90\n\
+            \x20=> rtc_update_irq+0x30/0x60\n => pl031_interrupt+0x0/0x90\n => 0xffff80008012ef14\n\
             \x20  a-b-12     [000] d..1.  10.000010: <stack trace>\n\
             \x20=> trace_event_raw\n => wakeup_source_report_event\n => ep_poll_callback\n => write\n";
         let all = parse(text).unwrap();
         assert_eq!((&*all[0].function, all[0].level), ("rtc_update_irq", LEVEL_HARD_IRQ));
-        assert_eq!((all[0].thread.as_ref(), &all[0].stack[1..]), (None, &[String::new()][..]));
+        assert_eq!(
+            (all[0].thread.as_ref(), &all[0].stack[1..]),
+            (None, &[String::new(), String::new()][..])
+        );
         assert_eq!(all[1].stack, ["ep_poll_callback", "write"]);
         assert_eq!((&*all[1].source, all[1].at_us), ("x y", 10_000_003));
         assert_eq!(all[1].thread, Some(("a-b".to_owned(), 12)));

@@ -52,6 +52,7 @@ snapshot:
 measure:
   --times 30              number of readings
   --only kfunc            leave out debugfs and sysfs
+  --activate 10           activate so many sources of its own before each walk
   --pause 10ms            wait so long before each reading, except of sysfs
   --hooks 10s             instead, the run time of each hook's program beside that of an empty one;
                           with --activators as in record
@@ -88,6 +89,8 @@ pub struct MeasureOptions {
     pub capacity: u32,
     /// Leave out debugfs and sysfs: reading thousands of sources in sysfs takes seconds.
     pub only_kfunc: bool,
+    /// Sources to make, and to activate before each walk.
+    pub activated: u32,
     /// Between two readings.
     pub pause: Duration,
     /// Measure the hooks for so long, and nothing else.
@@ -119,6 +122,8 @@ pub struct RecordOptions {
 /// With more, the first snapshot might not fit into one chunk of the trace.
 const MAX_CAPACITY: u32 = 1 << 16;
 const MAX_TIMES: u32 = 100_000;
+/// Each takes two descriptors.
+const MAX_ACTIVATED: u32 = 400;
 
 /// The default of `--max-size`: enough for weeks on a phone.
 const MAX_SIZE: u64 = 64 << 20;
@@ -178,6 +183,7 @@ fn measure(mut parser: lexopt::Parser) -> Result<Command> {
         times: 30,
         capacity: DEFAULT_CAPACITY,
         only_kfunc: false,
+        activated: 0,
         pause: Duration::ZERO,
         hooks: None,
         activators: Detail::Stacks,
@@ -190,6 +196,9 @@ fn measure(mut parser: lexopt::Parser) -> Result<Command> {
                 let name = value(&mut parser)?;
                 ensure!(name == "kfunc", "--only `{name}`: it takes kfunc");
                 options.only_kfunc = true;
+            }
+            Long("activate") => {
+                options.activated = number("--activate", &mut parser, MAX_ACTIVATED)?
             }
             Long("pause") => options.pause = duration("--pause", &mut parser)?,
             Long("activators") => options.activators = activators(&mut parser)?,
@@ -348,6 +357,7 @@ mod tests {
                 times: 30,
                 capacity: DEFAULT_CAPACITY,
                 only_kfunc,
+                activated: 0,
                 pause: Duration::ZERO,
                 hooks: None,
                 activators: Detail::Stacks,

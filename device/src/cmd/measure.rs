@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::kernel;
+use super::own_sources::OwnSources;
 use crate::args::MeasureOptions;
 use crate::probe::cost;
 use crate::snapshot::{Copying, Kfunc, SnapshotSource as _};
@@ -71,7 +72,9 @@ pub fn run(options: &MeasureOptions) -> Result<String> {
     let debugfs = Path::new(DEBUGFS).exists();
     let mut measured = Measured::default();
     let mut buffer = Vec::new();
+    let mut own = OwnSources::new(options.activated)?;
     for _ in 0..options.times {
+        own.activate()?;
         let mut changed = 0;
         let mut summary = None;
         let ran_before = walk.run_time_ns()?;

@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod measure;
+mod own_sources;
 pub mod record;
 pub mod snapshot;
 pub mod version;

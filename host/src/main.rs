@@ -8,7 +8,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use sleepwalk::cmd::look::Color;
 use sleepwalk::cmd::{
-    check, diff, doctor, dump, exit, export, help, pull, record, report, status, stop,
+    check, diff, doctor, dump, exit, export, help, import, pull, record, report, status, stop,
 };
 use sleepwalk::fix::remedy;
 use sleepwalk::text::one_line;
@@ -58,6 +58,8 @@ enum Command {
     Report(report::Args),
     /// Convert a trace for ui.perfetto.dev or for scripts
     Export(export::Args),
+    /// Report what a bug report, or the text of a dumpsys, says of wakelocks; needs no agent
+    Import(import::Args),
     /// Compare two traces, or two sets of traces, and separate changes from noise
     Diff(diff::Args),
     /// Check traces against limits, for CI; exit code 3 if a limit is broken
@@ -93,6 +95,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Pull(args) => pull::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),

@@ -10,11 +10,12 @@ use common::{everyday, file, night, run, stdout};
 use serde_json::{Map, Value};
 use sleepwalk::compare::policy::Policy;
 use sleepwalk::compare::{check, diff, merge};
+use sleepwalk::import;
 use sleepwalk::render::json::{self, pretty};
 use sleepwalk::report::Report;
 
 /// Each schema with a document that has every key.
-fn documents() -> [(&'static str, String); 4] {
+fn documents() -> [(&'static str, String); 5] {
     let mut other = report();
     other.session.boot_id = "another".to_owned();
     let policy = Policy::parse(
@@ -33,12 +34,18 @@ fn documents() -> [(&'static str, String); 4] {
     worse.sources[2].sum.aborts = 40;
     let diff = diff::diff(&[trace("a", report())], &[trace("b", worse)], diff::Per::Session);
     assert!(!diff.regressions.is_empty(), "{diff:?}");
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import").join(name);
+        import::read(&path).expect("a bug report")
+    };
+    let import = read("bugreport-before.txt");
     let text = |value: Result<String, serde_json::Error>| value.expect("JSON");
     [
         (FILES[0], text(json::report(&report()))),
         (FILES[1], text(json::reports(&merged.expect("one device")))),
         (FILES[2], text(pretty(&diff))),
         (FILES[3], text(pretty(&verdict))),
+        (FILES[4], text(pretty(&import))),
     ]
 }
 

@@ -1,10 +1,11 @@
-//! `cargo xtask fuzz`: the decoder's fuzz targets in `trace/fuzz`, for a while.
+//! `cargo xtask fuzz`: the fuzz targets of the decoder in `trace/fuzz`, and of Android's counters in `host/fuzz`, for a
+//! while.
 //!
-//! The seeds are `trace/fuzz/corpus` and the golden traces. A run's finds go to `target/fuzz`,
-//! where the next run takes them up; `--keep` merges inputs that reach new code into `trace/fuzz/corpus`.
+//! The seeds are a crate's `fuzz/corpus`, and golden traces or bug reports. A run's finds go to `target/fuzz`,
+//! where the next run takes them up; `--keep` merges inputs that reach new code into `fuzz/corpus`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,45 +17,55 @@ use crate::{paths, sh};
 /// cargo-fuzz's version; the targets build with its flags.
 const VERSION: &str = "0.13.2";
 
-/// As in `trace/fuzz/Cargo.toml`.
-const TARGETS: [&str; 3] = ["read", "records", "round_trip"];
+/// A target of one of the crates' `fuzz/Cargo.toml`.
+struct Target {
+    name: &'static str,
+    /// The crate's folder.
+    of: &'static str,
+    /// More seeds, in the crate's folder.
+    seeds: &'static str,
+}
+
+const TARGETS: [Target; 4] = [
+    Target { name: "read", of: "trace", seeds: "tests/golden" },
+    Target { name: "records", of: "trace", seeds: "tests/golden" },
+    Target { name: "round_trip", of: "trace", seeds: "tests/golden" },
+    Target { name: "import", of: "host", seeds: "tests/import" },
+];
 
 /// Four regions of the shortest kind. Longer inputs are slower and reach nothing new.
 const LONGEST: &str = "16640";
 
 /// One second for each target.
-const SHORTEST: Duration = Duration::from_secs(3);
+const SHORTEST: Duration = Duration::from_secs(4);
 
 /// Runs each target for its part of `length`; with `keep`, the corpus grows by what was found.
 pub fn run(length: Duration, keep: bool) -> Result<()> {
-    ensure!(length >= SHORTEST, "--for {length:?}: at least 3s, one for each target");
+    ensure!(length >= SHORTEST, "--for {length:?}: at least 4s, one for each target");
     nightly()?;
     let fuzz = cargo_tool::ensure("cargo-fuzz", VERSION)?;
     let part = length.as_secs() / TARGETS.len() as u64;
     for target in TARGETS {
-        let found = paths::target().join("fuzz").join(target);
+        let found = paths::target().join("fuzz").join(target.name);
         fs::create_dir_all(&found)
             .with_context(|| format!("{} cannot be made", found.display()))?;
-        cargo_fuzz(
-            &fuzz,
-            target,
-            &[&found, &corpus(), &goldens()],
-            &format!("-max_total_time={part}"),
-        )
-        .with_context(|| {
-            format!(
-                "{target} found an input that breaks the decoder: trace/fuzz/artifacts/{target}"
-            )
+        let folder = paths::root().join(target.of);
+        let (corpus, seeds) = (folder.join("fuzz/corpus"), folder.join(target.seeds));
+        let time = format!("-max_total_time={part}");
+        cargo_fuzz(&fuzz, &target, &[&found, &corpus, &seeds], &time).with_context(|| {
+            let Target { name, of, .. } = target;
+            format!("{name} found an input that breaks the reader: {of}/fuzz/artifacts/{name}")
         })?;
         if keep {
-            cargo_fuzz(&fuzz, target, &[&corpus(), &found, &goldens()], "-merge=1")?;
+            cargo_fuzz(&fuzz, &target, &[&corpus, &found, &seeds], "-merge=1")?;
         }
     }
-    sh::progress("no input broke the decoder");
+    sh::progress("no input broke a reader");
     Ok(())
 }
 
-fn cargo_fuzz(fuzz: &Path, target: &str, folders: &[&Path], option: &str) -> Result<()> {
+fn cargo_fuzz(fuzz: &Path, target: &Target, folders: &[&Path], option: &str) -> Result<()> {
+    let folder = paths::root().join(target.of);
     let mut command = Command::new("cargo");
     sh::plain_rust(&mut command);
     // It calls cargo and rustc by name: both are to be the nightly's.
@@ -67,36 +78,28 @@ fn cargo_fuzz(fuzz: &Path, target: &str, folders: &[&Path], option: &str) -> Res
         .env_remove("CARGO")
         .env_remove("RUSTC")
         .args(["fuzz", "run", "--fuzz-dir"])
-        .arg(paths::root().join("trace/fuzz"))
+        .arg(folder.join("fuzz"))
         .arg("--target-dir")
         .arg(paths::target().join("fuzz-build"))
-        .arg(target)
+        .arg(target.name)
         .args(folders)
         .arg("--")
         .args([option, "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=0"])
         .arg(format!("-max_len={LONGEST}"))
-        .current_dir(paths::root().join("trace"));
+        .current_dir(&folder);
     sh::run_logged(
-        &format!("fuzz-{target}"),
+        &format!("fuzz-{}", target.name),
         &mut command,
         Duration::from_secs(30 * 60),
         "the fuzzer's output follows",
     )?;
-    let log = fs::read_to_string(paths::logs().join(format!("fuzz-{target}.log")))?;
+    let log = fs::read_to_string(paths::logs().join(format!("fuzz-{}.log", target.name)))?;
     if let Some(runs) =
         log.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
     {
-        sh::progress(format!("{target}: {} inputs", runs.trim()));
+        sh::progress(format!("{}: {} inputs", target.name, runs.trim()));
     }
     Ok(())
-}
-
-fn corpus() -> PathBuf {
-    paths::root().join("trace/fuzz/corpus")
-}
-
-fn goldens() -> PathBuf {
-    paths::root().join("trace/tests/golden")
 }
 
 /// The sanitizer's flags are a nightly's.

@@ -65,7 +65,7 @@ enum Task {
         /// Only this part
         part: Option<build::Part>,
     },
-    /// Run the decoder's fuzz targets
+    /// Run the fuzz targets of the readers
     Fuzz {
         /// How long all targets run together
         #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = units::positive_duration)]

@@ -7,6 +7,7 @@ pub mod dump;
 pub mod exit;
 pub mod export;
 pub mod help;
+pub mod import;
 pub mod look;
 pub mod pull;
 pub mod record;

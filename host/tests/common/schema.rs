@@ -6,8 +6,13 @@ use jsonschema::{Registry, Validator};
 use serde_json::Value;
 
 /// Each with the schema that its text names.
-pub const FILES: [&str; 4] =
-    ["report.schema.json", "reports.schema.json", "diff.schema.json", "check.schema.json"];
+pub const FILES: [&str; 5] = [
+    "report.schema.json",
+    "reports.schema.json",
+    "diff.schema.json",
+    "check.schema.json",
+    "import.schema.json",
+];
 
 /// One of them.
 pub fn read(file: &str) -> Value {

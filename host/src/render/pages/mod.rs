@@ -8,6 +8,7 @@ pub mod check;
 mod devices;
 pub mod diff;
 mod findings;
+pub mod import;
 mod ledger;
 pub mod merged;
 mod next_steps;

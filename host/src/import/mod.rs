@@ -1,0 +1,46 @@
+//! Reads Android's own counters: bug reports, and the output of the services and files that are in them.
+//!
+//! These are totals since some start. [`Import::unknown`] names the facts that they lack, and [`Import::parts`] counts
+//! every line.
+
+mod difference;
+mod facts;
+mod files;
+mod parse;
+mod text;
+mod unknown;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+pub use difference::difference;
+pub use facts::{
+    Abort, Alarm, AppWakelock, Blocker, Device, Holder, Import, Layer, Origin, Part, Reason,
+    Setting, SuspendCounts, Unknown,
+};
+
+use crate::fix::Fixable;
+use text::Reader;
+
+/// Reads a bug report: a zip file, a directory, or a text.
+pub fn read(path: &Path) -> Result<Import> {
+    let mut reader = Reader::default();
+    files::each(path, &mut |name, text| reader.read(name, text))?;
+    let facts = reader.finish();
+    if facts.is_empty() {
+        bail!(Fixable::new(
+            format!("{} has no line that Sleepwalk understands", path.display()),
+            "give a bug report (adb bugreport), or the output of dumpsys suspend_control_internal, \
+             dumpsys power, dumpsys alarm or dumpsys batterystats -c, or a copy of wakeup_sources",
+        ));
+    }
+    Ok(facts.import(path))
+}
+
+/// Reads one text, whose name is `name`; for fuzzing and tests.
+pub fn read_text(name: &str, text: &str) -> Import {
+    let mut reader = Reader::default();
+    reader.read(name, text);
+    reader.finish().import(Path::new(name))
+}

@@ -107,6 +107,7 @@ class Body:
         return [read() for _ in range(self.u64())]
 
 
+DUMP_STATUS = {0: "goes_on", 1: "whole", 2: "cut", 3: "timed_out", 4: "failed"}
 LEVELS = {0: "thread", 1: "softirq", 2: "hardirq", 3: "nmi"}
 
 
@@ -205,6 +206,11 @@ class Dump:
             name, process, uid, comm = b.u32(), b.u32(), b.u32(), b.u32()
             return "epoll_waiter", ({"process": process, "uid": uid}
                                     | self.text("name", name) | self.text("comm", comm))
+        if kind == 26:
+            dump, service, status = b.u32(), b.string(), b.u8()
+            d = {"dump": dump, "service": service, "status": DUMP_STATUS.get(status, "unknown"),
+                 "took_ns": b.u64()}
+            return "service_dump", d | {"bytes_hex": b.bytes().hex()}
         if kind == 24:
             source, path, driver, compatible = b.u32(), b.u32(), b.u32(), b.u32()
             return "source_device", ({"instance": source, "irq": b.optional(b.u32)}

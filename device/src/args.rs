@@ -36,6 +36,7 @@ record:
   --activators off|callers|stacks
                           what is recorded of each activation: nothing, the function and the thread
                           or interrupt that caused it, or these and the whole stack once (default)
+  --no-dumpsys            do not ask Android who holds wakelocks in user space, and whose alarms came
   --detached              go on when adbd ends: leave its cgroups, ignore SIGHUP, and be out of
                           reach of the low-memory killers
 
@@ -115,6 +116,8 @@ pub struct RecordOptions {
     pub edges: bool,
     /// How much of each activation's context is recorded.
     pub activators: Detail,
+    /// Whether Android's services are asked.
+    pub dumpsys: bool,
     /// Whether the capture outlives adbd.
     pub detached: bool,
 }
@@ -220,6 +223,7 @@ fn record(mut parser: lexopt::Parser) -> Result<Command> {
         capacity: DEFAULT_CAPACITY,
         edges: true,
         activators: Detail::Stacks,
+        dumpsys: true,
         detached: false,
     };
     while let Some(arg) = parser.next()? {
@@ -235,6 +239,7 @@ fn record(mut parser: lexopt::Parser) -> Result<Command> {
             Long("max-sources") => options.capacity = capacity(&mut parser)?,
             Long("no-edges") => options.edges = false,
             Long("activators") => options.activators = activators(&mut parser)?,
+            Long("no-dumpsys") => options.dumpsys = false,
             Long("detached") => options.detached = true,
             other => return help_or_unknown("record", &other),
         }
@@ -341,10 +346,11 @@ mod tests {
             capacity: 10,
             edges: false,
             activators: Detail::Callers,
+            dumpsys: false,
             detached: true,
         };
         let words = "record -o a.swk -d 5s --source kfunc --max-sources=10 --no-edges --detached \
-                     --activators callers \
+                     --activators callers --no-dumpsys \
                      --max-size 512K --on-full=ring";
         assert_eq!(line(words).unwrap(), Command::Record(options));
         assert_eq!(line("doctor --json").unwrap(), Command::Doctor { json: true });
@@ -381,6 +387,7 @@ mod tests {
             "--on-full",
             "--no-edges",
             "--activators",
+            "--no-dumpsys",
             "--detached",
         ] {
             assert!(HELP.contains(option), "{option}");

@@ -17,8 +17,8 @@ fn detach(fake: &Fake, more: &[&str]) -> String {
 #[test]
 fn a_detached_capture_is_stopped_and_pulled() {
     let fake = Fake::new();
-    let trace = detach(&fake, &["--no-edges", "--activators", "callers"]);
-    let options = "--interval 1m --no-edges --activators callers";
+    let trace = detach(&fake, &["--no-edges", "--activators", "callers", "--no-dumpsys"]);
+    let options = "--interval 1m --no-edges --activators callers --no-dumpsys";
     assert!(fake.calls().contains(options), "{}", fake.calls());
     assert!(!fake.running().is_empty(), "it goes on");
     // The fake agent writes its trace at the end: until then there is nothing to list.

@@ -387,6 +387,7 @@ fn decode(frame: &[u8], last: BootNanos) -> Result<Stamped, Undecoded> {
         23 => whole(body).map(Record::ActivatedBy),
         24 => whole(body).map(Record::SourceDevice),
         25 => whole(body).map(Record::EpollWaiter),
+        26 => whole(body).map(Record::ServiceDump),
         _ => return Err(Undecoded::Unknown(at)),
     };
     record.map(|record| Stamped { at, record }).ok_or(Undecoded::Bad(Some(at)))

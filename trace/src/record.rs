@@ -82,6 +82,8 @@ pub enum Record {
     SourceDevice(SourceDevice),
     /// Kind 25: a process that waits for a file with a source of its own.
     EpollWaiter(EpollWaiter),
+    /// Kind 26: a part of the output of an Android service.
+    ServiceDump(ServiceDump),
 }
 
 /// Where and how the trace was taken.
@@ -487,6 +489,7 @@ impl Record {
             Self::ActivatedBy(_) => 23,
             Self::SourceDevice(_) => 24,
             Self::EpollWaiter(_) => 25,
+            Self::ServiceDump(_) => 26,
         }
     }
 }

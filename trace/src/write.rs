@@ -69,6 +69,7 @@ impl ChunkWriter {
             Record::ActivatedBy(body) => put(&mut self.scratch, body),
             Record::SourceDevice(body) => put(&mut self.scratch, body),
             Record::EpollWaiter(body) => put(&mut self.scratch, body),
+            Record::ServiceDump(body) => put(&mut self.scratch, body),
         }
         put(&mut self.chunk, &(self.scratch.len() as u32));
         self.chunk.extend_from_slice(&self.scratch);

@@ -3,9 +3,9 @@
 use sleepwalk_trace::chunk::{CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::record::{
     ActivatedBy, Activator, CountWrite, Edge, End, EpollWaiter, HookRun, HookRuns, IrqDef,
-    LEVEL_SOFT_IRQ, Lost, Note, Phase, PowerSupply, Reason, Record, Snapshot, SourceDef,
-    SourceDelta, SourceDevice, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd,
-    Waiters, Wake, WakeReason,
+    LEVEL_SOFT_IRQ, Lost, Note, Phase, PowerSupply, Reason, Record, ServiceDump, Snapshot,
+    SourceDef, SourceDelta, SourceDevice, Stamped, StringDef, SuspendReturn, SuspendStats,
+    WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use sleepwalk_trace::write::ChunkWriter;
@@ -133,6 +133,16 @@ fn last_records() -> Vec<Stamped> {
             }),
         ),
         at(1_206, Record::EpollWaiter(EpollWaiter { name: 5, process: 300, uid: 0, comm: 6 })),
+        at(
+            1_206,
+            Record::ServiceDump(ServiceDump {
+                dump: 3,
+                service: "power".into(),
+                status: 1,
+                took_ns: 300,
+                bytes: vec![0x78, 0x9c],
+            }),
+        ),
         at(1_206, Record::End(End { reason: "signal".into() })),
     ]
 }
@@ -166,6 +176,7 @@ fn documented() -> Vec<u8> {
         &[4, 23, 0, 2, 7],
         &[10, 24, 0, 2, 5, 6, 7, 1, 251, 44, 1],
         &[8, 25, 0, 5, 251, 44, 1, 0, 6],
+        &[16, 26, 0, 3, 5, b'p', b'o', b'w', b'e', b'r', 1, 251, 44, 1, 2, 0x78, 0x9c],
         &[9, 9, 0, 6, b's', b'i', b'g', b'n', b'a', b'l'],
     ]
     .concat()

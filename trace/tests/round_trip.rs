@@ -8,9 +8,9 @@ use sleepwalk_trace::chunk::{self, CHUNK_HEADER, FILE_HEADER, file_header};
 use sleepwalk_trace::read::{Item, OpenError, Reader};
 use sleepwalk_trace::record::{
     ActivatedBy, Activator, CountWrite, Edge, End, EpollWaiter, Hook, HookRun, HookRuns, IrqDef,
-    Lost, Note, Overhead, Phase, PowerSupply, Reason, Record, Session, Snapshot, SourceDef,
-    SourceDelta, SourceDevice, Stamped, StringDef, SuspendReturn, SuspendStats, WaitBegin, WaitEnd,
-    Waiters, Wake, WakeReason,
+    Lost, Note, Overhead, Phase, PowerSupply, Reason, Record, ServiceDump, Session, Snapshot,
+    SourceDef, SourceDelta, SourceDevice, Stamped, StringDef, SuspendReturn, SuspendStats,
+    WaitBegin, WaitEnd, Waiters, Wake, WakeReason,
 };
 use sleepwalk_trace::snapshot::{
     COUNTERS, Counters, DeltaDecoder, DeltaEncoder, DeltaError, SourceState,
@@ -120,6 +120,11 @@ fn of_activations() -> impl Strategy<Value = Record> {
         any::<([u32; 4], Option<u32>)>().prop_map(|([source, path, driver, compatible], irq)| {
             Record::SourceDevice(SourceDevice { source, path, driver, compatible, irq })
         }),
+        (any::<(u32, String, u8, u64)>(), vec(any::<u8>(), 0..99)).prop_map(
+            |((dump, service, status, took_ns), bytes)| {
+                Record::ServiceDump(ServiceDump { dump, service, status, took_ns, bytes })
+            }
+        ),
         any::<(u32, u32)>().prop_map(|(source, activator)| {
             Record::ActivatedBy(ActivatedBy { source, activator })
         }),
@@ -304,7 +309,7 @@ proptest! {
     #[test]
     fn unknown_kinds_are_skipped(
         known in vec(stamped(), 1..5),
-        kind in 26u8..,
+        kind in 27u8..,
         body in vec(any::<u8>(), 0..300),
     ) {
         let later = |last: u64, at: u64| {

@@ -7,4 +7,5 @@ mod prologue;
 pub mod recorder;
 mod snapshotter;
 mod suspend_stats_returns;
+mod user_space;
 pub mod wakeups;

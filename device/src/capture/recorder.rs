@@ -1,5 +1,6 @@
 //! The loop of a capture: events and ticks in, records out.
 
+mod end;
 #[cfg(test)]
 mod tests;
 
@@ -8,16 +9,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sleepwalk_trace::abi::{Event, RING_BYTES};
-use sleepwalk_trace::record::{End, HookRuns, Lost, Note, Overhead, Reason, Record, Session};
+use sleepwalk_trace::record::{Lost, Note, Overhead, Reason, Record, Session};
 use sleepwalk_trace::time::BootNanos;
 
 use super::journal::{Journal, NextStep, begins_attempt, freeze_is_over};
 use super::snapshotter::{BYTES_PER_SOURCE, Snapshotter};
 use super::suspend_stats_returns::SuspendStatsReturns;
+use super::user_space::UserSpace;
 use super::wakeups::{Wakeups, Woken};
 use crate::activators::Activators;
 use crate::clock;
 use crate::context::power_supply::When;
+use crate::context::services::Services;
 use crate::context::suspend_stats::Stats;
 use crate::context::{BY_STATS, Surroundings, epoll_waiters, waiters};
 use crate::probe::events::{EventKind, ProbeEvent};
@@ -28,9 +31,6 @@ use crate::store::{Full, Store};
 /// A running attempt delays the end of a capture by at most this long.
 const GRACE: Duration = Duration::from_secs(2);
 const GRACE_STEP_MS: u16 = 100;
-
-/// The last chunk has at most this many bytes of an error.
-const ERROR_BYTES: usize = 512;
 
 /// The most events that the probe's ring holds: each has a header of the ring's own. A read of all that are there
 /// stops after so many, because the probe may be faster.
@@ -57,6 +57,8 @@ pub struct Recorder<S> {
     returns: Option<SuspendStatsReturns>,
     /// An attempt has returned since the last sync.
     returned: bool,
+    /// `None` where Android's services are not asked.
+    user_space: Option<UserSpace>,
 }
 
 impl<S: SnapshotSource> Recorder<S> {
@@ -79,6 +81,7 @@ impl<S: SnapshotSource> Recorder<S> {
             surroundings,
             returns: None,
             returned: false,
+            user_space: None,
         };
         recorder.journal.push_now(&Record::Session(session));
         notes.into_iter().for_each(|note| recorder.journal.push_now(&Record::Note(note)));
@@ -107,10 +110,19 @@ impl<S: SnapshotSource> Recorder<S> {
     /// capture, the trace keeps everything recorded until then.
     pub fn run(mut self, hooks: &mut Hooks, wakeups: &mut Wakeups) -> Result<()> {
         let recorded = self.record(hooks, wakeups);
-        match recorded.and_then(|reason| self.end(reason, hooks.runs())) {
+        let ended = recorded.and_then(|reason| {
+            self.last_answers(hooks)?;
+            self.end(reason, hooks.runs())
+        });
+        match ended {
             Ok(()) => self.store.finish(),
             Err(error) => Err(self.finish_after(error)),
         }
+    }
+
+    /// From now on Android's services are asked, and their answers take up to `room` bytes.
+    pub fn ask_services(&mut self, services: Services, room: usize) {
+        self.user_space = Some(UserSpace::start(Some(services), room));
     }
 
     /// From now on, activations have their activators.
@@ -164,7 +176,10 @@ impl<S: SnapshotSource> Recorder<S> {
         loop {
             let look = self.returns.as_ref().and_then(SuspendStatsReturns::wait);
             let grace = ending.map(|_| GRACE_STEP_MS);
-            let most = if more { Some(0) } else { grace.into_iter().chain(look).min() };
+            let ask =
+                self.user_space.as_ref().filter(|_| !self.in_attempt).and_then(UserSpace::due);
+            let soonest = grace.into_iter().chain(look).chain(ask).min();
+            let most = if more { Some(0) } else { soonest };
             let woken = wakeups.wait(most)?;
             more = self.take_turn(woken, hooks, wakeups)?;
             match self.store.full() {
@@ -219,6 +234,10 @@ impl<S: SnapshotSource> Recorder<S> {
         if woken.tick {
             self.tick()?;
         }
+        if let Some(user_space) = self.user_space.as_mut().filter(|_| !self.in_attempt) {
+            let records = user_space.turn();
+            self.answers(records)?;
+        }
         self.commit()?;
         // A power cut loses what is not on the disk: the last attempt, or what is newer than the
         // last flush. There is no sync at the start of an attempt, where every millisecond counts;
@@ -272,15 +291,6 @@ impl<S: SnapshotSource> Recorder<S> {
         Ok(count)
     }
 
-    /// Counts the remaining events, which there is no time to record.
-    fn count_rest_as_lost(&mut self, hooks: &mut Hooks) {
-        let ring = at_most_the_ring(|| hooks.next_event()).count();
-        let events = self.ahead.drain(..).count() + ring;
-        if events > 0 {
-            self.journal.push_now(&Record::Lost(Lost { events: events as u64 }));
-        }
-    }
-
     fn event(&mut self, event: &ProbeEvent, hooks: &mut Hooks) -> Result<()> {
         // The attempt before has returned by now, whether that was seen or not.
         if begins_attempt(event) && self.returns_counted() {
@@ -291,6 +301,9 @@ impl<S: SnapshotSource> Recorder<S> {
         }
         if let Some(returns) = &mut self.returns {
             returns.observe(event);
+        }
+        if let Some(user_space) = &mut self.user_space {
+            user_space.observe(event);
         }
         match self.journal.event(event) {
             NextStep::Nothing => Ok(()),
@@ -421,6 +434,20 @@ impl<S: SnapshotSource> Recorder<S> {
         }
     }
 
+    /// Records what services answered; a long answer takes several chunks.
+    fn answers(&mut self, records: Vec<(BootNanos, Record)>) -> Result<()> {
+        for (at, record) in records {
+            self.journal.push(at, &record);
+            if self.journal.pending() >= self.store.chunk() {
+                self.commit()?;
+            }
+            if self.store.is_full() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn wake_reason(&mut self) {
         if let Some(reason) = self.surroundings.wake_reason() {
             self.journal.wake_reason(clock::now().boot, reason);
@@ -448,35 +475,6 @@ impl<S: SnapshotSource> Recorder<S> {
             self.snapshot(Reason::Tick)?;
         }
         Ok(())
-    }
-
-    fn end(&mut self, reason: &str, runs: HookRuns) -> Result<()> {
-        if self.returns_counted() {
-            self.record_returns(None)?;
-        }
-        self.snapshot(Reason::End)?;
-        self.power_supplies(When::CaptureEdge);
-        self.suspend_stats();
-        self.journal.push_now(&Record::HookRuns(runs));
-        self.journal.push_now(&Record::Overhead(self.overhead()));
-        self.journal.push_now(&Record::End(End { reason: reason.to_owned() }));
-        self.journal.commit(&mut self.store, 0).map(drop)
-    }
-
-    /// Finishes the trace after an error, which its last record names.
-    fn finish_after(mut self, error: anyhow::Error) -> anyhow::Error {
-        let mut reason = format!("error: {error:#}");
-        reason.truncate(reason.floor_char_boundary(ERROR_BYTES));
-        let end = Record::End(End { reason });
-        if let Err(second) = self.journal.close(&mut self.store, &end) {
-            log::debug!("the end could not be written either: {second:#}");
-        }
-        match self.store.finish() {
-            Ok(()) => error,
-            Err(second) => {
-                error.context(format!("and the trace could not be finished ({second:#})"))
-            }
-        }
     }
 }
 

@@ -17,10 +17,11 @@ use crate::capture::lock::CaptureLock;
 use crate::capture::recorder::Recorder;
 use crate::capture::wakeups::{Signals, Wakeups};
 use crate::context::Surroundings;
+use crate::context::services::Services;
 use crate::probe::events::PreemptBits;
 use crate::probe::hooks::Hooks;
 use crate::snapshot::{SnapshotSource, kptr};
-use crate::store::{OnFull, Store, choose, sigbus};
+use crate::store::{Bounds, OnFull, Store, choose, sigbus};
 use crate::{capabilities, clock, context};
 
 /// Records.
@@ -61,6 +62,9 @@ pub fn run(options: &RecordOptions) -> Result<()> {
         ensure!(recorder.readable() >= readable, "fewer values can be read than before");
         Ok(())
     });
+    if let Some(services) = options.dumpsys.then(Services::find).flatten() {
+        recorder.ask_services(services, dump_room(options.bounds));
+    }
     let mut out = std::io::stdout();
     if path != options.output {
         let _ = writeln!(out, "trace {}", path.display());
@@ -68,6 +72,12 @@ pub fn run(options: &RecordOptions) -> Result<()> {
     // The host waits for this line.
     let _ = writeln!(out, "ready").and_then(|()| out.flush());
     recorder.run(&mut hooks, &mut wakeups)
+}
+
+/// Bytes for the output of Android's services: a small part of the trace.
+fn dump_room(bounds: Bounds) -> usize {
+    const MOST: u64 = 8 << 20;
+    (bounds.max_size / 8).min(MOST) as usize
 }
 
 /// Everything that a capture needs besides its file.

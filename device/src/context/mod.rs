@@ -4,6 +4,7 @@
 pub mod epoll_waiters;
 pub mod irqs;
 pub mod power_supply;
+pub mod services;
 pub mod source_device;
 pub mod suspend_stats;
 pub mod waiters;

@@ -424,6 +424,7 @@ impl Fold {
             waits,
             counted,
             ledger: total.ledger,
+            user_space: total.user_space,
             refusals: total.refusals,
             maybe_blocked_ns: total.maybe_blocked_ns,
             clock_conflict_ns: total.clock_conflict_ns,

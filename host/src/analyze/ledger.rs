@@ -64,6 +64,8 @@ pub struct Timeline<'a> {
 pub struct Total {
     /// The lines.
     pub ledger: Ledger,
+    /// The kernel was ready, user space was not; sorted, none overlapping another.
+    pub user_space: Vec<Span>,
     /// The refused writes, with the back-off after each.
     pub refusals: Vec<Refusal>,
     /// Time in which a thread may have been waiting.
@@ -154,6 +156,9 @@ impl Timeline<'_> {
             let charged_ns: u64 = charged.map(|attempt| attempt.after_wake_ns).sum();
             ledger.unattributed_ns += outside.saturating_sub(charged_ns);
         }
+        total.user_space = self.suspend_loop.user_space;
+        total.user_space.sort_by_key(|span| span.start_ns);
+        Span::join(&mut total.user_space, 0);
         total.refusals = self.suspend_loop.refusals;
         total
     }

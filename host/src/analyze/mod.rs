@@ -61,6 +61,8 @@ pub struct Analysis {
     pub counted: Option<Counted>,
     /// Where the time went.
     pub ledger: Ledger,
+    /// Times in which only user space kept the device awake: the kernel was ready, and the count was not written.
+    pub user_space: Vec<Span>,
     /// The writes of the count that the kernel refused.
     pub refusals: Vec<Refusal>,
     /// Time in which a thread may have been waiting: part of the unknown time.

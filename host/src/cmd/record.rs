@@ -50,6 +50,9 @@ pub struct Args {
     /// How much of each activation is recorded: its function and its thread or interrupt, and the stack
     #[arg(long, value_enum, default_value_t = Detail::Stacks)]
     activators: Detail,
+    /// Do not ask Android who holds wakelocks in user space, and whose alarms came: without names of apps
+    #[arg(long)]
+    no_dumpsys: bool,
     /// Largest size of the trace on the device, such as 512K, 64M or 1G; at least 256K
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = max_size)]
     max_size: u64,
@@ -196,6 +199,9 @@ fn agent_args(args: &Args, duration: Option<Duration>) -> Vec<String> {
         args.activators.to_possible_value().filter(|_| args.activators != Detail::Stacks)
     {
         list.extend(["--activators".to_owned(), detail.get_name().to_owned()]);
+    }
+    if args.no_dumpsys {
+        list.push("--no-dumpsys".to_owned());
     }
     if let (Some(source), false) = (source, matches!(args.source, Source::Auto)) {
         list.extend(["--source".to_owned(), source.get_name().to_owned()]);

@@ -10,8 +10,9 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use sleepwalk_trace::read::{Damage, Item, Reader};
 use sleepwalk_trace::record::{
-    Activator, EDGE_ACTIVE, EDGE_SHARED, EpollWaiter, Hook, HookRun, Overhead, Reason, Record,
-    STATE_AUTOSLEEP, Session, Snapshot, SourceDevice, Stamped, Waiters,
+    Activator, DUMP_CUT, DUMP_FAILED, DUMP_GOES_ON, DUMP_TIMED_OUT, DUMP_WHOLE, EDGE_ACTIVE,
+    EDGE_SHARED, EpollWaiter, Hook, HookRun, Overhead, Reason, Record, STATE_AUTOSLEEP,
+    ServiceDump, Session, Snapshot, SourceDevice, Stamped, Waiters,
 };
 use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 
@@ -124,6 +125,7 @@ impl State {
             Record::ActivatedBy(a) => {
                 ("activated_by", json!({"instance": a.source, "activator": a.activator}))
             }
+            Record::ServiceDump(d) => ("service_dump", service_dump(d)),
             Record::EpollWaiter(w) => ("epoll_waiter", self.epoll_waiter(w)),
             Record::SourceDevice(d) => ("source_device", self.device(d)),
             Record::HookRuns(r) => ("hook_runs", json!({"hooks": runs(&r.hooks)})),
@@ -228,6 +230,21 @@ fn source_state(instance: u32, state: &SourceState) -> Value {
 }
 
 /// Bytes as text, and in hex too if they are not UTF-8, so that no byte is lost.
+fn service_dump(d: &ServiceDump) -> Value {
+    let status = match d.status {
+        DUMP_GOES_ON => "goes_on",
+        DUMP_WHOLE => "whole",
+        DUMP_CUT => "cut",
+        DUMP_TIMED_OUT => "timed_out",
+        DUMP_FAILED => "failed",
+        _ => "unknown",
+    };
+    json!({
+        "dump": d.dump, "service": d.service, "status": status, "took_ns": d.took_ns,
+        "bytes_hex": hex(&d.bytes),
+    })
+}
+
 fn with_bytes(body: Value, key: &str, bytes: &[u8]) -> Value {
     let body = with(body, key, String::from_utf8_lossy(bytes).into());
     match std::str::from_utf8(bytes) {

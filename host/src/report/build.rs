@@ -10,7 +10,7 @@ use super::candidates;
 use super::sources::rank;
 use super::{
     By, Clock, Culprit, Device, Hook, Known, Name, Note, Overhead, Report, SCHEMA, Session, Source,
-    SourceKind, Sum, Walks,
+    SourceKind, Sum, UserSpace, Walks,
 };
 use crate::analyze::{Analysis, findings, ledger};
 use crate::session::decode::Model;
@@ -50,6 +50,7 @@ pub fn build(analysis: &Analysis, by: By, top: Option<usize>) -> Report {
         waits,
         sources,
         sources_left_out,
+        user_space: UserSpace::of(analysis),
         power: analysis.power.clone(),
         overhead: model.overhead.map(|o| Overhead {
             agent_cpu_ns: o.cpu_ns,

@@ -23,6 +23,7 @@ mod known;
 mod ledger;
 mod name;
 mod sources;
+mod user_space;
 mod warnings;
 
 use serde::{Serialize, Serializer};
@@ -44,6 +45,9 @@ pub use known::Known;
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, SourceKind, Sum, rank};
+pub use user_space::{
+    AlarmRise, Evidence as HoldEvidence, FOR_APPS, Question, Status, UserSpace, Wakelock,
+};
 pub use warnings::Warning;
 
 /// Names the keys and their meaning.
@@ -75,6 +79,8 @@ pub struct Report {
     pub sources: Vec<Source>,
     /// Sources that `--top` left out of `sources`.
     pub sources_left_out: u64,
+    /// Wakelocks of processes and apps, and alarms; null where no service of Android was asked.
+    pub user_space: Option<UserSpace>,
     /// The batteries and chargers.
     pub power: Power,
     /// The cost of the capture itself; null where the trace ends before that was recorded.

@@ -16,6 +16,7 @@ use sleepwalk_trace::snapshot::{DeltaDecoder, SourceState};
 use sleepwalk_trace::time::{BootNanos, Clocks, MonoNanos, RealNanos};
 use thiserror::Error;
 
+use super::dumps::Dump;
 use super::hooks::Fired;
 
 /// A file that no session can be read from; exit code 5.
@@ -203,6 +204,8 @@ pub struct Model {
     pub devices: BTreeMap<u32, SourceDevice>,
     /// Processes that wait for files with EPOLLWAKEUP, by the number of the file's name.
     pub epoll_waiters: BTreeMap<u32, Vec<EpollWaiter>>,
+    /// The output of Android's services, by number.
+    pub dumps: BTreeMap<u32, Dump>,
     /// Activators, by number.
     pub activators: BTreeMap<u32, Activator>,
     /// The activator of each source, as the chunk that is being read has it.
@@ -352,6 +355,10 @@ impl Model {
                 all: why.is_empty() && !how.is_empty(),
                 threads,
             },
+            Record::ServiceDump(part) => {
+                self.dumps.entry(part.dump).or_insert_with(|| Dump::new(at)).push(part);
+                return None;
+            }
             other => {
                 self.keep(other);
                 return None;

@@ -2,6 +2,7 @@
 //! source was held ([`held`]). [`hooks`] decides which events the trace has.
 
 pub mod decode;
+pub mod dumps;
 pub mod held;
 pub mod hooks;
 pub mod order;

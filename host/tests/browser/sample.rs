@@ -144,6 +144,7 @@ pub fn report(attempts: usize, sources: usize) -> Report {
 pub fn empty() -> Report {
     let name = |s: &str| s.to_owned();
     Report {
+        user_space: None,
         schema: SCHEMA,
         session: Session {
             start_ns: BootNanos(START),

@@ -1,14 +1,16 @@
 //! Reports with every field filled, which no trace made here has.
 
 use sleepwalk::compare::Trace;
+use sleepwalk::import::Layer;
 use sleepwalk::render::markdown;
 use sleepwalk::render::page::Page;
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::report::{
-    Activator, Attempt, Blocker, Candidate, Cause, Clock, Counted, Device, Drain, Evidence,
-    FailedStep, Finding, FindingKind, Hook, HookKind, HookState, Known, Ledger, Level, Mode, Name,
-    Note, Outcome, Overhead, Power, Reading, Report, SCHEMA, Session, Severity, Source, SourceKind,
-    Stage, Step, Sum, Tie, Wait, Wake, WakeSource, Walks,
+    Activator, AlarmRise, Attempt, Blocker, Candidate, Cause, Clock, Counted, Device, Drain,
+    Evidence, FailedStep, Finding, FindingKind, HoldEvidence, Hook, HookKind, HookState, Known,
+    Ledger, Level, Mode, Name, Note, Outcome, Overhead, Power, Question, Reading, Report, SCHEMA,
+    Session, Severity, Source, SourceKind, Stage, Status, Step, Sum, Tie, UserSpace, Wait, Wake,
+    WakeSource, Wakelock, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -20,6 +22,37 @@ pub const HOSTILE: &[u8] =
 
 fn at(seconds: u64) -> BootNanos {
     BootNanos(seconds * S)
+}
+
+fn user_space() -> UserSpace {
+    UserSpace {
+        questions: vec![Question {
+            at_ns: at(5_001),
+            took_ns: 20_000_000,
+            service: "suspend_control_internal --wakelocks".to_owned(),
+            status: Status::TimedOut,
+        }],
+        wakelocks_over_ns: Some(3_600 * S),
+        wakelocks: vec![Wakelock {
+            layer: Layer::App,
+            name: String::from_utf8_lossy(HOSTILE).into_owned(),
+            pid: Some(812),
+            uid: Some(10_219),
+            packages: vec![String::from_utf8_lossy(HOSTILE).into_owned()],
+            held_ns: Some(90 * S),
+            found_held: 2,
+            charged_ns: 60 * S,
+            evidence: HoldEvidence::AskedWhileHeld,
+        }],
+        charged_ns: 60 * S,
+        alarms: vec![AlarmRise {
+            uid: Some(10_219),
+            package: String::from_utf8_lossy(HOSTILE).into_owned(),
+            tag: "*walarm*:tick".to_owned(),
+            wakeups: 7,
+        }],
+        lines_not_understood: 1,
+    }
 }
 
 /// An hour: half of it asleep, a tenth blocked by two sources.
@@ -47,6 +80,7 @@ pub fn report() -> Report {
             source(b"wlan_rx", 2, 60, 1, 0),
         ],
         sources_left_out: 3,
+        user_space: Some(user_space()),
         power: power(),
         overhead: Some(Overhead {
             agent_cpu_ns: 900_000_000,

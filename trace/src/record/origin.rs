@@ -1,4 +1,4 @@
-//! Records of the code, the devices and the processes behind sources.
+//! Records of the code, the devices, the processes and the wakelocks behind sources.
 
 use bincode::{Decode, Encode};
 
@@ -76,3 +76,30 @@ pub struct EpollWaiter {
     /// [`StringDef::id`](super::StringDef::id) of the process' name (`comm`).
     pub comm: u32,
 }
+
+/// A part of the output of `dumpsys SERVICE`, which the agent runs on Android. The parts of a dump have the same stamp
+/// and follow each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ServiceDump {
+    /// The dump's number, unique in the trace.
+    pub dump: u32,
+    /// The arguments of `dumpsys`.
+    pub service: String,
+    /// One of the `DUMP_*` values.
+    pub status: u8,
+    /// From the stamp, at which it began, to its end, in ns of CLOCK_BOOTTIME.
+    pub took_ns: u64,
+    /// The next bytes of the output, compressed as a zlib stream (RFC 1950).
+    pub bytes: Vec<u8>,
+}
+
+/// More parts follow.
+pub const DUMP_GOES_ON: u8 = 0;
+/// The output is whole.
+pub const DUMP_WHOLE: u8 = 1;
+/// The output was longer than the agent keeps.
+pub const DUMP_CUT: u8 = 2;
+/// The command took too long, and was killed.
+pub const DUMP_TIMED_OUT: u8 = 3;
+/// The command could not be run, or failed.
+pub const DUMP_FAILED: u8 = 4;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::ensure;
 use sleepwalk_trace::chunk::LEAST_SIZE;
 use sleepwalk_trace::read::{Item, Reader};
-use sleepwalk_trace::record::{STATE_ACTIVE, Snapshot, Stamped};
+use sleepwalk_trace::record::{HookRuns, STATE_ACTIVE, Snapshot, Stamped};
 use sleepwalk_trace::snapshot::{Counters, SourceState};
 
 use super::*;

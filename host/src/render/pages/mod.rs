@@ -14,4 +14,5 @@ pub mod merged;
 mod next_steps;
 mod ranking;
 pub mod report;
+mod user_space;
 mod warnings;

@@ -2,7 +2,8 @@
 
 use super::ranking::{self, Ranked};
 use super::{
-    activators, attempts, candidates, capture, devices, findings, ledger, next_steps, warnings,
+    activators, attempts, candidates, capture, devices, findings, ledger, next_steps, user_space,
+    warnings,
 };
 use crate::render::labels;
 use crate::render::page::{Block, Mark, Page};
@@ -24,6 +25,7 @@ pub fn page(report: &Report, top: Option<usize>) -> Page {
     activators::activators(&mut page, &report.sources, top);
     candidates::candidates(&mut page, &report.sources, top);
     devices::devices(&mut page, &report.sources, top);
+    user_space::user_space(&mut page, report, top);
     next_steps::next_steps(&mut page, &report.sources, top);
     attempts::attempts(&mut page, &report.attempts);
     attempts::wakes(&mut page, &report.attempts);

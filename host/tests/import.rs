@@ -236,6 +236,16 @@ fn a_later_dump_of_one_service_replaces_the_first() {
 }
 
 #[test]
+fn a_line_of_a_known_part_starts_no_other() {
+    // `dumpsys alarm` may have any line; a bug report's head ends with its first section.
+    let text = "Alarm Stats:\n  1000:android 0 running, 1 wakeups:\n\nsuccess: 3\nKernel: x\n";
+    let import = import::read_service("alarm", text);
+    assert!(import.suspends.is_empty() && import.device.kernel.is_none(), "{import:?}");
+    assert_eq!((import.alarms.len(), import.parts.len()), (1, 1));
+    assert_eq!((import.parts[0].used, import.parts[0].not_read), (3, 2));
+}
+
+#[test]
 fn lines_that_are_damaged_are_counted() {
     let whole = fs::read_to_string(given("bugreport-before.txt")).expect("text");
     let damaged = whole

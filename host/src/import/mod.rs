@@ -38,6 +38,13 @@ pub fn read(path: &Path) -> Result<Import> {
     Ok(facts.import(path))
 }
 
+/// Reads the output of `dumpsys` for a service, named with its options.
+pub fn read_service(service: &str, text: &str) -> Import {
+    let mut reader = Reader::default();
+    reader.read_service(service, text);
+    reader.finish().import(Path::new(service))
+}
+
 /// Reads one text, whose name is `name`; for fuzzing and tests.
 pub fn read_text(name: &str, text: &str) -> Import {
     let mut reader = Reader::default();

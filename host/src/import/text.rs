@@ -13,6 +13,18 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads the output of one service, whatever its lines look like.
+    pub fn read_service(&mut self, service: &str, text: &str) {
+        let name = service.split(' ').next().unwrap_or(service);
+        let mut current = Current::new(service, service, Kind::of_title(name));
+        for line in text.lines() {
+            let line = line.trim_end_matches('\r');
+            let read = current.line(line, &mut self.facts);
+            current.count(read, line);
+        }
+        self.end(current);
+    }
+
     /// Reads all of `text`.
     pub fn read(&mut self, name: &str, text: &str) {
         let file = name;
@@ -34,7 +46,7 @@ impl Reader {
                 current.part.used += 1;
                 continue;
             }
-            if head(line, &mut self.facts) {
+            if current.kind.is_none() && head(line, &mut self.facts) {
                 in_report = true;
                 current.part.used += 1;
                 continue;

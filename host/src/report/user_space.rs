@@ -132,7 +132,7 @@ impl UserSpace {
             let read = |dump: &&&Dump| Answer {
                 at: dump.at,
                 took_ns: dump.took_ns,
-                import: import::read_text(&dump.service, &dump.text()),
+                import: import::read_service(&dump.service, &dump.text()),
             };
             of.collect::<Vec<_>>().iter().map(read).collect()
         };

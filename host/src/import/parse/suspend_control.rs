@@ -15,7 +15,7 @@ pub struct Dump {
 /// Whether only this service prints `line`.
 pub fn starts(line: &str) -> bool {
     line.starts_with("WakeupInfo{name: ")
-        || matches!(line, "----- Suspend Stats -----" | "Suspend Info:" | "Wakeups:")
+        || line == "----- Suspend Stats -----"
         || cells(line).is_some_and(|cells| is_heading(&cells) || cells == ["WAKELOCK STATS"])
 }
 

@@ -253,6 +253,7 @@ fn perfetto_itself_reads_what_is_in_the_trace() {
         ("lossy", all_of_it(true)),
         ("deep", deep()),
         ("snapshots", common::everyday()),
+        ("activators", common::activated::activated()),
     ];
     for (name, trace) in traces {
         let (dir, path) = file(&trace);

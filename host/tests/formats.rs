@@ -11,8 +11,12 @@ use sleepwalk::render::pages::{merged, report as pages};
 use sleepwalk::render::terminal::{self, Look};
 use sleepwalk::render::{json, markdown};
 
-const TABLES: [(&str, Table); 3] =
-    [("sources", Table::Sources), ("attempts", Table::Attempts), ("waits", Table::Waits)];
+const TABLES: [(&str, Table); 4] = [
+    ("sources", Table::Sources),
+    ("attempts", Table::Attempts),
+    ("waits", Table::Waits),
+    ("wakelocks", Table::Wakelocks),
+];
 
 fn reported(args: &[&str]) -> String {
     let (_dir, path) = file(&everyday());

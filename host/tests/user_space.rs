@@ -8,6 +8,7 @@ use common::{MS, Maker, S, SUSPENDER};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde_json::{Value, json};
+use sleepwalk::export::perfetto::proto::TrackEvent;
 use sleepwalk_trace::record::{
     CountWrite, DUMP_GOES_ON, DUMP_TIMED_OUT, DUMP_WHOLE, Reason, Record, ServiceDump, WaitBegin,
     WaitEnd,
@@ -108,6 +109,9 @@ fn a_hold_is_charged_to_what_was_found_held() {
     let (report, table) = trace.report();
     assert_eq!(report["ledger"]["user_space_ns"], 36 * S);
     assert_eq!(report["user_space"]["charged_ns"], 30 * S);
+    let holds = report["user_space"]["holds"].as_array().expect("holds");
+    let held: Vec<_> = holds.iter().map(|hold| &hold["held"]).collect();
+    assert_eq!(held, [&json!([0]), &json!([0, 1])]);
     let hal = row(&report, "hal_lock");
     assert_eq!(hal["charged_ns"], 25 * S);
     assert_eq!(hal["held_ns"], 30 * S);
@@ -156,6 +160,27 @@ fn apps_share_the_wakelock_of_the_framework() {
     );
     assert_eq!(report["user_space"]["wakelocks_over_ns"], Value::Null);
     assert!(table.contains("com.mail") && table.contains("asked while held"), "{table}");
+}
+
+#[test]
+fn perfetto_has_a_slice_for_each_hold() {
+    let mut trace = Trace::new();
+    trace.hold(20 * S, |trace| {
+        trace.dump(WAKELOCKS, &wakelocks(&[("hal_lock", 12, true, 5_100)]), DUMP_WHOLE);
+    });
+    trace.maker.snapshot(Reason::End);
+    let (_folder, path) = common::file(&trace.maker.finish());
+    let output = common::run(&["export", "--to", "perfetto", &path.display().to_string()]);
+    assert!(output.status.success(), "{}", common::stderr(&output));
+    let packets = common::packets::decode(&output.stdout);
+    let tracks = packets.iter().filter_map(|packet| packet.track_descriptor.as_ref());
+    let track = tracks.clone().find(|track| track.name.as_deref() == Some("hal_lock (pid 12)"));
+    let uuid = track.expect("a track").uuid;
+    let of_it = |event: &TrackEvent| event.track_uuid == uuid;
+    let events = packets.iter().filter(|packet| packet.track_event.as_ref().is_some_and(of_it));
+    let stamps: Vec<_> = events.map(|packet| packet.timestamp.expect("a stamp")).collect();
+    assert_eq!(stamps.len(), 2);
+    assert_eq!(stamps[1] - stamps[0], 20 * S);
 }
 
 #[test]

@@ -18,12 +18,34 @@ pub struct Part {
 /// The parts of each source, by its instance and the activator's number; `None` where that is not known.
 pub type Parts = BTreeMap<u32, BTreeMap<Option<u32>, Part>>;
 
+/// The activators of holds, which become final some time after the activation that began them.
+#[derive(Debug, Default)]
+pub struct Begun {
+    /// Activations whose holds are not final, by instance.
+    waiting: HashMap<u32, VecDeque<(BootNanos, u32)>>,
+}
+
+impl Begun {
+    /// A source was activated by this activator.
+    pub fn activated(&mut self, at: BootNanos, source: u32, by: u32) {
+        self.waiting.entry(source).or_default().push_back((at, by));
+    }
+
+    /// The activator at the start of a hold. Activations before it went into holds of their own, or began none.
+    pub fn by(&mut self, hold: &Hold) -> Option<u32> {
+        let waiting = self.waiting.get_mut(&hold.instance).filter(|_| hold.exact)?;
+        while waiting.front().is_some_and(|(at, _)| *at < hold.at) {
+            waiting.pop_front();
+        }
+        waiting.pop_front_if(|(at, _)| *at == hold.at).map(|(_, by)| by)
+    }
+}
+
 /// Follows edges, and the holds that become final some time after them.
 #[derive(Debug, Default)]
 pub struct Activators {
     parts: Parts,
-    /// Activations whose holds are not final, by instance.
-    waiting: HashMap<u32, VecDeque<(BootNanos, u32)>>,
+    begun: Begun,
     /// Holds in progress.
     open: HashMap<u32, (BootNanos, Option<u32>)>,
     any: bool,
@@ -38,7 +60,7 @@ impl Activators {
         }
         self.parts.entry(source).or_default().entry(by).or_default().activations += 1;
         if let Some(by) = by {
-            self.waiting.entry(source).or_default().push_back((at, by));
+            self.begun.activated(at, source, by);
         }
     }
 
@@ -50,7 +72,7 @@ impl Activators {
         for hold in holds {
             match hold.kind {
                 HoldKind::Began { .. } => {
-                    let by = if hold.exact { self.begun_by(hold) } else { None };
+                    let by = self.begun.by(hold);
                     self.open.insert(hold.instance, (hold.at, by));
                 }
                 HoldKind::Ended { .. } => {
@@ -61,15 +83,6 @@ impl Activators {
                 HoldKind::Appeared | HoldKind::Removed => {}
             }
         }
-    }
-
-    /// The activator at the start of a hold. Activations before it went into holds of their own, or began none.
-    fn begun_by(&mut self, hold: &Hold) -> Option<u32> {
-        let waiting = self.waiting.get_mut(&hold.instance)?;
-        while waiting.front().is_some_and(|(at, _)| *at < hold.at) {
-            waiting.pop_front();
-        }
-        waiting.pop_front_if(|(at, _)| *at == hold.at).map(|(_, by)| by)
     }
 
     /// Everything, once the trace is over.

@@ -9,7 +9,8 @@
 use clap::ValueEnum;
 use csv::{Error, Terminator, WriterBuilder};
 
-use crate::report::{Activator, Attempt, Name, Report, Source, Wait};
+use crate::import::Layer;
+use crate::report::{Activator, Attempt, Name, Report, Source, Wait, Wakelock};
 use crate::text::escape;
 
 /// Which table.
@@ -21,6 +22,8 @@ pub enum Table {
     Attempts,
     /// One row per wait: user space wanted to suspend, and a source blocked it
     Waits,
+    /// One row per wakelock of a process or an app, by Android's services
+    Wakelocks,
 }
 
 /// The table over all `reports`, whose sessions are numbered from 0.
@@ -32,6 +35,9 @@ pub fn render<'a>(
         Table::Sources => rendered(reports, SOURCES, |report| &report.sources),
         Table::Attempts => rendered(reports, ATTEMPTS, |report| &report.attempts),
         Table::Waits => rendered(reports, WAITS, |report| &report.waits),
+        Table::Wakelocks => rendered(reports, WAKELOCKS, |report| {
+            report.user_space.as_ref().map_or(&[], |user_space| &user_space.wakelocks)
+        }),
     }
 }
 
@@ -100,6 +106,18 @@ const SOURCES: &[Column<Source>] = &[
     ("activator_process", |s| known(first(s).and_then(|a| a.process))),
     ("activator_activations", |s| known(first(s).map(|a| a.activations))),
     ("activator_held_ns", |s| known(first(s).map(|a| a.held_ns))),
+];
+
+const WAKELOCKS: &[Column<Wakelock>] = &[
+    ("layer", |w| if w.layer == Layer::App { "app" } else { "native" }.to_owned()),
+    ("name", |w| cell(w.name.as_bytes())),
+    ("pid", |w| known(w.pid)),
+    ("uid", |w| known(w.uid)),
+    ("packages", |w| cell(w.packages.join(" ").as_bytes())),
+    ("held_ns", |w| known(w.held_ns)),
+    ("found_held", |w| w.found_held.to_string()),
+    ("charged_ns", |w| w.charged_ns.to_string()),
+    ("evidence", |w| w.evidence.to_string()),
 ];
 
 /// The activator that held it longest.

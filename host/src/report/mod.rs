@@ -46,7 +46,7 @@ pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, SourceKind, Sum, rank};
 pub use user_space::{
-    AlarmRise, Evidence as HoldEvidence, FOR_APPS, Question, Status, UserSpace, Wakelock,
+    AlarmRise, Evidence as HoldEvidence, FOR_APPS, Question, Status, UserHold, UserSpace, Wakelock,
 };
 pub use warnings::Warning;
 

@@ -20,12 +20,27 @@ pub struct UserSpace {
     pub wakelocks_over_ns: Option<u64>,
     /// Wakelocks, the most time first.
     pub wakelocks: Vec<Wakelock>,
+    /// The holds with a question in them, by time.
+    pub holds: Vec<UserHold>,
     /// The part of the ledger's `user_space_ns` that is charged to native wakelocks.
     pub charged_ns: u64,
     /// Wakeup alarms that came between the first answer and the last, the most first.
     pub alarms: Vec<AlarmRise>,
     /// Lines of all answers that were not understood.
     pub lines_not_understood: u64,
+}
+
+/// A time in which only user space kept the device awake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UserHold {
+    /// When the kernel was ready.
+    #[serde(serialize_with = "stamp")]
+    pub start_ns: BootNanos,
+    /// When user space wrote the count.
+    #[serde(serialize_with = "stamp")]
+    pub end_ns: BootNanos,
+    /// The places in `wakelocks`, from 0, of those that were held in all questions; empty if none was.
+    pub held: Vec<usize>,
 }
 
 /// A question to a service.
@@ -92,6 +107,8 @@ pub enum Evidence {
     Difference,
 }
 
+displays_key!(Evidence);
+
 /// An alarm that came during the capture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AlarmRise {
@@ -148,12 +165,23 @@ impl UserSpace {
         let mut rows = BTreeMap::new();
         new.rises(&native, &mut rows);
         let most_ns = analysis.ledger.user_space_ns.unwrap_or(0);
-        new.charge((&analysis.user_space, most_ns), &native, &power, &mut rows);
-        new.wakelocks = rows.into_values().collect();
-        new.wakelocks.sort_by(|a, b| {
+        let holds = new.charge((&analysis.user_space, most_ns), &native, &power, &mut rows);
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        rows.sort_by(|(_, a), (_, b)| {
             let order = |w: &Wakelock| (w.charged_ns, w.held_ns);
             order(b).cmp(&order(a)).then_with(|| a.name.cmp(&b.name))
         });
+        let (keys, wakelocks): (Vec<Key>, Vec<_>) = rows.into_iter().unzip();
+        let place = |key: &Key| keys.iter().position(|known| known == key);
+        new.holds = holds
+            .into_iter()
+            .map(|(Span { start_ns, end_ns }, held)| UserHold {
+                start_ns,
+                end_ns,
+                held: held.iter().filter_map(place).collect(),
+            })
+            .collect();
+        new.wakelocks = wakelocks;
         if let [first, .., last] = &alarms[..] {
             new.alarms = rises_of_alarms(&first.import, &last.import);
         }
@@ -172,14 +200,15 @@ impl UserSpace {
     }
 
     /// Charges each hold with a question in it to those that were held in all questions of it; never more than the
-    /// ledger has.
+    /// ledger has. Returns the holds with questions, and what was charged.
     fn charge(
         &mut self,
         (holds, mut left_ns): (&[Span], u64),
         native: &[Answer],
         power: &[Answer],
         rows: &mut BTreeMap<Key, Wakelock>,
-    ) {
+    ) -> Vec<(Span, Vec<Key>)> {
+        let mut charged = Vec::new();
         for hold in holds {
             // It shows a moment between its begin and its end.
             let within = |answer: &&Answer| {
@@ -196,21 +225,28 @@ impl UserSpace {
             };
             let culprits: Vec<&Holder> =
                 held.first().into_iter().flatten().copied().filter(in_all).collect();
+            if asked.is_empty() {
+                continue;
+            }
+            let mut keys: Vec<Key> = culprits.iter().map(|row| key_of(row)).collect();
             let length_ns = hold.end_ns.since(hold.start_ns).min(left_ns);
-            let Some(share) = length_ns.checked_div(culprits.len() as u64) else { continue };
-            left_ns -= length_ns;
-            for row in culprits {
-                entry(rows, row).charged_ns += share;
-                self.charged_ns += share;
-                if row.name.as_deref() == Some(FOR_APPS) {
-                    let asked: Vec<&Answer> = power.iter().filter(within).collect();
-                    charge_apps(&asked, share, rows);
+            if let Some(share) = length_ns.checked_div(culprits.len() as u64) {
+                left_ns -= length_ns;
+                for row in culprits {
+                    entry(rows, row).charged_ns += share;
+                    self.charged_ns += share;
+                    if row.name.as_deref() == Some(FOR_APPS) {
+                        let asked: Vec<&Answer> = power.iter().filter(within).collect();
+                        keys.extend(charge_apps(&asked, share, rows));
+                    }
                 }
             }
+            charged.push((*hold, keys));
         }
         for wakelock in rows.values_mut().filter(|wakelock| wakelock.found_held > 0) {
             wakelock.evidence = Evidence::AskedWhileHeld;
         }
+        charged
     }
 }
 
@@ -220,8 +256,8 @@ fn held(import: &Import) -> Vec<&Holder> {
     import.holders.iter().filter(held).collect()
 }
 
-/// Divides `share` among the partial wakelocks of apps that were held in all answers.
-fn charge_apps(asked: &[&Answer], share: u64, rows: &mut BTreeMap<Key, Wakelock>) {
+/// Divides `share` among the partial wakelocks of apps that were held in all answers, and returns these.
+fn charge_apps(asked: &[&Answer], share: u64, rows: &mut BTreeMap<Key, Wakelock>) -> Vec<Key> {
     let held = |answer: &Answer| -> BTreeMap<Key, Vec<String>> {
         let held = answer.import.held.iter();
         let counts = held.filter(|one| one.level == "PARTIAL_WAKE_LOCK" && !one.disabled);
@@ -234,19 +270,24 @@ fn charge_apps(asked: &[&Answer], share: u64, rows: &mut BTreeMap<Key, Wakelock>
         let row = rows.entry(key.clone()).or_insert_with(|| Wakelock::new(key, packages));
         row.found_held += 1;
     }
-    let Some(first) = all.first() else { return };
-    let in_all: Vec<_> =
-        first.keys().filter(|key| all.iter().all(|one| one.contains_key(*key))).collect();
-    let Some(each) = share.checked_div(in_all.len() as u64) else { return };
-    for key in in_all {
+    let Some(first) = all.first() else { return Vec::new() };
+    let in_all = first.keys().filter(|key| all.iter().all(|one| one.contains_key(*key)));
+    let in_all: Vec<Key> = in_all.cloned().collect();
+    let each = share.checked_div(in_all.len() as u64).unwrap_or(0);
+    for key in &in_all {
         if let Some(row) = rows.get_mut(key) {
             row.charged_ns += each;
         }
     }
+    in_all
+}
+
+fn key_of(row: &Holder) -> Key {
+    (row.layer, row.name.clone().unwrap_or_default(), row.pid, row.uid)
 }
 
 fn entry<'a>(rows: &'a mut BTreeMap<Key, Wakelock>, row: &Holder) -> &'a mut Wakelock {
-    let key = (row.layer, row.name.clone().unwrap_or_default(), row.pid, row.uid);
+    let key = key_of(row);
     rows.entry(key.clone()).or_insert_with(|| Wakelock::new(&key, &row.packages))
 }
 

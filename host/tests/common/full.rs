@@ -9,8 +9,8 @@ use sleepwalk::report::{
     Activator, AlarmRise, Attempt, Blocker, Candidate, Cause, Clock, Counted, Device, Drain,
     Evidence, FailedStep, Finding, FindingKind, HoldEvidence, Hook, HookKind, HookState, Known,
     Ledger, Level, Mode, Name, Note, Outcome, Overhead, Power, Question, Reading, Report, SCHEMA,
-    Session, Severity, Source, SourceKind, Stage, Status, Step, Sum, Tie, UserSpace, Wait, Wake,
-    WakeSource, Wakelock, Walks,
+    Session, Severity, Source, SourceKind, Stage, Status, Step, Sum, Tie, UserHold, UserSpace,
+    Wait, Wake, WakeSource, Wakelock, Walks,
 };
 use sleepwalk_trace::time::{BootNanos, RealNanos};
 
@@ -44,6 +44,7 @@ fn user_space() -> UserSpace {
             charged_ns: 60 * S,
             evidence: HoldEvidence::AskedWhileHeld,
         }],
+        holds: vec![UserHold { start_ns: at(5_100), end_ns: at(5_160), held: vec![0] }],
         charged_ns: 60 * S,
         alarms: vec![AlarmRise {
             uid: Some(10_219),

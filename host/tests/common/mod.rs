@@ -1,6 +1,7 @@
 //! Traces made for tests, record by record.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod activated;
 pub mod fake;
 pub mod full;
 pub mod inverse;

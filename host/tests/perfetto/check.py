@@ -46,7 +46,9 @@ class Export:
         self.ftrace = []
         self.clocks = []
         self.counted = []  # (stamp, track, value): counters within other events
+        self.stacks = []  # (stamp, track, [(mapping, function, offset)], the outermost first)
         names = {}  # (sequence, iid) → name
+        interned = collections.defaultdict(dict)  # (sequence, kind) → iid → value
         defaults = {}  # sequence → its defaults
         last = {}  # sequence → the last stamp of its incremental clock
         for packet in trace.packet:
@@ -68,6 +70,11 @@ class Export:
                 key = (sequence, name.iid)
                 assert name.iid and key not in names, f"name {key} comes twice"
                 names[key] = name.name
+            for kind in ["function_names", "mapping_paths", "mappings", "frames", "callstacks"]:
+                for one in getattr(packet.interned_data, kind):
+                    known_ids = interned[sequence, kind]
+                    assert one.iid and one.iid not in known_ids, f"{kind} {one.iid} comes twice"
+                    known_ids[one.iid] = one
             if packet.HasField("clock_snapshot"):
                 for clock in packet.clock_snapshot.clocks:
                     if clock.is_incremental:
@@ -92,6 +99,15 @@ class Export:
                     assert clock == BOOTTIME
                 name = names[sequence, event.name_iid] if event.name_iid else None
                 self.events.append((stamp, event.track_uuid, event, name))
+                if event.callstack_iid:
+                    of = lambda kind, iid: interned[sequence, kind][iid]
+                    frames = [of("frames", i) for i in of("callstacks", event.callstack_iid).frame_ids]
+                    paths = [of("mappings", f.mapping_id).path_string_ids for f in frames]
+                    self.stacks.append((stamp, event.track_uuid, [
+                        (of("mapping_paths", path).str.decode(), of("function_names", f.function_name_id).str.decode(),
+                         f.rel_pc)
+                        for f, (path,) in zip(frames, paths)
+                    ]))
                 counters = defaults[sequence].track_event_defaults.extra_counter_track_uuids
                 for track, value in zip(counters, event.extra_counter_values, strict=True):
                     assert track in self.tracks, "a counter of no track"
@@ -233,6 +249,31 @@ def check(export, records, report):
         lengths[instance] = sum(s[1] - s[0] for s in slices[uuid])
     for source in report["sources"]:
         assert lengths[source["instance"]] == source["held_ns"], source
+
+    # The stack of each activation, the outermost frame first.
+    activators = {}
+    for a in of["activator"]:
+        frames = a["frames"] or activators.get(a["id"], [])
+        activators[a["id"]] = frames
+    by, wanted = {}, collections.Counter()
+    for record in records:
+        if record["kind"] == "chunk":
+            by = {}
+        elif record["kind"] == "activated_by":
+            by[record["instance"]] = record["activator"]
+        elif record["kind"] == "edge" and record["active"] and record["instance"] in by:
+            activator = next(a for a in of["activator"] if a["id"] == by[record["instance"]])
+            frames = activators[activator["id"]]
+            own = [activator["function"] + (f" [{activator['module']}]" if activator["module"] else "")]
+            wanted[record["at_ns"], tracks[record["instance"]], tuple(frames or own)] += 1
+    shown = lambda mapping, name, pc: (
+        name + (f"+{pc:#x}" if pc else "") + ("" if mapping == "/kernel" else f" [{mapping}]")
+    )
+    stacks = collections.Counter(
+        (stamp, track, tuple(shown(*frame) for frame in reversed(frames)))
+        for stamp, track, frames in export.stacks
+    )
+    assert stacks == wanted, (stacks, wanted)
 
     # Waits, wakes, power supplies.
     threads = export.named("Waits for wakeup_count")

@@ -14,6 +14,7 @@ use super::proto::{
     Clock, ClockSnapshot, DebugAnnotation, EventName, InternedData, TracePacket,
     TracePacketDefaults, TrackEvent, TrackEventDefaults, clock, event, sequence,
 };
+use super::stacks::Stack;
 use super::tracks::Track;
 use super::wire;
 
@@ -67,6 +68,7 @@ impl Holds {
         (slot, track): (u32, u64),
         name: impl FnOnce() -> String,
         notes: &[&str],
+        stack: Option<Stack>,
         packets: &mut Packets,
     ) -> io::Result<()> {
         self.count += 1;
@@ -74,18 +76,27 @@ impl Holds {
         let slot = slot as usize;
         self.named.resize(self.named.len().max(slot + 1), false);
         let new = !std::mem::replace(&mut self.named[slot], true);
-        if !new && notes.is_empty() {
-            return self.short(at, event::SLICE_BEGIN, Some(iid), track, packets);
+        let (callstack, interned) = match stack {
+            Some((callstack, interned)) => (Some(callstack), interned),
+            None => (None, None),
+        };
+        if !new && notes.is_empty() && interned.is_none() {
+            let named = (Some(iid), callstack);
+            return self.short(at, event::SLICE_BEGIN, named, track, packets);
         }
         let event = TrackEvent {
             r#type: Some(event::SLICE_BEGIN),
             name_iid: Some(iid),
             track_uuid: Some(track),
             debug_annotations: self::notes(notes),
+            callstack_iid: callstack,
             ..TrackEvent::default()
         };
-        let name = new.then(|| EventName { iid: Some(iid), name: Some(name()) });
-        self.long(at, event, name, packets)
+        let mut interned = interned.unwrap_or_default();
+        if new {
+            interned.event_names.push(EventName { iid: Some(iid), name: Some(name()) });
+        }
+        self.long(at, event, Some(interned), packets)
     }
 
     /// The hold of that track ends.
@@ -100,7 +111,7 @@ impl Holds {
         // A hold that the end of the trace cuts off is still held.
         self.count -= u64::from(!unfinished);
         if notes.is_empty() {
-            return self.short(at, event::SLICE_END, None, track, packets);
+            return self.short(at, event::SLICE_END, (None, None), track, packets);
         }
         let event = TrackEvent {
             r#type: Some(event::SLICE_END),
@@ -116,7 +127,7 @@ impl Holds {
         &mut self,
         at: BootNanos,
         kind: i32,
-        name: Option<u64>,
+        (name, callstack): (Option<u64>, Option<u64>),
         track: u64,
         packets: &mut Packets,
     ) -> io::Result<()> {
@@ -133,6 +144,9 @@ impl Holds {
                 }
                 wire::number(out, 11, track);
                 wire::number(out, 12, count);
+                if let Some(iid) = callstack {
+                    wire::number(out, 56, iid);
+                }
             });
         })
     }
@@ -141,7 +155,7 @@ impl Holds {
         &mut self,
         at: BootNanos,
         event: TrackEvent,
-        name: Option<EventName>,
+        interned: Option<InternedData>,
         packets: &mut Packets,
     ) -> io::Result<()> {
         let at = stamp(at).max(self.last);
@@ -151,7 +165,7 @@ impl Holds {
             timestamp: Some(delta),
             trusted_packet_sequence_id: Some(HOLDS),
             track_event: Some(event),
-            interned_data: name.map(|name| InternedData { event_names: vec![name] }),
+            interned_data: interned.filter(|interned| *interned != InternedData::default()),
             ..TracePacket::default()
         })
     }

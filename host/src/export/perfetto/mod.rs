@@ -9,6 +9,7 @@ mod attempts;
 mod holds;
 mod packets;
 pub mod proto;
+mod stacks;
 mod tracks;
 mod wire;
 
@@ -23,11 +24,13 @@ use self::packets::{Packets, Value, encoded, note, stamp};
 use self::proto::{
     Clock, ClockSnapshot, Ftrace, SystemInfo, TracePacket, Utsname, WakeupSource, clock,
 };
+use self::stacks::Stacks;
 use self::tracks::{Names, Quantity, Track};
 use super::pipe::{self, Pipe};
 use super::{ExportError, Sink};
 use crate::analyze::Analysis;
-use crate::report::{self, By, Wait};
+use crate::analyze::activators::Begun;
+use crate::report::{self, By, UserHold, Wait};
 use crate::session::decode::{Event, Model};
 use crate::session::slots::Slots;
 use crate::session::stretch::{Hold, HoldKind};
@@ -37,7 +40,11 @@ use crate::text::one_line;
 pub fn write(bytes: &[u8], analysis: &Analysis, out: impl Write) -> Result<(), ExportError> {
     let report = report::build(analysis, By::Instance, Some(0));
     pipe::through(out, |pipe| {
-        let mut export = Export::new(&analysis.model, Attempts::new(&report.attempts), pipe)?;
+        let user_space = report.user_space.clone().unwrap_or_default();
+        let names = Names::new(&analysis.model, &user_space.wakelocks);
+        let attempts = Attempts::new(&report.attempts);
+        let mut export = Export::new(&analysis.model, names, attempts, pipe)?;
+        export.wakelocks(&user_space.holds)?;
         export.waits(&analysis.waits)?;
         super::stream(bytes, export)
     })
@@ -49,6 +56,8 @@ struct Export<'a> {
     packets: Packets,
     attempts: Attempts<'a>,
     holds: Holds,
+    begun: Begun,
+    stacks: Stacks,
     /// The places of `edges`.
     slots: Slots,
     /// The two ftrace events of each source that had an edge, without stamps.
@@ -61,7 +70,10 @@ struct Export<'a> {
 
 impl Sink for Export<'_> {
     fn event(&mut self, at: BootNanos, event: &Event, holds: &[Hold]) -> io::Result<()> {
-        if let Event::Edge { source, active, .. } = *event {
+        if let Event::Edge { source, active, by, .. } = *event {
+            if let Some(by) = by {
+                self.begun.activated(at, source, by);
+            }
             self.edge(at, source, active)?;
         } else {
             self.rare(at, event)?;
@@ -77,14 +89,31 @@ impl Sink for Export<'_> {
 }
 
 impl<'a> Export<'a> {
-    fn new(model: &'a Model, attempts: Attempts<'a>, pipe: Pipe) -> io::Result<Self> {
-        let (names, mut packets) = (Names::new(model), Packets::new(pipe));
+    fn new(
+        model: &'a Model,
+        names: Names<'a>,
+        attempts: Attempts<'a>,
+        pipe: Pipe,
+    ) -> io::Result<Self> {
+        let mut packets = Packets::new(pipe);
         open(model, &mut packets)?;
         let holds = Holds::new(model.start, &mut packets)?;
         let clocks = (model.start, model.clocks.mono_at(model.start));
         let (slots, edges, tracks) = (Slots::default(), Vec::new(), Vec::new());
-        let mut export =
-            Self { model, names, packets, attempts, holds, slots, edges, tracks, clocks };
+        let (begun, stacks) = (Begun::default(), Stacks::default());
+        let mut export = Self {
+            model,
+            names,
+            packets,
+            attempts,
+            holds,
+            begun,
+            stacks,
+            slots,
+            edges,
+            tracks,
+            clocks,
+        };
         export.track(Track::Attempts)?;
         let held = export.track(Track::Held)?;
         export.packets.counter(held, model.start, 0)?;
@@ -166,12 +195,28 @@ impl<'a> Export<'a> {
                 HoldKind::Began { before } => {
                     let notes = if before { &["since_before"] } else { counted };
                     let name = || self.names.unique(hold.instance);
-                    self.holds.begin(at, (hold.slot, uuid), name, notes, packets)?;
+                    let by = self.begun.by(hold);
+                    let stack = by.and_then(|by| self.stacks.of(self.model, by));
+                    self.holds.begin(at, (hold.slot, uuid), name, notes, stack, packets)?;
                 }
                 HoldKind::Ended { unfinished } => {
                     let notes = if unfinished { &["unfinished"] } else { counted };
                     self.holds.end(at, uuid, unfinished, notes, packets)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds of user space, on the track of each wakelock that was held in all questions about it.
+    fn wakelocks(&mut self, holds: &[UserHold]) -> io::Result<()> {
+        for hold in holds {
+            for place in &hold.held {
+                let place = *place as u32;
+                let track = self.track(Track::Wakelock(place))?;
+                let name = self.names.wakelock(place);
+                self.packets.begin(track, hold.start_ns, &name, Vec::new())?;
+                self.packets.end(track, hold.end_ns, Vec::new())?;
             }
         }
         Ok(())

@@ -162,7 +162,8 @@ impl Packets {
         self.packet(TracePacket {
             timestamp: Some(stamp(at)),
             track_event: Some(track_event),
-            interned_data: (!event_names.is_empty()).then_some(InternedData { event_names }),
+            interned_data: (!event_names.is_empty())
+                .then(|| InternedData { event_names, ..InternedData::default() }),
             ..TracePacket::default()
         })
     }

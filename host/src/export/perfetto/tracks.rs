@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sleepwalk_trace::record::SourceDef;
 
 use super::proto::{CounterDescriptor, TrackDescriptor, track};
+use crate::report::Wakelock;
 use crate::session::decode::Model;
 use crate::text::escape;
 
@@ -32,6 +33,10 @@ pub enum Track {
     Sources,
     /// One of them, by instance.
     Source(u32),
+    /// The wakelocks of user space.
+    Wakelocks,
+    /// One of them, by its place in the report.
+    Wakelock(u32),
 }
 
 /// A quantity of a power supply.
@@ -60,6 +65,8 @@ impl Track {
             Self::PowerSupplies => (7, 0),
             Self::Supply(name, quantity) => (8 + quantity as u64, name),
             Self::Sources => (11, 0),
+            Self::Wakelocks => (12, 0),
+            Self::Wakelock(place) => (13, place),
         };
         1 << 40 | kind << 32 | u64::from(which)
     }
@@ -71,6 +78,7 @@ impl Track {
             Self::Thread(_) => Some(Self::Waits),
             Self::Supply(..) => Some(Self::PowerSupplies),
             Self::Source(_) => Some(Self::Sources),
+            Self::Wakelock(_) => Some(Self::Wakelocks),
             _ => Some(Self::Root),
         }
     }
@@ -83,18 +91,19 @@ const NO_NAME: &str = "(no name)";
 #[derive(Debug)]
 pub struct Names<'a> {
     model: &'a Model,
+    wakelocks: &'a [Wakelock],
     /// How many sources have each name.
     count: BTreeMap<&'a [u8], u32>,
 }
 
 impl<'a> Names<'a> {
-    /// For the trace with this model.
-    pub fn new(model: &'a Model) -> Self {
+    /// For the trace with this model, and the wakelocks of its report.
+    pub fn new(model: &'a Model, wakelocks: &'a [Wakelock]) -> Self {
         let mut count = BTreeMap::new();
         for instance in model.sources.keys() {
             *count.entry(model.name(*instance)).or_default() += 1;
         }
-        Self { model, count }
+        Self { model, wakelocks, count }
     }
 
     /// A source's name as the kernel has it, harmless.
@@ -112,6 +121,18 @@ impl<'a> Names<'a> {
         let (name, plain) = (self.model.name(instance), self.plain(instance));
         let alone = !name.is_empty() && self.count.get(name) == Some(&1);
         if alone { plain } else { format!("{plain} #{instance}") }
+    }
+
+    /// A wakelock's name, with its app or process.
+    pub fn wakelock(&self, place: u32) -> String {
+        let Some(one) = self.wakelocks.get(place as usize) else { return NO_NAME.to_owned() };
+        let name = escape(one.name.as_bytes());
+        match (one.packages.first(), one.uid, one.pid) {
+            (Some(package), ..) => format!("{name} ({})", escape(package.as_bytes())),
+            (None, Some(uid), _) => format!("{name} (uid {uid})"),
+            (None, None, Some(pid)) => format!("{name} (pid {pid})"),
+            (None, None, None) => name,
+        }
     }
 
     /// An interrupt's number and name.
@@ -160,7 +181,9 @@ impl<'a> Names<'a> {
                 let name = format!("{} {what}", escape(self.model.text(name)));
                 counter(plain(&name, 0), unit)
             }
-            Track::Missing => plain("Missing from the trace", 7),
+            Track::Wakelocks => group("Wakelocks in user space", 7, track::LEXICOGRAPHIC),
+            Track::Wakelock(place) => plain(&self.wakelock(place), 0),
+            Track::Missing => plain("Missing from the trace", 8),
         }
     }
 }

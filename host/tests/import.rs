@@ -158,7 +158,7 @@ fn two_boots_are_doubted() {
     for (from, to) in
         [("3 hours, 34 minutes", "0 hours, 4 minutes"), ("brand/model", "other/model")]
     {
-        let after = import::read_text("after", &text.replace(from, to));
+        let after = import::read_bytes("after", text.replace(from, to).as_bytes());
         let both = import::difference(&before, &after);
         assert!(both.unknown.iter().any(|one| one.what.contains("one boot")), "{to}");
     }
@@ -181,6 +181,28 @@ fn tables_of_the_kernel_are_read_by_their_heading() {
     let stats = read("suspend_stats.txt");
     let values: Vec<_> = stats.suspends[0].values.iter().map(|v| (&*v.name, &*v.value)).collect();
     assert!(values.contains(&("fail", "5")) && values.contains(&("last_failed_dev", "adc")));
+}
+
+#[test]
+fn a_perfetto_trace_has_exact_holds() {
+    let import = read("app_wakelocks.pftrace");
+    let of = |tag| {
+        let row = row(&import, Origin::AppWakelocks, Layer::App, tag);
+        (row.uid, row.pid, row.held_ns, row.holds, row.active)
+    };
+    // 12 s and 7 ns, and 9 s until the end of the trace.
+    assert_eq!(
+        of("*job*/com.mail/.Sync"),
+        (Some(10_219), Some(1803), Some(21_000_000_007), Some(2), Some(true))
+    );
+    // Since before the trace, which begins 20 s earlier.
+    assert_eq!(of("AudioMix"), (Some(1041), Some(900), Some(20_000 * MS), Some(1), Some(false)));
+    assert!(
+        import.holders.iter().all(|row| row.name.as_deref() != Some("WindowManager")),
+        "not partial"
+    );
+    let part = &import.parts[0];
+    assert_eq!((part.used, part.not_understood, part.not_read), (2, 0, 2));
 }
 
 #[test]
@@ -230,7 +252,7 @@ fn every_encoding_and_container_says_the_same() {
 #[test]
 fn a_later_dump_of_one_service_replaces_the_first() {
     let text = fs::read_to_string(given("wakeup_sources.txt")).expect("text");
-    let twice = import::read_text("twice", &(text.clone() + &text));
+    let twice = import::read_bytes("twice", (text.clone() + &text).as_bytes());
     let of = |name| row(&twice, Origin::WakeupSources, Layer::Kernel, name).held_ns;
     assert_eq!(of("modem_rx"), Some(700 * MS));
 }
@@ -253,7 +275,7 @@ fn lines_that_are_damaged_are_counted() {
         .replace("running, 20 wakeups:", "running, many wakeups:")
         .replace("9,10219,l,awl,45000", "9,10219,l,awl,x")
         .replace("(uid=1000 pid=1803 ws=WorkSource{10100})", "(pid=1803)");
-    let import = import::read_text("damaged", &damaged);
+    let import = import::read_bytes("damaged", damaged.as_bytes());
     let counts: Vec<_> = import.parts.iter().map(|p| p.not_understood).filter(|n| *n > 0).collect();
     // Without its package, the alarm below it cannot be placed either, nor its tag.
     assert_eq!(counts, [1, 3, 1, 1], "{:?}", import.parts);
@@ -331,7 +353,7 @@ proptest! {
     #[test]
     fn each_line_is_counted_once(lines in prop::collection::vec(some_line(), 0..120)) {
         let text: String = lines.iter().map(|line| line.replace(['\n', '\r'], " ") + "\n").collect();
-        let import = import::read_text("lines", &text);
+        let import = import::read_bytes("lines", text.as_bytes());
         let counted: u64 =
             import.parts.iter().map(|part| part.used + part.not_understood + part.not_read).sum();
         prop_assert_eq!(counted, lines.len() as u64);

@@ -75,6 +75,8 @@ pub enum Origin {
     SuspendStats,
     /// `dumpsys batterystats -c`: on battery alone, since it was charged.
     Batterystats,
+    /// Perfetto's `android.app_wakelocks`: each acquire and release, in ns, within that trace.
+    AppWakelocks,
     /// The kernel's `last_resume_reason`: the last wake, or the last abort.
     LastResumeReason,
 }
@@ -86,6 +88,7 @@ impl fmt::Display for Origin {
             Self::WakeupSources => "wakeup_sources",
             Self::SuspendStats => "suspend_stats",
             Self::Batterystats => "batterystats",
+            Self::AppWakelocks => "app_wakelocks",
             Self::LastResumeReason => "last_resume_reason",
         })
     }

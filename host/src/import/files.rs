@@ -15,8 +15,8 @@ const LONGEST: u64 = 1 << 30;
 const MOST: usize = 10_000;
 const DEEPEST: usize = 8;
 
-/// Hands each text below `path` to `visit`, with its name.
-pub fn each(path: &Path, visit: &mut dyn FnMut(&str, &str)) -> Result<()> {
+/// Hands the bytes of each text or Perfetto trace below `path` to `visit`, with its name.
+pub fn each(path: &Path, visit: &mut dyn FnMut(&str, Vec<u8>)) -> Result<()> {
     let found = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?;
     if found.is_dir() {
         return directory(path, visit);
@@ -32,13 +32,12 @@ pub fn each(path: &Path, visit: &mut dyn FnMut(&str, &str)) -> Result<()> {
     if magic.starts_with(b"PK\x03\x04") || magic.starts_with(b"PK\x05\x06") {
         return archive(file, visit).with_context(|| name.clone());
     }
-    let text = decode(&bytes(file, &name)?);
-    visit(&base(&name), &text);
+    visit(&base(&name), bytes(file, &name)?);
     Ok(())
 }
 
 /// A zip file: of a bug report its main entry, else each text.
-fn archive(file: File, visit: &mut dyn FnMut(&str, &str)) -> Result<()> {
+fn archive(file: File, visit: &mut dyn FnMut(&str, Vec<u8>)) -> Result<()> {
     let mut archive = ZipArchive::new(file).context("the zip file is damaged")?;
     let main = archive
         .by_name("main_entry.txt")
@@ -49,14 +48,13 @@ fn archive(file: File, visit: &mut dyn FnMut(&str, &str)) -> Result<()> {
         archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
     for name in chosen(names, main.as_deref()) {
         let entry = archive.by_name(&name).with_context(|| format!("{name} in the zip file"))?;
-        let text = decode(&bytes(entry, &name)?);
-        visit(&base(&name), &text);
+        visit(&base(&name), bytes(entry, &name)?);
     }
     Ok(())
 }
 
 /// A directory: likewise.
-fn directory(path: &Path, visit: &mut dyn FnMut(&str, &str)) -> Result<()> {
+fn directory(path: &Path, visit: &mut dyn FnMut(&str, Vec<u8>)) -> Result<()> {
     let mut names = Vec::new();
     list(path, Path::new(""), 0, &mut names)?;
     let main =
@@ -65,7 +63,7 @@ fn directory(path: &Path, visit: &mut dyn FnMut(&str, &str)) -> Result<()> {
         let file = path.join(&name);
         let text =
             File::open(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-        visit(&base(&name), &decode(&bytes(text, &name)?));
+        visit(&base(&name), bytes(text, &name)?);
     }
     Ok(())
 }
@@ -93,19 +91,20 @@ fn list(root: &Path, below: &Path, depth: usize, names: &mut Vec<String>) -> Res
     Ok(())
 }
 
-/// The main entry if there is one. It has all that the other files of a bug report have for us.
+/// The main entry if there is one, with Perfetto traces. It has all that the other texts of a bug report have for us.
 fn chosen(names: Vec<String>, main: Option<&str>) -> Vec<String> {
+    let traces = names.iter().filter(|name| is_trace(name)).cloned();
     if let Some(main) = names.iter().find(|name| Some(name.as_str()) == main) {
-        return vec![main.clone()];
+        return [main.clone()].into_iter().chain(traces).collect();
     }
     let is_report = |name: &&String| {
         let base = base(name);
         base.starts_with("bugreport-") && base.ends_with(".txt")
     };
     if let Some(report) = names.iter().find(is_report) {
-        return vec![report.clone()];
+        return [report.clone()].into_iter().chain(traces).collect();
     }
-    names.into_iter().filter(|name| is_text(name)).collect()
+    names.into_iter().filter(|name| is_text(name) || is_trace(name)).collect()
 }
 
 /// Whether the end of a name is that of a text, or it has none, as a file of sysfs.
@@ -114,6 +113,10 @@ fn is_text(name: &str) -> bool {
     let end = base.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
     !name.ends_with('/')
         && end.is_none_or(|end| matches!(&*end, "txt" | "log" | "csv" | "out" | "dump"))
+}
+
+fn is_trace(name: &str) -> bool {
+    [".pftrace", ".perfetto-trace"].iter().any(|end| name.ends_with(end))
 }
 
 fn base(name: &str) -> String {
@@ -135,7 +138,7 @@ fn bytes(from: impl Read, name: &str) -> Result<Vec<u8>> {
 }
 
 /// The text of `bytes`: UTF-8, or UTF-16 as a redirect in PowerShell writes it.
-fn decode(bytes: &[u8]) -> String {
+pub fn decode(bytes: &[u8]) -> String {
     let units = |of: fn([u8; 2]) -> u16, bytes: &[u8]| {
         let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect();
         String::from_utf16_lossy(&units)

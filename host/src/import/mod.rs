@@ -3,6 +3,7 @@
 //! These are totals since some start. [`Import::unknown`] names the facts that they lack, and [`Import::parts`] counts
 //! every line.
 
+mod app_wakelocks;
 mod difference;
 mod facts;
 mod files;
@@ -26,7 +27,7 @@ use text::Reader;
 /// Reads a bug report: a zip file, a directory, or a text.
 pub fn read(path: &Path) -> Result<Import> {
     let mut reader = Reader::default();
-    files::each(path, &mut |name, text| reader.read(name, text))?;
+    files::each(path, &mut |name, bytes| reader.read_bytes(name, &bytes))?;
     let facts = reader.finish();
     if facts.is_empty() {
         bail!(Fixable::new(
@@ -45,9 +46,9 @@ pub fn read_service(service: &str, text: &str) -> Import {
     reader.finish().import(Path::new(service))
 }
 
-/// Reads one text, whose name is `name`; for fuzzing and tests.
-pub fn read_text(name: &str, text: &str) -> Import {
+/// Reads one file, whose name is `name`; for fuzzing and tests.
+pub fn read_bytes(name: &str, bytes: &[u8]) -> Import {
     let mut reader = Reader::default();
-    reader.read(name, text);
+    reader.read_bytes(name, bytes);
     reader.finish().import(Path::new(name))
 }

@@ -3,7 +3,9 @@
 //! A bug report names its sections (`------ TITLE (command) ------`) and services (`DUMP OF SERVICE name:`):
 //! `dumpstate.cpp` of Android. In any other text the first line that only one kind has shows the kind.
 
+use super::app_wakelocks;
 use super::facts::{Facts, Part};
+use super::files::decode;
 use super::parse::{Kind, Parser, Read};
 
 /// Reads one text after the other.
@@ -13,6 +15,15 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads a text, or a Perfetto trace.
+    pub fn read_bytes(&mut self, name: &str, bytes: &[u8]) {
+        if app_wakelocks::is_perfetto(bytes) {
+            app_wakelocks::read(name, bytes, &mut self.facts);
+        } else {
+            self.read(name, &decode(bytes));
+        }
+    }
+
     /// Reads the output of one service, whatever its lines look like.
     pub fn read_service(&mut self, service: &str, text: &str) {
         let name = service.split(' ').next().unwrap_or(service);

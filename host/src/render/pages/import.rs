@@ -56,7 +56,8 @@ fn holders(page: &mut Page, import: &Import, layer: Layer, top: usize) {
         let same = move |h: &&Holder| h.layer == layer && h.origin == origin && did(h);
         import.holders.iter().filter(same).collect::<Vec<_>>()
     };
-    let origins = [Origin::SuspendControl, Origin::WakeupSources, Origin::Batterystats];
+    let origins =
+        [Origin::AppWakelocks, Origin::SuspendControl, Origin::WakeupSources, Origin::Batterystats];
     let Some(origin) = origins.into_iter().find(|origin| !of(*origin).is_empty()) else { return };
     // All that an app holds together, before its tags.
     let rows = of(origin);
@@ -96,6 +97,7 @@ fn table(
         (Origin::SuspendControl, Layer::Native) => {
             format!("Since SystemSuspend started, without time asleep, by {origin}.")
         }
+        (Origin::AppWakelocks, _) => format!("Within the Perfetto trace, by {origin}."),
         (Origin::Batterystats, _) => format!("On battery, since it was charged, by {origin}."),
         _ => format!("Since each was registered, by {origin}."),
     });

@@ -4,7 +4,7 @@ mod common;
 
 use std::io::Write as _;
 
-use common::{MS, Maker, S, SUSPENDER};
+use common::{MS, Maker, REAL, S, SUSPENDER, T0};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde_json::{Value, json};
@@ -160,6 +160,83 @@ fn apps_share_the_wakelock_of_the_framework() {
     );
     assert_eq!(report["user_space"]["wakelocks_over_ns"], Value::Null);
     assert!(table.contains("com.mail") && table.contains("asked while held"), "{table}");
+}
+
+/// Fields of protocol buffers.
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+fn number(field: u64, value: u64) -> Vec<u8> {
+    [varint(field << 3), varint(value)].concat()
+}
+
+fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
+    [varint(field << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
+}
+
+/// A Perfetto trace with app wakelocks: tag, user id, acquire and release from [`T0`]. Its wall clock is off by `off`.
+fn perfetto(wakelocks: &[(&str, u64, u64, u64)], off: i64) -> Vec<u8> {
+    let clock = |id, at: u64| bytes(1, &[number(1, id), number(2, at)].concat());
+    let clocks = [clock(6, T0), clock(1, (REAL + off) as u64)].concat();
+    let packet = |parts: &[Vec<u8>]| bytes(1, &parts.concat());
+    let stamp = |at: u64| [number(8, at), number(10, 3)].concat();
+    let mut trace = packet(&[stamp(T0 - S), bytes(6, &clocks)]);
+    for (place, (tag, uid, start, end)) in wakelocks.iter().enumerate() {
+        let iid = place as u64 + 1;
+        let info =
+            [number(1, iid), bytes(2, tag.as_bytes()), number(3, 1), number(5, *uid)].concat();
+        let stamps = [varint(1), varint((end - start) << 1)].concat();
+        let bundle = [bytes(1, &[iid as u8, iid as u8]), bytes(2, &stamps)].concat();
+        let interned = bytes(12, &bytes(42, &info));
+        trace.extend(packet(&[stamp(T0 + start), interned, bytes(116, &bundle)]));
+    }
+    trace.extend(packet(&[stamp(T0 + 3_600 * S)]));
+    trace
+}
+
+#[test]
+fn a_perfetto_trace_of_the_same_boot_is_merged() {
+    let mut trace = Trace::new();
+    trace.maker.wait(10 * S);
+    trace.hold(20 * S, |_| {});
+    trace.maker.snapshot(Reason::End);
+    let (folder, capture) = common::file(&trace.maker.finish());
+    let wakelocks = [("sync", 10_219, 5 * S, 20 * S), ("play", 10_087, 15 * S, 40 * S)];
+    let import = |off: i64| {
+        let path = folder.path().join("a.pftrace");
+        std::fs::write(&path, perfetto(&wakelocks, off)).expect("a file");
+        let args = ["import", path.to_str().expect("UTF-8"), "--format", "json", "--trace"];
+        common::run(&[&args[..], &[capture.to_str().expect("UTF-8")]].concat())
+    };
+    let output = import(0);
+    assert!(output.status.success(), "{}", common::stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    // One alone for 5 s, both for 5 s, the other alone for 10 s.
+    for (name, ns) in
+        [("sync", 7_500 * MS), ("play", 12_500 * MS), ("PowerManagerService.WakeLocks", 20 * S)]
+    {
+        let row = row(&report, name);
+        assert_eq!(
+            (&row["charged_ns"], &row["evidence"]),
+            (&json!(ns), &json!("traced")),
+            "{name}"
+        );
+    }
+    assert_eq!(report["user_space"]["charged_ns"], 20 * S);
+    let refused = import(60 * S as i64);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        common::complaint(&refused).contains("another boot"),
+        "{}",
+        common::complaint(&refused)
+    );
 }
 
 #[test]

@@ -425,6 +425,7 @@ impl Fold {
             counted,
             ledger: total.ledger,
             user_space: total.user_space,
+            traced: None,
             refusals: total.refusals,
             maybe_blocked_ns: total.maybe_blocked_ns,
             clock_conflict_ns: total.clock_conflict_ns,
@@ -434,10 +435,8 @@ impl Fold {
             overlaps: cost.overlaps,
             late_snapshots,
             torn_states,
-            contradictions: match model.edges {
-                0 => unseen,
-                _ => held.contradictions.saturating_add(unseen),
-            },
+            contradictions: if model.edges == 0 { 0 } else { held.contradictions }
+                .saturating_add(unseen),
             doubtful_ns: self.doubtful_ns,
             model,
         }

@@ -31,7 +31,9 @@ pub mod wakes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::report::{Attempt, Counted, Culprit, Ledger, Power, Source, Span, Sum, Wait, add_known};
+use crate::report::{
+    Attempt, Counted, Culprit, Ledger, Power, Source, Span, Sum, Traced, Wait, add_known,
+};
 use crate::session::decode::{Model, Unreadable};
 use crate::session::order;
 use fold::Fold;
@@ -63,6 +65,8 @@ pub struct Analysis {
     pub ledger: Ledger,
     /// Times in which only user space kept the device awake: the kernel was ready, and the count was not written.
     pub user_space: Vec<Span>,
+    /// App wakelocks out of another trace, which `import` merges; `None` otherwise.
+    pub traced: Option<Traced>,
     /// The writes of the count that the kernel refused.
     pub refusals: Vec<Refusal>,
     /// Time in which a thread may have been waiting: part of the unknown time.

@@ -1,15 +1,18 @@
 //! `sleepwalk import`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
+use super::input;
 use super::output::OutputArgs;
-use crate::import;
+use crate::import::{self, Import};
 use crate::render::pages::import as pages;
+use crate::render::pages::report::page as report_page;
 use crate::render::{json, markdown, terminal};
+use crate::report::{self, By};
 
 /// Rows shown in each table unless `--top` says otherwise.
 const TOP: usize = 20;
@@ -25,6 +28,10 @@ pub struct Args {
     /// A later one of the same device: report the difference
     #[arg(value_name = "AFTER")]
     after: Option<PathBuf>,
+    /// A capture of the same boot: report on it, with the app wakelocks of FILE, a Perfetto trace with the data source
+    /// android.app_wakelocks
+    #[arg(long, value_name = "TRACE", conflicts_with = "after")]
+    trace: Option<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -48,8 +55,13 @@ enum Format {
 
 /// Reports on Android's own counters.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let output = args.output.open([&args.file].into_iter().chain(&args.after))?;
+    let inputs = [&args.file].into_iter().chain(&args.after).chain(&args.trace);
+    let output = args.output.open(inputs)?;
     let mut import = import::read(&args.file)?;
+    if let Some(trace) = &args.trace {
+        output.write_text(&merged(args, &import, trace)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(after) = &args.after {
         import = import::difference(&import, &import::read(after)?);
     }
@@ -60,4 +72,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     output.write_text(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The report on `trace` with the app wakelocks of `import`.
+fn merged(args: &Args, import: &Import, trace: &Path) -> Result<String> {
+    let mut analysis = input::analyze(trace, &input::load(trace)?, false)?;
+    analysis.traced = Some(import::of_the_same_boot(import, &analysis.model)?);
+    let table = matches!(args.format, Format::Table | Format::Markdown);
+    let by = if table { By::Name } else { By::Instance };
+    let report = report::build(&analysis, by, None);
+    let page = || report_page(&report, Some(args.top));
+    Ok(match args.format {
+        Format::Table => terminal::render(&page(), args.output.look()),
+        Format::Markdown => markdown::render(&page()),
+        Format::Json => json::report(&report)?,
+    })
 }

@@ -7,9 +7,12 @@ use std::io::Read as _;
 use flate2::read::ZlibDecoder;
 use prost::Message;
 
-use super::facts::{Facts, Holder, Layer, Origin, Part};
+use sleepwalk_trace::time::BootNanos;
 
-/// `BUILTIN_CLOCK_BOOTTIME`.
+use super::facts::{AppHold, Facts, Holder, Layer, Origin, Part};
+
+/// `BUILTIN_CLOCK_REALTIME` and `BUILTIN_CLOCK_BOOTTIME`.
+const REALTIME: u32 = 1;
 const BOOTTIME: u32 = 6;
 /// `SEQ_INCREMENTAL_STATE_CLEARED`.
 const CLEARED: u32 = 1;
@@ -23,6 +26,8 @@ const LONGEST: u64 = 64 << 20;
 /// The fields of `TracePacket` that matter here.
 #[derive(Clone, PartialEq, Message)]
 struct Packet {
+    #[prost(message, optional, tag = "6")]
+    clocks: Option<Clocks>,
     #[prost(uint64, optional, tag = "8")]
     timestamp: Option<u64>,
     #[prost(uint32, tag = "10")]
@@ -37,6 +42,21 @@ struct Packet {
     clock: Option<u32>,
     #[prost(message, optional, tag = "116")]
     bundle: Option<Bundle>,
+}
+
+/// `ClockSnapshot`.
+#[derive(Clone, PartialEq, Message)]
+struct Clocks {
+    #[prost(message, repeated, tag = "1")]
+    clocks: Vec<Clock>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Clock {
+    #[prost(uint32, tag = "1")]
+    id: u32,
+    #[prost(uint64, tag = "2")]
+    at: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -83,6 +103,8 @@ struct Total {
     holders: u64,
     since: u64,
     seen: bool,
+    /// Each hold, from its start to its end.
+    spans: Vec<(u64, u64)>,
 }
 
 /// Whether `bytes` begin as a Perfetto trace: packets, one after the other.
@@ -121,6 +143,8 @@ struct Reader {
     used: u64,
     not_understood: u64,
     not_read: u64,
+    /// CLOCK_REALTIME minus CLOCK_BOOTTIME, by the last packet that has both.
+    real_at_boot_ns: Option<i128>,
 }
 
 impl Reader {
@@ -149,6 +173,12 @@ impl Reader {
         }
         for info in packet.interned.into_iter().flat_map(|interned| interned.wakelocks) {
             self.known.insert((packet.sequence, info.iid), info);
+        }
+        if let Some(Clocks { clocks }) = &packet.clocks {
+            let of =
+                |id| clocks.iter().find(|clock| clock.id == id).map(|clock| i128::from(clock.at));
+            let both = of(REALTIME).zip(of(BOOTTIME));
+            self.real_at_boot_ns = both.map(|(real, boot)| real - boot).or(self.real_at_boot_ns);
         }
         let boottime = packet.clock.is_none_or(|clock| clock == BOOTTIME);
         let stamp = packet.timestamp.filter(|_| boottime);
@@ -191,6 +221,9 @@ impl Reader {
         for (at, acquire, key) in self.events {
             totals.entry(key).or_default().event(at, acquire, first);
         }
+        facts.traced_from = first;
+        facts.traced_to = last;
+        facts.real_at_boot_ns = self.real_at_boot_ns;
         facts.restart(Origin::AppWakelocks);
         for ((tag, pid, uid), mut total) in totals {
             let active = total.holders > 0;
@@ -198,6 +231,13 @@ impl Reader {
                 total.holders = 1;
                 total.event(last, false, first);
             }
+            facts.app_holds.extend(total.spans.iter().map(|(start, end)| AppHold {
+                start_ns: BootNanos(*start),
+                end_ns: BootNanos(*end),
+                tag: tag.clone(),
+                pid,
+                uid,
+            }));
             let mut holder = Holder::new(Layer::App, Some(&tag), Origin::AppWakelocks);
             (holder.pid, holder.uid) = (pid, uid);
             holder.held_ns = Some(total.held_ns);
@@ -234,6 +274,7 @@ impl Total {
                 let held_ns = at.saturating_sub(self.since);
                 self.held_ns = self.held_ns.saturating_add(held_ns);
                 self.longest_ns = self.longest_ns.max(held_ns);
+                self.spans.push((self.since, at));
             }
             self.holders = self.holders.saturating_sub(1);
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
+use sleepwalk_trace::time::BootNanos;
 
 /// The facts of a file, or the difference of two.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +34,9 @@ pub struct Import {
     pub parts: Vec<Part>,
     /// The facts that these files lack.
     pub unknown: Vec<Unknown>,
+    /// App wakelocks with stamps, out of a Perfetto trace.
+    #[serde(skip)]
+    pub app_holds: AppHolds,
 }
 
 /// The device, as the head of a bug report gives it.
@@ -46,6 +50,34 @@ pub struct Device {
     pub taken: Option<String>,
     /// From boot to then, in ns, with suspend; to the minute.
     pub uptime_ns: Option<u64>,
+}
+
+/// A hold of an app's wakelock, in CLOCK_BOOTTIME.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppHold {
+    /// Its acquire.
+    pub start_ns: BootNanos,
+    /// Its release.
+    pub end_ns: BootNanos,
+    /// The tag.
+    pub tag: String,
+    /// The process.
+    pub pid: Option<u32>,
+    /// The user id that is charged.
+    pub uid: Option<u32>,
+}
+
+/// Each hold within an extent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppHolds {
+    /// From then on, in ns of CLOCK_BOOTTIME.
+    pub from_ns: u64,
+    /// Until then.
+    pub to_ns: u64,
+    /// The holds, by their start.
+    pub holds: Vec<AppHold>,
+    /// CLOCK_REALTIME minus CLOCK_BOOTTIME, if it is known.
+    pub real_at_boot_ns: Option<i128>,
 }
 
 /// Where a hold was.
@@ -257,6 +289,11 @@ pub struct Facts {
     pub aborts: Vec<Abort>,
     pub alarms: Vec<Alarm>,
     pub parts: Vec<Part>,
+    pub app_holds: Vec<AppHold>,
+    /// The extent of a Perfetto trace, in ns of CLOCK_BOOTTIME.
+    pub traced_from: u64,
+    pub traced_to: u64,
+    pub real_at_boot_ns: Option<i128>,
     /// Packages by user id.
     pub packages: BTreeMap<u32, BTreeSet<String>>,
 }
@@ -330,7 +367,14 @@ impl Facts {
             alarms: self.alarms,
             parts: self.parts,
             unknown: Vec::new(),
+            app_holds: AppHolds {
+                from_ns: self.traced_from,
+                to_ns: self.traced_to,
+                holds: self.app_holds,
+                real_at_boot_ns: self.real_at_boot_ns,
+            },
         };
+        import.app_holds.holds.sort_by_key(|hold| hold.start_ns);
         import.unknown = super::unknown::unknown(&import);
         import
     }

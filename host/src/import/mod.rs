@@ -8,6 +8,7 @@ mod difference;
 mod facts;
 mod files;
 mod parse;
+mod same_boot;
 mod text;
 mod unknown;
 
@@ -17,9 +18,11 @@ use anyhow::{Result, bail};
 
 pub use difference::difference;
 pub use facts::{
-    Abort, Alarm, AppWakelock, Blocker, Device, Holder, Import, Layer, Origin, Part, Reason,
-    Setting, SuspendCounts, Unknown,
+    Abort, Alarm, AppHold, AppHolds, AppWakelock, Blocker, Device, Holder, Import, Layer, Origin,
+    Part, Reason, Setting, SuspendCounts, Unknown,
 };
+
+pub use same_boot::of_the_same_boot;
 
 use crate::fix::Fixable;
 use text::Reader;

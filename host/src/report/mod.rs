@@ -23,6 +23,7 @@ mod known;
 mod ledger;
 mod name;
 mod sources;
+mod traced;
 mod user_space;
 mod warnings;
 
@@ -45,6 +46,7 @@ pub use known::Known;
 pub use ledger::{Ledger, Line};
 pub use name::{Name, hex};
 pub use sources::{Source, SourceKind, Sum, rank};
+pub use traced::Traced;
 pub use user_space::{
     AlarmRise, Evidence as HoldEvidence, FOR_APPS, Question, Status, UserHold, UserSpace, Wakelock,
 };

@@ -6,6 +6,7 @@ use serde::Serialize;
 use sleepwalk_trace::record::{DUMP_CUT, DUMP_GOES_ON, DUMP_TIMED_OUT, DUMP_WHOLE};
 use sleepwalk_trace::time::BootNanos;
 
+use super::traced::{Shares, Traced};
 use super::{Span, stamp};
 use crate::analyze::Analysis;
 use crate::import::{self, Holder, Import, Layer, difference};
@@ -101,6 +102,8 @@ pub struct Wakelock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
+    /// Each of its holds was recorded by Perfetto.
+    Traced,
     /// A question found it held while only user space kept the device awake.
     AskedWhileHeld,
     /// The total of its holds rose.
@@ -132,6 +135,13 @@ struct Answer {
     import: Import,
 }
 
+/// All that is known of holds of user space.
+struct Answers<'a> {
+    native: &'a [Answer],
+    power: &'a [Answer],
+    traced: Option<&'a Traced>,
+}
+
 /// Layer, name, process and user id of a wakelock.
 type Key = (Layer, String, Option<u32>, Option<u32>);
 
@@ -139,7 +149,7 @@ impl UserSpace {
     /// `None` if no service was asked.
     pub fn of(analysis: &Analysis) -> Option<Self> {
         let dumps = &analysis.model.dumps;
-        if dumps.is_empty() {
+        if dumps.is_empty() && analysis.traced.is_none() {
             return None;
         }
         let mut dumps: Vec<&Dump> = dumps.values().collect();
@@ -165,7 +175,8 @@ impl UserSpace {
         let mut rows = BTreeMap::new();
         new.rises(&native, &mut rows);
         let most_ns = analysis.ledger.user_space_ns.unwrap_or(0);
-        let holds = new.charge((&analysis.user_space, most_ns), &native, &power, &mut rows);
+        let answers = Answers { native: &native, power: &power, traced: analysis.traced.as_ref() };
+        let holds = new.charge((&analysis.user_space, most_ns), &answers, &mut rows);
         let mut rows: Vec<_> = rows.into_iter().collect();
         rows.sort_by(|(_, a), (_, b)| {
             let order = |w: &Wakelock| (w.charged_ns, w.held_ns);
@@ -204,12 +215,13 @@ impl UserSpace {
     fn charge(
         &mut self,
         (holds, mut left_ns): (&[Span], u64),
-        native: &[Answer],
-        power: &[Answer],
+        Answers { native, power, traced }: &Answers<'_>,
         rows: &mut BTreeMap<Key, Wakelock>,
     ) -> Vec<(Span, Vec<Key>)> {
         let mut charged = Vec::new();
-        for hold in holds {
+        let shares = traced.map(|traced| traced.shares(holds)).unwrap_or_default();
+        for (place, hold) in holds.iter().enumerate() {
+            let traced = traced.filter(|traced| traced.covers(hold)).zip(shares.get(place));
             // It shows a moment between its begin and its end.
             let within = |answer: &&Answer| {
                 hold.start_ns < answer.at
@@ -226,6 +238,13 @@ impl UserSpace {
             let culprits: Vec<&Holder> =
                 held.first().into_iter().flatten().copied().filter(in_all).collect();
             if asked.is_empty() {
+                if let Some((traced, shares)) = traced {
+                    let ns = shares.any_ns.min(left_ns);
+                    left_ns -= ns;
+                    self.charged_ns += ns;
+                    let keys = charge_traced(traced, shares, ns, rows);
+                    charged.extend((!keys.is_empty()).then_some((*hold, keys)));
+                }
                 continue;
             }
             let mut keys: Vec<Key> = culprits.iter().map(|row| key_of(row)).collect();
@@ -237,17 +256,61 @@ impl UserSpace {
                     self.charged_ns += share;
                     if row.name.as_deref() == Some(FOR_APPS) {
                         let asked: Vec<&Answer> = power.iter().filter(within).collect();
-                        keys.extend(charge_apps(&asked, share, rows));
+                        keys.extend(match traced {
+                            Some((traced, shares)) => apps_by_trace(traced, shares, share, rows),
+                            None => charge_apps(&asked, share, rows),
+                        });
                     }
                 }
             }
             charged.push((*hold, keys));
         }
-        for wakelock in rows.values_mut().filter(|wakelock| wakelock.found_held > 0) {
+        let asked = |w: &&mut Wakelock| w.found_held > 0 && w.evidence != Evidence::Traced;
+        for wakelock in rows.values_mut().filter(asked) {
             wakelock.evidence = Evidence::AskedWhileHeld;
         }
         charged
     }
+}
+
+/// Charges `ns` to the native wakelock that the framework holds for apps, and to the apps.
+fn charge_traced(
+    traced: &Traced,
+    shares: &Shares,
+    ns: u64,
+    rows: &mut BTreeMap<Key, Wakelock>,
+) -> Vec<Key> {
+    if shares.any_ns == 0 {
+        return Vec::new();
+    }
+    // Its process is known where a question named it.
+    let known = rows.keys().find(|key| key.0 == Layer::Native && key.1 == FOR_APPS).cloned();
+    let native = known.unwrap_or_else(|| (Layer::Native, FOR_APPS.to_owned(), None, None));
+    let row = rows.entry(native.clone()).or_insert_with(|| Wakelock::new(&native, &[]));
+    row.charged_ns += ns;
+    row.evidence = Evidence::Traced;
+    let apps = apps_by_trace(traced, shares, ns, rows);
+    [vec![native], apps].concat()
+}
+
+/// Divides `ns` among apps as they held their wakelocks.
+fn apps_by_trace(
+    traced: &Traced,
+    shares: &Shares,
+    ns: u64,
+    rows: &mut BTreeMap<Key, Wakelock>,
+) -> Vec<Key> {
+    let mut keys = Vec::new();
+    for (place, share) in &shares.each {
+        let Some(hold) = traced.holds.get(*place) else { continue };
+        let key = (Layer::App, hold.tag.clone(), hold.pid, hold.uid);
+        let row = rows.entry(key.clone()).or_insert_with(|| Wakelock::new(&key, &[]));
+        let part = u128::from(*share) * u128::from(ns) / u128::from(shares.any_ns.max(1));
+        row.charged_ns += part as u64;
+        row.evidence = Evidence::Traced;
+        keys.push(key);
+    }
+    keys
 }
 
 /// Native wakelocks that are held.

@@ -42,6 +42,7 @@ fn wakelocks(page: &mut Page, user_space: &UserSpace, of_ns: Option<u64>, top: u
             Cell::time(one.charged_ns),
             Cell::known_time(one.held_ns),
             Cell::words(match one.evidence {
+                HoldEvidence::Traced => "traced",
                 HoldEvidence::AskedWhileHeld => "asked while held",
                 HoldEvidence::Difference => "difference",
             }),

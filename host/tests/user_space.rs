@@ -290,5 +290,7 @@ fn questions_without_an_answer_are_doubts() {
     // A trace without questions says nothing of user space.
     let (report, table) = Trace::new().report();
     assert_eq!(report["user_space"], Value::Null);
+    // Nothing of no time is a finding.
+    assert_eq!(report["findings"], json!([]));
     assert!(!table.contains("Questions to Android"), "{table}");
 }

@@ -91,7 +91,7 @@ fn list(root: &Path, below: &Path, depth: usize, names: &mut Vec<String>) -> Res
     Ok(())
 }
 
-/// The main entry if there is one, with Perfetto traces. It has all that the other texts of a bug report have for us.
+/// The main entry if there is one, with Perfetto traces. It has all that the other text files of a bug report have for us.
 fn chosen(names: Vec<String>, main: Option<&str>) -> Vec<String> {
     let traces = names.iter().filter(|name| is_trace(name)).cloned();
     if let Some(main) = names.iter().find(|name| Some(name.as_str()) == main) {

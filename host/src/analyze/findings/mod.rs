@@ -83,6 +83,7 @@ impl<'a> Rules<'a> {
     /// By the part of the session that is concerned.
     fn severity(&self, ns: u64) -> Severity {
         match self.whole_ns {
+            _ if ns == 0 => Severity::Low,
             whole if ns >= whole.div_ceil(10) => Severity::High,
             whole if ns >= whole.div_ceil(100) => Severity::Medium,
             _ => Severity::Low,

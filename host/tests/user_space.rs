@@ -134,6 +134,24 @@ fn a_hold_is_charged_to_what_was_found_held() {
 }
 
 #[test]
+fn the_screen_has_a_line_of_its_own() {
+    let mut trace = Trace::new();
+    let of = |lockout, display| {
+        let rows = [
+            ("PowerManager.SuspendLockout", 4, true, lockout),
+            ("PowerManagerService.Display", 4, true, display),
+        ];
+        wakelocks(&rows)
+    };
+    trace.dump(WAKELOCKS, &of(1_000, 1_000), DUMP_WHOLE);
+    trace.maker.wait(400 * S);
+    trace.dump(WAKELOCKS, &of(313_846, 313_845), DUMP_WHOLE);
+    let (report, table) = trace.report();
+    assert_eq!(report["user_space"]["screen_ns"], 312_846 * MS);
+    assert!(table.contains("The screen kept it awake for 5 m 13 s"), "{table}");
+}
+
+#[test]
 fn apps_share_the_wakelock_of_the_framework() {
     let mut trace = Trace::new();
     let power = "Wake Locks: size=3\n\

@@ -48,7 +48,8 @@ pub use name::{Name, hex};
 pub use sources::{Source, SourceKind, Sum, rank};
 pub use traced::Traced;
 pub use user_space::{
-    AlarmRise, Evidence as HoldEvidence, FOR_APPS, Question, Status, UserHold, UserSpace, Wakelock,
+    AlarmRise, Evidence as HoldEvidence, FOR_APPS, FOR_SCREEN, Question, Status, UserHold,
+    UserSpace, Wakelock,
 };
 pub use warnings::Warning;
 

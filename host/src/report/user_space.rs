@@ -25,6 +25,9 @@ pub struct UserSpace {
     pub holds: Vec<UserHold>,
     /// The part of the ledger's `user_space_ns` that is charged to native wakelocks.
     pub charged_ns: u64,
+    /// How long the screen kept it awake between these answers, by the totals of the native wakelocks that the framework
+    /// holds for it; null where that is unknown.
+    pub screen_ns: Option<u64>,
     /// Wakeup alarms that came between the first answer and the last, the most first.
     pub alarms: Vec<AlarmRise>,
     /// Lines of all answers that were not understood.
@@ -135,6 +138,9 @@ struct Answer {
     import: Import,
 }
 
+/// The native wakelocks for the screen. Without the first, which older releases lack, the second.
+pub const FOR_SCREEN: [&str; 2] = ["PowerManager.SuspendLockout", "PowerManagerService.Display"];
+
 /// All that is known of holds of user space.
 struct Answers<'a> {
     native: &'a [Answer],
@@ -192,6 +198,10 @@ impl UserSpace {
                 held: held.iter().filter_map(place).collect(),
             })
             .collect();
+        let of = |name: &str| wakelocks.iter().find(|w| w.layer == Layer::Native && w.name == name);
+        let screen = FOR_SCREEN.iter().find_map(|name| of(name)).map(|row| row.held_ns);
+        // No row of either: neither total rose.
+        new.screen_ns = new.wakelocks_over_ns.and_then(|_| screen.unwrap_or(Some(0)));
         new.wakelocks = wakelocks;
         if let [first, .., last] = &alarms[..] {
             new.alarms = rises_of_alarms(&first.import, &last.import);

@@ -46,6 +46,7 @@ fn user_space() -> UserSpace {
         }],
         holds: vec![UserHold { start_ns: at(5_100), end_ns: at(5_160), held: vec![0] }],
         charged_ns: 60 * S,
+        screen_ns: Some(300 * S),
         alarms: vec![AlarmRise {
             uid: Some(10_219),
             package: String::from_utf8_lossy(HOSTILE).into_owned(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::import::Layer;
 use crate::render::page::{Cell, Column, Mark, Page, Piece, Text, quote, words};
-use crate::report::{FOR_APPS, HoldEvidence, Question, Report, Status, UserSpace, Wakelock};
+use crate::report::{
+    FOR_APPS, FOR_SCREEN, HoldEvidence, Question, Report, Status, UserSpace, Wakelock,
+};
 use crate::units::{count, many, time};
 
 /// The sections, with the `top` rows of each table; none where no service was asked.
@@ -25,6 +27,9 @@ fn wakelocks(page: &mut Page, user_space: &UserSpace, of_ns: Option<u64>, top: u
         let charged = time(user_space.charged_ns);
         let whole = time(of_ns);
         page.line(format!("{charged} of {whole} in which user space was not ready is charged."));
+    }
+    if let Some(screen_ns) = user_space.screen_ns.filter(|ns| *ns > 0) {
+        page.line(format!("The screen kept it awake for {}, by these totals.", time(screen_ns)));
     }
     let columns = [
         Column::text("wakelock"),
@@ -63,7 +68,7 @@ fn holder(wakelock: &Wakelock) -> Text {
     }
     match &*wakelock.name {
         FOR_APPS => words("apps"),
-        "PowerManagerService.Display" | "PowerManager.SuspendLockout" => words("the screen"),
+        name if FOR_SCREEN.contains(&name) => words("the screen"),
         _ => words(wakelock.pid.map_or("unknown".to_owned(), |pid| format!("pid {pid}"))),
     }
 }

@@ -36,7 +36,7 @@ record:
   --activators off|callers|stacks
                           what is recorded of each activation: nothing, the function and the thread
                           or interrupt that caused it, or these and the whole stack once (default)
-  --no-dumpsys            do not ask Android who holds wakelocks in user space, and whose alarms came
+  --no-dumpsys            do not ask Android for the wakelocks and alarms of user space
   --detached              go on when adbd ends: leave its cgroups, ignore SIGHUP, and be out of
                           reach of the low-memory killers
 

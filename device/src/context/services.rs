@@ -103,7 +103,7 @@ impl Services {
                 }
             }
         };
-        let thread = thread::Builder::new().name("dumpsys".to_owned()).stack_size(256 << 10);
+        let thread = thread::Builder::new().name("dumpsys".to_owned());
         match thread.spawn(ask) {
             Ok(_) => self.running = Some(receiver),
             Err(error) => log::warn!("no thread can be started to run dumpsys: {error}"),

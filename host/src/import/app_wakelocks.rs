@@ -134,8 +134,8 @@ pub fn read(name: &str, bytes: &[u8], facts: &mut Facts) {
 
 #[derive(Default)]
 struct Reader {
-    /// By sequence and number.
-    known: HashMap<(u32, u32), Info>,
+    /// By sequence, and then by number.
+    known: HashMap<u32, HashMap<u32, Info>>,
     /// Acquires and releases: stamp, acquire, wakelock.
     events: Vec<(u64, bool, Key)>,
     /// The first and the last stamp of any packet.
@@ -169,11 +169,11 @@ impl Reader {
             return;
         }
         if packet.flags & CLEARED != 0 {
-            self.known.retain(|(sequence, _), _| *sequence != packet.sequence);
+            self.known.remove(&packet.sequence);
         }
-        for info in packet.interned.into_iter().flat_map(|interned| interned.wakelocks) {
-            self.known.insert((packet.sequence, info.iid), info);
-        }
+        let known = self.known.entry(packet.sequence).or_default();
+        let new = packet.interned.into_iter().flat_map(|interned| interned.wakelocks);
+        known.extend(new.map(|info| (info.iid, info)));
         if let Some(Clocks { clocks }) = &packet.clocks {
             let of =
                 |id| clocks.iter().find(|clock| clock.id == id).map(|clock| i128::from(clock.at));
@@ -197,7 +197,7 @@ impl Reader {
         };
         self.used += 1;
         for (iid, encoded) in bundle.intern_id.iter().zip(&bundle.encoded_ts) {
-            let Some(info) = self.known.get(&(packet.sequence, *iid)) else {
+            let Some(info) = known.get(iid) else {
                 self.not_understood += 1;
                 continue;
             };

@@ -161,7 +161,20 @@ fn two_boots_are_doubted() {
         let after = import::read_bytes("after", text.replace(from, to).as_bytes());
         let both = import::difference(&before, &after);
         assert!(both.unknown.iter().any(|one| one.what.contains("one boot")), "{to}");
+        // Nothing is claimed then.
+        assert!(both.holders.iter().all(|row| (row.held_ns, row.holds) == (None, None)), "{to}");
+        assert!(both.alarms.iter().all(|alarm| alarm.wakeups.is_none()), "{to}");
     }
+}
+
+#[test]
+fn a_part_that_the_first_file_lacks_has_no_difference() {
+    let both = import::difference(&read("wakeup_sources.txt"), &read("bugreport-after.txt"));
+    let row = row(&both, Origin::SuspendControl, Layer::Native, "PowerManagerService.Display");
+    assert_eq!((row.held_ns, row.longest_ns, row.active), (None, None, None));
+    assert!(both.alarms.iter().all(|alarm| alarm.wakeups.is_none()));
+    let values = both.suspends.iter().flat_map(|counts| &counts.values);
+    assert!(values.filter(|v| v.name == "success").all(|v| v.value == "unknown"));
 }
 
 #[test]
@@ -195,8 +208,8 @@ fn a_perfetto_trace_has_exact_holds() {
         of("*job*/com.mail/.Sync"),
         (Some(10_219), Some(1803), Some(21_000_000_007), Some(2), Some(true))
     );
-    // Since before the trace, which begins 20 s earlier.
-    assert_eq!(of("AudioMix"), (Some(1041), Some(900), Some(20_000 * MS), Some(1), Some(false)));
+    // Since before the first packet of the data source, 19 s earlier; the trace itself begins before that.
+    assert_eq!(of("AudioMix"), (Some(1041), Some(900), Some(19_000 * MS), Some(1), Some(false)));
     assert!(
         import.holders.iter().all(|row| row.name.as_deref() != Some("WindowManager")),
         "not partial"

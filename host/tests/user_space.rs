@@ -10,8 +10,8 @@ use flate2::write::ZlibEncoder;
 use serde_json::{Value, json};
 use sleepwalk::export::perfetto::proto::TrackEvent;
 use sleepwalk_trace::record::{
-    CountWrite, DUMP_GOES_ON, DUMP_TIMED_OUT, DUMP_WHOLE, Reason, Record, ServiceDump, WaitBegin,
-    WaitEnd,
+    CountWrite, DUMP_CUT, DUMP_GOES_ON, DUMP_TIMED_OUT, DUMP_WHOLE, Reason, Record, ServiceDump,
+    WaitBegin, WaitEnd,
 };
 
 const WAKELOCKS: &str = "suspend_control_internal --wakelocks";
@@ -131,6 +131,33 @@ fn a_hold_is_charged_to_what_was_found_held() {
         table.contains("30.0 s of 36.0 s in which user space was not ready is charged."),
         "{table}"
     );
+}
+
+#[test]
+fn an_answer_that_was_cut_has_no_difference() {
+    let mut trace = Trace::new();
+    // The first lacks most rows: their totals are not from the capture.
+    trace.dump(WAKELOCKS, &wakelocks(&[("hal_lock", 12, false, 100)]), DUMP_CUT);
+    trace.maker.wait(S);
+    trace.dump(
+        WAKELOCKS,
+        &wakelocks(&[("hal_lock", 12, false, 100), ("radio", 9, false, 90_000)]),
+        DUMP_WHOLE,
+    );
+    let (report, table) = trace.report();
+    assert_eq!(report["user_space"]["wakelocks"], json!([]));
+    assert_eq!(report["user_space"]["wakelocks_over_ns"], Value::Null);
+    assert!(table.contains("the answer was too long, and was cut"), "{table}");
+}
+
+#[test]
+fn the_screen_is_unknown_without_its_wakelocks() {
+    let mut trace = Trace::new();
+    for total in [100, 200] {
+        trace.dump(WAKELOCKS, &wakelocks(&[("hal_lock", 12, false, total)]), DUMP_WHOLE);
+        trace.maker.wait(S);
+    }
+    assert_eq!(trace.report().0["user_space"]["screen_ns"], Value::Null);
 }
 
 #[test]

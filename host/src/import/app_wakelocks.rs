@@ -140,6 +140,8 @@ struct Reader {
     events: Vec<(u64, bool, Key)>,
     /// The first and the last stamp of any packet.
     extent: Option<(u64, u64)>,
+    /// The first stamp of a packet with app wakelocks.
+    first_bundle: Option<u64>,
     used: u64,
     not_understood: u64,
     not_read: u64,
@@ -196,6 +198,7 @@ impl Reader {
             return;
         };
         self.used += 1;
+        self.first_bundle = Some(self.first_bundle.map_or(stamp, |first| first.min(stamp)));
         for (iid, encoded) in bundle.intern_id.iter().zip(&bundle.encoded_ts) {
             let Some(info) = known.get(iid) else {
                 self.not_understood += 1;
@@ -216,7 +219,9 @@ impl Reader {
     fn finish(mut self, name: &str, facts: &mut Facts) {
         // A release comes after an acquire of the same instant.
         self.events.sort_by_key(|(at, acquire, _)| (*at, !acquire));
-        let (first, last) = self.extent.unwrap_or_default();
+        // The data source may have started later than the trace: holds are known from its first packet on.
+        let last = self.extent.map_or(0, |(_, last)| last);
+        let first = self.first_bundle.unwrap_or(last);
         let mut totals = BTreeMap::<Key, Total>::new();
         for (at, acquire, key) in self.events {
             totals.entry(key).or_default().event(at, acquire, first);
@@ -267,7 +272,7 @@ impl Total {
             }
         } else {
             if !self.seen && self.holders == 0 {
-                // Its acquire was before the trace.
+                // Its acquire was before that.
                 (self.holds, self.holders, self.since) = (1, 1, first);
             }
             if self.holders == 1 {

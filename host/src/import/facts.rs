@@ -389,6 +389,12 @@ impl Holder {
         (self.layer, self.name.clone(), self.pid, self.uid, self.origin)
     }
 
+    /// A row of the same wakelock or source, of which nothing more is known.
+    pub fn like(row: &Self) -> Self {
+        let Self { layer, origin, pid, uid, instances, .. } = *row;
+        Self { pid, uid, instances, ..Self::new(layer, row.name.as_deref(), origin) }
+    }
+
     /// A row of which nothing more is known.
     pub fn new(layer: Layer, name: Option<&str>, origin: Origin) -> Self {
         Self {

@@ -134,6 +134,8 @@ pub const FOR_APPS: &str = "PowerManagerService.WakeLocks";
 /// An answer, as far as it was understood.
 struct Answer {
     at: BootNanos,
+    /// Nothing is missing from it: only then does the lack of a row mean anything.
+    whole: bool,
     took_ns: u64,
     import: Import,
 }
@@ -164,6 +166,7 @@ impl UserSpace {
             let of = dumps.iter().filter(|d| d.service.starts_with(service) && !d.is_failed());
             let read = |dump: &&&Dump| Answer {
                 at: dump.at,
+                whole: dump.is_whole(),
                 took_ns: dump.took_ns,
                 import: import::read_service(&dump.service, &dump.text()),
             };
@@ -178,6 +181,10 @@ impl UserSpace {
         let all = native.iter().chain(&power).chain(&alarms);
         new.lines_not_understood =
             all.flat_map(|a| &a.import.parts).map(|part| part.not_understood).sum();
+        let whole = |answers: Vec<Answer>| -> Vec<Answer> {
+            answers.into_iter().filter(|answer| answer.whole).collect()
+        };
+        let (native, power, alarms) = (whole(native), whole(power), whole(alarms));
         let mut rows = BTreeMap::new();
         new.rises(&native, &mut rows);
         let most_ns = analysis.ledger.user_space_ns.unwrap_or(0);
@@ -200,8 +207,13 @@ impl UserSpace {
             .collect();
         let of = |name: &str| wakelocks.iter().find(|w| w.layer == Layer::Native && w.name == name);
         let screen = FOR_SCREEN.iter().find_map(|name| of(name)).map(|row| row.held_ns);
-        // No row of either: neither total rose.
-        new.screen_ns = new.wakelocks_over_ns.and_then(|_| screen.unwrap_or(Some(0)));
+        // A row without a difference: its total did not rise.
+        let exists = native.last().is_some_and(|answer| {
+            let mut names = answer.import.holders.iter().filter_map(|row| row.name.as_deref());
+            names.any(|name| FOR_SCREEN.contains(&name))
+        });
+        let screen = screen.unwrap_or(exists.then_some(0));
+        new.screen_ns = new.wakelocks_over_ns.and(screen);
         new.wakelocks = wakelocks;
         if let [first, .., last] = &alarms[..] {
             new.alarms = rises_of_alarms(&first.import, &last.import);
